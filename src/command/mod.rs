@@ -1,0 +1,128 @@
+//! The commands, one file each, and what they share: logging, listening, signals.
+
+pub mod demo;
+pub mod serve;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel};
+
+/// Why a command ends badly, and with which exit code.
+#[derive(Debug)]
+pub enum Failure {
+    /// Exit code 2: the command line or the configuration is wrong. The text stands for itself.
+    Usage(String),
+    /// Exit code 1: it could not be done.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Failure {
+        Failure::Failed(error)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What the process should end with.
+pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
+    start_logging(&cli.flags);
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&cli.flags),
+        Command::Demo => demo::run(&cli.flags),
+    }
+}
+
+fn start_logging(flags: &Flags) {
+    let level = match flags.log_level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    // Libraries may log what they send at debug level, credentials included.
+    let others = if flags.log_level == LogLevel::Error { "error" } else { "warn" };
+    let filter = EnvFilter::new(format!("{others},push_exporter={level}"));
+    let layer = match flags.log_format {
+        LogFormat::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(std::io::stderr).boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    // A second start in one process, as in a test, keeps the first logger.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+}
+
+/// A runtime for a command.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// Listens on every address and says where; for port 0 on standard output too, where a script reads it.
+async fn listen(flags: &Flags) -> anyhow::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::new();
+    for address in &flags.listen_addresses {
+        let (bound, wants_port) = match address {
+            ListenAddress::Socket(socket) => (TcpListener::bind(socket).await, socket.port() == 0),
+            ListenAddress::Host(host) => (TcpListener::bind(host).await, host.ends_with(":0")),
+            ListenAddress::AnyAddress(port) => {
+                // On Linux the IPv6 wildcard takes IPv4 too, unless the machine has no IPv6.
+                let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
+                    Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                        TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
+                    }
+                    bound => bound,
+                };
+                (bound, *port == 0)
+            }
+        };
+        let listener = bound.with_context(|| format!("cannot listen on {}", describe(address)))?;
+        let local = listener.local_addr().context("cannot listen")?;
+        tracing::info!(address = local.to_string(), "listening");
+        if wants_port {
+            println!("listening on {local}");
+        }
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn describe(address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::AnyAddress(port) => format!(":{port}"),
+        ListenAddress::Socket(socket) => socket.to_string(),
+        ListenAddress::Host(host) => host.clone(),
+    }
+}
+
+/// Cancels `stop` on SIGTERM or SIGINT; a second signal ends the process at once.
+fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for signals")?;
+    tokio::spawn(async move {
+        for is_second in [false, true] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if is_second {
+                std::process::exit(1);
+            }
+            tracing::info!("stopping");
+            stop.cancel();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! `push-exporter serve`: the exporter with the user's configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::cli::Flags;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::ledger::sqlite::Sqlite;
+use crate::provider::http::Reqwest;
+use crate::{Parts, run as run_exporter};
+
+const DEFAULT_FILE: &str = "push-exporter.yml";
+
+/// Reads the configuration and serves until a signal.
+///
+/// # Errors
+/// A wrong configuration (exit code 2), or an address or ledger that cannot be used (1).
+pub fn run(flags: &Flags) -> Result<(), Failure> {
+    let file = flags.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let environment = std::env::vars().collect();
+    let config = config::load(&file, &environment).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = file.display().to_string(),
+        apps = config.apps.len(),
+        "starting"
+    );
+    let stop = CancellationToken::new();
+    super::runtime()?.block_on(async {
+        super::stop_on_signals(stop.clone())?;
+        serve(config, flags, Clock::system(), stop).await
+    })?;
+    Ok(())
+}
+
+/// Opens what the exporter stands on and runs it until `stop`.
+pub(super) async fn serve(config: Config, flags: &Flags, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+    let transport = Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")?;
+    let store = open_ledger(&config.ledger)?;
+    let listeners = super::listen(flags).await?;
+    let parts = Parts {
+        clock,
+        listeners,
+        transport: Arc::new(transport),
+        store: Box::new(store),
+        telemetry_path: flags.telemetry_path.clone(),
+    };
+    run_exporter(config, parts, stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {
+    let store = Sqlite::open(path)?;
+    tracing::info!(ledger = path.display().to_string(), "ledger opened");
+    Ok(store)
+}

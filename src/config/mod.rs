@@ -1,0 +1,210 @@
+//! The configuration: raw tree in [`tree`], checked and typed here, every error at once. Nothing after
+//! start-up checks a setting again.
+
+pub mod secret;
+pub mod section;
+pub mod tree;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use crate::provider::{Account, Provider, registry::PROVIDERS};
+use secret::Environment;
+use section::{ConfigError, Context, Section};
+use tree::Place;
+
+/// A checked configuration; every optional setting has its value.
+pub struct Config {
+    /// The SQLite file of the ledger.
+    pub ledger: PathBuf,
+    /// How long a new series stays at 0.
+    pub new_series_hold: Duration,
+    /// How long window gauges stay without a successful poll of their report.
+    pub max_age: Duration,
+    /// An extra CA for providers, as PEM.
+    pub ca: Option<Vec<u8>>,
+    /// Every app, in the order of the file.
+    pub apps: Vec<App>,
+}
+
+/// One account at one provider.
+pub struct App {
+    /// The provider.
+    pub provider: &'static dyn Provider,
+    /// The configured name, which is the label `app`.
+    pub name: String,
+    /// Its calendar.
+    pub zone: TimeZone,
+    /// Explicit intervals by report.
+    pub intervals: HashMap<&'static str, Duration>,
+    /// Credentials and settings of the provider's own.
+    pub account: Box<dyn Account>,
+}
+
+/// All that is wrong with a configuration file.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigErrors {
+    file: String,
+    errors: Vec<ConfigError>,
+}
+
+impl std::fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, ConfigError { place, path, message }) in self.errors.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
+            write!(f, "{newline}{}:{}:{}: {path}{message}", self.file, place.line, place.column)?;
+        }
+        Ok(())
+    }
+}
+
+const HOLD: Duration = Duration::from_secs(120);
+const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
+/// No report is polled faster than this.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Longer names would make every line of the page longer.
+const MAX_APP_NAME: usize = 128;
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// A file that cannot be read, or everything that is wrong in it.
+pub fn load(file: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let name = file.display().to_string();
+    match std::fs::read(file).map(String::from_utf8) {
+        Ok(Ok(text)) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), environment),
+        Ok(Err(_)) => Err(one(&name, Place { line: 1, column: 1 }, "is not UTF-8 text".to_owned())),
+        Err(error) => {
+            let message =
+                format!("cannot read the configuration: {error}; name it with --config.file, or try the demo command");
+            Err(one(&name, Place { line: 1, column: 1 }, message))
+        }
+    }
+}
+
+fn one(file: &str, place: Place, message: String) -> ConfigErrors {
+    ConfigErrors { file: file.to_owned(), errors: vec![ConfigError { place, path: String::new(), message }] }
+}
+
+/// Checks the text of a configuration. `file` is its name in errors, `folder` what paths in it are
+/// relative to.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse(file: &str, text: &str, folder: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
+    let root = tree::parse(text).map_err(|error| one(file, error.place, error.message))?;
+    let context = Context::new(folder, environment);
+    let config = Section::open(&context, &root, String::new()).map(|section| read(section, folder));
+    let errors = context.into_errors();
+    match config {
+        Some(config) if errors.is_empty() => Ok(config),
+        _ => Err(ConfigErrors { file: file.to_owned(), errors }),
+    }
+}
+
+fn read(mut file: Section<'_>, folder: &Path) -> Config {
+    let ledger = ledger(&mut file, folder);
+    let zone = file.timezone("timezone");
+    let zone = zone.unwrap_or_else(|| TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC));
+    let new_series_hold = file.duration("new_series_hold", Duration::ZERO).unwrap_or(HOLD);
+    let max_age = file.duration("max_age", MIN_INTERVAL).unwrap_or(MAX_AGE);
+    let ca = file.file("ca_file").and_then(|(path, pem)| {
+        let place = file.place();
+        match reqwest::Certificate::from_pem_bundle(&pem) {
+            Ok(certificates) if !certificates.is_empty() => Some(pem),
+            _ => {
+                file.context().error(place, "ca_file", format!("{} holds no PEM certificate", path.display()));
+                None
+            }
+        }
+    });
+    let mut seen = Seen::default();
+    let mut apps = Vec::new();
+    let mut sections = 0;
+    for provider in PROVIDERS {
+        for section in file.sections(provider.name()) {
+            sections += 1;
+            apps.extend(app(*provider, section, &zone, &mut seen));
+        }
+    }
+    let (context, place) = (file.context(), file.place());
+    let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name()).collect();
+    file.finish();
+    if sections == 0 {
+        context.error(place, "", format!("no app is configured; add one under {}", names.join(" or ")));
+    }
+    Config { ledger, new_series_hold, max_age, ca, apps }
+}
+
+fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
+    let default = folder.join("push-exporter.db");
+    let Some((found, text)) = file.text("ledger") else { return default };
+    match text.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() => folder.join(path),
+        _ => {
+            file.context().error(
+                found.place,
+                &found.path,
+                "must be sqlite:<file>, for example sqlite:push-exporter.db",
+            );
+            default
+        }
+    }
+}
+
+/// What may occur only once in a file.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, usize>,
+    accounts: HashMap<(&'static str, String), usize>,
+}
+
+fn app(provider: &'static dyn Provider, mut section: Section<'_>, zone: &TimeZone, seen: &mut Seen) -> Option<App> {
+    let context = section.context();
+    let place = section.place();
+    let name = section.identifier("app");
+    if name.is_none() {
+        section.missing("app");
+    }
+    if let Some((found, name)) = &name {
+        if name.chars().count() > MAX_APP_NAME || name.chars().any(char::is_control) {
+            context.error(found.place, &found.path, format!("must be at most {MAX_APP_NAME} printable characters"));
+        }
+        if let Some(line) = seen.names.insert(name.clone(), found.place.line) {
+            context.error(
+                found.place,
+                &found.path,
+                format!("the same app name as in line {line}; names are unique in the file"),
+            );
+        }
+    }
+    let zone = section.timezone("timezone").unwrap_or_else(|| zone.clone());
+    let common = section.duration("interval", MIN_INTERVAL);
+    let mut intervals: HashMap<&'static str, Duration> = HashMap::new();
+    if let Some(common) = common {
+        intervals.extend(provider.reports().iter().map(|report| (*report, common)));
+    }
+    if let Some(mut each) = section.section("intervals") {
+        for report in provider.reports() {
+            if let Some(interval) = each.duration(report, MIN_INTERVAL) {
+                intervals.insert(report, interval);
+            }
+        }
+        each.finish();
+    }
+    let account = provider.configure(&mut section);
+    section.finish();
+    let account = account?;
+    let id = account.id();
+    if let Some(line) = seen.accounts.insert((provider.name(), id), place.line) {
+        let message =
+            format!("the same {} account as in line {line}; its numbers would be counted twice", provider.name());
+        context.error(place, name.as_ref().map_or("", |(found, _)| found.path.trim_end_matches(".app")), message);
+    }
+    let (_, name) = name?;
+    Some(App { provider, name, zone, intervals, account })
+}

@@ -1,0 +1,151 @@
+//! Secrets by value, from the environment or from a file that is read again when it changes. A secret
+//! has no `Display`, its `Debug` says nothing, and errors about one never quote it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// The environment variables that a configuration may name.
+pub type Environment = HashMap<String, String>;
+
+/// A credential.
+#[derive(Clone, Debug)]
+pub struct Secret(Arc<Source>);
+
+#[derive(Debug)]
+enum Source {
+    Value(SecretString),
+    File { path: PathBuf, last: Mutex<SecretString> },
+}
+
+/// Why a secret cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// `${NAME}` and no such variable.
+    #[error("the environment variable {0} is not set")]
+    NoVariable(String),
+    /// Missing or unreadable.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Nothing in it.
+    #[error("{0} is empty")]
+    Empty(String),
+}
+
+impl Secret {
+    /// As written in the configuration: the value itself or `${ENV_NAME}`.
+    ///
+    /// # Errors
+    /// A variable that is not set or is empty.
+    pub fn written(text: &str, environment: &Environment) -> Result<Secret, SecretError> {
+        let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
+            return Ok(Secret(Arc::new(Source::Value(text.into()))));
+        };
+        match environment.get(name) {
+            None => Err(SecretError::NoVariable(name.to_owned())),
+            Some(value) if value.is_empty() => Err(SecretError::Empty(format!("the environment variable {name}"))),
+            Some(value) => Ok(Secret(Arc::new(Source::Value(value.as_str().into())))),
+        }
+    }
+
+    /// From a file, without the line end behind it.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is empty.
+    pub fn in_file(path: PathBuf) -> Result<Secret, SecretError> {
+        let last = Mutex::new(read(&path)?);
+        Ok(Secret(Arc::new(Source::File { path, last })))
+    }
+
+    /// The secret as it is now. A file that has vanished meanwhile keeps its last value, since secret
+    /// stores replace files by removing them first.
+    pub fn current(&self) -> SecretString {
+        match &*self.0 {
+            Source::Value(value) => value.clone(),
+            Source::File { path, last } => {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Ok(fresh) = read(path) {
+                    *last = fresh;
+                }
+                last.clone()
+            }
+        }
+    }
+
+    /// Whether the secret can change while the exporter runs.
+    pub fn can_change(&self) -> bool {
+        matches!(&*self.0, Source::File { .. })
+    }
+}
+
+fn read(path: &PathBuf) -> Result<SecretString, SecretError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| SecretError::Unreadable { path: path.clone(), source })?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.is_empty() {
+        return Err(SecretError::Empty(path.display().to_string()));
+    }
+    Ok(text.into())
+}
+
+/// Takes known secrets out of texts that come from elsewhere: a provider may repeat what it refused.
+#[derive(Clone, Debug, Default)]
+pub struct Scrubber(Arc<Mutex<Vec<SecretString>>>);
+
+/// How many secrets are remembered; tokens come anew every hour or two, and old ones are dead.
+const MAX_REMEMBERED: usize = 64;
+
+impl Scrubber {
+    /// Remembers a secret or token to be taken out.
+    pub fn learn(&self, secret: &SecretString) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.iter().any(|old| old.expose_secret() == secret.expose_secret()) {
+            if known.len() >= MAX_REMEMBERED {
+                known.remove(0);
+            }
+            known.push(secret.clone());
+        }
+    }
+
+    /// The text with every known secret replaced by `***`.
+    pub fn scrub(&self, text: &str) -> String {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()).fold(
+            text.to_owned(),
+            |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_file_is_read_again_and_survives_its_removal() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "one\n").unwrap();
+        let secret = Secret::in_file(path.clone()).unwrap();
+        assert_eq!(secret.current().expose_secret(), "one");
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(secret.current().expose_secret(), "two");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(secret.current().expose_secret(), "two");
+        assert!(!format!("{secret:?}").contains("two"));
+    }
+
+    #[test]
+    fn scrubbing() {
+        let scrubber = Scrubber::default();
+        scrubber.learn(&"s3cret".into());
+        assert_eq!(scrubber.scrub("client_secret s3cret does not match"), "client_secret *** does not match");
+    }
+}

@@ -1,0 +1,377 @@
+//! Reads typed values out of the tree and collects every error on the way. The calls that ask for
+//! keys are the table of keys: what nobody asked for is unknown, with the nearest asked-for name.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use reqwest::Url;
+
+use super::secret::{Environment, Secret};
+use super::tree::{Node, Place, Value};
+
+/// One error, printed as `line:column: path: message` behind the file's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where.
+    pub place: Place,
+    /// The dotted path of the key, empty for the whole file.
+    pub path: String,
+    /// What is wrong and what to do; never a value, which may be a secret.
+    pub message: String,
+}
+
+/// What all sections of one file share.
+pub struct Context<'a> {
+    errors: RefCell<Vec<ConfigError>>,
+    folder: &'a Path,
+    environment: &'a Environment,
+}
+
+impl<'a> Context<'a> {
+    /// `folder` is what relative paths are relative to.
+    pub fn new(folder: &'a Path, environment: &'a Environment) -> Self {
+        Context { errors: RefCell::default(), folder, environment }
+    }
+
+    /// Notes an error and goes on.
+    pub fn error(&self, place: Place, path: &str, message: impl Into<String>) {
+        self.errors.borrow_mut().push(ConfigError { place, path: path.to_owned(), message: message.into() });
+    }
+
+    /// All errors in the order of the file.
+    pub fn into_errors(self) -> Vec<ConfigError> {
+        let mut errors = self.errors.into_inner();
+        errors.sort_by_key(|error| error.place);
+        errors
+    }
+
+    fn resolve(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// A mapping being read. Ask for every key it may have, then call [`Section::finish`].
+pub struct Section<'a> {
+    context: &'a Context<'a>,
+    place: Place,
+    path: String,
+    pairs: &'a [(Place, String, Node)],
+    asked: Vec<String>,
+}
+
+/// A value with its place and path, to say more about it later.
+pub struct Found<'a> {
+    /// Where the value stands.
+    pub place: Place,
+    /// Its dotted path.
+    pub path: String,
+    node: &'a Node,
+}
+
+impl<'a> Section<'a> {
+    /// Opens `node` as a mapping; an error and `None` if it is something else.
+    pub fn open(context: &'a Context<'a>, node: &'a Node, path: String) -> Option<Self> {
+        let Value::Map(pairs) = &node.value else {
+            context.error(node.place, &path, format!("expected a mapping, found {}", node.value.kind()));
+            return None;
+        };
+        for (index, (place, name, _)) in pairs.iter().enumerate() {
+            if pairs[..index].iter().any(|(_, earlier, _)| earlier == name) {
+                context.error(*place, &join(&path, name), "given twice");
+            }
+        }
+        Some(Section { context, place: node.place, path, pairs, asked: Vec::new() })
+    }
+
+    /// Where the section starts.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The file this section is part of.
+    pub fn context(&self) -> &'a Context<'a> {
+        self.context
+    }
+
+    /// The value of a key, if it is there and not empty.
+    pub fn find(&mut self, key: &str) -> Option<Found<'a>> {
+        self.asked.push(key.to_owned());
+        let (_, _, node) = self.pairs.iter().find(|(_, name, _)| name == key)?;
+        if matches!(node.value, Value::Nothing) {
+            self.context.error(node.place, &join(&self.path, key), "has no value");
+            return None;
+        }
+        Some(Found { place: node.place, path: join(&self.path, key), node })
+    }
+
+    /// Notes that a key which must be there is not.
+    pub fn missing(&self, key: &str) {
+        if !self.pairs.iter().any(|(_, name, _)| name == key) {
+            self.context.error(self.place, &join(&self.path, key), "is required");
+        }
+    }
+
+    /// A text.
+    pub fn text(&mut self, key: &str) -> Option<(Found<'a>, String)> {
+        let found = self.find(key)?;
+        match &found.node.value {
+            Value::Text { text, .. } if found.node.value.kind() == "a text" && !text.is_empty() => {
+                let text = text.clone();
+                Some((found, text))
+            }
+            value => {
+                let message = match value {
+                    Value::Text { text, .. } if text.is_empty() => "must not be empty".to_owned(),
+                    value => format!("expected a text, found {}; put it in quotes if it is one", value.kind()),
+                };
+                self.context.error(found.place, &found.path, message);
+                None
+            }
+        }
+    }
+
+    /// An identifier: any scalar as written, since ids made of digits are ids all the same.
+    pub fn identifier(&mut self, key: &str) -> Option<(Found<'a>, String)> {
+        let found = self.find(key)?;
+        match &found.node.value {
+            Value::Text { text, .. } if !text.is_empty() => {
+                let text = text.clone();
+                Some((found, text))
+            }
+            value => {
+                let message = match value {
+                    Value::Text { .. } => "must not be empty".to_owned(),
+                    value => format!("expected a text, found {}", value.kind()),
+                };
+                self.context.error(found.place, &found.path, message);
+                None
+            }
+        }
+    }
+
+    /// An identifier that must be there.
+    pub fn required_identifier(&mut self, key: &str) -> Option<String> {
+        let value = self.identifier(key);
+        if value.is_none() {
+            self.missing(key);
+        }
+        value.map(|(_, text)| text)
+    }
+
+    /// A duration such as `0s`, `30s`, `5m`, `1h`, `4d`, at least `min`.
+    pub fn duration(&mut self, key: &str, min: Duration) -> Option<Duration> {
+        let (found, text) = self.identifier(key)?;
+        match parse_duration(&text) {
+            Some(duration) if duration >= min => Some(duration),
+            Some(_) => {
+                self.context.error(found.place, &found.path, format!("must be at least {}s", min.as_secs()));
+                None
+            }
+            None => {
+                let message = "expected a duration such as 30s, 5m, 1h or 7d";
+                self.context.error(found.place, &found.path, message);
+                None
+            }
+        }
+    }
+
+    /// A list of words out of `choices`, without repetition and not empty.
+    pub fn choices<T: Copy + PartialEq>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let mut chosen = Vec::new();
+        let mut sound = true;
+        for (place, path, word) in self.words(key)? {
+            match choices.iter().find(|(name, _)| *name == word) {
+                Some((_, value)) if chosen.contains(value) => {
+                    self.context.error(place, &path, "given twice");
+                    sound = false;
+                }
+                Some((_, value)) => chosen.push(*value),
+                None => {
+                    self.context.error(place, &path, format!("must be one of {}", names.join(", ")));
+                    sound = false;
+                }
+            }
+        }
+        sound.then_some(chosen)
+    }
+
+    /// A list of scalars as written, each with its place and path.
+    pub fn words(&mut self, key: &str) -> Option<Vec<(Place, String, String)>> {
+        let found = self.find(key)?;
+        let Value::List(items) = &found.node.value else {
+            let message = format!("expected a list, found {}", found.node.value.kind());
+            self.context.error(found.place, &found.path, message);
+            return None;
+        };
+        let mut words = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{}[{index}]", found.path);
+            match &item.value {
+                Value::Text { text, .. } if !text.is_empty() => words.push((item.place, path, text.clone())),
+                value => self.context.error(item.place, &path, format!("expected a text, found {}", value.kind())),
+            }
+        }
+        Some(words)
+    }
+
+    /// A list of mappings, each opened as a section named `key[index]`.
+    pub fn sections(&mut self, key: &str) -> Vec<Section<'a>> {
+        let Some(found) = self.find(key) else { return Vec::new() };
+        let Value::List(items) = &found.node.value else {
+            let message = format!("expected a list, found {}", found.node.value.kind());
+            self.context.error(found.place, &found.path, message);
+            return Vec::new();
+        };
+        items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| Section::open(self.context, item, format!("{}[{index}]", found.path)))
+            .collect()
+    }
+
+    /// A nested mapping.
+    pub fn section(&mut self, key: &str) -> Option<Section<'a>> {
+        let found = self.find(key)?;
+        Section::open(self.context, found.node, found.path)
+    }
+
+    /// The root of an API: http or https, perhaps with a path, no user, query or fragment.
+    pub fn base_url(&mut self, key: &str) -> Option<Url> {
+        let (found, text) = self.text(key)?;
+        let message = match Url::parse(&text) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+                "must start with https:// or http:// and a host"
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => "must not hold a user or password",
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => "must not hold a query or fragment",
+            Ok(url) => return Some(url),
+            Err(_) => "is not a URL; it should look like https://host or https://host/path",
+        };
+        self.context.error(found.place, &found.path, message);
+        None
+    }
+
+    /// A time zone by its IANA name.
+    pub fn timezone(&mut self, key: &str) -> Option<TimeZone> {
+        let (found, text) = self.text(key)?;
+        let zone = TimeZone::get(&text).ok();
+        if zone.is_none() {
+            self.context.error(found.place, &found.path, "is not a time zone such as Asia/Shanghai");
+        }
+        zone
+    }
+
+    /// The contents of a file named by `key`, relative to the configuration.
+    pub fn file(&mut self, key: &str) -> Option<(PathBuf, Vec<u8>)> {
+        let (found, text) = self.text(key)?;
+        let path = self.context.resolve(&text);
+        match std::fs::read(&path) {
+            Ok(bytes) => Some((path, bytes)),
+            Err(error) => {
+                self.context.error(found.place, &found.path, format!("cannot read {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// Which of `key` and `key_file` is given.
+    pub fn has_secret(&self, key: &str) -> bool {
+        let file = format!("{key}_file");
+        self.pairs.iter().any(|(_, name, _)| name == key || *name == file)
+    }
+
+    /// A secret given as `key`, as `key: ${ENV_NAME}` or as `key_file`.
+    pub fn secret(&mut self, key: &str) -> Option<Secret> {
+        let file_key = format!("{key}_file");
+        let value = self.identifier(key);
+        let file = self.text(&file_key);
+        match (value, file) {
+            (Some(_), Some((found, _))) => {
+                self.context.error(found.place, &found.path, format!("cannot stand beside {key}; keep one of them"));
+                None
+            }
+            (Some((found, text)), None) => match Secret::written(&text, self.context.environment) {
+                Ok(secret) => Some(secret),
+                Err(error) => {
+                    self.context.error(found.place, &found.path, error.to_string());
+                    None
+                }
+            },
+            (None, Some((found, path))) => match Secret::in_file(self.context.resolve(&path)) {
+                Ok(secret) => Some(secret),
+                Err(error) => {
+                    self.context.error(found.place, &found.path, error.to_string());
+                    None
+                }
+            },
+            (None, None) => {
+                if !self.has_secret(key) {
+                    let message = format!("is required; give {key}, {file_key} or {key}: ${{ENV_NAME}}");
+                    self.context.error(self.place, &join(&self.path, key), message);
+                }
+                None
+            }
+        }
+    }
+
+    /// Reports every key that nobody asked for.
+    pub fn finish(self) {
+        for (place, name, _) in self.pairs {
+            if self.asked.contains(name) {
+                continue;
+            }
+            let nearest = self
+                .asked
+                .iter()
+                .map(|known| (strsim::osa_distance(known, name), known))
+                .filter(|(distance, known)| *distance <= 2.max(known.len() / 4))
+                .min_by_key(|(distance, _)| *distance);
+            let message = match nearest {
+                Some((_, known)) => format!("unknown key; did you mean {known}?"),
+                None => "unknown key".to_owned(),
+            };
+            self.context.error(*place, &join(&self.path, name), message);
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// `30s`, `5m`, `1h`, `7d`: digits and one unit.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let digits = &text[..text.len() - 1];
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    // A century is longer than any setting and far from overflowing a timer.
+    count.checked_mul(seconds).filter(|s| *s <= 100 * 366 * 86_400).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
+        assert_eq!(parse_duration("90m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("4d"), Some(Duration::from_secs(345_600)));
+        for bad in ["", "5", "s", "1.5h", "-1s", "1h30m", "5 m", "99999999999999999999s", "999999999d"] {
+            assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The configuration as the user typed it: YAML as a tree of places, lists, keys and written scalars.
+//! Nothing is interpreted here; a scalar keeps its text, since `7431e42` may be a key and not a float.
+
+use granit_parser::{Event, Parser, ScalarStyle};
+
+/// A line and column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// A YAML node and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Where it starts.
+    pub place: Place,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a node is.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// `key:` with nothing behind it, `~` or `null`.
+    Nothing,
+    /// Any other scalar as written.
+    Text {
+        /// The text, without quotes.
+        text: String,
+        /// False for a quoted or block scalar, which is never a number or a boolean.
+        plain: bool,
+    },
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping in written order, with a place for each key; keys may repeat.
+    Map(Vec<(Place, String, Node)>),
+}
+
+impl Value {
+    /// What to call it in an error.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Nothing => "nothing",
+            Value::Text { text, plain } => match text.as_str() {
+                "true" | "false" if *plain => "a boolean",
+                text if *plain && text.parse::<f64>().is_ok() => "a number",
+                _ => "a text",
+            },
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// Where the text is not YAML, or is YAML that a configuration has no use for.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SyntaxError {
+    /// Where.
+    pub place: Place,
+    /// Why, without quoting the text, which may hold secrets.
+    pub message: String,
+}
+
+/// How deep lists and mappings may nest; the configuration itself needs four.
+const MAX_DEPTH: usize = 32;
+
+/// Reads one YAML document.
+///
+/// # Errors
+/// Not YAML, empty, a tab in the indentation, several documents, anchors and aliases, or keys that
+/// are not scalars.
+pub fn parse(text: &str) -> Result<Node, SyntaxError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    tabs(text)?;
+    let mut builder = Builder { open: Vec::new(), root: None };
+    let mut documents = 0;
+    for next in Parser::new_from_str(text) {
+        let (event, span) = next.map_err(|error| SyntaxError {
+            place: Place { line: error.marker().line(), column: error.marker().col() + 1 },
+            message: format!("not valid YAML: {}", error.info()),
+        })?;
+        let place = Place { line: span.start.line(), column: span.start.col() + 1 };
+        match event {
+            Event::DocumentStart(..) => {
+                documents += 1;
+                if documents > 1 {
+                    return Err(SyntaxError { place, message: "a second YAML document; only one is read".into() });
+                }
+            }
+            Event::Scalar(text, style, 0, _) => builder.node(place, scalar(&text, style))?,
+            Event::SequenceStart(_, 0, _) => builder.start(place, Value::List(Vec::new()))?,
+            Event::MappingStart(_, 0, _) => builder.start(place, Value::Map(Vec::new()))?,
+            Event::SequenceEnd | Event::MappingEnd => builder.end()?,
+            Event::Alias(_) | Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..) => {
+                return Err(SyntaxError { place, message: "anchors and aliases are not supported".into() });
+            }
+            _ => {}
+        }
+    }
+    match builder.root {
+        Some(Node { value: Value::Nothing, .. }) | None => Err(SyntaxError {
+            place: Place { line: 1, column: 1 },
+            message: "the file is empty; it needs at least one app".into(),
+        }),
+        Some(root) => Ok(root),
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle) -> Value {
+    let plain = style == ScalarStyle::Plain;
+    match text {
+        "" | "~" | "null" if plain => Value::Nothing,
+        _ => Value::Text { text: text.to_owned(), plain },
+    }
+}
+
+/// YAML forbids tabs in indentation, yet parsers differ in what they make of one.
+fn tabs(text: &str) -> Result<(), SyntaxError> {
+    for (index, line) in text.lines().enumerate() {
+        let indentation = line.chars().take_while(|c| *c == ' ' || *c == '\t');
+        if let Some(column) = indentation.into_iter().position(|c| c == '\t')
+            && !line.trim().is_empty()
+        {
+            return Err(SyntaxError {
+                place: Place { line: index + 1, column: column + 1 },
+                message: "a tab in the indentation; YAML wants spaces".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+struct Builder {
+    open: Vec<(Node, Option<(Place, String)>)>,
+    root: Option<Node>,
+}
+
+impl Builder {
+    fn start(&mut self, place: Place, value: Value) -> Result<(), SyntaxError> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(SyntaxError { place, message: "nested too deeply".into() });
+        }
+        if let Some((Node { value: Value::Map(_), .. }, None)) = self.open.last() {
+            return Err(SyntaxError { place, message: "a key must be a plain word".into() });
+        }
+        self.open.push((Node { place, value }, None));
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), SyntaxError> {
+        match self.open.pop() {
+            Some((node, _)) => self.node(node.place, node.value),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts a finished node where it belongs: into the list, behind its key, or as the key itself.
+    fn node(&mut self, place: Place, value: Value) -> Result<(), SyntaxError> {
+        let Some((parent, key)) = self.open.last_mut() else {
+            self.root = Some(Node { place, value });
+            return Ok(());
+        };
+        match (&mut parent.value, key.take()) {
+            (Value::List(items), _) => items.push(Node { place, value }),
+            (Value::Map(pairs), Some((key_place, name))) => pairs.push((key_place, name, Node { place, value })),
+            (Value::Map(_), None) => match value {
+                Value::Text { text, .. } => *key = Some((place, text)),
+                _ => return Err(SyntaxError { place, message: "a key must be a plain word".into() }),
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_places_and_text() {
+        let root = parse("a: 1\nlist:\n  - 7431e42\n  - \"5\"\nempty:\n").unwrap();
+        let Value::Map(pairs) = root.value else { panic!() };
+        assert_eq!(pairs[0].0, Place { line: 1, column: 1 });
+        assert_eq!(pairs[0].2.place, Place { line: 1, column: 4 });
+        let Value::List(items) = &pairs[1].2.value else { panic!() };
+        assert!(matches!(&items[0].value, Value::Text { text, plain: true } if text == "7431e42"));
+        assert_eq!(items[1].value.kind(), "a text");
+        assert_eq!(items[1].place, Place { line: 4, column: 5 });
+        assert!(matches!(pairs[2].2.value, Value::Nothing));
+    }
+
+    #[test]
+    fn refuses_what_loads_as_nothing() {
+        for (text, line, column, message) in [
+            ("", 1, 1, "the file is empty; it needs at least one app"),
+            ("# only a comment\n", 1, 1, "the file is empty; it needs at least one app"),
+            ("a:\n\tb: 1\n", 2, 1, "a tab in the indentation; YAML wants spaces"),
+            ("a: &x 1\nb: *x\n", 1, 7, "anchors and aliases are not supported"),
+            ("a: 1\n---\nb: 1\n", 2, 1, "a second YAML document; only one is read"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error.place, error.message.as_str()), (Place { line, column }, message), "{text:?}");
+        }
+        assert!(parse("a: [1\n").unwrap_err().message.starts_with("not valid YAML: "));
+        assert!(parse(&"[".repeat(1000)).is_err());
+    }
+}

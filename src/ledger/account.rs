@@ -1,0 +1,104 @@
+//! The arithmetic of the ledger, pure: an old mark and a new reading give what to count, what has
+//! fallen, and the new mark. Everything else in the ledger is storage.
+
+/// What is remembered of one field of one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The series it feeds.
+    pub series: i64,
+    /// What had happened before the ledger knew the app: remembered, never counted.
+    pub baseline: i64,
+    /// The highest reading.
+    pub highest: i64,
+    /// The lowest reading since the highest.
+    pub lowest: i64,
+}
+
+/// What a reading adds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// To the counter.
+    pub counted: i64,
+    /// To the restatements: how much lower than ever since the highest.
+    pub fallen: i64,
+    /// Whether the mark differs from before.
+    pub is_new: bool,
+}
+
+impl Mark {
+    /// The mark of a field that is read for the first time. `is_baseline` says that the reading tells of
+    /// a time before the ledger knew the app.
+    pub fn first(series: i64, reading: i64, is_baseline: bool) -> (Mark, Change) {
+        let baseline = if is_baseline { reading } else { 0 };
+        let mark = Mark { series, baseline, highest: reading, lowest: reading };
+        (mark, Change { counted: reading - baseline, fallen: 0, is_new: true })
+    }
+
+    /// Takes a further reading. Over all readings, `counted` sums up to highest − baseline.
+    pub fn read(&mut self, reading: i64) -> Change {
+        if reading > self.highest {
+            let counted = reading - self.highest;
+            (self.highest, self.lowest) = (reading, reading);
+            Change { counted, fallen: 0, is_new: true }
+        } else if reading < self.lowest {
+            let fallen = self.lowest - reading;
+            self.lowest = reading;
+            Change { counted: 0, fallen, is_new: true }
+        } else {
+            Change::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Counted and fallen over a whole history.
+    fn history(readings: &[i64], is_baseline: bool) -> (i64, i64) {
+        let (mut mark, first) = Mark::first(1, readings[0], is_baseline);
+        readings[1..].iter().map(|reading| mark.read(*reading)).fold((first.counted, first.fallen), |sum, change| {
+            (sum.0 + change.counted, sum.1.saturating_add(change.fallen))
+        })
+    }
+
+    #[test]
+    fn falls_are_counted_by_new_lows() {
+        assert_eq!(history(&[100, 90, 95, 80], false), (100, 20));
+        assert_eq!(history(&[100, 90, 120, 110], false), (120, 20));
+        assert_eq!(history(&[100, 90, 120, 110], true), (20, 20));
+        assert_eq!(history(&[0, i64::MAX, 0], false), (i64::MAX, i64::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn counted_is_highest_minus_baseline(readings in prop::collection::vec(0..i64::MAX, 1..40), is_baseline: bool) {
+            let highest = *readings.iter().max().unwrap();
+            let baseline = if is_baseline { readings[0] } else { 0 };
+            prop_assert_eq!(history(&readings, is_baseline).0, highest - baseline);
+        }
+
+        #[test]
+        fn order_and_repetition_do_not_change_what_is_counted(
+            mut readings in prop::collection::vec(0..1_000_000_i64, 1..40), repeat in 0..40_usize,
+        ) {
+            let counted = history(&readings, false).0;
+            readings.push(readings[repeat % readings.len()]);
+            readings.reverse();
+            prop_assert_eq!(history(&readings, false).0, counted);
+        }
+
+        #[test]
+        fn a_mark_that_was_stored_goes_on(readings in prop::collection::vec(0..1_000_000_i64, 2..40), cut in 1..39_usize) {
+            let cut = cut.min(readings.len() - 1);
+            let (mut mark, _) = Mark::first(1, readings[0], false);
+            let before: i64 = readings[1..cut].iter().map(|reading| mark.read(*reading).counted).sum();
+            let mut restored = mark;
+            // The last answer before a crash may come again after it.
+            prop_assert_eq!(restored.read(readings[cut - 1]).counted, 0);
+            let after: i64 = readings[cut..].iter().map(|reading| restored.read(*reading).counted).sum();
+            prop_assert_eq!(readings[0] + before + after, history(&readings, false).0);
+        }
+    }
+}

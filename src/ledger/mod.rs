@@ -1,0 +1,354 @@
+//! The durable store: turns readings into counters. One task owns the connection; callers send a
+//! request and wait for the reply, so that nothing can cancel a write half-way. The ledger knows no
+//! provider: it takes readings in and gives totals back.
+
+pub mod account;
+mod hook;
+pub mod sqlite;
+pub mod watermark;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::page::families::Family;
+use crate::page::own::LedgerMetrics;
+use crate::provider::BoxFuture;
+use crate::reading::{Reading, SeriesKey};
+use crate::window::Unit;
+
+/// Why the ledger cannot be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another exporter has it.
+    #[error("another push-exporter uses {0}; stop it, or give this one a ledger of its own")]
+    InUse(PathBuf),
+    /// The lock file cannot be made.
+    #[error("cannot lock {path}: {source}")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Written by a newer release.
+    #[error("{path} was written by a newer push-exporter (schema {found}, this one knows {known}); use that release")]
+    Newer {
+        /// The ledger.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// Not a ledger, or a broken one.
+    #[error(
+        "{path} is damaged or not a ledger: {detail}; restore a backup, or move it away to start anew from a baseline"
+    )]
+    Damaged {
+        /// The ledger.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Cannot be opened at all.
+    #[error("cannot open {path}: {source}")]
+    Open {
+        /// The ledger.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// The file was removed or replaced while open.
+    #[error("{0} was removed or replaced while in use; put it back, or restart")]
+    Replaced(PathBuf),
+    /// SQLite failed.
+    #[error("the ledger failed: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A stored value makes no sense.
+    #[error(transparent)]
+    Unreadable(#[from] watermark::Unreadable),
+    /// The last write failed, and the ledger waits for writing to work again.
+    #[error("the ledger cannot be written at present")]
+    Down,
+    /// The task is gone.
+    #[error("the ledger is closed")]
+    Closed,
+}
+
+/// The number of an app's row.
+pub type AppId = i64;
+
+/// An app of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppKey {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The configured name.
+    pub name: String,
+    /// What makes it the same account at the provider.
+    pub account: String,
+}
+
+/// What the ledger knows of an app at start.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Its number.
+    pub id: AppId,
+    /// Its reports.
+    pub reports: Vec<StoredReport>,
+    /// Its counters.
+    pub series: Vec<SeriesTotal>,
+    /// Its window gauges.
+    pub gauges: Vec<StoredGauges>,
+    /// How many unknown names were seen, by report.
+    pub unknown: Vec<(String, i64)>,
+}
+
+/// What is kept of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredReport {
+    /// Its name.
+    pub report: String,
+    /// When its next poll is due.
+    pub due: Option<Timestamp>,
+    /// When a poll last succeeded.
+    pub last_success: Option<Timestamp>,
+    /// When a poll last brought a new number.
+    pub last_change: Option<Timestamp>,
+    /// What the provider remembers.
+    pub memory: String,
+}
+
+/// A counter as committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesTotal {
+    /// Its family.
+    pub family: Family,
+    /// Its labels behind provider and app.
+    pub labels: String,
+    /// Its total.
+    pub total: i64,
+    /// Until when it shows 0.
+    pub held_until: Timestamp,
+}
+
+/// The gauges of a window as committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredGauges {
+    /// Its report.
+    pub report: String,
+    /// A department's id, `""` for the whole account.
+    pub department: String,
+    /// day, week, month.
+    pub unit: Unit,
+    /// When the window ended.
+    pub end: Timestamp,
+    /// Family, labels behind provider and app, value.
+    pub values: Vec<(Family, String, i64)>,
+}
+
+/// One answer of a provider: all of it is committed, or nothing.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Whose.
+    pub app: AppId,
+    /// Which report's.
+    pub report: &'static str,
+    /// When.
+    pub now: Timestamp,
+    /// How long a series that is new stays at 0.
+    pub hold: Duration,
+    /// Readings that feed counters.
+    pub subjects: Vec<SubjectReadings>,
+    /// Window gauges to replace.
+    pub gauges: Vec<GaugeReadings>,
+    /// Names that were not known.
+    pub unknown: Vec<String>,
+    /// What the provider remembers from now on.
+    pub memory: String,
+    /// When the next poll is due, if this answer completes a successful one.
+    pub completes: Option<Timestamp>,
+}
+
+/// The readings of a subject that an answer covers.
+#[derive(Clone, Debug)]
+pub struct SubjectReadings {
+    /// Its key: unit and first day.
+    pub subject: String,
+    /// When it began, to tell what was before the ledger knew the app.
+    pub began: Timestamp,
+    /// Its readings; none if the answer had nothing for it.
+    pub readings: Vec<Reading>,
+}
+
+/// The gauges of a window that has closed.
+#[derive(Clone, Debug)]
+pub struct GaugeReadings {
+    /// A department's id, `""` for the whole account.
+    pub department: String,
+    /// day, week, month.
+    pub unit: Unit,
+    /// When the window ended.
+    pub end: Timestamp,
+    /// Deliveries, each for the gauge of its family.
+    pub deliveries: Vec<(Family, SeriesKey, i64)>,
+    /// Numbers without platform, channel and kind.
+    pub users: Option<(Family, i64)>,
+}
+
+/// What a commit has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt {
+    /// Counters that are new or have grown.
+    pub series: Vec<SeriesTotal>,
+    /// Window gauges as they are now.
+    pub gauges: Vec<StoredGauges>,
+    /// Whether any number was new.
+    pub has_new_numbers: bool,
+    /// Names that were never seen before in this app.
+    pub new_names: Vec<String>,
+}
+
+/// A place to keep all this.
+pub trait Store: Send {
+    /// Makes the configured apps known, forgets what left long ago, and tells what is stored.
+    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>>;
+    /// Commits an answer.
+    fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>>;
+    /// Writes something of no importance, to see whether writing works.
+    fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>>;
+    /// Looks at every page of the store, beside other work.
+    fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>>;
+    /// Bytes on disk.
+    fn size(&self) -> u64;
+}
+
+/// The way to the ledger's task.
+#[derive(Clone)]
+pub struct Ledger {
+    requests: mpsc::Sender<Request>,
+    up: watch::Receiver<bool>,
+}
+
+enum Request {
+    Register(Vec<AppKey>, Timestamp, oneshot::Sender<Result<Vec<Restored>, LedgerError>>),
+    Commit(Box<Commit>, oneshot::Sender<Result<Receipt, LedgerError>>),
+}
+
+/// How many answers may wait to be committed.
+const QUEUE: usize = 64;
+/// How often a ledger that failed is tried again.
+const PROBE: Duration = Duration::from_secs(5);
+
+impl Ledger {
+    /// Starts the task that owns `store`. It ends when the last `Ledger` is gone and all is written.
+    pub fn start(store: Box<dyn Store>, metrics: LedgerMetrics) -> (Ledger, tokio::task::JoinHandle<()>) {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let (up, is_up) = watch::channel(true);
+        metrics.up.set(1);
+        metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
+        let task = tokio::spawn(Task { store, metrics, up }.run(queue));
+        (Ledger { requests, up: is_up }, task)
+    }
+
+    /// See [`Store::register`].
+    ///
+    /// # Errors
+    /// A ledger that cannot be read or written.
+    pub async fn register(&self, apps: Vec<AppKey>, now: Timestamp) -> Result<Vec<Restored>, LedgerError> {
+        self.request(|reply| Request::Register(apps, now, reply)).await
+    }
+
+    /// Commits an answer. Dropping the future does not undo or interrupt it.
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn commit(&self, commit: Commit) -> Result<Receipt, LedgerError> {
+        self.request(|reply| Request::Commit(Box::new(commit), reply)).await
+    }
+
+    /// Whether the last write worked; changes wake the receiver.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.up.clone()
+    }
+
+    async fn request<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, LedgerError>>) -> Request,
+    ) -> Result<T, LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(make(reply)).await.map_err(|_| LedgerError::Closed)?;
+        answer.await.map_err(|_| LedgerError::Closed)?
+    }
+}
+
+struct Task {
+    store: Box<dyn Store>,
+    metrics: LedgerMetrics,
+    up: watch::Sender<bool>,
+}
+
+impl Task {
+    async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+        loop {
+            let is_down = !*self.up.borrow();
+            tokio::select! {
+                request = queue.recv() => match request {
+                    Some(request) => self.serve(request).await,
+                    None => return,
+                },
+                () = tokio::time::sleep(PROBE), if is_down => {
+                    let result = self.store.probe().await;
+                    self.note(&result);
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, request: Request) {
+        // The asker may be gone by now; what was written stays written.
+        match request {
+            Request::Register(apps, now, reply) => {
+                let result = self.store.register(apps, now).await;
+                self.note(&result);
+                let _ = reply.send(result);
+            }
+            Request::Commit(commit, reply) => {
+                let now = commit.now;
+                let timer = self.metrics.commit_duration.start_timer();
+                let result = self.store.commit(*commit).await;
+                match &result {
+                    Ok(_) => {
+                        timer.observe_duration();
+                        self.metrics.last_commit.set(now.as_millisecond() as f64 / 1000.0);
+                        self.metrics.size.set(i64::try_from(self.store.size()).unwrap_or(i64::MAX));
+                    }
+                    Err(_) => drop(timer.stop_and_discard()),
+                }
+                self.note(&result);
+                let _ = reply.send(result);
+            }
+        }
+    }
+
+    /// Keeps `up` true to the last write, and says so once when it changes.
+    fn note<T>(&self, result: &Result<T, LedgerError>) {
+        let works = result.is_ok();
+        if let Err(error) = result {
+            self.metrics.errors.inc();
+            tracing::debug!(error = error.to_string(), "ledger");
+        }
+        let changed = self.up.send_if_modified(|up| std::mem::replace(up, works) != works);
+        self.metrics.up.set(works.into());
+        match (changed, result) {
+            (true, Err(error)) => {
+                tracing::error!(error = error.to_string(), "the ledger cannot be written; polling pauses until it can")
+            }
+            (true, Ok(_)) => tracing::info!("the ledger can be written again; polling goes on"),
+            (false, _) => {}
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The stored form of what is remembered of a subject: a version, a flag and, for each field, five
+//! variable-length numbers.
+
+use std::collections::BTreeMap;
+
+use super::account::Mark;
+
+/// What is remembered of one live subject.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watermark {
+    /// Whether a successful answer has covered the subject, so that the baseline is taken.
+    pub covered: bool,
+    /// By number of the field's path.
+    pub marks: BTreeMap<i64, Mark>,
+}
+
+/// The stored bytes are not a watermark.
+#[derive(Debug, thiserror::Error)]
+#[error("a stored watermark cannot be read")]
+pub struct Unreadable;
+
+const VERSION: u8 = 1;
+
+impl Watermark {
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION, u8::from(self.covered)];
+        for (field, mark) in &self.marks {
+            // Differences are small numbers more often than the numbers themselves.
+            for number in [*field, mark.series, mark.highest, mark.highest - mark.baseline, mark.highest - mark.lowest]
+            {
+                put(&mut bytes, number.unsigned_abs());
+            }
+        }
+        bytes
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// Bytes that [`Watermark::encode`] did not write.
+    pub fn decode(bytes: &[u8]) -> Result<Watermark, Unreadable> {
+        let [VERSION, covered @ (0 | 1), rest @ ..] = bytes else { return Err(Unreadable) };
+        let mut watermark = Watermark { covered: *covered == 1, marks: BTreeMap::new() };
+        let mut rest = rest;
+        while !rest.is_empty() {
+            let [field, series, highest, counted, fallen] = [(); 5].map(|()| take(&mut rest));
+            let (highest, counted, fallen) = (highest?, counted?, fallen?);
+            if counted > highest || fallen > highest {
+                return Err(Unreadable);
+            }
+            let mark = Mark { series: series?, baseline: highest - counted, highest, lowest: highest - fallen };
+            watermark.marks.insert(field?, mark);
+        }
+        Ok(watermark)
+    }
+}
+
+fn put(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Result<i64, Unreadable> {
+    let mut number: u64 = 0;
+    for shift in (0..63).step_by(7) {
+        let [byte, rest @ ..] = bytes else { return Err(Unreadable) };
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return i64::try_from(number).map_err(|_| Unreadable);
+        }
+    }
+    Err(Unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn mark() -> impl Strategy<Value = Mark> {
+        (1..i64::MAX, 0..=i64::MAX).prop_flat_map(|(series, highest)| {
+            (Just(series), 0..=highest, Just(highest), 0..=highest)
+                .prop_map(|(series, baseline, highest, lowest)| Mark { series, baseline, highest, lowest })
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_stored_is_read(covered: bool, marks in prop::collection::btree_map(0..i64::MAX, mark(), 0..20)) {
+            let watermark = Watermark { covered, marks };
+            prop_assert_eq!(Watermark::decode(&watermark.encode()).unwrap(), watermark);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Watermark::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_day_of_one_channel_takes_few_bytes() {
+        let mark = Mark { series: 12, baseline: 0, highest: 42_380, lowest: 42_380 };
+        let watermark = Watermark { covered: true, marks: BTreeMap::from([(3, mark)]) };
+        assert_eq!(watermark.encode().len(), 11);
+    }
+}

@@ -1,0 +1,26 @@
+//! The `push-exporter` program: parses the command line, runs the command, maps its failure to an exit
+//! code.
+
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use push_exporter::cli::Cli;
+use push_exporter::command::{Failure, dispatch};
+
+fn main() -> ExitCode {
+    // Exactly one crypto provider is in the tree; a second installation cannot happen.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match dispatch(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("push-exporter: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Every metric that is written from the page's table: name, type and HELP. The exporter's own metrics
+//! are in [`super::own`]. One list; the order here is the order of the page.
+
+/// Counter or gauge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// How a value is kept and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A whole number, exact to 2^63−1.
+    Whole,
+    /// Seconds, kept as whole milliseconds.
+    Seconds,
+}
+
+macro_rules! families {
+    ($($variant:ident, $name:literal, $kind:ident, $format:ident, $help:literal;)*) => {
+        /// A metric family.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Family {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl Family {
+            /// Every family, in the order of the page.
+            pub const ALL: &'static [Family] = &[$(Family::$variant,)*];
+
+            /// The name of the metric.
+            pub fn name(self) -> &'static str {
+                match self { $(Family::$variant => $name,)* }
+            }
+
+            /// Counter or gauge.
+            pub fn kind(self) -> Kind {
+                match self { $(Family::$variant => Kind::$kind,)* }
+            }
+
+            /// How its values are written.
+            pub fn format(self) -> Format {
+                match self { $(Family::$variant => Format::$format,)* }
+            }
+
+            /// Its HELP.
+            pub fn help(self) -> &'static str {
+                match self { $(Family::$variant => $help,)* }
+            }
+        }
+    };
+}
+
+families! {
+    Sent, "push_messages_sent_total", Counter, Whole,
+        "Deliveries accepted by the channel (Easemob successCount; Feishu send_msg_count, where a message to a chat of five counts five). Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
+    Failed, "push_messages_failed_total", Counter, Whole,
+        "Deliveries refused by the channel (Easemob failCount). Polled and cached.";
+    Received, "push_messages_received_total", Counter, Whole,
+        "Deliveries that arrived on the device (Easemob arriveCount, which only some vendors report). Polled and cached.";
+    ReadWithin1h, "push_messages_read_within_1h_total", Counter, Whole,
+        "Deliveries read within an hour of sending (Feishu read_in_1h_count). Polled and cached; grows once a day, two days late: use increase(...[1d]).";
+    ReadWithin12h, "push_messages_read_within_12h_total", Counter, Whole,
+        "Deliveries read within twelve hours of sending (Feishu read_in_12h_count). Polled and cached; grows once a day, two days late: use increase(...[1d]).";
+    Restated, "push_messages_restated_total", Counter, Whole,
+        "How far the provider's numbers have fallen below what was counted; counters do not follow them down. Polled and cached.";
+    WindowSent, "push_window_messages_sent", Gauge, Whole,
+        "Sent in the newest closed window (Easemob successCount of a day; Feishu send_msg_count). Polled and cached; push_window_end_timestamp_seconds says which window.";
+    WindowFailed, "push_window_messages_failed", Gauge, Whole,
+        "Refused in the newest closed window (Easemob failCount of a day). Polled and cached; push_window_end_timestamp_seconds says which window.";
+    WindowReceived, "push_window_messages_received", Gauge, Whole,
+        "Arrived in the newest closed window (Easemob arriveCount of a day). Polled and cached; push_window_end_timestamp_seconds says which window.";
+    WindowReadWithin1h, "push_window_messages_read_within_1h", Gauge, Whole,
+        "Read within an hour, of the newest closed window (Feishu read_in_1h_count). Polled and cached, two days late; may exceed sent.";
+    WindowReadWithin12h, "push_window_messages_read_within_12h", Gauge, Whole,
+        "Read within twelve hours, of the newest closed window (Feishu read_in_12h_count). Polled and cached, two days late; may exceed sent.";
+    WindowUsersReached, "push_window_users_reached", Gauge, Whole,
+        "Distinct users reached in the newest closed window (Feishu send_user_count). Polled and cached, two days late; windows cannot be added.";
+    DepartmentWindowSent, "push_department_window_messages_sent", Gauge, Whole,
+        "Sent to a department and those below it in the newest closed window (Feishu send_msg_count). Polled and cached, two days late; departments nest.";
+    DepartmentWindowReadWithin1h, "push_department_window_messages_read_within_1h", Gauge, Whole,
+        "Read within an hour by a department and those below it, of the newest closed window (Feishu read_in_1h_count). Polled and cached, two days late; departments nest.";
+    DepartmentWindowReadWithin12h, "push_department_window_messages_read_within_12h", Gauge, Whole,
+        "Read within twelve hours by a department and those below it, of the newest closed window (Feishu read_in_12h_count). Polled and cached, two days late; departments nest.";
+    DepartmentWindowUsersReached, "push_department_window_users_reached", Gauge, Whole,
+        "Distinct users reached of a department and those below it in the newest closed window (Feishu send_user_count). Polled and cached, two days late; departments nest.";
+    WindowEnd, "push_window_end_timestamp_seconds", Gauge, Seconds,
+        "When the newest closed window of a unit ended: the window that the push_window gauges describe. Moves on when a window closes empty.";
+    Up, "push_up", Gauge, Whole,
+        "1 if the last poll of the report succeeded, 0 if not; absent before the first.";
+    PollFailing, "push_poll_failing", Gauge, Whole,
+        "1 while the report is failing, with the reason.";
+    PollErrors, "push_poll_errors_total", Counter, Whole,
+        "Polls that failed after their retries, by reason.";
+    LastSuccess, "push_poll_last_success_timestamp_seconds", Gauge, Seconds,
+        "When a poll of the report last succeeded.";
+    PollDue, "push_poll_due_timestamp_seconds", Gauge, Seconds,
+        "When the oldest outstanding poll of the report was or will be due; in the past, its age is the backlog.";
+    LastChange, "push_data_last_change_timestamp_seconds", Gauge, Seconds,
+        "When a poll of the report last brought a new number: the true age of the counters.";
+    PollDuration, "push_poll_duration_seconds", Gauge, Seconds,
+        "How long the last poll of the report took, without waiting for quota.";
+    ApiRequests, "push_api_requests_total", Counter, Whole,
+        "Requests to the provider by HTTP status code; none when there was no answer.";
+    TokenExpiry, "push_token_expiry_timestamp_seconds", Gauge, Seconds,
+        "When the access token in use expires.";
+    UnknownFields, "push_unknown_fields_total", Counter, Whole,
+        "Fields, channels or values in the provider's answers that the exporter did not know: one for each new name in an app.";
+}
+
+impl Family {
+    /// The reverse of [`Family::name`].
+    pub fn from_name(name: &str) -> Option<Family> {
+        Family::ALL.iter().copied().find(|family| family.name() == name)
+    }
+}

@@ -1,0 +1,88 @@
+//! One gzip member out of blocks that were compressed apart: each is raw deflate ended by a full flush,
+//! so they can be joined in any order, and their checksums combine without looking at the text again.
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+/// A piece of text, compressed.
+#[derive(Debug)]
+pub(super) struct Deflated {
+    /// Raw deflate up to a full flush.
+    pub(super) bytes: Vec<u8>,
+    /// Checksum and length of the text.
+    pub(super) crc: Crc,
+}
+
+/// The ten bytes in front: deflate, no name, no time, unknown system.
+pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// A fast level: numbers and labels compress well at any.
+const LEVEL: u32 = 2;
+
+/// Compresses a block; `None` if zlib fails, which it does only out of memory.
+pub(super) fn deflate(text: &[u8]) -> Option<Deflated> {
+    let mut crc = Crc::new();
+    crc.update(text);
+    let mut compress = Compress::new(Compression::new(LEVEL), false);
+    let mut bytes = Vec::with_capacity(text.len() / 8 + 64);
+    loop {
+        let done = usize::try_from(compress.total_in()).ok()?;
+        let status = compress.compress_vec(&text[done..], &mut bytes, FlushCompress::Full).ok()?;
+        let all_read = usize::try_from(compress.total_in()).ok()? == text.len();
+        // Spare room after a call means that everything was flushed.
+        if all_read && bytes.len() < bytes.capacity() {
+            bytes.shrink_to_fit();
+            return Some(Deflated { bytes, crc });
+        }
+        if status == Status::BufError && bytes.len() < bytes.capacity() {
+            return None;
+        }
+        bytes.reserve(bytes.capacity().max(64));
+    }
+}
+
+/// What comes behind the blocks: a final empty block, the combined checksum, the length.
+pub(super) fn trailer(crc: &Crc) -> [u8; 10] {
+    let [a, b, c, d] = crc.sum().to_le_bytes();
+    let [e, f, g, h] = crc.amount().to_le_bytes();
+    [0x03, 0x00, a, b, c, d, e, f, g, h]
+}
+
+/// The text of a block again.
+pub(super) fn inflate(block: &Deflated) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(block.crc.amount() as usize + 1);
+    let mut decompress = flate2::Decompress::new(false);
+    decompress.decompress_vec(&block.bytes, &mut text, flate2::FlushDecompress::Sync).ok()?;
+    (text.len() == block.crc.amount() as usize).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Read;
+
+    proptest! {
+        #[test]
+        fn blocks_join_into_one_member(blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..5000), 0..6)) {
+            let mut member = HEADER.to_vec();
+            let mut crc = Crc::new();
+            for block in &blocks {
+                let deflated = deflate(block).unwrap();
+                prop_assert_eq!(&inflate(&deflated).unwrap(), block);
+                member.extend(&deflated.bytes);
+                crc.combine(&deflated.crc);
+            }
+            member.extend(trailer(&crc));
+            let mut text = Vec::new();
+            // A GzDecoder reads exactly one member and checks its trailer.
+            flate2::read::GzDecoder::new(member.as_slice()).read_to_end(&mut text).unwrap();
+            prop_assert_eq!(text, blocks.concat());
+        }
+    }
+
+    #[test]
+    fn compresses_far_more_than_fits_a_first_guess() {
+        let noise: Vec<u8> = (0..1_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        assert_eq!(inflate(&deflate(&noise).unwrap()).unwrap(), noise);
+    }
+}

@@ -1,0 +1,157 @@
+//! The exporter's own metrics, from the `prometheus` crate's registry: the last, small block of the
+//! page, made for each scrape. These counters start anew with the process.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use super::process::ProcessCollector;
+use crate::clock::Clock;
+
+/// The registry and what the rest of the exporter writes to.
+#[derive(Clone)]
+pub struct OwnMetrics {
+    registry: Registry,
+    /// Requests answered, by handler and status code.
+    pub http_requests: IntCounterVec,
+    /// How long answers took, by handler.
+    pub http_duration: HistogramVec,
+    /// Connections open now.
+    pub http_connections: IntGauge,
+    /// Tasks that panicked and were started again.
+    pub task_panics: IntCounter,
+    /// When the configuration in use was read.
+    pub config_loaded: Gauge,
+    /// Whether the last reading of it worked.
+    pub config_ok: IntGauge,
+    /// What the ledger's task writes to.
+    pub ledger: LedgerMetrics,
+}
+
+/// The metrics of the ledger.
+#[derive(Clone)]
+pub struct LedgerMetrics {
+    /// Whether the last write worked.
+    pub up: IntGauge,
+    /// Bytes on disk.
+    pub size: IntGauge,
+    /// How long commits took.
+    pub commit_duration: Histogram,
+    /// When the last one was made.
+    pub last_commit: Gauge,
+    /// Requests that failed.
+    pub errors: IntCounter,
+}
+
+impl OwnMetrics {
+    /// A registry of its own with everything registered.
+    ///
+    /// # Errors
+    /// A name given twice, which a test would have found.
+    pub fn new(clock: &Clock) -> Result<OwnMetrics, prometheus::Error> {
+        let registry = Registry::new();
+        let build = IntGaugeVec::new(
+            Opts::new("push_exporter_build_info", "1, labelled by the version of the exporter."),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(ProcessCollector::new(clock.now())?))?;
+        let buckets = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let ledger = LedgerMetrics {
+            up: keep(&registry, IntGauge::new("push_exporter_ledger_up", "1 if the last write to the ledger worked."))?,
+            size: keep(&registry, IntGauge::new("push_exporter_ledger_size_bytes", "Size of the ledger on disk."))?,
+            commit_duration: keep(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "push_exporter_ledger_commit_duration_seconds",
+                        "How long it took to commit an answer.",
+                    )
+                    .buckets(buckets.clone()),
+                ),
+            )?,
+            last_commit: keep(
+                &registry,
+                Gauge::new("push_exporter_ledger_last_commit_timestamp_seconds", "When an answer was last committed."),
+            )?,
+            errors: keep(
+                &registry,
+                IntCounter::new("push_exporter_ledger_errors_total", "Requests to the ledger that failed."),
+            )?,
+        };
+        Ok(OwnMetrics {
+            http_requests: keep(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "push_exporter_http_requests_total",
+                        "HTTP requests answered, by handler and status code.",
+                    ),
+                    &["handler", "code"],
+                ),
+            )?,
+            http_duration: keep(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "push_exporter_http_request_duration_seconds",
+                        "How long it took to make an answer, by handler.",
+                    )
+                    .buckets(buckets),
+                    &["handler"],
+                ),
+            )?,
+            http_connections: keep(
+                &registry,
+                IntGauge::new("push_exporter_http_connections", "HTTP connections open now."),
+            )?,
+            task_panics: keep(
+                &registry,
+                IntCounter::new(
+                    "push_exporter_task_panics_total",
+                    "Polling tasks that panicked and were started again.",
+                ),
+            )?,
+            config_loaded: keep(
+                &registry,
+                Gauge::new(
+                    "push_exporter_config_last_reload_success_timestamp_seconds",
+                    "When the configuration in use was read.",
+                ),
+            )?,
+            config_ok: keep(
+                &registry,
+                IntGauge::new(
+                    "push_exporter_config_last_reload_successful",
+                    "1 if the last reading of the configuration worked.",
+                ),
+            )?,
+            ledger,
+            registry,
+        })
+    }
+
+    /// The text of all of them.
+    pub fn encode(&self) -> Vec<u8> {
+        // An empty family would fail the whole page.
+        let families: Vec<_> =
+            self.registry.gather().into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
+            tracing::error!(error = error.to_string(), "the exporter's own metrics cannot be written");
+        }
+        text.into_bytes()
+    }
+}
+
+fn keep<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: Result<C, prometheus::Error>,
+) -> Result<C, prometheus::Error> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,127 @@
+//! The standard `process_*` metrics from /proc/self. The `prometheus` crate's own collector counts CPU
+//! in whole seconds, too coarse for a rate of a light process.
+
+use jiff::Timestamp;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Counter, Gauge, IntGauge};
+
+/// Ticks a second of the times in /proc; fixed on Linux.
+const TICKS: f64 = 100.0;
+const PAGE_SIZE: i64 = 4096;
+
+pub(super) struct ProcessCollector {
+    cpu: Counter,
+    resident: IntGauge,
+    virtual_: IntGauge,
+    open_fds: IntGauge,
+    max_fds: IntGauge,
+    threads: IntGauge,
+    start: Gauge,
+}
+
+impl ProcessCollector {
+    /// `now` is when the process started.
+    pub(super) fn new(now: Timestamp) -> Result<Self, prometheus::Error> {
+        let start = Gauge::new("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")?;
+        start.set(now.as_millisecond() as f64 / 1000.0);
+        Ok(ProcessCollector {
+            cpu: Counter::new("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")?,
+            resident: IntGauge::new("process_resident_memory_bytes", "Resident memory size in bytes.")?,
+            virtual_: IntGauge::new("process_virtual_memory_bytes", "Virtual memory size in bytes.")?,
+            open_fds: IntGauge::new("process_open_fds", "Number of open file descriptors.")?,
+            max_fds: IntGauge::new("process_max_fds", "Maximum number of open file descriptors.")?,
+            threads: IntGauge::new("process_threads", "Number of OS threads in the process.")?,
+            start,
+        })
+    }
+
+    /// Reads what there is; what cannot be read keeps its last value.
+    fn refresh(&self) {
+        if let Some(stat) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::parse) {
+            let cpu = stat.cpu_ticks as f64 / TICKS;
+            self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
+            self.resident.set(stat.resident_pages * PAGE_SIZE);
+            self.virtual_.set(stat.virtual_bytes);
+            self.threads.set(stat.threads);
+        }
+        if let Ok(fds) = std::fs::read_dir("/proc/self/fd") {
+            // One of them is the folder being read.
+            self.open_fds.set(i64::try_from(fds.count()).unwrap_or(i64::MAX) - 1);
+        }
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        if let Some(max) = line.and_then(|line| line.split_whitespace().next()?.parse().ok()) {
+            self.max_fds.set(max);
+        }
+    }
+
+    fn all(&self) -> [&dyn Collector; 7] {
+        [&self.cpu, &self.resident, &self.virtual_, &self.open_fds, &self.max_fds, &self.threads, &self.start]
+    }
+}
+
+impl Collector for ProcessCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![]
+            .into_iter()
+            .chain(self.cpu.desc())
+            .chain(self.resident.desc())
+            .chain(self.virtual_.desc())
+            .chain(self.open_fds.desc())
+            .chain(self.max_fds.desc())
+            .chain(self.threads.desc())
+            .chain(self.start.desc())
+            .collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.refresh();
+        self.all().iter().flat_map(|metric| metric.collect()).collect()
+    }
+}
+
+/// The fields of /proc/self/stat that are shown.
+struct Stat {
+    cpu_ticks: u64,
+    threads: i64,
+    virtual_bytes: i64,
+    resident_pages: i64,
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Stat> {
+        // The second field is the name in brackets and may hold anything, brackets too.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let user: u64 = fields.get(11)?.parse().ok()?;
+        let system: u64 = fields.get(12)?.parse().ok()?;
+        Some(Stat {
+            cpu_ticks: user + system,
+            threads: fields.get(17)?.parse().ok()?,
+            virtual_bytes: fields.get(20)?.parse().ok()?,
+            resident_pages: fields.get(21)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_may_hold_brackets_and_spaces() {
+        let text = "12 (a ) b) S 1 2 3 0 -1 4194560 10 0 0 0 150 25 0 0 20 0 7 0 99 1048576 256 0";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.cpu_ticks, stat.threads, stat.virtual_bytes, stat.resident_pages), (175, 7, 1_048_576, 256));
+        assert!(Stat::parse("nonsense").is_none());
+    }
+
+    #[test]
+    fn this_process_has_numbers() {
+        let collector = ProcessCollector::new("2026-01-01T00:00:00.5Z".parse().unwrap()).unwrap();
+        collector.refresh();
+        assert!(collector.resident.get() > 100_000);
+        assert!(collector.open_fds.get() > 2);
+        assert!(collector.max_fds.get() > 2);
+    }
+}

@@ -1,0 +1,280 @@
+//! The series of the page in a table of small numbers: a family, two texts from a dictionary (who, and
+//! the other labels) and a value. Rows stand in blocks of one family; a block that changed is written
+//! and compressed again, the others are left as they are. Two rows with the same labels cannot be, since
+//! rows are found by their labels.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::families::Family;
+use super::{gzip, text};
+
+/// Rows in a block.
+const ROWS: usize = 1000;
+
+/// A change to the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Shows a value.
+    Set(Sample),
+    /// Takes a series off the page.
+    Remove {
+        /// Its family.
+        family: Family,
+        /// Who it is about.
+        owner: Arc<str>,
+        /// Its other labels.
+        rest: String,
+    },
+}
+
+/// A series with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its family.
+    pub family: Family,
+    /// Who it is about: the labels provider and app.
+    pub owner: Arc<str>,
+    /// Its other labels.
+    pub rest: String,
+    /// A number, or milliseconds where the family is in seconds.
+    pub value: i64,
+}
+
+type Key = (Family, u32, u32);
+
+/// All series.
+#[derive(Default)]
+pub(super) struct Table {
+    texts: HashMap<Arc<str>, u32>,
+    by_number: Vec<Arc<str>>,
+    places: HashMap<Key, (u32, u32)>,
+    families: BTreeMap<Family, Vec<Block>>,
+}
+
+/// About a thousand series of one family.
+#[derive(Default)]
+struct Block {
+    rows: Vec<Row>,
+    is_dirty: bool,
+    has_head: bool,
+    rendered: Option<Arc<Rendered>>,
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    owner: u32,
+    rest: u32,
+    value: i64,
+}
+
+/// A block as it is sent.
+pub(super) struct Rendered {
+    pub(super) deflated: gzip::Deflated,
+    /// The text, made from the compressed form when a client first asks for it plain.
+    plain: std::sync::OnceLock<Arc<[u8]>>,
+}
+
+impl Rendered {
+    pub(super) fn new(text: &[u8]) -> Option<Rendered> {
+        gzip::deflate(text).map(|deflated| Rendered { deflated, plain: std::sync::OnceLock::new() })
+    }
+
+    pub(super) fn plain(&self) -> Arc<[u8]> {
+        Arc::clone(self.plain.get_or_init(|| gzip::inflate(&self.deflated).unwrap_or_default().into()))
+    }
+}
+
+impl Table {
+    /// Applies a change; whether anything is different now.
+    pub(super) fn apply(&mut self, update: Update) -> bool {
+        match update {
+            Update::Set(sample) => self.set(sample),
+            Update::Remove { family, owner, rest } => self.remove(family, &owner, &rest),
+        }
+    }
+
+    /// Whether a series is on the page.
+    pub(super) fn holds(&self, family: Family, owner: &str, rest: &str) -> bool {
+        match (self.texts.get(owner), self.texts.get(rest)) {
+            (Some(owner), Some(rest)) => self.places.contains_key(&(family, *owner, *rest)),
+            _ => false,
+        }
+    }
+
+    fn set(&mut self, Sample { family, owner, rest, value }: Sample) -> bool {
+        let (owner, rest) = (self.number(&owner), self.number(&rest));
+        let blocks = self.families.entry(family).or_default();
+        if let Some((block, row)) = self.places.get(&(family, owner, rest)) {
+            let Some(block) = blocks.get_mut(*block as usize) else { return false };
+            let Some(row) = block.rows.get_mut(*row as usize) else { return false };
+            let changed = row.value != value;
+            row.value = value;
+            block.is_dirty |= changed;
+            return changed;
+        }
+        let has_room = |block: &Block| block.rows.len() < ROWS;
+        let free = match blocks.last() {
+            Some(last) if has_room(last) => blocks.len() - 1,
+            _ => blocks.iter().position(has_room).unwrap_or(blocks.len()),
+        };
+        if free == blocks.len() {
+            blocks.push(Block::default());
+        }
+        let block = &mut blocks[free];
+        self.places.insert((family, owner, rest), (free as u32, block.rows.len() as u32));
+        block.rows.push(Row { owner, rest, value });
+        block.is_dirty = true;
+        true
+    }
+
+    fn remove(&mut self, family: Family, owner: &str, rest: &str) -> bool {
+        let (Some(owner), Some(rest)) = (self.texts.get(owner), self.texts.get(rest)) else { return false };
+        let Some((number, row)) = self.places.remove(&(family, *owner, *rest)) else { return false };
+        let Some(block) = self.families.get_mut(&family).and_then(|blocks| blocks.get_mut(number as usize)) else {
+            return false;
+        };
+        block.rows.swap_remove(row as usize);
+        if let Some(moved) = block.rows.get(row as usize) {
+            self.places.insert((family, moved.owner, moved.rest), (number, row));
+        }
+        block.is_dirty = true;
+        true
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.texts.get(text) {
+            return *number;
+        }
+        let text: Arc<str> = text.into();
+        let number = self.by_number.len() as u32;
+        self.by_number.push(Arc::clone(&text));
+        self.texts.insert(text, number);
+        number
+    }
+
+    /// Writes the blocks that changed and returns all of them in the order of the page.
+    pub(super) fn render(&mut self) -> Vec<Arc<Rendered>> {
+        let mut page = Vec::new();
+        let mut buffer = Vec::new();
+        for (family, blocks) in &mut self.families {
+            let mut needs_head = true;
+            for block in blocks.iter_mut() {
+                // HELP and TYPE stand in the first block that has rows.
+                let has_head = needs_head && !block.rows.is_empty();
+                needs_head &= !has_head;
+                if block.is_dirty || block.has_head != has_head {
+                    (block.is_dirty, block.has_head) = (false, has_head);
+                    buffer.clear();
+                    if has_head {
+                        text::head(&mut buffer, *family);
+                    }
+                    for row in &block.rows {
+                        let [owner, rest] = [row.owner, row.rest].map(|number| self.by_number.get(number as usize));
+                        let (Some(owner), Some(rest)) = (owner, rest) else { continue };
+                        text::sample(&mut buffer, *family, owner, rest, row.value);
+                    }
+                    block.rendered = if buffer.is_empty() { None } else { Rendered::new(&buffer).map(Arc::new) };
+                }
+                page.extend(block.rendered.clone());
+            }
+        }
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(table: &mut Table, family: Family, rest: &str, value: i64) -> bool {
+        let owner = "provider=\"p\",app=\"a\"".into();
+        table.apply(Update::Set(Sample { family, owner, rest: rest.to_owned(), value }))
+    }
+
+    fn remove(table: &mut Table, family: Family, rest: &str) -> bool {
+        let owner = "provider=\"p\",app=\"a\"".into();
+        table.apply(Update::Remove { family, owner, rest: rest.to_owned() })
+    }
+
+    fn text(table: &mut Table) -> String {
+        table.render().iter().map(|block| String::from_utf8(block.plain().to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_same_labels_are_one_series() {
+        let mut table = Table::default();
+        assert!(set(&mut table, Family::Up, "report=\"r\"", 1));
+        assert!(!set(&mut table, Family::Up, "report=\"r\"", 1));
+        assert!(set(&mut table, Family::Up, "report=\"r\"", 0));
+        assert_eq!(text(&mut table).lines().last().unwrap(), "push_up{provider=\"p\",app=\"a\",report=\"r\"} 0");
+        assert_eq!(text(&mut table).lines().count(), 3);
+        assert!(remove(&mut table, Family::Up, "report=\"r\""));
+        assert!(!remove(&mut table, Family::Up, "report=\"r\""));
+        assert_eq!(text(&mut table), "");
+    }
+
+    #[test]
+    fn only_changed_blocks_are_written_again() {
+        let mut table = Table::default();
+        for row in 0..2500 {
+            set(&mut table, Family::Sent, &format!("channel=\"c{row}\""), row);
+        }
+        let before = table.render();
+        assert_eq!(before.len(), 3);
+        set(&mut table, Family::Sent, "channel=\"c1700\"", 0);
+        let after = table.render();
+        let same: Vec<bool> = before.iter().zip(&after).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+        assert_eq!(same, [true, false, true]);
+    }
+
+    #[test]
+    fn removing_and_adding_keeps_every_series_and_one_head() {
+        let mut table = Table::default();
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut truth = BTreeMap::new();
+        for step in 0..20_000_i64 {
+            let rest = format!("channel=\"c{}\"", random.u32(..2600));
+            if random.u32(..3) == 0 {
+                assert_eq!(remove(&mut table, Family::Sent, &rest), truth.remove(&rest).is_some());
+            } else {
+                set(&mut table, Family::Sent, &rest, step);
+                truth.insert(rest, step);
+            }
+            if step % 1000 == 999 {
+                check(&mut table, &truth);
+            }
+        }
+        // The first block empties while the others stay.
+        let first: Vec<String> = table.families[&Family::Sent][0]
+            .rows
+            .iter()
+            .map(|row| table.by_number[row.rest as usize].to_string())
+            .collect();
+        for rest in first {
+            remove(&mut table, Family::Sent, &rest);
+            truth.remove(&rest);
+        }
+        check(&mut table, &truth);
+        for row in 0..1500 {
+            set(&mut table, Family::Sent, &format!("channel=\"new{row}\""), row);
+            truth.insert(format!("channel=\"new{row}\""), row);
+        }
+        check(&mut table, &truth);
+    }
+
+    fn check(table: &mut Table, truth: &BTreeMap<String, i64>) {
+        let text = text(table);
+        assert!(text.starts_with("# HELP push_messages_sent_total "));
+        assert_eq!(text.matches("# TYPE").count(), 1);
+        let lines: BTreeMap<String, i64> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| {
+                let (labels, value) = line.split_once("} ").unwrap();
+                (labels.split_once("app=\"a\",").unwrap().1.to_owned(), value.parse().unwrap())
+            })
+            .collect();
+        assert_eq!(&lines, truth);
+    }
+}

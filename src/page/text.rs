@@ -1,0 +1,87 @@
+//! The text exposition format 0.0.4, written straight from the table.
+
+use super::families::{Family, Format, Kind};
+
+/// The content type of the page.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Labels as they stand between the braces: `a="b",c="d"`.
+pub fn labels(pairs: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push_str("=\"");
+        for c in value.chars() {
+            match c {
+                '\\' => text.push_str("\\\\"),
+                '"' => text.push_str("\\\""),
+                '\n' => text.push_str("\\n"),
+                c => text.push(c),
+            }
+        }
+        text.push('"');
+    }
+    text
+}
+
+/// The HELP and TYPE lines of a family.
+pub(super) fn head(out: &mut Vec<u8>, family: Family) {
+    let kind = match family.kind() {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+    };
+    for part in ["# HELP ", family.name(), " ", family.help(), "\n# TYPE ", family.name(), " ", kind, "\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// One sample.
+pub(super) fn sample(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64) {
+    out.extend_from_slice(family.name().as_bytes());
+    out.push(b'{');
+    out.extend_from_slice(owner.as_bytes());
+    if !owner.is_empty() && !rest.is_empty() {
+        out.push(b',');
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(b"} ");
+    match family.format() {
+        Format::Whole => out.extend_from_slice(value.to_string().as_bytes()),
+        Format::Seconds => {
+            let sign = if value < 0 { "-" } else { "" };
+            let value = value.unsigned_abs();
+            let text = format!("{sign}{}.{:03}", value / 1000, value % 1000);
+            out.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
+        }
+    }
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(family: Family, owner: &str, rest: &str, value: i64) -> String {
+        let mut out = Vec::new();
+        sample(&mut out, family, owner, rest, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn samples() {
+        let owner = labels(&[("provider", "easemob"), ("app", "a\"b\\c\nd")]);
+        assert_eq!(
+            line(Family::Sent, &owner, "channel=\"fcm\"", i64::MAX),
+            "push_messages_sent_total{provider=\"easemob\",app=\"a\\\"b\\\\c\\nd\",channel=\"fcm\"} 9223372036854775807\n"
+        );
+        assert_eq!(
+            line(Family::LastSuccess, "a=\"b\"", "", 1_763_740_800_120),
+            "push_poll_last_success_timestamp_seconds{a=\"b\"} 1763740800.12\n"
+        );
+        assert_eq!(line(Family::PollDuration, "", "a=\"b\"", 0), "push_poll_duration_seconds{a=\"b\"} 0\n");
+        assert_eq!(line(Family::PollDuration, "", "a=\"b\"", 100_000), "push_poll_duration_seconds{a=\"b\"} 100\n");
+    }
+}

@@ -1,0 +1,257 @@
+//! The health of every report: what the status page lists and the health metrics on the page. Both come
+//! from here, so they cannot differ.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::page::families::Family;
+use crate::page::{Page, Sample, Update, text};
+use crate::provider::error::Reason;
+use crate::provider::http::Requests;
+
+/// Which report of which app.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ReportId {
+    /// The provider.
+    pub provider: &'static str,
+    /// The app.
+    pub app: String,
+    /// The report.
+    pub report: &'static str,
+}
+
+impl ReportId {
+    /// The labels provider and app, the owner of a series.
+    pub fn owner(&self) -> Arc<str> {
+        owner(self.provider, &self.app)
+    }
+
+    fn rest(&self, more: &[(&str, &str)]) -> String {
+        let pairs: Vec<(&str, &str)> = [("report", self.report)].into_iter().chain(more.iter().copied()).collect();
+        text::labels(&pairs)
+    }
+
+    /// A sample with the labels of this report and perhaps more.
+    pub fn sample(&self, family: Family, more: &[(&str, &str)], value: i64) -> Sample {
+        Sample { family, owner: self.owner(), rest: self.rest(more), value }
+    }
+
+    fn set(&self, family: Family, more: &[(&str, &str)], value: i64) -> Update {
+        Update::Set(self.sample(family, more, value))
+    }
+
+    /// The removal of such a series.
+    pub fn remove(&self, family: Family, more: &[(&str, &str)]) -> Update {
+        Update::Remove { family, owner: self.owner(), rest: self.rest(more) }
+    }
+}
+
+/// The labels provider and app.
+pub fn owner(provider: &str, app: &str) -> Arc<str> {
+    text::labels(&[("provider", provider), ("app", app)]).into()
+}
+
+/// How a report is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not polled since the start.
+    #[default]
+    Waiting,
+    /// The last poll succeeded.
+    Up,
+    /// The last poll failed.
+    Failing,
+}
+
+/// What is known of a report.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReportHealth {
+    /// How it is.
+    pub state: State,
+    /// When a poll last succeeded.
+    pub last_success: Option<Timestamp>,
+    /// When a poll last brought a new number.
+    pub last_change: Option<Timestamp>,
+    /// When it is polled next.
+    pub next_poll: Option<Timestamp>,
+    /// The last failure, while it lasts.
+    pub error: Option<Failure>,
+    /// Failed polls in a row.
+    #[serde(skip)]
+    pub failures: u32,
+    /// Failed polls since the start, by reason.
+    #[serde(skip)]
+    pub errors: BTreeMap<&'static str, i64>,
+}
+
+/// Why a report is failing, in words without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The label value.
+    pub reason: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub advice: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// The health of all reports, shared by the pollers and the web.
+#[derive(Clone)]
+pub struct Health {
+    reports: Arc<Mutex<BTreeMap<ReportId, ReportHealth>>>,
+    /// Reports without a first result, because one is due.
+    pending: Arc<Mutex<BTreeSet<ReportId>>>,
+    /// Unknown names seen so far, by provider and report.
+    unknown: Arc<Mutex<BTreeMap<(&'static str, &'static str), i64>>>,
+    page: Page,
+}
+
+impl Health {
+    /// Knows nothing yet.
+    pub fn new(page: Page) -> Health {
+        Health { reports: Arc::default(), pending: Arc::default(), unknown: Arc::default(), page }
+    }
+
+    /// All reports by id.
+    pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
+        lock(&self.reports).iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+    }
+
+    /// The reports that are due and have no first result.
+    pub fn pending(&self) -> Vec<ReportId> {
+        lock(&self.pending).iter().cloned().collect()
+    }
+
+    /// A report with what the ledger remembers of it. `due` is when its first poll is.
+    pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Timestamp, now: Timestamp) {
+        let mut updates: Vec<Update> =
+            Reason::ALL.iter().map(|reason| id.set(Family::PollErrors, &[("reason", reason.name())], 0)).collect();
+        updates.push(id.set(Family::PollDue, &[], due.as_millisecond()));
+        let times = [(Family::LastSuccess, restored.last_success), (Family::LastChange, restored.last_change)];
+        updates.extend(times.into_iter().filter_map(|(family, at)| Some(id.set(family, &[], at?.as_millisecond()))));
+        if due <= now {
+            lock(&self.pending).insert(id.clone());
+        }
+        lock(&self.reports).insert(id.clone(), ReportHealth { next_poll: Some(due), ..restored });
+        self.page.update(updates).await;
+    }
+
+    /// A poll succeeded; the next is due at `due`. Returns whether it was failing before.
+    pub async fn succeeded(
+        &self,
+        id: &ReportId,
+        now: Timestamp,
+        has_new_numbers: bool,
+        took: Duration,
+        due: Timestamp,
+    ) -> bool {
+        let (was_failing, ended) = {
+            let mut reports = lock(&self.reports);
+            let health = reports.entry(id.clone()).or_default();
+            let ended = health.error.take();
+            let was_failing = health.state == State::Failing;
+            health.state = State::Up;
+            health.last_success = Some(now);
+            health.next_poll = Some(due);
+            health.failures = 0;
+            if has_new_numbers {
+                health.last_change = Some(now);
+            }
+            (was_failing, ended)
+        };
+        lock(&self.pending).remove(id);
+        let mut updates = vec![
+            id.set(Family::Up, &[], 1),
+            id.set(Family::LastSuccess, &[], now.as_millisecond()),
+            id.set(Family::PollDue, &[], due.as_millisecond()),
+            duration(id, took),
+        ];
+        if has_new_numbers {
+            updates.push(id.set(Family::LastChange, &[], now.as_millisecond()));
+        }
+        updates.extend(ended.map(|failure| id.remove(Family::PollFailing, &[("reason", failure.reason)])));
+        self.page.update(updates).await;
+        was_failing
+    }
+
+    /// A poll failed. `next` says from the number of failures in a row when it is tried again, while the
+    /// time it was due stays. Returns that time, and whether the failure is another than before.
+    pub async fn failed(
+        &self,
+        id: &ReportId,
+        failure: Failure,
+        took: Duration,
+        next: impl FnOnce(u32) -> Timestamp,
+    ) -> (Timestamp, bool) {
+        let reason = failure.reason;
+        let (next, previous, errors) = {
+            let mut reports = lock(&self.reports);
+            let health = reports.entry(id.clone()).or_default();
+            health.failures = health.failures.saturating_add(1);
+            let next = next(health.failures);
+            health.state = State::Failing;
+            health.next_poll = Some(next);
+            let errors = health.errors.entry(reason).or_default();
+            *errors += 1;
+            let errors = *errors;
+            let since = health.error.as_ref().map_or(failure.since, |earlier| earlier.since);
+            let previous = health.error.replace(Failure { since, ..failure.clone() });
+            (next, previous, errors)
+        };
+        lock(&self.pending).remove(id);
+        let is_new =
+            previous.as_ref().is_none_or(|previous| (previous.reason, &previous.message) != (reason, &failure.message));
+        let mut updates = vec![
+            id.set(Family::Up, &[], 0),
+            duration(id, took),
+            id.set(Family::PollErrors, &[("reason", reason)], errors),
+        ];
+        if let Some(previous) = previous.filter(|previous| previous.reason != reason) {
+            updates.push(id.remove(Family::PollFailing, &[("reason", previous.reason)]));
+        }
+        updates.push(id.set(Family::PollFailing, &[("reason", reason)], 1));
+        self.page.update(updates).await;
+        (next, is_new)
+    }
+
+    /// Adds names that an app was the first to see.
+    pub async fn unknown_names(&self, id: &ReportId, new: i64) {
+        let total = {
+            let mut unknown = lock(&self.unknown);
+            let total = unknown.entry((id.provider, id.report)).or_default();
+            *total = total.saturating_add(new);
+            *total
+        };
+        let owner = text::labels(&[("provider", id.provider)]).into();
+        let sample = Sample { family: Family::UnknownFields, owner, rest: id.rest(&[]), value: total };
+        self.page.update(vec![Update::Set(sample)]).await;
+    }
+
+    /// Shows requests by status code.
+    pub async fn requests(&self, id: &ReportId, requests: &Requests) {
+        let updates = requests
+            .by_code()
+            .into_iter()
+            .map(|(code, count)| {
+                let code = code.map_or("none".to_owned(), |code| code.to_string());
+                id.set(Family::ApiRequests, &[("code", &code)], i64::try_from(count).unwrap_or(i64::MAX))
+            })
+            .collect();
+        self.page.update(updates).await;
+    }
+}
+
+fn duration(id: &ReportId, took: Duration) -> Update {
+    id.set(Family::PollDuration, &[], i64::try_from(took.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

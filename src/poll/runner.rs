@@ -1,0 +1,487 @@
+//! One report being polled: waiting until it is due, asking, retrying, committing, and telling how it
+//! went. Measured the same way for every provider.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use secrecy::ExposeSecret;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::health::{Failure, Health, ReportHealth, ReportId};
+use super::schedule;
+use crate::clock::Clock;
+use crate::config::secret::Secret;
+use crate::ledger::{
+    AppId, Commit, GaugeReadings, Ledger, LedgerError, Receipt, SeriesTotal, StoredGauges, StoredReport,
+    SubjectReadings,
+};
+use crate::page::families::Family;
+use crate::page::{Page, Sample, Update, text};
+use crate::provider::error::{PollError, Reason};
+use crate::provider::http::{AccountClient, Client};
+use crate::provider::{Answer, Ask, Digest, Memory, Report, WindowGauges};
+use crate::window::Unit;
+
+/// Requests for one question, in all.
+const TRIES: u32 = 3;
+/// A reset further away than this is not waited for within a poll.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Waiting is cut into pieces of this length, so that a stepped clock or a changed secret is noticed.
+const NAP: Duration = Duration::from_secs(30);
+/// How often a failing report looks for a changed secret file.
+const SECRET_NAP: Duration = Duration::from_secs(5);
+/// Questions in one poll; far more than catching up on a year asks.
+const MAX_QUESTIONS: usize = 5000;
+
+/// A report and all it needs to be polled.
+pub struct Poller {
+    /// Its labels.
+    pub id: ReportId,
+    /// Its app in the ledger.
+    pub app: AppId,
+    /// The report.
+    pub report: Box<dyn Report>,
+    /// Its way to the provider.
+    pub client: Client,
+    /// What it shares with the account's other reports.
+    pub account: Arc<AccountClient>,
+    /// The account's secrets.
+    pub secrets: Vec<Secret>,
+    /// The app's calendar.
+    pub zone: TimeZone,
+    /// How long a new series stays at 0.
+    pub hold: Duration,
+    /// How long window gauges stay without a successful poll.
+    pub max_age: Duration,
+    /// The rest of the exporter.
+    pub services: Services,
+}
+
+/// What every poller uses.
+#[derive(Clone)]
+pub struct Services {
+    /// The time.
+    pub clock: Clock,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The page.
+    pub page: Page,
+    /// The health of all reports.
+    pub health: Health,
+    /// Counts panics.
+    pub panics: prometheus::IntCounter,
+}
+
+/// How a poll went.
+struct Outcome {
+    memory: Memory,
+    has_new_numbers: bool,
+    gauges: Vec<StoredGauges>,
+    took: Duration,
+    result: Result<Timestamp, PollError>,
+}
+
+/// The window gauges of a report, and whether they are on the page.
+struct Gauges {
+    windows: HashMap<(String, Unit), StoredGauges>,
+    are_shown: bool,
+}
+
+/// A report that is ready to be polled.
+pub struct Restored {
+    poller: Arc<Poller>,
+    memory: Memory,
+    next: Timestamp,
+    last_success: Option<Timestamp>,
+    gauges: Gauges,
+}
+
+impl Restored {
+    /// Polls until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let poller = Arc::clone(&self.poller);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = poller.poll_for_ever(self) => {}
+        }
+    }
+}
+
+impl Poller {
+    /// Shows what the ledger remembers of the report, and makes it ready to be polled.
+    pub async fn restore(self, stored: StoredReport, gauges: Vec<StoredGauges>) -> Restored {
+        let Services { clock, health, .. } = &self.services;
+        let memory: Memory = serde_json::from_str(&stored.memory).unwrap_or_default();
+        let now = clock.now();
+        let next = schedule::due_at_start(stored.due, self.report.next_due(now, &memory), now);
+        let restored = ReportHealth {
+            last_success: stored.last_success,
+            last_change: stored.last_change,
+            ..ReportHealth::default()
+        };
+        health.add(&self.id, restored, next, now).await;
+        let last_success = stored.last_success;
+        let wanted = gauges.into_iter().filter(|window| self.report.shows(&window.department, window.unit));
+        let mut gauges = Gauges {
+            windows: wanted.map(|window| ((window.department.clone(), window.unit), window)).collect(),
+            are_shown: false,
+        };
+        if last_success.is_some_and(|at| !self.is_too_old(at)) {
+            self.show_gauges(&mut gauges).await;
+        }
+        Restored { poller: Arc::new(self), memory, next, last_success, gauges }
+    }
+
+    async fn poll_for_ever(self: &Arc<Self>, restored: Restored) {
+        let Services { clock, ledger, health, .. } = &self.services;
+        let Restored { mut memory, mut next, mut last_success, mut gauges, .. } = restored;
+        let mut is_up = ledger.watch();
+        let mut is_failing = false;
+        loop {
+            self.wait(next, is_failing, last_success, &mut gauges, &mut is_up).await;
+            if !*is_up.borrow_and_update() {
+                self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO).await;
+                // The ledger's task ends only with the exporter.
+                if is_up.wait_for(|up| *up).await.is_err() {
+                    return;
+                }
+            }
+            let poll = tokio::spawn({
+                let (poller, memory) = (Arc::clone(self), memory.clone());
+                async move { poller.poll(memory).await }
+            });
+            let outcome = match AbortOnDropHandle::new(poll).await {
+                Ok(outcome) => outcome,
+                Err(panic) => self.panicked(panic, memory),
+            };
+            memory = outcome.memory;
+            let now = clock.now();
+            for window in outcome.gauges {
+                self.replace_gauges(&mut gauges, window).await;
+            }
+            self.show_account().await;
+            match outcome.result {
+                Ok(due) => {
+                    let was_failing = health.succeeded(&self.id, now, outcome.has_new_numbers, outcome.took, due).await;
+                    if was_failing {
+                        let ReportId { provider, app, report } = &self.id;
+                        tracing::info!(provider, app, report, "the report works again");
+                    }
+                    (next, last_success, is_failing) = (due, Some(now), false);
+                    self.show_gauges(&mut gauges).await;
+                }
+                Err(error) => {
+                    next = self.failed(error, outcome.took).await;
+                    is_failing = true;
+                }
+            }
+        }
+    }
+
+    /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once.
+    async fn wait(
+        &self,
+        next: Timestamp,
+        is_failing: bool,
+        last_success: Option<Timestamp>,
+        gauges: &mut Gauges,
+        is_up: &mut watch::Receiver<bool>,
+    ) {
+        let left = || Duration::try_from(next.duration_since(self.services.clock.now())).unwrap_or_default();
+        let deadline = Instant::now() + left();
+        let watches_secrets = is_failing && self.secrets.iter().any(Secret::can_change);
+        let nap = if watches_secrets { SECRET_NAP } else { NAP };
+        let before = watches_secrets.then(|| self.fingerprint());
+        loop {
+            if gauges.are_shown && last_success.is_none_or(|at| self.is_too_old(at)) {
+                self.hide_gauges(gauges).await;
+            }
+            let left = left().min(deadline.saturating_duration_since(Instant::now()));
+            if left.is_zero() || !*is_up.borrow() {
+                return;
+            }
+            if before.as_ref().is_some_and(|before| *before != self.fingerprint()) {
+                let ReportId { provider, app, report } = &self.id;
+                tracing::info!(provider, app, report, "a secret has changed; polling at once");
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(left.min(nap)) => {}
+                _ = is_up.changed() => {}
+            }
+        }
+    }
+
+    fn is_too_old(&self, at: Timestamp) -> bool {
+        let age = self.services.clock.now().duration_since(at);
+        Duration::try_from(age).is_ok_and(|age| age > self.max_age)
+    }
+
+    /// Tells whether a secret has changed, without keeping it.
+    fn fingerprint(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        for secret in &self.secrets {
+            secret.current().expose_secret().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// One poll: every question, each with its retries and its commit.
+    async fn poll(self: Arc<Self>, memory: Memory) -> Outcome {
+        let started = Instant::now();
+        let now = self.services.clock.now();
+        for secret in &self.secrets {
+            self.account.scrubber().learn(&secret.current());
+        }
+        self.client.requests().take_waited();
+        let mut outcome =
+            Outcome { memory, has_new_numbers: false, gauges: Vec::new(), took: Duration::ZERO, result: Ok(now) };
+        outcome.result = self.ask_everything(now, &mut outcome).await;
+        outcome.took = started.elapsed().saturating_sub(self.client.requests().take_waited());
+        outcome
+    }
+
+    async fn ask_everything(&self, now: Timestamp, outcome: &mut Outcome) -> Result<Timestamp, PollError> {
+        let mut asked: Vec<Ask> = Vec::new();
+        let mut retries = TRIES - 1;
+        let mut failure = None;
+        while let Some(ask) = self.report.next(now, &outcome.memory, &asked) {
+            asked.push(ask.clone());
+            if asked.len() > MAX_QUESTIONS {
+                break;
+            }
+            match self.ask(&ask, &mut retries).await {
+                Ok(answer) => {
+                    let digest = self.report.digest(now, &ask, answer, &outcome.memory);
+                    let is_last = self.report.next(now, &digest.memory, &asked).is_none();
+                    let due = (is_last && failure.is_none()).then(|| self.report.next_due(now, &digest.memory));
+                    self.commit(digest, due, outcome).await?;
+                }
+                Err(error) if error.reason().is_about_the_question() => {
+                    failure.get_or_insert(error);
+                }
+                Err(error) => return Err(failure.unwrap_or(error)),
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => Ok(self.report.next_due(now, &outcome.memory)),
+        }
+    }
+
+    /// Asks once, and again while there are retries and asking again may help.
+    async fn ask(&self, ask: &Ask, retries: &mut u32) -> Result<Answer, PollError> {
+        let mut attempt = 0;
+        loop {
+            let error = match self.report.ask(ask, &self.client).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let reason = error.reason();
+            if reason == Reason::RateLimited {
+                self.client.budget().block(error.reset());
+            }
+            let is_too_far = error.reset().is_some_and(|reset| reset > LONGEST_WAIT);
+            if *retries == 0 || !reason.is_transient() || is_too_far {
+                return Err(error);
+            }
+            *retries -= 1;
+            let ReportId { provider, app, report } = &self.id;
+            let message = self.account.scrubber().scrub(&error.to_string());
+            tracing::debug!(provider, app, report, error = message, "asking again");
+            tokio::time::sleep(schedule::retry_delay(attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    /// Commits what was made of an answer, then shows it.
+    async fn commit(&self, digest: Digest, due: Option<Timestamp>, outcome: &mut Outcome) -> Result<(), PollError> {
+        let Digest { counted, gauges, unknown, memory } = digest;
+        let subjects = counted
+            .into_iter()
+            .map(|numbers| SubjectReadings {
+                subject: numbers.window.key(),
+                began: numbers.window.begin(&self.zone),
+                readings: numbers.readings,
+            })
+            .collect();
+        let commit = Commit {
+            app: self.app,
+            report: self.id.report,
+            now: self.services.clock.now(),
+            hold: self.hold,
+            subjects,
+            gauges: gauges.into_iter().map(gauge_readings).collect(),
+            unknown,
+            memory: serde_json::to_string(&memory).unwrap_or_default(),
+            completes: due,
+        };
+        let receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
+        outcome.memory = memory;
+        let Receipt { series, gauges, has_new_numbers, new_names } = receipt;
+        outcome.has_new_numbers |= has_new_numbers;
+        outcome.gauges.extend(gauges);
+        self.services.page.count(counters(&self.id.owner(), series)).await;
+        if !new_names.is_empty() {
+            let ReportId { provider, app, report } = &self.id;
+            for name in &new_names {
+                let name = self.account.scrubber().scrub(name);
+                tracing::warn!(provider, app, report, name, "the provider sends something this release does not know");
+            }
+            self.services.health.unknown_names(&self.id, i64::try_from(new_names.len()).unwrap_or(i64::MAX)).await;
+        }
+        Ok(())
+    }
+
+    /// Notes a failure, says it once, and tells when to try again.
+    async fn failed(&self, error: PollError, took: Duration) -> Timestamp {
+        let now = self.services.clock.now();
+        let reason = error.reason();
+        let chain = crate::error_chain(&error);
+        let message = self.account.scrubber().scrub(&chain);
+        let failure = Failure { reason: reason.name(), message: message.clone(), advice: error.advice(), since: now };
+        let interval = self.report.interval();
+        let reset = error.reset().unwrap_or_default();
+        let next = |failures| {
+            let wait = schedule::back_off(interval, reason, failures).max(reset.min(Duration::from_secs(3600)));
+            now.saturating_add(wait).unwrap_or(now)
+        };
+        let (next, is_new) = self.services.health.failed(&self.id, failure, took, next).await;
+        if is_new {
+            let ReportId { provider, app, report } = &self.id;
+            let advice = error.advice();
+            tracing::warn!(
+                provider,
+                app,
+                report,
+                reason = reason.name(),
+                error = message,
+                advice,
+                "the report is failing"
+            );
+        }
+        next
+    }
+
+    fn panicked(&self, panic: tokio::task::JoinError, memory: Memory) -> Outcome {
+        self.services.panics.inc();
+        let ReportId { provider, app, report } = &self.id;
+        tracing::error!(
+            provider,
+            app,
+            report,
+            error = panic.to_string(),
+            "a poll panicked; please report this as a bug"
+        );
+        let result = Err(PollError::Decode("the poll panicked; please report this as a bug".to_owned()));
+        Outcome { memory, has_new_numbers: false, gauges: Vec::new(), took: Duration::ZERO, result }
+    }
+
+    /// Shows the requests and the token of the account.
+    async fn show_account(&self) {
+        let Services { health, page, .. } = &self.services;
+        health.requests(&self.id, self.client.requests()).await;
+        let token = ReportId { report: "token", ..self.id.clone() };
+        health.requests(&token, self.account.token_requests()).await;
+        if let Some(expiry) = self.account.token_expiry() {
+            let sample = Sample {
+                family: Family::TokenExpiry,
+                owner: self.id.owner(),
+                rest: String::new(),
+                value: expiry.as_millisecond(),
+            };
+            page.update(vec![Update::Set(sample)]).await;
+        }
+    }
+
+    async fn show_gauges(&self, gauges: &mut Gauges) {
+        if !gauges.are_shown {
+            gauges.are_shown = true;
+            let samples =
+                gauges.windows.values().flat_map(|window| self.gauge_samples(window)).map(Update::Set).collect();
+            self.services.page.update(samples).await;
+        }
+    }
+
+    async fn hide_gauges(&self, gauges: &mut Gauges) {
+        gauges.are_shown = false;
+        let removals = gauges.windows.values().flat_map(|window| self.gauge_samples(window)).map(removal).collect();
+        self.services.page.update(removals).await;
+    }
+
+    /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.
+    async fn replace_gauges(&self, gauges: &mut Gauges, window: StoredGauges) {
+        let mut updates = Vec::new();
+        if gauges.are_shown {
+            let new = self.gauge_samples(&window);
+            let key = (window.department.clone(), window.unit);
+            let old = gauges.windows.get(&key).map(|old| self.gauge_samples(old)).unwrap_or_default();
+            let is_same = |a: &Sample, b: &Sample| (a.family, &a.rest) == (b.family, &b.rest);
+            updates.extend(old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new))).map(removal));
+            updates.extend(new.into_iter().map(Update::Set));
+        }
+        gauges.windows.insert((window.department.clone(), window.unit), window);
+        self.services.page.update(updates).await;
+    }
+
+    /// The series of a closed window: when it ended, and its values.
+    fn gauge_samples(&self, gauges: &StoredGauges) -> Vec<Sample> {
+        let window = gauges.unit.name();
+        let owner = self.id.owner();
+        let mut samples = Vec::new();
+        if gauges.department.is_empty() {
+            samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
+        }
+        for (family, labels, value) in &gauges.values {
+            let mut more = vec![("window", window)];
+            if !gauges.department.is_empty() {
+                more.push(("department", &gauges.department));
+            }
+            let more = text::labels(&more);
+            let rest = if labels.is_empty() { more } else { format!("{labels},{more}") };
+            samples.push(Sample { family: *family, owner: Arc::clone(&owner), rest, value: *value });
+        }
+        samples
+    }
+}
+
+fn removal(sample: Sample) -> Update {
+    Update::Remove { family: sample.family, owner: sample.owner, rest: sample.rest }
+}
+
+/// Committed counters as samples of an app, with the time until which each is held.
+pub fn counters(owner: &Arc<str>, series: Vec<SeriesTotal>) -> Vec<(Sample, Timestamp)> {
+    let sample = |SeriesTotal { family, labels, total, held_until }| {
+        (Sample { family, owner: Arc::clone(owner), rest: labels, value: total }, held_until)
+    };
+    series.into_iter().map(sample).collect()
+}
+
+fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
+    let WindowGauges { department, end, numbers } = gauges;
+    let is_department = department.is_some();
+    let deliveries = numbers
+        .readings
+        .into_iter()
+        .filter_map(|reading| {
+            let metric = reading.series.metric;
+            let family = if is_department { metric.department_gauge() } else { Some(metric.window_gauge()) };
+            Some((family?, reading.series, reading.value))
+        })
+        .collect();
+    let family = if is_department { Family::DepartmentWindowUsersReached } else { Family::WindowUsersReached };
+    GaugeReadings {
+        department: department.unwrap_or_default(),
+        unit: numbers.window.unit,
+        end,
+        deliveries,
+        users: numbers.users_reached.map(|users| (family, users)),
+    }
+}

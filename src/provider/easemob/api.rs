@@ -1,0 +1,134 @@
+//! Easemob on the wire: the token endpoint and `offline-push`. What the numbers mean is in
+//! [`super::readings`].
+
+use std::collections::BTreeMap;
+
+use http::{Request, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::config::{Credentials, Settings};
+use super::{errors, readings};
+use crate::clock::Clock;
+use crate::provider::error::PollError;
+use crate::provider::http::{Client, Reply, url};
+use crate::provider::token::{Token, TokenCache, expiry};
+use crate::provider::{Answer, Ask};
+
+/// The body of a successful answer. Every count is optional, and new platforms may come.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfflinePush {
+    /// `OK`.
+    pub(super) status: String,
+    /// Day, then platform, then counts.
+    #[serde(default)]
+    pub(super) data: Option<Days>,
+}
+
+/// `yyyy-MM-dd` → platform → field → count.
+pub(super) type Days = BTreeMap<String, Option<BTreeMap<String, Option<Map<String, Value>>>>>;
+
+#[derive(Deserialize)]
+struct TokenBody {
+    access_token: SecretString,
+    #[serde(default)]
+    expires_in: Option<i64>,
+}
+
+/// Asks for the days of `ask`, once for each platform of the settings.
+pub(super) async fn offline_push(
+    settings: &Settings,
+    cache: &TokenCache,
+    clock: &Clock,
+    ask: &Ask,
+    client: &Client,
+) -> Result<Answer, PollError> {
+    let mut days = Days::new();
+    for platform in &settings.platforms {
+        let reply = authorized(settings, cache, clock, ask, platform, client).await?;
+        let body: OfflinePush = reply.json()?;
+        if body.status != "OK" {
+            return Err(errors::not_ok(&body.status));
+        }
+        let data = body.data.ok_or_else(|| PollError::Decode("there is no data in the answer".into()))?;
+        for (day, platforms) in data {
+            days.entry(day).or_default().get_or_insert_default().extend(platforms.unwrap_or_default());
+        }
+    }
+    Ok(Answer::Numbers(readings::numbers(ask, &days)))
+}
+
+/// Sends the request with a token, and once more with a new token if that one is refused.
+async fn authorized(
+    settings: &Settings,
+    cache: &TokenCache,
+    clock: &Clock,
+    ask: &Ask,
+    platform: &str,
+    client: &Client,
+) -> Result<Reply, PollError> {
+    let mut last_chance = matches!(settings.credentials, Credentials::AppToken(_));
+    loop {
+        let token = match &settings.credentials {
+            Credentials::AppToken(token) => {
+                let value = token.current();
+                client.learn_token(&value, None);
+                Token { value, expiry: None }
+            }
+            Credentials::Client { id, secret } => {
+                cache.get(|| fetch_token(settings, id, secret.current(), clock, client)).await?
+            }
+        };
+        let reply = client.send(request(settings, ask, platform, &token)?).await?;
+        match reply.status {
+            StatusCode::OK => return Ok(reply),
+            StatusCode::UNAUTHORIZED if !last_chance => {
+                cache.refuse(&token).await;
+                last_chance = true;
+            }
+            _ => return Err(errors::refused(&reply)),
+        }
+    }
+}
+
+fn request(settings: &Settings, ask: &Ask, platform: &str, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
+    let (begin, end) = (ask.first.first.to_string(), ask.last.last().to_string());
+    let path = [&*settings.org_name, &settings.app_name, "push", "data", "offline-push", "begin", &begin, "end", &end];
+    let mut url = url(&settings.base_url, &path);
+    url.set_query(Some(&format!("platform={platform}")));
+    Request::get(url.as_str())
+        .header(header::AUTHORIZATION, format!("Bearer {}", token.value.expose_secret()))
+        .header(header::ACCEPT, "application/json")
+        .body(Vec::new())
+        .map_err(|_| PollError::Decode("the token cannot be sent in a header".into()))
+}
+
+/// `POST …/token` with `client_credentials`. The life of the token is left to the console's setting.
+async fn fetch_token(
+    settings: &Settings,
+    id: &str,
+    secret: SecretString,
+    clock: &Clock,
+    client: &Client,
+) -> Result<Token, PollError> {
+    let body = json!({
+        "grant_type": "client_credentials",
+        "client_id": id,
+        "client_secret": secret.expose_secret(),
+    });
+    let url = url(&settings.base_url, &[&settings.org_name, &settings.app_name, "token"]);
+    let request = Request::post(url.as_str())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::ACCEPT, "application/json")
+        .body(body.to_string().into_bytes())
+        .map_err(|_| PollError::Decode("the token's address cannot be sent".into()))?;
+    let reply = client.send_for_token(request).await?;
+    if reply.status != StatusCode::OK {
+        return Err(errors::refused(&reply));
+    }
+    let body: TokenBody = reply.json()?;
+    let token = Token { expiry: expiry(clock.now(), body.expires_in.unwrap_or(0)), value: body.access_token };
+    client.learn_token(&token.value, token.expiry);
+    Ok(token)
+}

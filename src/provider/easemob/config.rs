@@ -1,0 +1,111 @@
+//! The keys of an app under `easemob`.
+
+use reqwest::Url;
+
+use crate::config::secret::Secret;
+use crate::config::section::Section;
+
+/// One Easemob app.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The REST host, which differs by data centre; perhaps with a path in front of the org.
+    pub base_url: Url,
+    /// 企业 ID.
+    pub org_name: String,
+    /// 应用名.
+    pub app_name: String,
+    /// How to get at the app token.
+    pub credentials: Credentials,
+    /// What to send as `platform`, one request each.
+    pub platforms: Vec<&'static str>,
+}
+
+/// Where the app token comes from.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    /// Fetched from the token endpoint.
+    Client {
+        /// `client_id`.
+        id: String,
+        /// `client_secret`.
+        secret: Secret,
+    },
+    /// Given.
+    AppToken(Secret),
+}
+
+impl Credentials {
+    /// The secret part.
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Credentials::Client { secret, .. } => secret,
+            Credentials::AppToken(token) => token,
+        }
+    }
+}
+
+/// The values of the parameter `platform`.
+const PLATFORMS: [(&str, &str); 9] = [
+    ("ALL", "ALL"),
+    ("APNS", "APNS"),
+    ("ANDROID", "ANDROID"),
+    ("XIAOMIPUSH", "XIAOMIPUSH"),
+    ("HUAWEIPUSH", "HUAWEIPUSH"),
+    ("MEIZUPUSH", "MEIZUPUSH"),
+    ("OPPOPUSH", "OPPOPUSH"),
+    ("VIVOPUSH", "VIVOPUSH"),
+    ("HONOR", "HONOR"),
+];
+
+impl Settings {
+    /// Reads the keys; `None` after an error was noted.
+    pub fn read(section: &mut Section<'_>) -> Option<Settings> {
+        let base_url = section.base_url("base_url");
+        if base_url.is_none() {
+            section.missing("base_url");
+        }
+        let org_name = section.required_identifier("org_name");
+        let app_name = section.required_identifier("app_name");
+        let credentials = credentials(section);
+        let chosen = section.find("platforms").is_some();
+        let platforms = if chosen { section.choices("platforms", &PLATFORMS) } else { Some(vec!["ALL"]) };
+        if let Some(platforms) = &platforms {
+            let message = match platforms.as_slice() {
+                [] => Some("must name at least one platform, or ALL"),
+                [_] => None,
+                many if many.contains(&"ALL") => Some("ALL cannot stand beside other platforms; they are part of it"),
+                _ => None,
+            };
+            if let (Some(message), Some(found)) = (message, section.find("platforms")) {
+                section.context().error(found.place, &found.path, message);
+                return None;
+            }
+        }
+        Some(Settings {
+            base_url: base_url?,
+            org_name: org_name?,
+            app_name: app_name?,
+            credentials: credentials?,
+            platforms: platforms?,
+        })
+    }
+}
+
+fn credentials(section: &mut Section<'_>) -> Option<Credentials> {
+    if section.has_secret("app_token") {
+        let token = section.secret("app_token");
+        for key in ["client_id", "client_secret", "client_secret_file"] {
+            if let Some(found) = section.find(key) {
+                let message = "cannot stand beside app_token; keep the token or the client's id and secret";
+                section.context().error(found.place, &found.path, message);
+            }
+        }
+        return token.map(Credentials::AppToken);
+    }
+    // Asked for so that a misspelt key is told the right one.
+    section.find("app_token");
+    section.find("app_token_file");
+    let id = section.required_identifier("client_id");
+    let secret = section.secret("client_secret");
+    Some(Credentials::Client { id: id?, secret: secret? })
+}

@@ -1,0 +1,103 @@
+//! Easemob's error bodies and its error table (响应状态码, 错误码).
+
+use serde::Deserialize;
+
+use crate::provider::error::{PollError, Reason, by_status, shorten};
+use crate::provider::http::Reply;
+
+/// `{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)", …}`
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// What a reply that is not a success means.
+pub(super) fn refused(reply: &Reply) -> PollError {
+    let status = reply.status.as_u16();
+    // The body of a failure may be HTML or cut short; then the status says it all.
+    let body: ErrorBody = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let code = body.error.unwrap_or_default();
+    let (reason, advice) = meaning(status, &code);
+    PollError::Refused {
+        status,
+        message: shorten(&body.error_description.unwrap_or_default()),
+        code: shorten(&code),
+        log_id: None,
+        reason,
+        advice,
+        reset: None,
+    }
+}
+
+/// A 200 whose `status` is not `OK`.
+pub(super) fn not_ok(status: &str) -> PollError {
+    PollError::Refused {
+        status: 200,
+        code: String::new(),
+        message: shorten(&format!("status {status} instead of OK")),
+        log_id: None,
+        reason: Reason::Server,
+        advice: "Easemob has trouble; it is asked again by itself.",
+        reset: None,
+    }
+}
+
+fn meaning(status: u16, code: &str) -> (Reason, &'static str) {
+    match (status, code) {
+        (400, "invalid_grant") => (Reason::Auth, "Check client_id and client_secret against the Easemob console."),
+        (401, _) => (
+            Reason::Auth,
+            "The app token is not accepted, a new one neither: check client_id and client_secret, or replace app_token.",
+        ),
+        (403, "forbidden_op") => (
+            Reason::Forbidden,
+            "Offline push statistics are not opened for this app; ask Easemob's sales to open them.",
+        ),
+        (403, "forbidden_service_operation") => (Reason::Forbidden, "The app is banned; ask Easemob's support."),
+        (404, "organization_application_not_found") => (
+            Reason::NotFound,
+            "Check org_name and app_name, and that base_url is the REST host of the app's own data centre (the console shows it).",
+        ),
+        (429, "resource_limited") => {
+            (Reason::Forbidden, "The plan's limit is reached; this does not pass by itself, upgrade the plan.")
+        }
+        (429, _) => (
+            Reason::RateLimited,
+            "Other callers use the app's quota of 10 requests in 10 seconds; poll less often with interval.",
+        ),
+        _ => by_status(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, StatusCode};
+
+    fn reason(status: u16, body: &str) -> Reason {
+        let status = StatusCode::from_u16(status).unwrap();
+        refused(&Reply { status, headers: HeaderMap::new(), body: body.into() }).reason()
+    }
+
+    #[test]
+    fn the_documents_errors() {
+        let body = |error: &str| {
+            format!(
+                r#"{{"error":"{error}","exception":"x","timestamp":1626160000000,"duration":0,"error_description":""}}"#
+            )
+        };
+        assert_eq!(reason(403, &body("forbidden_op")), Reason::Forbidden);
+        assert_eq!(reason(401, &body("unauthorized")), Reason::Auth);
+        assert_eq!(reason(401, &body("auth_bad_access_token")), Reason::Auth);
+        assert_eq!(reason(400, &body("invalid_grant")), Reason::Auth);
+        assert_eq!(reason(404, &body("organization_application_not_found")), Reason::NotFound);
+        assert_eq!(reason(429, &body("reach_limit")), Reason::RateLimited);
+        assert_eq!(reason(429, &body("resource_limited")), Reason::Forbidden);
+        assert_eq!(reason(503, ""), Reason::Server);
+        assert_eq!(reason(502, "<html>bad gateway</html>"), Reason::Server);
+        assert_eq!(reason(404, "not here"), Reason::NotFound);
+        assert_eq!(reason(400, "{}"), Reason::BadRequest);
+    }
+}

@@ -1,0 +1,111 @@
+//! Easemob (环信): offline push results by day and vendor platform.
+//!
+//! Document: 查询离线推送结果统计数据 (`offline-push` under `/push/data`).
+
+mod api;
+pub mod config;
+mod errors;
+pub mod readings;
+pub mod rhythm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::quota::Limit;
+use super::token::TokenCache;
+use super::{Account, Answer, Ask, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use super::{error::PollError, http::Client};
+use crate::config::{secret::Secret, section::Section};
+use crate::window::Unit;
+use config::Settings;
+use rhythm::Rhythm;
+
+/// The provider.
+pub struct Easemob;
+
+/// The one report.
+pub const OFFLINE_PUSH: &str = "offline_push";
+
+/// 10 requests in 10 seconds for each App Key (调用频率上限).
+const LIMIT: Limit = Limit { requests: 10, window: Duration::from_secs(10) };
+
+impl Provider for Easemob {
+    fn name(&self) -> &'static str {
+        "easemob"
+    }
+
+    fn reports(&self) -> &'static [&'static str] {
+        &[OFFLINE_PUSH]
+    }
+
+    fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
+        Settings::read(section).map(|settings| Box::new(EasemobAccount(Arc::new(settings))) as Box<dyn Account>)
+    }
+}
+
+struct EasemobAccount(Arc<Settings>);
+
+impl Account for EasemobAccount {
+    fn id(&self) -> String {
+        format!("{}#{}", self.0.org_name, self.0.app_name)
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        vec![self.0.credentials.secret().clone()]
+    }
+
+    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
+        vec![Box::new(OfflinePush {
+            settings: Arc::clone(&self.0),
+            token: TokenCache::new(surroundings.clock.clone()),
+            clock: surroundings.clock.clone(),
+            rhythm: Rhythm {
+                zone: surroundings.zone.clone(),
+                interval: surroundings.intervals.get(OFFLINE_PUSH).copied().unwrap_or(rhythm::INTERVAL),
+            },
+        })]
+    }
+}
+
+struct OfflinePush {
+    settings: Arc<Settings>,
+    token: TokenCache,
+    clock: crate::clock::Clock,
+    rhythm: Rhythm,
+}
+
+impl Report for OfflinePush {
+    fn name(&self) -> &'static str {
+        OFFLINE_PUSH
+    }
+
+    fn interval(&self) -> Duration {
+        self.rhythm.interval
+    }
+
+    fn limit(&self) -> Limit {
+        LIMIT
+    }
+
+    fn shows(&self, department: &str, unit: Unit) -> bool {
+        department.is_empty() && unit == Unit::Day
+    }
+
+    fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+        self.rhythm.next(now, memory, asked)
+    }
+
+    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
+        Box::pin(api::offline_push(&self.settings, &self.token, &self.clock, ask, client))
+    }
+
+    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        self.rhythm.digest(now, ask, answer, memory)
+    }
+
+    fn next_due(&self, now: Timestamp, _memory: &Memory) -> Timestamp {
+        now.saturating_add(self.rhythm.interval).unwrap_or(now)
+    }
+}

@@ -1,0 +1,100 @@
+//! The field map of Easemob's `offline_push`. Pure: an answer in, readings out.
+
+use serde_json::Value;
+
+use super::api::Days;
+use crate::provider::{Ask, Numbers};
+use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
+use crate::window::Window;
+
+/// The readings of every day in the answer that was asked for.
+///
+/// `successCount` → sent, `failCount` → failed, `arriveCount` → received; kind notification.
+pub(super) fn numbers(ask: &Ask, days: &Days) -> Numbers {
+    let mut numbers = Numbers::default();
+    for (day, platforms) in days {
+        let Ok(date) = day.parse() else {
+            numbers.unknown.push(day.clone());
+            continue;
+        };
+        let window = Window::day(date);
+        if window < ask.first || window > ask.last {
+            continue;
+        }
+        let mut readings = Vec::new();
+        for (key, fields) in platforms.iter().flatten() {
+            let (platform, channel) = series(key);
+            if !channel.is_known() {
+                numbers.unknown.push(key.clone());
+            }
+            let fields = fields.iter().flatten();
+            for (field, value) in fields {
+                reading(key, &platform, &channel, field, value, &mut readings, &mut numbers.unknown);
+            }
+        }
+        numbers.windows.push(WindowReadings { window, readings, users_reached: None });
+    }
+    numbers
+}
+
+fn reading(
+    key: &str,
+    platform: &Label,
+    channel: &Label,
+    field: &str,
+    value: &Value,
+    readings: &mut Vec<Reading>,
+    unknown: &mut Vec<String>,
+) {
+    let metric = match field {
+        "successCount" => Metric::Sent,
+        "failCount" => Metric::Failed,
+        "arriveCount" => Metric::Received,
+        _ => {
+            if matches!(count(Some(value)), Count::Is(_)) {
+                unknown.push(field.to_owned());
+            }
+            return;
+        }
+    };
+    let path = format!("{key}.{field}");
+    match count(Some(value)) {
+        Count::Absent => {}
+        Count::Odd => unknown.push(path),
+        Count::Is(value) => readings.push(Reading {
+            field: path,
+            series: SeriesKey {
+                metric,
+                platform: platform.clone(),
+                channel: channel.clone(),
+                kind: Label::known("notification"),
+            },
+            value,
+        }),
+    }
+}
+
+/// Platform and channel of a key such as `XIAOMIPUSH`.
+fn series(key: &str) -> (Label, Label) {
+    let (platform, channel) = match key {
+        "APNS" => ("ios", "apns"),
+        "ANDROID" => ("android", "fcm"),
+        "XIAOMIPUSH" => ("android", "xiaomi"),
+        "HUAWEIPUSH" => ("android", "huawei"),
+        "MEIZUPUSH" => ("android", "meizu"),
+        "OPPOPUSH" => ("android", "oppo"),
+        "VIVOPUSH" => ("android", "vivo"),
+        "HONOR" => ("android", "honor"),
+        _ => return (Label::ANY, Label::unknown(key.strip_suffix("PUSH").unwrap_or(key))),
+    };
+    (Label::known(platform), Label::known(channel))
+}
+
+/// Parses the body of an answer as the client does, for tests and fuzzing.
+///
+/// # Errors
+/// A body that is not of the documented shape.
+pub fn parse(ask: &Ask, body: &[u8]) -> Result<Numbers, serde_json::Error> {
+    let body: super::api::OfflinePush = serde_json::from_slice(body)?;
+    Ok(numbers(ask, &body.data.unwrap_or_default()))
+}

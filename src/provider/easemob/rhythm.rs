@@ -1,0 +1,138 @@
+//! When Easemob is asked for what. Numbers of today grow, numbers of the last days are restated: every
+//! poll asks from the oldest unsettled day to today, and a day settles 3 days after its end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::provider::{Answer, Ask, Digest, Memory, Numbers, WindowGauges};
+use crate::reading::WindowReadings;
+use crate::window::{Unit, Window, date_of, plus_days};
+
+/// How often `offline_push` is polled unless the configuration says otherwise.
+pub const INTERVAL: Duration = Duration::from_secs(300);
+/// A day settles this many days after its end.
+const SETTLES_AFTER: i32 = 3;
+/// The longest range of one request; the document names none.
+const DAYS_A_CALL: i32 = 7;
+/// How far back catching up goes.
+const LONGEST_DOWNTIME: i32 = 366;
+
+/// The rhythm of one app.
+#[derive(Clone, Debug)]
+pub struct Rhythm {
+    /// The app's calendar.
+    pub zone: TimeZone,
+    /// From poll to poll.
+    pub interval: Duration,
+}
+
+impl Rhythm {
+    /// The next range to ask for: at most 7 days, oldest first.
+    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+        let today = date_of(now, &self.zone);
+        let oldest_open = plus_days(today, -SETTLES_AFTER);
+        let first = match asked.last() {
+            Some(ask) => plus_days(ask.last.first, 1),
+            // Whatever the clock did, the last days are asked for.
+            None => memory
+                .settled_before
+                .map_or(oldest_open, |day| day.min(oldest_open))
+                .max(plus_days(today, -LONGEST_DOWNTIME)),
+        };
+        let last = plus_days(first, DAYS_A_CALL - 1).min(today);
+        (first <= today).then(|| Ask { first: Window::day(first), last: Window::day(last), department: None })
+    }
+
+    /// Every asked day is covered, with or without numbers. Yesterday is the newest closed day.
+    pub fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        let today = date_of(now, &self.zone);
+        let mut memory = memory.clone();
+        let Answer::Numbers(Numbers { windows, unknown }) = answer else {
+            return Digest { memory, ..Digest::default() };
+        };
+        let settled = plus_days(ask.last.first, 1).min(plus_days(today, -SETTLES_AFTER));
+        memory.settled_before = memory.settled_before.max(Some(settled));
+
+        let mut counted = Vec::new();
+        let mut day = ask.first;
+        while day <= ask.last {
+            let found = windows.iter().find(|numbers| numbers.window == day);
+            let empty = WindowReadings { window: day, readings: Vec::new(), users_reached: None };
+            counted.push(found.cloned().unwrap_or(empty));
+            day = Window::holding(Unit::Day, plus_days(day.first, 1));
+        }
+        let yesterday = Window::day(plus_days(today, -1));
+        let gauges = counted
+            .iter()
+            .filter(|numbers| numbers.window == yesterday)
+            .map(|numbers| WindowGauges { department: None, end: yesterday.end(&self.zone), numbers: numbers.clone() })
+            .collect();
+        Digest { counted, gauges, unknown, memory }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::civil::date;
+
+    fn rhythm() -> Rhythm {
+        Rhythm { zone: TimeZone::get("Asia/Shanghai").unwrap(), interval: INTERVAL }
+    }
+
+    fn ranges(now: &str, memory: &Memory) -> Vec<(String, String)> {
+        let now = now.parse().unwrap();
+        let mut asked = Vec::new();
+        while let Some(ask) = rhythm().next(now, memory, &asked) {
+            asked.push(ask);
+        }
+        asked.iter().map(|ask| (ask.first.first.to_string(), ask.last.first.to_string())).collect()
+    }
+
+    fn range(first: &str, last: &str) -> (String, String) {
+        (first.to_owned(), last.to_owned())
+    }
+
+    #[test]
+    fn asks_from_the_oldest_unsettled_day_to_today() {
+        // 2026-03-10 00:30 in Shanghai: the 7th ended on the 8th at 00:00 and settles on the 11th.
+        let at = "2026-03-09T16:30:00Z";
+        assert_eq!(ranges(at, &Memory::default()), [range("2026-03-07", "2026-03-10")]);
+        let memory = Memory { settled_before: Some(date(2026, 3, 7)), ..Memory::default() };
+        assert_eq!(ranges(at, &memory), [range("2026-03-07", "2026-03-10")]);
+    }
+
+    #[test]
+    fn catches_up_in_calls_of_seven_days() {
+        let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
+        assert_eq!(
+            ranges("2026-03-10T04:00:00Z", &memory),
+            [range("2026-02-27", "2026-03-05"), range("2026-03-06", "2026-03-10")]
+        );
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_loses_no_day() {
+        let memory = Memory { settled_before: Some(date(2027, 3, 1)), ..Memory::default() };
+        assert_eq!(ranges("2026-03-10T04:00:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
+        let memory = Memory { settled_before: Some(date(1970, 1, 1)), ..Memory::default() };
+        assert_eq!(ranges("2026-03-10T04:00:00Z", &memory).len(), 53);
+    }
+
+    #[test]
+    fn settles_by_answers_only() {
+        let now = "2026-03-10T04:00:00Z".parse().unwrap();
+        let ask = Ask { first: Window::day(date(2026, 2, 27)), last: Window::day(date(2026, 3, 5)), department: None };
+        let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &Memory::default());
+        assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 6)));
+        assert_eq!(digest.counted.len(), 7, "an answer covers the days that it has nothing for");
+        assert!(digest.gauges.is_empty());
+        let ask = Ask { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), department: None };
+        let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &digest.memory);
+        assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 7)));
+        assert_eq!(digest.gauges[0].numbers.window, Window::day(date(2026, 3, 9)));
+        assert_eq!(digest.gauges[0].end.to_string(), "2026-03-09T16:00:00Z");
+    }
+}

@@ -1,0 +1,184 @@
+//! Why a poll failed: a closed set of reasons, so that the label has few values, and a sentence of
+//! advice from the provider's own error table.
+
+use std::time::Duration;
+
+use super::http::TransportError;
+
+/// The value of the label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Credentials are refused.
+    Auth,
+    /// The account has no right to the endpoint.
+    Forbidden,
+    /// Too many requests.
+    RateLimited,
+    /// The provider does not accept the question.
+    BadRequest,
+    /// Wrong host, path or account.
+    NotFound,
+    /// The provider failed.
+    Server,
+    /// Our time limit.
+    Timeout,
+    /// DNS, TLS, refused, reset, cut short.
+    Network,
+    /// A success that cannot be read.
+    Decode,
+    /// The answer could not be committed.
+    Ledger,
+}
+
+impl Reason {
+    /// All reasons, each of which starts at 0.
+    pub const ALL: [Reason; 10] = [
+        Reason::Auth,
+        Reason::Forbidden,
+        Reason::RateLimited,
+        Reason::BadRequest,
+        Reason::NotFound,
+        Reason::Server,
+        Reason::Timeout,
+        Reason::Network,
+        Reason::Decode,
+        Reason::Ledger,
+    ];
+
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Auth => "auth",
+            Reason::Forbidden => "forbidden",
+            Reason::RateLimited => "rate_limited",
+            Reason::BadRequest => "bad_request",
+            Reason::NotFound => "not_found",
+            Reason::Server => "server",
+            Reason::Timeout => "timeout",
+            Reason::Network => "network",
+            Reason::Decode => "decode",
+            Reason::Ledger => "ledger",
+        }
+    }
+
+    /// Whether asking again within the poll may help. The others need a person.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Reason::RateLimited | Reason::Server | Reason::Timeout | Reason::Network | Reason::Decode)
+    }
+
+    /// Whether the failure is about the one question, so that the poll's others are still worth asking.
+    pub fn is_about_the_question(self) -> bool {
+        matches!(self, Reason::Forbidden | Reason::BadRequest | Reason::NotFound | Reason::Decode)
+    }
+}
+
+/// Why a poll failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// No answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The provider refused, by HTTP status or by a code of its own.
+    #[error("{}", describe(*status, code, message, log_id.as_deref()))]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// The provider's code, empty if it gave none.
+        code: String,
+        /// The provider's words, shortened.
+        message: String,
+        /// The provider's id of the request, for its support.
+        log_id: Option<String>,
+        /// Our word for it.
+        reason: Reason,
+        /// What to do.
+        advice: &'static str,
+        /// When the provider said to come back.
+        reset: Option<Duration>,
+    },
+    /// A success that cannot be read.
+    #[error("the answer cannot be read: {0}")]
+    Decode(String),
+    /// The ledger did not take the answer.
+    #[error("the answer could not be committed")]
+    Ledger(#[source] crate::ledger::LedgerError),
+}
+
+fn describe(status: u16, code: &str, message: &str, log_id: Option<&str>) -> String {
+    let mut text = format!("HTTP {status}");
+    if !code.is_empty() {
+        text.push_str(&format!(", code {code}"));
+    }
+    if !message.is_empty() {
+        text.push_str(&format!(": {message}"));
+    }
+    if let Some(id) = log_id {
+        text.push_str(&format!(" (log id {id})"));
+    }
+    text
+}
+
+impl PollError {
+    /// The label value.
+    pub fn reason(&self) -> Reason {
+        match self {
+            PollError::Transport(TransportError::Timeout) => Reason::Timeout,
+            PollError::Transport(TransportError::TooLarge) => Reason::Decode,
+            PollError::Transport(_) => Reason::Network,
+            PollError::Refused { reason, .. } => *reason,
+            PollError::Decode(_) => Reason::Decode,
+            PollError::Ledger(_) => Reason::Ledger,
+        }
+    }
+
+    /// One sentence on what to do.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            PollError::Refused { advice, .. } => advice,
+            PollError::Transport(TransportError::Timeout) => {
+                "The provider did not answer in time; it is asked again by itself. If it lasts, check the network and proxy."
+            }
+            PollError::Transport(TransportError::TooLarge) | PollError::Decode(_) => {
+                "Check that base_url is the API itself and that no proxy answers in its place."
+            }
+            PollError::Transport(_) => {
+                "Check base_url, DNS, the proxy and the CA certificates; it is asked again by itself."
+            }
+            PollError::Ledger(_) => {
+                "Check the disk that the ledger is on: space, rights, and that the file is still there."
+            }
+        }
+    }
+
+    /// When the provider said to come back.
+    pub fn reset(&self) -> Option<Duration> {
+        match self {
+            PollError::Refused { reset, .. } => *reset,
+            _ => None,
+        }
+    }
+}
+
+/// Our word for an HTTP status that came without a code of the provider's own.
+pub fn by_status(status: u16) -> (Reason, &'static str) {
+    match status {
+        401 => (Reason::Auth, "Check the credentials in the configuration."),
+        403 => (Reason::Forbidden, "The account has no right to this endpoint; ask the provider to open it."),
+        404 => (Reason::NotFound, "Check base_url and the account's names: the host or path is wrong."),
+        408 => (Reason::Timeout, "The provider gave up waiting; it is asked again by itself."),
+        429 => (Reason::RateLimited, "Other callers use the same account's quota; poll less often with interval."),
+        300..=399 => (Reason::NotFound, "The provider sends us to another host; correct base_url."),
+        400..=499 => (Reason::BadRequest, "The provider does not accept the question; check the account's settings."),
+        500..=599 => (Reason::Server, "The provider has trouble; it is asked again by itself."),
+        _ => (Reason::Decode, "Check that base_url is the API itself and that no proxy answers in its place."),
+    }
+}
+
+/// The provider's words, on one line and at most 300 characters.
+pub fn shorten(text: &str) -> String {
+    let mut short: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(300).is_some() {
+        short.push('…');
+    }
+    short.trim().to_owned()
+}

@@ -1,0 +1,128 @@
+//! Feishu on the wire: the token endpoint and `message_push_overview`. What the numbers mean is in
+//! [`super::readings`].
+
+use http::{Request, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::config::Settings;
+use super::errors::{self, Envelope};
+use super::readings;
+use crate::clock::Clock;
+use crate::provider::error::PollError;
+use crate::provider::http::{Client, Reply, url};
+use crate::provider::token::{Token, TokenCache, expiry};
+use crate::provider::{Answer, Ask};
+use crate::window::Unit;
+
+/// The body of a successful answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct Overview {
+    /// What the envelope holds.
+    pub(super) data: OverviewData,
+}
+
+/// `data` of an answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct OverviewData {
+    /// One for each metric.
+    #[serde(default)]
+    pub(super) items: Option<Vec<Item>>,
+}
+
+/// One metric.
+#[derive(Debug, Deserialize)]
+pub(super) struct Item {
+    /// `send_msg_count`, …
+    pub(super) metric_name: String,
+    /// A count.
+    #[serde(default)]
+    pub(super) metric_value: Option<Value>,
+}
+
+/// Token fields stand at the top level, not under `data`.
+#[derive(Deserialize)]
+struct TokenBody {
+    tenant_access_token: SecretString,
+    expire: i64,
+}
+
+/// Asks for one window, and once more with a new token if the API refuses the one at hand.
+pub(super) async fn message_push_overview(
+    settings: &Settings,
+    cache: &TokenCache,
+    clock: &Clock,
+    ask: &Ask,
+    client: &Client,
+) -> Result<Answer, PollError> {
+    let mut last_chance = false;
+    loop {
+        let token = cache.get(|| fetch_token(settings, clock, client)).await?;
+        let reply = client.send(request(settings, ask, &token)?).await?;
+        match code_of(&reply)? {
+            Some(0) if reply.status == StatusCode::OK => {
+                let overview: Overview = reply.json()?;
+                return Ok(readings::answer(ask, overview.data.items.unwrap_or_default()));
+            }
+            Some(errors::NO_DATA) => return Ok(Answer::NoData),
+            Some(code) if errors::refuses_token(code) && !last_chance => {
+                cache.refuse(&token).await;
+                last_chance = true;
+            }
+            _ => return Err(errors::refused(&reply)),
+        }
+    }
+}
+
+/// The code of the envelope. A success must have one; a failure may be anything.
+fn code_of(reply: &Reply) -> Result<Option<i64>, PollError> {
+    match reply.json::<Envelope>() {
+        Ok(envelope) if reply.status == StatusCode::OK && envelope.code.is_none() => {
+            Err(PollError::Decode("there is no code in the answer".into()))
+        }
+        Ok(envelope) => Ok(envelope.code),
+        Err(error) if reply.status == StatusCode::OK => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn request(settings: &Settings, ask: &Ask, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
+    let path =
+        ["open-apis", "application", "v6", "applications", &settings.app_id, "app_usage", "message_push_overview"];
+    let mut url = url(&settings.base_url, &path);
+    url.set_query(Some(&format!("department_id_type={}", settings.department_id_type)));
+    let cycle_type = match ask.first.unit {
+        Unit::Day => 1,
+        Unit::Week => 2,
+        Unit::Month => 3,
+    };
+    let mut body = json!({ "date": ask.first.first.to_string(), "cycle_type": cycle_type });
+    if let Some(department) = &ask.department {
+        body["department_id"] = json!(department);
+    }
+    Request::post(url.as_str())
+        .header(header::AUTHORIZATION, format!("Bearer {}", token.value.expose_secret()))
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+        .body(body.to_string().into_bytes())
+        .map_err(|_| PollError::Decode("the token cannot be sent in a header".into()))
+}
+
+async fn fetch_token(settings: &Settings, clock: &Clock, client: &Client) -> Result<Token, PollError> {
+    let secret = settings.app_secret.current();
+    let body = json!({ "app_id": settings.app_id, "app_secret": secret.expose_secret() });
+    let url = url(&settings.base_url, &["open-apis", "auth", "v3", "tenant_access_token", "internal"]);
+    let request = Request::post(url.as_str())
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+        .body(body.to_string().into_bytes())
+        .map_err(|_| PollError::Decode("the token's address cannot be sent".into()))?;
+    let reply = client.send_for_token(request).await?;
+    match code_of(&reply)? {
+        Some(0) if reply.status == StatusCode::OK => {}
+        _ => return Err(errors::refused(&reply)),
+    }
+    let body: TokenBody = reply.json()?;
+    let token = Token { expiry: expiry(clock.now(), body.expire), value: body.tenant_access_token };
+    client.learn_token(&token.value, token.expiry);
+    Ok(token)
+}

@@ -1,0 +1,72 @@
+//! The keys of an app under `feishu`.
+
+use reqwest::Url;
+
+use crate::config::secret::Secret;
+use crate::config::section::Section;
+use crate::window::Unit;
+
+/// One Feishu app.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `cli_…`
+    pub app_id: String,
+    /// Its secret.
+    pub app_secret: Secret,
+    /// Feishu, Lark, or something in front of them.
+    pub base_url: Url,
+    /// The windows shown as gauges; days are polled in any case.
+    pub windows: Vec<Unit>,
+    /// How departments are named: `open_department_id` or `department_id`.
+    pub department_id_type: &'static str,
+    /// Departments to show besides the tenant.
+    pub departments: Vec<String>,
+}
+
+const FEISHU: &str = "https://open.feishu.cn";
+const ID_TYPES: [&str; 2] = ["open_department_id", "department_id"];
+
+impl Settings {
+    /// Reads the keys; `None` after an error was noted.
+    pub fn read(section: &mut Section<'_>) -> Option<Settings> {
+        let app_id = section.required_identifier("app_id");
+        let app_secret = section.secret("app_secret");
+        let base_url = match section.find("base_url") {
+            Some(_) => section.base_url("base_url"),
+            None => Url::parse(FEISHU).ok(),
+        };
+        let windows = match section.find("windows") {
+            Some(_) => section.choices("windows", &Unit::ALL),
+            None => Some(vec![Unit::Day, Unit::Week, Unit::Month]),
+        };
+        let id_type = match section.text("department_id_type") {
+            None => Some(ID_TYPES[0]),
+            Some((found, text)) => {
+                let id_type = ID_TYPES.into_iter().find(|known| *known == text);
+                if id_type.is_none() {
+                    let message = format!("must be {}", ID_TYPES.join(" or "));
+                    section.context().error(found.place, &found.path, message);
+                }
+                id_type
+            }
+        };
+        let mut departments: Vec<String> = Vec::new();
+        if section.find("departments").is_some() {
+            for (place, path, id) in section.words("departments").unwrap_or_default() {
+                if departments.contains(&id) {
+                    section.context().error(place, &path, "given twice");
+                } else {
+                    departments.push(id);
+                }
+            }
+        }
+        Some(Settings {
+            app_id: app_id?,
+            app_secret: app_secret?,
+            base_url: base_url?,
+            windows: windows?,
+            department_id_type: id_type?,
+            departments,
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! Feishu and Lark (飞书): push overview of a bot by day, week and month, for the tenant and for
+//! departments.
+//!
+//! Document: 获取消息推送概览 (`message_push_overview`).
+
+mod api;
+pub mod config;
+mod errors;
+pub mod readings;
+pub mod rhythm;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::quota::Limit;
+use super::token::TokenCache;
+use super::{Account, Answer, Ask, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use super::{error::PollError, http::Client};
+use crate::config::{secret::Secret, section::Section};
+use crate::window::Unit;
+use config::Settings;
+use rhythm::Rhythm;
+
+/// The provider.
+pub struct Feishu;
+
+/// The one report, for all windows and departments.
+pub const MESSAGE_PUSH_OVERVIEW: &str = "message_push_overview";
+
+/// 100 requests a minute (接口频率限制).
+const LIMIT: Limit = Limit { requests: 100, window: Duration::from_secs(60) };
+
+impl Provider for Feishu {
+    fn name(&self) -> &'static str {
+        "feishu"
+    }
+
+    fn reports(&self) -> &'static [&'static str] {
+        &[MESSAGE_PUSH_OVERVIEW]
+    }
+
+    fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
+        Settings::read(section).map(|settings| Box::new(FeishuAccount(Arc::new(settings))) as Box<dyn Account>)
+    }
+}
+
+struct FeishuAccount(Arc<Settings>);
+
+impl Account for FeishuAccount {
+    fn id(&self) -> String {
+        self.0.app_id.clone()
+    }
+
+    fn secrets(&self) -> Vec<Secret> {
+        vec![self.0.app_secret.clone()]
+    }
+
+    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
+        vec![Box::new(MessagePushOverview {
+            settings: Arc::clone(&self.0),
+            token: TokenCache::new(surroundings.clock.clone()),
+            clock: surroundings.clock.clone(),
+            rhythm: Rhythm {
+                zone: surroundings.zone.clone(),
+                interval: surroundings.intervals.get(MESSAGE_PUSH_OVERVIEW).copied(),
+                units: self.0.windows.clone(),
+                departments: self.0.departments.clone(),
+                jitter: rhythm::jitter(&self.0.app_id),
+            },
+        })]
+    }
+}
+
+struct MessagePushOverview {
+    settings: Arc<Settings>,
+    token: TokenCache,
+    clock: crate::clock::Clock,
+    rhythm: Rhythm,
+}
+
+impl Report for MessagePushOverview {
+    fn name(&self) -> &'static str {
+        MESSAGE_PUSH_OVERVIEW
+    }
+
+    fn interval(&self) -> Duration {
+        self.rhythm.interval.unwrap_or(rhythm::HOURLY)
+    }
+
+    fn limit(&self) -> Limit {
+        LIMIT
+    }
+
+    fn shows(&self, department: &str, unit: Unit) -> bool {
+        let is_asked = department.is_empty() || self.settings.departments.iter().any(|asked| asked == department);
+        is_asked && self.settings.windows.contains(&unit)
+    }
+
+    fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+        self.rhythm.next(now, memory, asked)
+    }
+
+    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
+        Box::pin(async move {
+            let answer = api::message_push_overview(&self.settings, &self.token, &self.clock, ask, client).await;
+            match answer {
+                Err(error) if errors::is_out_of_range(&error) && self.rhythm.is_past(self.clock.now(), ask) => {
+                    tracing::warn!(app_id = self.settings.app_id, window = ask.first.unit.name(), first = %ask.first.first,
+                        "Feishu has no data that old any more; the window is settled as lost");
+                    Ok(Answer::Lost)
+                }
+                answer => answer,
+            }
+        })
+    }
+
+    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        self.rhythm.digest(now, ask, answer, memory)
+    }
+
+    fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp {
+        self.rhythm.next_due(now, memory)
+    }
+}

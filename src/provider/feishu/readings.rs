@@ -1,0 +1,54 @@
+//! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
+
+use super::api::{Item, Overview};
+use crate::provider::{Answer, Ask, Numbers};
+use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
+
+/// The readings of the window that was asked for.
+///
+/// `send_msg_count` → sent, `read_in_1h_count` → read_within_1h, `read_in_12h_count` →
+/// read_within_12h, `send_user_count` → users_reached; platform any, channel bot, kind message.
+/// An answer without items says nothing.
+pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
+    if items.is_empty() {
+        return Answer::NoData;
+    }
+    let mut numbers = Numbers::default();
+    let mut window = WindowReadings { window: ask.first, readings: Vec::new(), users_reached: None };
+    for Item { metric_name, metric_value } in items {
+        let value = count(metric_value.as_ref());
+        let metric = match metric_name.as_str() {
+            "send_msg_count" => Some(Metric::Sent),
+            "read_in_1h_count" => Some(Metric::ReadWithin1h),
+            "read_in_12h_count" => Some(Metric::ReadWithin12h),
+            _ => None,
+        };
+        match (metric, value) {
+            (_, Count::Absent) => {}
+            (_, Count::Odd) => numbers.unknown.push(metric_name),
+            (Some(metric), Count::Is(value)) => window.readings.push(Reading {
+                field: metric_name,
+                series: SeriesKey {
+                    metric,
+                    platform: Label::ANY,
+                    channel: Label::known("bot"),
+                    kind: Label::known("message"),
+                },
+                value,
+            }),
+            (None, Count::Is(value)) if metric_name == "send_user_count" => window.users_reached = Some(value),
+            (None, Count::Is(_)) => numbers.unknown.push(metric_name),
+        }
+    }
+    numbers.windows.push(window);
+    Answer::Numbers(numbers)
+}
+
+/// Parses the body of a successful answer as the client does, for tests and fuzzing.
+///
+/// # Errors
+/// A body that is not of the documented shape.
+pub fn parse(ask: &Ask, body: &[u8]) -> Result<Answer, serde_json::Error> {
+    let body: Overview = serde_json::from_slice(body)?;
+    Ok(answer(ask, body.data.items.unwrap_or_default()))
+}

@@ -1,0 +1,282 @@
+//! The HTTP that all providers share: limits of time and size, redirects on the same host only, no
+//! URL in an error, every request counted and within its budget.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::header::HeaderMap;
+use http::{Request, StatusCode};
+use reqwest::Url;
+use reqwest::redirect;
+use secrecy::SecretString;
+
+use super::BoxFuture;
+use super::error::PollError;
+use super::quota::Budget;
+use crate::config::secret::Scrubber;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_BODY: usize = 8 * 1024 * 1024;
+const MAX_REDIRECTS: usize = 5;
+
+/// An answer as received, within the size limit.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The whole body, decompressed.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as JSON, whatever its content type says.
+    ///
+    /// # Errors
+    /// Empty, not JSON, or not of the shape of `T`. The text quotes nothing of the body.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, PollError> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Err(PollError::Decode("the body is empty".into()));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let what = match error.classify() {
+                serde_json::error::Category::Data => "not of the documented shape",
+                serde_json::error::Category::Eof => "cut short",
+                _ if self.body.trim_ascii_start().starts_with(b"<") => "HTML instead of JSON",
+                _ => "not JSON",
+            };
+            PollError::Decode(format!("{what} (line {}, column {})", error.line(), error.column()))
+        })
+    }
+}
+
+/// Why there is no answer. Says nothing of the URL, which may hold names that are not ours to print.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Connecting or the whole request took too long.
+    #[error("no answer in time")]
+    Timeout,
+    /// Anything between us and a complete answer.
+    #[error("{0}")]
+    Network(String),
+    /// More than 8 MiB.
+    #[error("the answer is larger than 8 MiB")]
+    TooLarge,
+}
+
+/// Sends requests. Passed into the exporter, so that tests can put something else in its place.
+pub trait Transport: Send + Sync {
+    /// Sends one request and reads the whole answer.
+    fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>>;
+}
+
+/// The real transport.
+#[derive(Debug)]
+pub struct Reqwest(reqwest::Client);
+
+impl Reqwest {
+    /// `ca` is an extra CA as PEM; the system's are always trusted, and the proxy comes from the
+    /// environment.
+    ///
+    /// # Errors
+    /// A CA that is not PEM, or no TLS.
+    pub fn new(ca: Option<&[u8]>) -> Result<Self, reqwest::Error> {
+        let same_host = redirect::Policy::custom(|attempt| {
+            let from = attempt.previous().last();
+            let same = from.is_some_and(|from| {
+                (from.scheme(), from.host_str(), from.port_or_known_default())
+                    == (attempt.url().scheme(), attempt.url().host_str(), attempt.url().port_or_known_default())
+            });
+            if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+        });
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("push-exporter/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(same_host);
+        if let Some(pem) = ca {
+            for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        Ok(Reqwest(builder.build()?))
+    }
+}
+
+impl Transport for Reqwest {
+    fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async move {
+            let request = reqwest::Request::try_from(request).map_err(classify)?;
+            let mut response = self.0.execute(request).await.map_err(classify)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(classify)? {
+                if body.len() + chunk.len() > MAX_BODY {
+                    return Err(TransportError::TooLarge);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Reply { status, headers, body })
+        })
+    }
+}
+
+fn classify(error: reqwest::Error) -> TransportError {
+    if error.is_timeout() {
+        return TransportError::Timeout;
+    }
+    let error = error.without_url();
+    // The outermost texts only say "error sending request"; the innermost says why.
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    TransportError::Network(super::error::shorten(&format!("{error}: {innermost}")))
+}
+
+/// Counts the requests of one report by status code.
+#[derive(Debug, Default)]
+pub struct Requests {
+    codes: std::sync::Mutex<std::collections::BTreeMap<Option<u16>, u64>>,
+    waited_ms: AtomicU64,
+}
+
+impl Requests {
+    /// Requests so far by status code, `None` for those without an answer.
+    pub fn by_code(&self) -> Vec<(Option<u16>, u64)> {
+        let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        codes.iter().map(|(code, count)| (*code, *count)).collect()
+    }
+
+    /// Takes the time that was spent waiting for quota since the last call.
+    pub fn take_waited(&self) -> Duration {
+        Duration::from_millis(self.waited_ms.swap(0, Ordering::Relaxed))
+    }
+
+    fn count(&self, code: Option<u16>) {
+        let mut codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *codes.entry(code).or_default() += 1;
+    }
+}
+
+/// What one report sends its requests through.
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    budget: Arc<Budget>,
+    requests: Requests,
+    token_requests: Arc<Requests>,
+    token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
+    scrubber: Scrubber,
+}
+
+impl Client {
+    /// `budget`, `token_requests` and `token_expiry` are shared by the reports of an account.
+    pub fn new(transport: Arc<dyn Transport>, account: &AccountClient) -> Self {
+        Client {
+            transport,
+            budget: Arc::clone(&account.budget),
+            requests: Requests::default(),
+            token_requests: Arc::clone(&account.token_requests),
+            token_expiry: Arc::clone(&account.token_expiry),
+            scrubber: account.scrubber.clone(),
+        }
+    }
+
+    /// Sends a request for statistics, within the budget.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
+        let waited = self.budget.acquire().await;
+        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        self.requests.waited_ms.fetch_add(waited, Ordering::Relaxed);
+        self.transmit(request, &self.requests).await
+    }
+
+    /// Sends a request for a token, which no budget of ours limits.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn send_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
+        self.transmit(request, &self.token_requests).await
+    }
+
+    /// Remembers a fetched token: to keep it out of texts, and to show when it expires.
+    pub fn learn_token(&self, value: &SecretString, expiry: Option<jiff::Timestamp>) {
+        self.scrubber.learn(value);
+        *self.token_expiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = expiry;
+    }
+
+    /// The requests of this report.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// The budget.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    async fn transmit(&self, request: Request<Vec<u8>>, requests: &Requests) -> Result<Reply, PollError> {
+        let path = request.uri().path().to_owned();
+        // The transport has time limits of its own; this one holds whatever transport is passed in.
+        let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
+        let result = result.unwrap_or(Err(TransportError::Timeout));
+        let code = result.as_ref().ok().map(|reply| reply.status.as_u16());
+        requests.count(code);
+        tracing::debug!(path, code, "request");
+        Ok(result?)
+    }
+}
+
+/// What the reports of one account share.
+pub struct AccountClient {
+    budget: Arc<Budget>,
+    token_requests: Arc<Requests>,
+    token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
+    scrubber: Scrubber,
+}
+
+impl AccountClient {
+    /// For an account with this budget.
+    pub fn new(budget: Budget, scrubber: Scrubber) -> Self {
+        AccountClient {
+            budget: Arc::new(budget),
+            token_requests: Arc::default(),
+            token_expiry: Arc::default(),
+            scrubber,
+        }
+    }
+
+    /// Requests for tokens.
+    pub fn token_requests(&self) -> &Requests {
+        &self.token_requests
+    }
+
+    /// When the current token expires, where known.
+    pub fn token_expiry(&self) -> Option<jiff::Timestamp> {
+        *self.token_expiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What takes secrets out of texts.
+    pub fn scrubber(&self) -> &Scrubber {
+        &self.scrubber
+    }
+}
+
+/// `base` with path segments behind its own path, each escaped.
+pub fn url(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}

@@ -1,0 +1,191 @@
+//! What a provider is to the rest of the exporter, and what the two exchange.
+//!
+//! # How to add a provider
+//!
+//! 1. A folder beside `easemob/` with `config.rs` (its keys), `api.rs` (wire types and HTTP),
+//!    `readings.rs` (a pure function from an answer to readings: the field map), `rhythm.rs` (pure
+//!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice).
+//! 2. One line in [`registry::PROVIDERS`].
+//! 3. Its rows in the README's tables, and a simulator.
+//!
+//! A provider knows neither the ledger nor the page. Retries, quotas, counting of requests, measuring
+//! and back-off are the runner's ([`crate::poll`]), so that no provider can forget them.
+
+pub mod easemob;
+pub mod error;
+pub mod feishu;
+pub mod http;
+pub mod quota;
+pub mod registry;
+pub mod token;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::config::secret::Secret;
+use crate::config::section::Section;
+use crate::reading::WindowReadings;
+use crate::window::{Unit, Window};
+use error::PollError;
+use http::Client;
+
+/// A boxed future, since the traits here are used as objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A kind of account: its name, its reports and its configuration keys.
+pub trait Provider: Send + Sync {
+    /// The label `provider` and the section of the configuration.
+    fn name(&self) -> &'static str;
+    /// Its reports, which are label values and the keys of `intervals`.
+    fn reports(&self) -> &'static [&'static str];
+    /// Reads its own keys of an app's section; `None` after an error was noted.
+    fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>>;
+}
+
+/// The credentials and settings of one app.
+pub trait Account: Send + Sync {
+    /// What makes two accounts the same at the provider.
+    fn id(&self) -> String;
+    /// Every secret of the account, to be kept out of texts and watched for changes.
+    fn secrets(&self) -> Vec<Secret>;
+    /// Its reports, ready to be polled.
+    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>>;
+}
+
+/// What a report may use of the world outside.
+pub struct Surroundings {
+    /// The time.
+    pub clock: Clock,
+    /// The app's calendar.
+    pub zone: TimeZone,
+    /// Explicit intervals by report.
+    pub intervals: std::collections::HashMap<&'static str, Duration>,
+}
+
+/// One statistics endpoint of one app.
+pub trait Report: Send + Sync {
+    /// The label `report`.
+    fn name(&self) -> &'static str;
+    /// The pace of polling while all is well, from which back-off is reckoned.
+    fn interval(&self) -> Duration;
+    /// The request limit of its API.
+    fn limit(&self) -> quota::Limit;
+    /// Whether gauges of a window are still wanted: the ledger keeps those of earlier configurations.
+    fn shows(&self, department: &str, unit: Unit) -> bool;
+    /// The next question of a poll that began at `now` and has asked `asked`; `None` ends the poll.
+    /// Pure.
+    fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask>;
+    /// Asks the provider, once.
+    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>>;
+    /// What an answer means: what it counts, which windows it closes and what is remembered. Pure.
+    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest;
+    /// When the next poll is due after one at `now` that succeeded. Pure.
+    fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp;
+}
+
+/// One question: windows of one unit from `first` to `last`, of the whole account or one department.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The first window.
+    pub first: Window,
+    /// The last window; the same as the first where an API takes one at a time.
+    pub last: Window,
+    /// A department's id, where the provider has them.
+    pub department: Option<String>,
+}
+
+/// What a provider said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Numbers. A window in the asked range that is not here had nothing.
+    Numbers(Numbers),
+    /// "No data": there is nothing, or not yet.
+    NoData,
+    /// The window is out of the provider's reach for good.
+    Lost,
+}
+
+/// The numbers of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// By window.
+    pub windows: Vec<WindowReadings>,
+    /// Names in the answer that the exporter does not know, or values it cannot read.
+    pub unknown: Vec<String>,
+}
+
+/// What is made of an answer, in one commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// Windows whose readings feed counters, and which the answer covers even if empty.
+    pub counted: Vec<WindowReadings>,
+    /// Window gauges to put in the place of those of an older window.
+    pub gauges: Vec<WindowGauges>,
+    /// Names not known.
+    pub unknown: Vec<String>,
+    /// What the report remembers from now on.
+    pub memory: Memory,
+}
+
+/// The gauges of the newest closed window of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowGauges {
+    /// A department's id, or `None` for the whole account.
+    pub department: Option<String>,
+    /// When the window ended.
+    pub end: Timestamp,
+    /// Its numbers; empty if it closed empty.
+    pub numbers: WindowReadings,
+}
+
+/// What a report remembers between polls and over restarts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    /// Every day before this one is settled.
+    pub settled_before: Option<Date>,
+    /// Windows looked at lately.
+    #[serde(with = "as_list", skip_serializing_if = "BTreeMap::is_empty")]
+    pub windows: BTreeMap<WindowKey, WindowState>,
+}
+
+/// A window of the whole account (`""`) or of a department.
+pub type WindowKey = (String, Window);
+
+/// A map whose keys are no texts, as a list of pairs.
+mod as_list {
+    use super::{BTreeMap, WindowKey, WindowState};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<WindowKey, WindowState>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<WindowKey, WindowState>, D::Error> {
+        Ok(Vec::deserialize(from)?.into_iter().collect())
+    }
+}
+
+/// What is known of one window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WindowState {
+    /// When it was last answered, with numbers or without.
+    pub answered: Option<Timestamp>,
+    /// Whether an answer held numbers.
+    pub has_numbers: bool,
+    /// Whether it has ended as settled without numbers.
+    pub empty: bool,
+    /// Whether it was answered after it had closed.
+    pub closed: bool,
+}

@@ -1,0 +1,177 @@
+//! Cached access tokens: one request for a new one however many callers wait, renewed early, kept
+//! when renewing fails, dropped when the API refuses them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::error::PollError;
+use crate::clock::Clock;
+
+/// A token and how long it lasts.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// What goes behind `Bearer `.
+    pub value: SecretString,
+    /// When it expires, where the provider says so.
+    pub expiry: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Held {
+    token: Token,
+    renew_at: Option<Timestamp>,
+}
+
+/// The token of one account. Kept in memory only.
+#[derive(Debug)]
+pub struct TokenCache {
+    clock: Clock,
+    /// Held across the request for a new token, so that callers wait for that one.
+    held: tokio::sync::Mutex<Option<Held>>,
+}
+
+/// How long an old token is used on after renewing it failed, before renewing is tried again.
+const RENEW_AGAIN: SignedDuration = SignedDuration::from_secs(60);
+/// Tokens are renewed this long before they expire, or at half their life if that is less.
+const EARLY: SignedDuration = SignedDuration::from_mins(10);
+
+impl TokenCache {
+    /// An empty cache.
+    pub fn new(clock: Clock) -> Self {
+        TokenCache { clock, held: tokio::sync::Mutex::new(None) }
+    }
+
+    /// The token, fetched with `fetch` if there is none or it is due.
+    ///
+    /// # Errors
+    /// What `fetch` failed with, when there is no valid token to go on with.
+    pub async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, PollError>
+    where
+        F: FnOnce() -> Fetched,
+        Fetched: Future<Output = Result<Token, PollError>>,
+    {
+        let mut held = self.held.lock().await;
+        let now = self.clock.now();
+        if let Some(Held { token, renew_at }) = &*held
+            && renew_at.is_none_or(|at| now < at)
+        {
+            return Ok(token.clone());
+        }
+        match fetch().await {
+            Ok(token) => {
+                let renew_at = token.expiry.map(|expiry| renewal(now, expiry));
+                *held = Some(Held { token: token.clone(), renew_at });
+                Ok(token)
+            }
+            Err(error) => match &mut *held {
+                Some(Held { token, renew_at }) if token.expiry.is_none_or(|expiry| now < expiry) => {
+                    tracing::debug!(error = error.to_string(), "a token could not be renewed; the old one is used on");
+                    *renew_at = now.checked_add(RENEW_AGAIN).ok();
+                    Ok(token.clone())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Drops a token that the API refused, unless another caller has replaced it already.
+    pub async fn refuse(&self, refused: &Token) {
+        let mut held = self.held.lock().await;
+        if held.as_ref().is_some_and(|held| held.token.value.expose_secret() == refused.value.expose_secret()) {
+            *held = None;
+        }
+    }
+}
+
+fn renewal(now: Timestamp, expiry: Timestamp) -> Timestamp {
+    let life = expiry.duration_since(now);
+    let early = if life / 2 < EARLY { life / 2 } else { EARLY };
+    expiry.checked_sub(early).unwrap_or(now)
+}
+
+/// When a token of this many seconds expires. A life of 0 or of more than 400 days says nothing:
+/// some clusters count milliseconds, and a permanent token has 0.
+pub fn expiry(now: Timestamp, seconds: i64) -> Option<Timestamp> {
+    const LONGEST: i64 = 400 * 86_400;
+    let seconds = (1..=LONGEST).contains(&seconds).then_some(seconds)?;
+    now.checked_add(Duration::from_secs(seconds.unsigned_abs())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::http::TransportError;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn token(clock: &Clock, name: &str, seconds: i64) -> Token {
+        Token { value: name.into(), expiry: expiry(clock.now(), seconds) }
+    }
+
+    fn clock() -> Clock {
+        Clock::following_tokio("2026-01-01T00:00:00Z".parse().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_callers_make_one_request() {
+        let clock = clock();
+        let cache = Arc::new(TokenCache::new(clock.clone()));
+        let fetched = Arc::new(AtomicU32::new(0));
+        let callers: Vec<_> = (0..20)
+            .map(|_| {
+                let (cache, clock, fetched) = (Arc::clone(&cache), clock.clone(), Arc::clone(&fetched));
+                tokio::spawn(async move {
+                    cache
+                        .get(|| async {
+                            fetched.fetch_add(1, Ordering::Relaxed);
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                            Ok(token(&clock, "t", 7200))
+                        })
+                        .await
+                })
+            })
+            .collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap().unwrap().value.expose_secret(), "t");
+        }
+        assert_eq!(fetched.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn renewed_early_and_kept_when_renewing_fails() {
+        let clock = clock();
+        let cache = TokenCache::new(clock.clone());
+        cache.get(|| async { Ok(token(&clock, "old", 7200)) }).await.unwrap();
+        tokio::time::advance(Duration::from_secs(7200 - 601)).await;
+        let same = cache.get(|| async { Ok(token(&clock, "new", 7200)) }).await.unwrap();
+        assert_eq!(same.value.expose_secret(), "old");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let kept = cache.get(|| async { Err(TransportError::Timeout.into()) }).await.unwrap();
+        assert_eq!(kept.value.expose_secret(), "old");
+        tokio::time::advance(Duration::from_secs(61)).await;
+        let new = cache.get(|| async { Ok(token(&clock, "new", 7200)) }).await.unwrap();
+        assert_eq!(new.value.expose_secret(), "new");
+        tokio::time::advance(Duration::from_secs(7200)).await;
+        assert!(
+            cache.get(|| async { Err(TransportError::Timeout.into()) }).await.is_err(),
+            "an expired one is not used"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_token_is_dropped_once() {
+        let clock = clock();
+        let cache = TokenCache::new(clock.clone());
+        let old = cache.get(|| async { Ok(token(&clock, "old", 0)) }).await.unwrap();
+        assert_eq!(old.expiry, None);
+        cache.refuse(&old).await;
+        let new = cache.get(|| async { Ok(token(&clock, "new", 5_184_000_000)) }).await.unwrap();
+        assert_eq!((new.value.expose_secret(), new.expiry), ("new", None));
+        cache.refuse(&old).await;
+        let same = cache.get(|| async { Ok(token(&clock, "newer", 0)) }).await.unwrap();
+        assert_eq!(same.value.expose_secret(), "new");
+    }
+}

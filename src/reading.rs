@@ -1,0 +1,207 @@
+//! What providers hand over and the ledger takes in: numbers with the series they feed. Provider
+//! folders and the ledger meet here and nowhere else; this file knows neither.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::page::families::Family;
+use crate::window::Window;
+
+/// A label value: one of the documented words, or a name that a provider sent and we did not know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Label {
+    value: Cow<'static, str>,
+    known: bool,
+}
+
+impl Label {
+    /// What stands for "the provider does not split by it".
+    pub const ANY: Label = Label::known("any");
+    /// What unknown names beyond the first few of an app become.
+    pub const OTHER: Label = Label::known("other");
+
+    /// One of the words of the documentation.
+    pub const fn known(value: &'static str) -> Label {
+        Label { value: Cow::Borrowed(value), known: true }
+    }
+
+    /// A name the exporter does not know, made fit for a label: lower case, `[a-z0-9_]`, at most 32
+    /// characters.
+    pub fn unknown(name: &str) -> Label {
+        let value: String = name
+            .chars()
+            .take(32)
+            .map(|c| c.to_ascii_lowercase())
+            .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' })
+            .collect();
+        let value = if value.is_empty() { "_".to_owned() } else { value };
+        Label { value: Cow::Owned(value), known: false }
+    }
+
+    /// The text of the label.
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+
+    /// False for a name that came from a provider and is not in the documentation.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+}
+
+/// A delivery counter (DESIGN: one event is counted in one series of a metric).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// Accepted by the channel.
+    Sent,
+    /// Refused by the channel.
+    Failed,
+    /// Arrived on the device.
+    Received,
+    /// Read within an hour of sending.
+    ReadWithin1h,
+    /// Read within twelve hours of sending.
+    ReadWithin12h,
+}
+
+impl Metric {
+    /// The counter that readings of this metric add to.
+    pub fn counter(self) -> Family {
+        match self {
+            Metric::Sent => Family::Sent,
+            Metric::Failed => Family::Failed,
+            Metric::Received => Family::Received,
+            Metric::ReadWithin1h => Family::ReadWithin1h,
+            Metric::ReadWithin12h => Family::ReadWithin12h,
+        }
+    }
+
+    /// The gauge of the newest closed window.
+    pub fn window_gauge(self) -> Family {
+        match self {
+            Metric::Sent => Family::WindowSent,
+            Metric::Failed => Family::WindowFailed,
+            Metric::Received => Family::WindowReceived,
+            Metric::ReadWithin1h => Family::WindowReadWithin1h,
+            Metric::ReadWithin12h => Family::WindowReadWithin12h,
+        }
+    }
+
+    /// The same gauge for one department; none where no provider has departments for it.
+    pub fn department_gauge(self) -> Option<Family> {
+        match self {
+            Metric::Sent => Some(Family::DepartmentWindowSent),
+            Metric::ReadWithin1h => Some(Family::DepartmentWindowReadWithin1h),
+            Metric::ReadWithin12h => Some(Family::DepartmentWindowReadWithin12h),
+            Metric::Failed | Metric::Received => None,
+        }
+    }
+
+    /// The value of the label `metric`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Sent => "sent",
+            Metric::Failed => "failed",
+            Metric::Received => "received",
+            Metric::ReadWithin1h => "read_within_1h",
+            Metric::ReadWithin12h => "read_within_12h",
+        }
+    }
+}
+
+/// Which delivery series of an app a number feeds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesKey {
+    /// The metric.
+    pub metric: Metric,
+    /// android, ios, …, any.
+    pub platform: Label,
+    /// The vendor channel.
+    pub channel: Label,
+    /// notification, message, …, any.
+    pub kind: Label,
+}
+
+/// One cumulative number of one field of one subject, as the provider gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The provider's own path of the field, which the watermark is keyed by.
+    pub field: String,
+    /// The series it feeds.
+    pub series: SeriesKey,
+    /// Deliveries so far; at most 2^63−1.
+    pub value: i64,
+}
+
+/// What one answer says about one window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowReadings {
+    /// The window.
+    pub window: Window,
+    /// Its numbers.
+    pub readings: Vec<Reading>,
+    /// Distinct users reached: a gauge only, since users of two windows cannot be added.
+    pub users_reached: Option<i64>,
+}
+
+/// How a field of an answer reads as a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Not there, or `null`: no reading.
+    Absent,
+    /// A whole number from 0 to 2^63−1, given as a number or a numeric string.
+    Is(i64),
+    /// Something else: negative, fractional, too large, not a number.
+    Odd,
+}
+
+/// Reads a count by the common rules of all providers.
+pub fn count(value: Option<&Value>) -> Count {
+    let parsed = match value {
+        None | Some(Value::Null) => return Count::Absent,
+        Some(Value::Number(number)) => number.as_i64().or_else(|| whole(number.as_f64())),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(_) => None,
+    };
+    match parsed {
+        Some(count) if count >= 0 => Count::Is(count),
+        _ => Count::Odd,
+    }
+}
+
+/// A float that is a whole number small enough to be exact: `7.0` and `1e3` are counts too.
+fn whole(number: Option<f64>) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let number = number?;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn counts_come_as_numbers_or_numeric_strings() {
+        assert_eq!(count(None), Count::Absent);
+        assert_eq!(count(Some(&Value::Null)), Count::Absent);
+        assert_eq!(count(Some(&json!(0))), Count::Is(0));
+        assert_eq!(count(Some(&json!("62"))), Count::Is(62));
+        assert_eq!(count(Some(&json!(7.0))), Count::Is(7));
+        assert_eq!(count(Some(&json!(i64::MAX))), Count::Is(i64::MAX));
+        assert_eq!(count(Some(&json!("9223372036854775807"))), Count::Is(i64::MAX));
+        for odd in [json!(-1), json!(1.5), json!(u64::MAX), json!("x"), json!("-3"), json!(true), json!({}), json!("")]
+        {
+            assert_eq!(count(Some(&odd)), Count::Odd, "{odd}");
+        }
+    }
+
+    #[test]
+    fn unknown_names_become_labels() {
+        assert_eq!(Label::unknown("Harmony-Push 2").as_str(), "harmony_push_2");
+        assert_eq!(Label::unknown(&"x".repeat(99)).as_str().len(), 32);
+        assert_eq!(Label::unknown("鸿蒙").as_str(), "__");
+        assert_eq!(Label::unknown("").as_str(), "_");
+    }
+}

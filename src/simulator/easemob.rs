@@ -1,0 +1,319 @@
+//! Easemob, simulated: app tokens and `offline-push`, 10 requests in 10 seconds.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::{Method, Request, Response};
+use serde_json::{Value, json};
+
+use super::{RateLimit, Simulator, around, bearer, beijing, text};
+use crate::clock::Clock;
+
+/// An app as its owner set it up.
+#[derive(Clone, Debug)]
+pub struct EasemobApp {
+    /// 企业 ID.
+    pub org_name: String,
+    /// 应用名.
+    pub app_name: String,
+    /// Credentials.
+    pub client_id: String,
+    /// Credentials.
+    pub client_secret: String,
+    /// Whether sales have opened the statistics.
+    pub is_opened: bool,
+    /// Seconds that a token lasts.
+    pub token_life: i64,
+    /// Pushes a day over all channels.
+    pub per_day: f64,
+    /// Seconds between events of a channel.
+    pub step: i64,
+    /// Days that exist already.
+    pub history: i64,
+    /// Days whose events are kept.
+    pub kept: i64,
+    /// Seed of the events.
+    pub seed: u64,
+}
+
+impl EasemobApp {
+    /// A busy app with a week of history.
+    pub fn demo(org_name: &str, app_name: &str) -> EasemobApp {
+        EasemobApp {
+            org_name: org_name.to_owned(),
+            app_name: app_name.to_owned(),
+            client_id: "YXA6-demo-client".to_owned(),
+            client_secret: "YXA6-demo-secret".to_owned(),
+            is_opened: true,
+            token_life: 7200,
+            per_day: 400_000.0,
+            step: 5,
+            history: 7,
+            kept: 10,
+            seed: 1,
+        }
+    }
+}
+
+/// What happened to a number of pushes of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Accepted by the vendor.
+    Success,
+    /// Refused by the vendor.
+    Fail,
+    /// Arrived on the device.
+    Arrive,
+}
+
+/// A number of pushes with the same fate at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// Unix seconds; what happens later than now is not seen yet.
+    pub at: i64,
+    /// The vendor's key.
+    pub platform: &'static str,
+    /// What happened.
+    pub outcome: Outcome,
+    /// To how many; negative in a correction.
+    pub count: i64,
+}
+
+/// Key, share of all pushes, usual share of failures, whether arrivals are reported.
+const CHANNELS: [(&str, f64, f64, bool); 8] = [
+    ("APNS", 0.24, 0.004, false),
+    ("ANDROID", 0.03, 0.02, false),
+    ("XIAOMIPUSH", 0.14, 0.0, false),
+    ("HUAWEIPUSH", 0.22, 0.03, false),
+    ("MEIZUPUSH", 0.01, 0.05, false),
+    ("OPPOPUSH", 0.17, 0.05, false),
+    ("VIVOPUSH", 0.14, 0.05, true),
+    ("HONOR", 0.05, 0.08, false),
+];
+
+/// The simulator of one app.
+pub struct EasemobSimulator {
+    clock: Clock,
+    app: EasemobApp,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: fastrand::Rng,
+    grown_until: i64,
+    /// The truth, by the day that each event counts for.
+    events: BTreeMap<i64, Vec<Event>>,
+    /// Days that are not in any answer before a time.
+    late: HashMap<i64, i64>,
+    tokens: HashMap<String, i64>,
+    token_requests: u64,
+    limit: RateLimit,
+}
+
+impl EasemobSimulator {
+    /// The app with its history up to now.
+    pub fn new(clock: Clock, app: EasemobApp) -> EasemobSimulator {
+        let now = clock.now().as_second();
+        let state = State {
+            random: fastrand::Rng::with_seed(app.seed),
+            grown_until: beijing::start_of(beijing::day_of(now) - app.history),
+            events: BTreeMap::new(),
+            late: HashMap::new(),
+            tokens: HashMap::new(),
+            token_requests: 0,
+            limit: RateLimit::new(10, 10_000),
+        };
+        EasemobSimulator { clock, app, state: Mutex::new(state) }
+    }
+
+    /// The state grown up to now.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.grow(self.clock.now().as_second(), &self.app);
+        state
+    }
+
+    /// The truth: what has happened until now to the pushes of a day (`yyyy-MM-dd`) on one channel.
+    pub fn truth(&self, day: &str, platform: &str, outcome: Outcome) -> i64 {
+        let now = self.clock.now().as_second();
+        let state = self.state();
+        beijing::parse(day).map_or(0, |day| state.count(day, platform, outcome, now))
+    }
+
+    /// Lets the numbers of a day differ from now on by what the provider has found to be wrong.
+    pub fn restate(&self, day: &str, platform: &'static str, outcome: Outcome, by: i64) {
+        let at = self.clock.now().as_second();
+        let mut state = self.state();
+        if let Some(day) = beijing::parse(day) {
+            state.events.entry(day).or_default().push(Event { at, platform, outcome, count: by });
+        }
+    }
+
+    /// Keeps a day out of all answers until a time in Unix seconds.
+    pub fn delay(&self, day: &str, until: i64) {
+        if let Some(day) = beijing::parse(day) {
+            self.state().late.insert(day, until);
+        }
+    }
+
+    /// Makes all tokens invalid, whatever their expiry.
+    pub fn revoke_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// Requests for a token so far.
+    pub fn token_requests(&self) -> u64 {
+        self.state().token_requests
+    }
+
+    /// Requests over the limit so far.
+    pub fn refused(&self) -> u64 {
+        self.state().limit.refused
+    }
+
+    fn token(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let now = self.clock.now().as_second();
+        let mut state = self.state();
+        state.token_requests += 1;
+        if body["grant_type"] != "client_credentials" {
+            return error(400, "invalid_request", "grant_type is not supported", now);
+        }
+        if body["client_id"] != *self.app.client_id {
+            return error(400, "invalid_grant", "client_id does not match", now);
+        }
+        if body["client_secret"] != *self.app.client_secret {
+            return error(400, "invalid_grant", "client_secret does not match", now);
+        }
+        let token = format!("YWMt{:032x}", state.random.u128(..));
+        state.tokens.insert(token.clone(), now + self.app.token_life);
+        state.tokens.retain(|_, expiry| *expiry > now);
+        let answer = json!({ "access_token": token, "expires_in": self.app.token_life, "application": "8be024f0-e978-11e8-b697-5d598d5f8402" });
+        super::json(200, &answer)
+    }
+
+    fn offline_push(&self, request: &Request<Vec<u8>>, begin: &str, end: &str) -> Response<Vec<u8>> {
+        let time = self.clock.now();
+        let (now, now_ms) = (time.as_second(), time.as_millisecond());
+        let mut state = self.state();
+        let is_known = bearer(request).and_then(|token| state.tokens.get(token)).is_some_and(|expiry| *expiry > now);
+        if !is_known {
+            return error(401, "unauthorized", "Unable to authenticate (OAuth)", now);
+        }
+        if !state.limit.admit(now_ms) {
+            return error(
+                429,
+                "reach_limit",
+                "This request has reached api limit. If you have a higher need, please contact us.",
+                now,
+            );
+        }
+        if !self.app.is_opened {
+            return error(403, "forbidden_op", "", now);
+        }
+        let (Some(begin), Some(end)) = (beijing::parse(begin), beijing::parse(end)) else {
+            return error(400, "illegal_argument", "date must be yyyy-MM-dd", now);
+        };
+        let platform =
+            request.uri().query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("platform=")));
+        let Some(platform) =
+            platform.filter(|name| *name == "ALL" || CHANNELS.iter().any(|channel| channel.0 == *name))
+        else {
+            return error(400, "illegal_argument", "platform is required", now);
+        };
+        let mut days = serde_json::Map::new();
+        for day in begin..=end.min(begin + 31) {
+            let mut platforms = serde_json::Map::new();
+            for (name, ..) in CHANNELS.iter().filter(|channel| platform == "ALL" || channel.0 == platform) {
+                let counts = state.counts(day, name, now);
+                if !counts.is_empty() {
+                    platforms.insert((*name).to_owned(), counts.into());
+                }
+            }
+            let is_late = state.late.get(&day).is_some_and(|until| now < *until);
+            if !platforms.is_empty() && !is_late {
+                days.insert(beijing::format(day), platforms.into());
+            }
+        }
+        super::json(200, &json!({ "status": "OK", "data": days }))
+    }
+}
+
+impl State {
+    fn grow(&mut self, now: i64, app: &EasemobApp) {
+        while self.grown_until + app.step <= now {
+            let at = self.grown_until;
+            let day = beijing::day_of(at);
+            let expected = app.per_day * beijing::rhythm(at) * app.step as f64 / beijing::DAY as f64;
+            for (index, (platform, share, usual_failures, arrives)) in CHANNELS.into_iter().enumerate() {
+                let pushes = around(&mut self.random, expected * share);
+                // Now and then, for an hour, a channel that reports failures has many.
+                let hour = at / 3600;
+                let has_trouble = usual_failures > 0.0 && (hour * 7 + index as i64 * 13) % 61 == 0;
+                let failures = if has_trouble { 0.35 } else { usual_failures };
+                let failed = (0..pushes).filter(|_| self.random.f64() < failures).count() as i64;
+                let sent = pushes - failed;
+                let mut event = |at, outcome, count| {
+                    if count > 0 {
+                        self.events.entry(day).or_default().push(Event { at, platform, outcome, count });
+                    }
+                };
+                event(at, Outcome::Success, sent);
+                event(at, Outcome::Fail, failed);
+                if arrives {
+                    let at_once = sent * 7 / 10;
+                    event(at + 2, Outcome::Arrive, at_once);
+                    event(at + 900, Outcome::Arrive, (sent - at_once) * 9 / 10);
+                }
+            }
+            self.grown_until += app.step;
+        }
+        let oldest = beijing::day_of(now) - app.kept;
+        self.events.retain(|day, _| *day >= oldest);
+    }
+
+    fn count(&self, day: i64, platform: &str, outcome: Outcome, now: i64) -> i64 {
+        let events = self.events.get(&day).map(Vec::as_slice).unwrap_or_default();
+        let counts = |event: &&Event| event.at <= now && event.platform == platform && event.outcome == outcome;
+        events.iter().filter(counts).map(|event| event.count).sum()
+    }
+
+    /// The counts of a channel as the API gives them: what is zero is left out.
+    fn counts(&self, day: i64, platform: &str, now: i64) -> serde_json::Map<String, Value> {
+        [("successCount", Outcome::Success), ("failCount", Outcome::Fail), ("arriveCount", Outcome::Arrive)]
+            .into_iter()
+            .map(|(field, outcome)| (field, self.count(day, platform, outcome, now)))
+            .filter(|(_, count)| *count > 0)
+            .map(|(field, count)| (field.to_owned(), count.into()))
+            .collect()
+    }
+}
+
+impl Simulator for EasemobSimulator {
+    fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let now = self.clock.now().as_second();
+        let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+        let [org, app, rest @ ..] = path.as_slice() else { return text(404, "Not Found") };
+        if (*org, *app) != (self.app.org_name.as_str(), self.app.app_name.as_str()) {
+            let description = format!("Could not find application for {org}/{app} from URI: {}", request.uri().path());
+            return error(404, "organization_application_not_found", &description, now);
+        }
+        match (request.method(), rest) {
+            (&Method::POST, ["token"]) => self.token(request),
+            (&Method::GET, ["push", "data", "offline-push", "begin", begin, "end", end]) => {
+                self.offline_push(request, begin, end)
+            }
+            _ => text(404, "Not Found"),
+        }
+    }
+}
+
+fn error(status: u16, error: &str, description: &str, now: i64) -> Response<Vec<u8>> {
+    let exception = match error {
+        "forbidden_op" => "EasemobForbiddenOpException",
+        "unauthorized" => "org.apache.usergrid.rest.exceptions.SecurityException",
+        _ => "com.easemob.RestException",
+    };
+    let body = json!({ "error": error, "exception": exception, "timestamp": now * 1000, "duration": 0, "error_description": description });
+    super::json(status, &body)
+}

@@ -1,0 +1,371 @@
+//! Feishu, simulated: tenant tokens and `message_push_overview`, 100 requests a minute, data two days
+//! late at 10:00, weeks by their Monday, months by their first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderValue, Method, Request, Response};
+use serde_json::{Value, json};
+
+use super::{RateLimit, Simulator, around, bearer, beijing, text};
+use crate::clock::Clock;
+
+/// When the numbers of a day can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Publishing {
+    /// All at once at 10:00 two days later, as the document says.
+    TwoDaysLater,
+    /// Each event 48 hours after it happened, so that a demo has something to show.
+    PieceByPiece,
+}
+
+/// An app as its owner set it up.
+#[derive(Clone, Debug)]
+pub struct FeishuApp {
+    /// `cli_…`
+    pub app_id: String,
+    /// Credentials.
+    pub app_secret: String,
+    /// Whether the tenant has the edition that the statistics need.
+    pub is_enterprise: bool,
+    /// Whether the scope is granted.
+    pub has_scope: bool,
+    /// When numbers can be seen.
+    pub publishing: Publishing,
+    /// Messages a day.
+    pub per_day: f64,
+    /// Seconds between bursts of messages.
+    pub step: i64,
+    /// Users of the tenant.
+    pub users: u32,
+    /// Departments: the first holds half of the users, the second, below it, a quarter.
+    pub departments: Vec<String>,
+    /// Days that exist already.
+    pub history: i64,
+    /// Days whose messages are kept.
+    pub kept: i64,
+    /// Seed of the events.
+    pub seed: u64,
+}
+
+impl FeishuApp {
+    /// A tenant of 800 with two departments and two months of history.
+    pub fn demo(app_id: &str) -> FeishuApp {
+        FeishuApp {
+            app_id: app_id.to_owned(),
+            app_secret: "demo-app-secret-feishu".to_owned(),
+            is_enterprise: true,
+            has_scope: true,
+            publishing: Publishing::TwoDaysLater,
+            per_day: 24_000.0,
+            step: 10,
+            users: 800,
+            departments: vec!["od-sales".to_owned(), "od-sales-east".to_owned()],
+            history: 70,
+            kept: 75,
+            seed: 2,
+        }
+    }
+}
+
+/// A message to one user.
+#[derive(Clone, Copy, Debug)]
+struct Message {
+    /// Unix seconds.
+    sent: i64,
+    user: u32,
+    /// Seconds until it was read, if it was within 12 hours.
+    read_after: Option<i64>,
+}
+
+/// The numbers of a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Messages sent.
+    pub send_msg_count: i64,
+    /// Distinct users.
+    pub send_user_count: i64,
+    /// Read within an hour.
+    pub read_in_1h_count: i64,
+    /// Read within twelve hours.
+    pub read_in_12h_count: i64,
+}
+
+/// The simulator of one app.
+pub struct FeishuSimulator {
+    clock: Clock,
+    app: FeishuApp,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: fastrand::Rng,
+    grown_until: i64,
+    /// The truth, by the day of sending.
+    messages: BTreeMap<i64, Vec<Message>>,
+    /// What the provider adds to a day's sent messages from a time on.
+    corrections: Vec<(i64, i64, i64)>,
+    /// Days whose data come later than they should.
+    late: HashMap<i64, i64>,
+    /// Tokens and their expiry, the newest last.
+    tokens: Vec<(String, i64)>,
+    token_requests: u64,
+    limit: RateLimit,
+}
+
+const TOKEN_LIFE: i64 = 7200;
+
+impl FeishuSimulator {
+    /// The app with its history up to now.
+    pub fn new(clock: Clock, app: FeishuApp) -> FeishuSimulator {
+        let now = clock.now().as_second();
+        let state = State {
+            random: fastrand::Rng::with_seed(app.seed),
+            grown_until: beijing::start_of(beijing::day_of(now) - app.history),
+            messages: BTreeMap::new(),
+            corrections: Vec::new(),
+            late: HashMap::new(),
+            tokens: Vec::new(),
+            token_requests: 0,
+            limit: RateLimit::new(100, 60_000),
+        };
+        FeishuSimulator { clock, app, state: Mutex::new(state) }
+    }
+
+    /// The state grown up to now.
+    fn state(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.grow(self.clock.now().as_second(), &self.app);
+        state
+    }
+
+    /// The truth: all that was sent on the days from `first` to `last` (`yyyy-MM-dd`), whether published
+    /// or not, to the tenant (`None`) or a department.
+    pub fn truth(&self, first: &str, last: &str, department: Option<&str>) -> Overview {
+        let now = self.clock.now().as_second();
+        let state = self.state();
+        match (beijing::parse(first), beijing::parse(last)) {
+            (Some(first), Some(last)) => state.overview(&self.app, first..=last, department, now, |_, _| true),
+            _ => Overview::default(),
+        }
+    }
+
+    /// Adds to the sent messages of a day from now on, or takes from them.
+    pub fn restate(&self, day: &str, by: i64) {
+        let now = self.clock.now().as_second();
+        if let Some(day) = beijing::parse(day) {
+            self.state().corrections.push((day, now, by));
+        }
+    }
+
+    /// Publishes a day only at a time in Unix seconds.
+    pub fn delay(&self, day: &str, until: i64) {
+        if let Some(day) = beijing::parse(day) {
+            self.state().late.insert(day, until);
+        }
+    }
+
+    /// Makes a day one on which the bot sent nothing.
+    pub fn silence(&self, day: &str) {
+        if let Some(day) = beijing::parse(day) {
+            self.state().messages.insert(day, Vec::new());
+        }
+    }
+
+    /// Makes all tokens invalid, whatever their expiry.
+    pub fn revoke_tokens(&self) {
+        self.state().tokens.clear();
+    }
+
+    /// Requests for a token so far.
+    pub fn token_requests(&self) -> u64 {
+        self.state().token_requests
+    }
+
+    /// Requests over the limit so far.
+    pub fn refused(&self) -> u64 {
+        self.state().limit.refused
+    }
+
+    /// A token with more than 30 minutes left is given out again; otherwise a new one, and both are valid.
+    fn token(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let now = self.clock.now().as_second();
+        let mut state = self.state();
+        state.token_requests += 1;
+        if !body["app_id"].as_str().is_some_and(|id| id.starts_with("cli_")) {
+            return super::json(200, &json!({ "code": 10003, "data": {}, "msg": "invalid param" }));
+        }
+        if body["app_id"] != *self.app.app_id {
+            return super::json(200, &json!({ "code": 10014, "msg": "app id not exists" }));
+        }
+        if body["app_secret"] != *self.app.app_secret {
+            return super::json(200, &json!({ "code": 10014, "msg": "app secret invalid" }));
+        }
+        state.tokens.retain(|(_, expiry)| *expiry > now);
+        let (token, expiry) = match state.tokens.last() {
+            Some((token, expiry)) if expiry - now >= 1800 => (token.clone(), *expiry),
+            _ => {
+                let new = (format!("t-{:032x}", state.random.u128(..)), now + TOKEN_LIFE);
+                state.tokens.push(new.clone());
+                new
+            }
+        };
+        super::json(200, &json!({ "code": 0, "msg": "ok", "tenant_access_token": token, "expire": expiry - now }))
+    }
+
+    fn message_push_overview(&self, request: &Request<Vec<u8>>, app_id: &str) -> Response<Vec<u8>> {
+        let time = self.clock.now();
+        let (now, now_ms) = (time.as_second(), time.as_millisecond());
+        let mut state = self.state();
+        let Some(token) = bearer(request) else {
+            return error(
+                400,
+                99_991_661,
+                "Missing access token for authorization. Please make a request with token attached.",
+            );
+        };
+        if !state.tokens.iter().any(|(known, expiry)| known == token && *expiry > now) {
+            return error(
+                400,
+                99_991_663,
+                "Invalid access token for authorization. Please make a test attempt with the correct token.",
+            );
+        }
+        if !state.limit.admit(now_ms) {
+            let mut limited = error(429, 99_991_400, "request trigger frequency limit");
+            let headers = limited.headers_mut();
+            headers.insert("x-ogw-ratelimit-limit", HeaderValue::from_static("100"));
+            headers.insert("x-ogw-ratelimit-reset", HeaderValue::from(state.limit.reset_seconds(now_ms)));
+            return limited;
+        }
+        if !self.app.has_scope {
+            return error(
+                400,
+                99_991_672,
+                "Access denied. One of the following scopes is required: [application:application.app_message_stats.overview:readonly].",
+            );
+        }
+        if app_id != self.app.app_id {
+            return error(400, 211_005, "invalid app id");
+        }
+        if !self.app.is_enterprise {
+            return error(403, 211_004, "no authority for quota limit");
+        }
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        let Some(first) = body["date"].as_str().and_then(beijing::parse) else {
+            return error(400, 211_007, "invalid date format");
+        };
+        // The document's own example sends the number as a string.
+        let cycle = body["cycle_type"].as_i64().or_else(|| body["cycle_type"].as_str()?.parse().ok());
+        let department = body["department_id"].as_str();
+        let today = beijing::day_of(now);
+        let last = match cycle {
+            Some(1) => first,
+            Some(2) if beijing::weekday(first) == 0 => first + 6,
+            Some(3) if beijing::civil(first).2 == 1 => {
+                let (_, month, _) = beijing::civil(first);
+                (first..first + 31).take_while(|day| beijing::civil(*day).1 == month).last().unwrap_or(first)
+            }
+            _ => return error(403, 211_010, "invalid date range"),
+        };
+        if first > today {
+            return error(403, 211_010, "invalid date range");
+        }
+        let is_seen = |day: i64, at: i64| match self.app.publishing {
+            Publishing::PieceByPiece => at + 2 * beijing::DAY <= now,
+            Publishing::TwoDaysLater => {
+                let due = beijing::start_of(day + 2) + 10 * 3600;
+                now >= state.late.get(&day).copied().unwrap_or(due)
+            }
+        };
+        let overview = state.overview(&self.app, first..=last, department, now, is_seen);
+        if overview == Overview::default() {
+            return error(404, 211_011, "data not found");
+        }
+        let items = json!([
+            { "metric_name": "send_msg_count", "metric_value": overview.send_msg_count },
+            { "metric_name": "send_user_count", "metric_value": overview.send_user_count },
+            { "metric_name": "read_in_1h_count", "metric_value": overview.read_in_1h_count },
+            { "metric_name": "read_in_12h_count", "metric_value": overview.read_in_12h_count },
+        ]);
+        super::json(200, &json!({ "code": 0, "data": { "items": items }, "msg": "success" }))
+    }
+}
+
+impl State {
+    fn grow(&mut self, now: i64, app: &FeishuApp) {
+        while self.grown_until + app.step <= now {
+            let at = self.grown_until;
+            let expected = app.per_day * beijing::rhythm(at) * app.step as f64 / beijing::DAY as f64;
+            for _ in 0..around(&mut self.random, expected) {
+                let user = self.random.u32(0..app.users.max(1));
+                // Half is read within minutes, some within hours, some never.
+                let read_after = match self.random.u32(0..10) {
+                    0..5 => Some(self.random.i64(5..3600)),
+                    5..8 => Some(self.random.i64(3600..12 * 3600)),
+                    _ => None,
+                };
+                let message = Message { sent: at, user, read_after };
+                self.messages.entry(beijing::day_of(at)).or_default().push(message);
+            }
+            self.grown_until += app.step;
+        }
+        let oldest = beijing::day_of(now) - app.kept;
+        self.messages.retain(|day, _| *day >= oldest);
+    }
+
+    /// The numbers of the days that are seen. `is_seen` takes the day and the time of an event.
+    fn overview(
+        &self,
+        app: &FeishuApp,
+        days: std::ops::RangeInclusive<i64>,
+        department: Option<&str>,
+        now: i64,
+        is_seen: impl Fn(i64, i64) -> bool,
+    ) -> Overview {
+        let place = department.map(|id| app.departments.iter().position(|known| known == id));
+        let is_member = |user: u32| match place {
+            None => true,
+            Some(Some(place)) => user.is_multiple_of(2 << place),
+            Some(None) => false,
+        };
+        let mut users = BTreeSet::new();
+        let mut overview = Overview::default();
+        for (day, messages) in self.messages.range(days.clone()) {
+            for message in messages.iter().filter(|message| is_member(message.user) && is_seen(*day, message.sent)) {
+                overview.send_msg_count += 1;
+                users.insert(message.user);
+                if let Some(after) = message.read_after.filter(|after| is_seen(*day, message.sent + after)) {
+                    overview.read_in_1h_count += i64::from(after <= 3600);
+                    overview.read_in_12h_count += 1;
+                }
+            }
+        }
+        overview.send_user_count = users.len() as i64;
+        if department.is_none() && overview != Overview::default() {
+            let of_window = |(day, from, _): &&(i64, i64, i64)| days.contains(day) && *from <= now;
+            overview.send_msg_count += self.corrections.iter().filter(of_window).map(|(_, _, by)| by).sum::<i64>();
+        }
+        overview
+    }
+}
+
+impl Simulator for FeishuSimulator {
+    fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+        match (request.method(), path.as_slice()) {
+            (&Method::POST, ["open-apis", "auth", "v3", "tenant_access_token", "internal"]) => self.token(request),
+            (
+                &Method::POST,
+                ["open-apis", "application", "v6", "applications", app_id, "app_usage", "message_push_overview"],
+            ) => self.message_push_overview(request, app_id),
+            _ => text(404, "404 page not found"),
+        }
+    }
+}
+
+fn error(status: u16, code: i64, message: &str) -> Response<Vec<u8>> {
+    let body = json!({ "code": code, "msg": message, "error": { "log_id": "202603010000000000000000000000", "troubleshooter": "排查建议查看(Troubleshooting suggestions): https://open.feishu.cn" } });
+    super::json(status, &body)
+}

@@ -1,0 +1,131 @@
+//! The status page and its JSON: every app and report, how it is, and what to do. Readable without
+//! scripts.
+
+use askama::Template;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::poll::health::{ReportHealth, ReportId, State};
+
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage<'a> {
+    version: &'static str,
+    now: String,
+    telemetry_path: &'a str,
+    summary: String,
+    rows: Vec<Row<'a>>,
+}
+
+struct Row<'a> {
+    id: &'a ReportId,
+    state: &'static str,
+    last_success: String,
+    data_age: String,
+    next_poll: String,
+    error: Option<ErrorCell<'a>>,
+}
+
+struct ErrorCell<'a> {
+    reason: &'a str,
+    message: &'a str,
+    advice: &'a str,
+    since: String,
+}
+
+/// The status page as HTML.
+pub(super) fn page(
+    reports: &[(ReportId, ReportHealth)],
+    now: Timestamp,
+    telemetry_path: &str,
+) -> Result<String, askama::Error> {
+    let rows: Vec<Row<'_>> = reports.iter().map(|(id, health)| row(id, health, now)).collect();
+    let failing = reports.iter().filter(|(_, health)| health.state == State::Failing).count();
+    let waiting = reports.iter().filter(|(_, health)| health.state == State::Waiting).count();
+    let summary = match (failing, waiting) {
+        (0, 0) => format!("All {} reports work.", reports.len()),
+        (0, waiting) => format!("{waiting} of {} reports wait for their next poll, none is failing.", reports.len()),
+        (failing, _) => format!("{failing} of {} reports are failing.", reports.len()),
+    };
+    StatusPage { version: env!("CARGO_PKG_VERSION"), now: at(now), telemetry_path, summary, rows }.render()
+}
+
+fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a> {
+    Row {
+        id,
+        state: match health.state {
+            State::Waiting => "waiting",
+            State::Up => "up",
+            State::Failing => "failing",
+        },
+        last_success: health.last_success.map_or("never".to_owned(), |then| format!("{} ago", age(now, then))),
+        data_age: health.last_change.map_or("no data yet".to_owned(), |then| age(now, then)),
+        next_poll: match health.next_poll {
+            Some(then) if then > now => format!("in {}", age(then, now)),
+            Some(_) => "now".to_owned(),
+            None => "unknown".to_owned(),
+        },
+        error: health.error.as_ref().map(|error| ErrorCell {
+            reason: error.reason,
+            message: &error.message,
+            advice: error.advice,
+            since: format!("{} ago", age(now, error.since)),
+        }),
+    }
+}
+
+/// The status page as JSON.
+pub(super) fn json(reports: &[(ReportId, ReportHealth)], now: Timestamp) -> String {
+    #[derive(Serialize)]
+    struct Status<'a> {
+        version: &'static str,
+        now: Timestamp,
+        reports: Vec<Entry<'a>>,
+    }
+    #[derive(Serialize)]
+    struct Entry<'a> {
+        #[serde(flatten)]
+        id: &'a ReportId,
+        #[serde(flatten)]
+        health: &'a ReportHealth,
+        data_age_seconds: Option<i64>,
+    }
+    let reports = reports
+        .iter()
+        .map(|(id, health)| Entry {
+            id,
+            health,
+            data_age_seconds: health.last_change.map(|then| now.duration_since(then).as_secs()),
+        })
+        .collect();
+    serde_json::to_string(&Status { version: env!("CARGO_PKG_VERSION"), now, reports }).unwrap_or_default()
+}
+
+fn at(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// From `then` to `now` in the two largest units.
+fn age(now: Timestamp, then: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        let then: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let after = |seconds: i64| then.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
+        for (seconds, text) in [(5, "5 s"), (65, "1 min 5 s"), (3_700, "1 h 1 min"), (90_000, "1 d 1 h"), (-5, "0 s")] {
+            assert_eq!(age(after(seconds), then), text);
+        }
+    }
+}
