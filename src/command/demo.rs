@@ -33,7 +33,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let text = format!(
             "ledger: sqlite:demo.db\nnew_series_hold: 5s\n\
              easemob:\n  - {{app: chat, base_url: \"http://{}\", org_name: acme, app_name: chat, client_id: {}, client_secret: {}, interval: 2s}}\n\
-             feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 10s}}\n",
+             feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n",
             start(EasemobSimulator::new(clock.clone(), easemob.clone())).await?,
             easemob.client_id,
             easemob.client_secret,

@@ -56,7 +56,7 @@ impl EasemobApp {
 }
 
 /// What happened to a number of pushes of a day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Accepted by the vendor.
     Success,
@@ -137,7 +137,8 @@ impl EasemobSimulator {
     pub fn truth(&self, day: &str, platform: &str, outcome: Outcome) -> i64 {
         let now = self.clock.now().as_second();
         let state = self.state();
-        beijing::parse(day).map_or(0, |day| state.count(day, platform, outcome, now))
+        let counts = beijing::parse(day).map(|day| state.day(day, now)).unwrap_or_default();
+        counts.iter().find(|(key, _)| **key == (platform, outcome)).map_or(0, |(_, count)| *count)
     }
 
     /// Lets the numbers of a day differ from now on by what the provider has found to be wrong.
@@ -224,10 +225,16 @@ impl EasemobSimulator {
         let mut days = serde_json::Map::new();
         for day in begin..=end.min(begin + 31) {
             let mut platforms = serde_json::Map::new();
-            for (name, ..) in CHANNELS.iter().filter(|channel| platform == "ALL" || channel.0 == platform) {
-                let counts = state.counts(day, name, now);
-                if !counts.is_empty() {
-                    platforms.insert((*name).to_owned(), counts.into());
+            // What is zero is left out, as in the document's example.
+            for ((name, outcome), count) in state.day(day, now) {
+                if count > 0 && (platform == "ALL" || platform == name) {
+                    let field = match outcome {
+                        Outcome::Success => "successCount",
+                        Outcome::Fail => "failCount",
+                        Outcome::Arrive => "arriveCount",
+                    };
+                    let counts = platforms.entry(name).or_insert_with(|| json!({}));
+                    counts[field] = count.into();
                 }
             }
             let is_late = state.late.get(&day).is_some_and(|until| now < *until);
@@ -262,7 +269,7 @@ impl State {
                 event(at, Outcome::Fail, failed);
                 if arrives {
                     let at_once = sent * 7 / 10;
-                    event(at + 2, Outcome::Arrive, at_once);
+                    event(at + app.step, Outcome::Arrive, at_once);
                     event(at + 900, Outcome::Arrive, (sent - at_once) * 9 / 10);
                 }
             }
@@ -272,20 +279,13 @@ impl State {
         self.events.retain(|day, _| *day >= oldest);
     }
 
-    fn count(&self, day: i64, platform: &str, outcome: Outcome, now: i64) -> i64 {
-        let events = self.events.get(&day).map(Vec::as_slice).unwrap_or_default();
-        let counts = |event: &&Event| event.at <= now && event.platform == platform && event.outcome == outcome;
-        events.iter().filter(counts).map(|event| event.count).sum()
-    }
-
-    /// The counts of a channel as the API gives them: what is zero is left out.
-    fn counts(&self, day: i64, platform: &str, now: i64) -> serde_json::Map<String, Value> {
-        [("successCount", Outcome::Success), ("failCount", Outcome::Fail), ("arriveCount", Outcome::Arrive)]
-            .into_iter()
-            .map(|(field, outcome)| (field, self.count(day, platform, outcome, now)))
-            .filter(|(_, count)| *count > 0)
-            .map(|(field, count)| (field.to_owned(), count.into()))
-            .collect()
+    /// What has happened until now to the pushes of a day, by channel and outcome.
+    fn day(&self, day: i64, now: i64) -> HashMap<(&'static str, Outcome), i64> {
+        let mut counts = HashMap::new();
+        for event in self.events.get(&day).into_iter().flatten().filter(|event| event.at <= now) {
+            *counts.entry((event.platform, event.outcome)).or_default() += event.count;
+        }
+        counts
     }
 }
 

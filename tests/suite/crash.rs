@@ -1,0 +1,169 @@
+//! The exporter killed 50 times while numbers grow: at random moments, and by fault hooks just before and
+//! just after COMMIT. No counter is ever lower than what was scraped before, and at the end all totals
+//! equal the truth.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use push_exporter::clock::Clock;
+use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
+use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
+
+use crate::support::{Page, Program, eventually, fast_dir, simulate};
+
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+struct World {
+    easemob: Arc<EasemobSimulator>,
+    feishu: Arc<FeishuSimulator>,
+}
+
+impl World {
+    /// Everything published until now that counters can hold, by series.
+    fn published(&self) -> BTreeMap<String, i64> {
+        let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        let today = jiff::Timestamp::now().to_zoned(zone).date();
+        let day = |back: i64| (today - jiff::Span::new().days(back)).to_string();
+        let mut totals = BTreeMap::new();
+        for (key, platform, channel) in
+            [("APNS", "ios", "apns"), ("VIVOPUSH", "android", "vivo"), ("HONOR", "android", "honor")]
+        {
+            for (outcome, name) in
+                [(Outcome::Success, "sent"), (Outcome::Fail, "failed"), (Outcome::Arrive, "received")]
+            {
+                let total: i64 = (0..=4).map(|back| self.easemob.truth(&day(back), key, outcome)).sum();
+                if total > 0 {
+                    let labels = format!(
+                        r#"provider="easemob",app="chat",platform="{platform}",channel="{channel}",kind="notification""#
+                    );
+                    totals.insert(format!("push_messages_{name}_total{{{labels}}}"), total);
+                }
+            }
+        }
+        let labels = r#"provider="feishu",app="bot",platform="any",channel="bot",kind="message""#;
+        let days: Vec<_> = (1..=4).map(|back| self.feishu.published(&day(back), &day(back), None)).collect();
+        totals.insert(format!("push_messages_sent_total{{{labels}}}"), days.iter().map(|day| day.send_msg_count).sum());
+        totals.insert(
+            format!("push_messages_read_within_1h_total{{{labels}}}"),
+            days.iter().map(|day| day.read_in_1h_count).sum(),
+        );
+        totals.insert(
+            format!("push_messages_read_within_12h_total{{{labels}}}"),
+            days.iter().map(|day| day.read_in_12h_count).sum(),
+        );
+        totals
+    }
+}
+
+/// No counter is lower than ever before, and none is missing.
+fn assert_goes_on(page: &Page, highest: &mut BTreeMap<String, i64>, when: &str) {
+    let now = page.counters();
+    for (series, before) in highest.iter() {
+        let after = now.get(series);
+        assert!(after.is_some_and(|after| after >= before), "{when}: {series} was {before} and is {after:?}");
+    }
+    highest.extend(now);
+}
+
+fn start(config: &Path, die: Option<&str>) -> Option<Program> {
+    let environment: Vec<(&str, &str)> = die.iter().map(|die| ("PUSH_EXPORTER_DIE", *die)).collect();
+    Program::try_start(&["--config.file", config.to_str().unwrap()], &environment)
+}
+
+#[test]
+fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clock = Clock::system();
+    let easemob = EasemobApp { step: 4, history: 1, per_day: 150_000.0, ..EasemobApp::demo("acme", "chat") };
+    let feishu = FeishuApp {
+        publishing: Publishing::PieceByPiece,
+        step: 4,
+        history: 5,
+        per_day: 40_000.0,
+        ..FeishuApp::demo("cli_crash")
+    };
+    let (client_secret, app_secret) = (easemob.client_secret.clone(), feishu.app_secret.clone());
+    let (easemob, easemob_address) = runtime.block_on(simulate(EasemobSimulator::new(clock.clone(), easemob)));
+    let (feishu, feishu_address) = runtime.block_on(simulate(FeishuSimulator::new(clock, feishu)));
+    let world = World { easemob, feishu };
+    let text = format!(
+        "new_series_hold: 1s\n\
+         easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1s, platforms: [APNS, VIVOPUSH, HONOR]}}\n\
+         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n"
+    );
+
+    // A first start whose baseline is known for certain: nothing was published while it was read.
+    let (folder, config, before) = (0..20)
+        .find_map(|_| {
+            let folder = fast_dir();
+            let config = folder.path().join("push-exporter.yml");
+            std::fs::write(&config, &text).unwrap();
+            let before = world.published();
+            let program = start(&config, None).unwrap();
+            let page = eventually("a first result of both", 20, || {
+                let page = program.try_scrape()?;
+                (page.starting(&["push_up"]).values().sum::<i64>() == 2).then_some(page)
+            });
+            let is_known = world.published() == before && page.counters().values().all(|count| *count == 0);
+            is_known.then_some((folder, config, before))
+        })
+        .expect("a quiet moment for the baseline");
+
+    let mut highest = BTreeMap::new();
+    let mut random = fastrand::Rng::with_seed(50);
+    let (mut by_hook, mut by_signal, mut grew) = (0, 0, 0);
+    for round in 0..50 {
+        let when = format!("round {round}");
+        // The first commit of a process registers the apps; the others are answers.
+        let die = match round % 7 {
+            5 => Some(format!("before_commit:{}", random.u32(2..5))),
+            6 => Some(format!("after_commit:{}", random.u32(2..5))),
+            _ => None,
+        };
+        let sum_before: i64 = highest.values().sum();
+        let mut program = start(&config, die.as_deref()).unwrap_or_else(|| panic!("{when}: it did not start"));
+        let kill_at = die.is_none().then(|| Instant::now() + Duration::from_millis(random.u64(20..1200)));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let status = loop {
+            if let Some(page) = program.try_scrape() {
+                assert_goes_on(&page, &mut highest, &when);
+            }
+            if kill_at.is_some_and(|at| Instant::now() >= at) {
+                program.child.kill().unwrap();
+                break program.child.wait().unwrap();
+            }
+            if let Some(status) = program.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{when}: it did not die at {die:?}\n{}", program.log());
+        };
+        match (die, status.signal()) {
+            (Some(_), Some(SIGABRT)) => by_hook += 1,
+            (None, Some(SIGKILL)) => by_signal += 1,
+            (die, signal) => panic!("{when}: ended with {signal:?} instead of {die:?}\n{}", program.log()),
+        }
+        grew += i32::from(highest.values().sum::<i64>() > sum_before);
+    }
+    assert_eq!((by_hook, by_signal), (14, 36));
+    assert!(grew > 15, "numbers grew in {grew} rounds only, so few kills can have hit a commit");
+
+    let program = start(&config, None).unwrap();
+    eventually("totals that equal the truth", 60, || {
+        let page = program.try_scrape()?;
+        assert_goes_on(&page, &mut highest, "at the end");
+        let now = world.published();
+        let expected: BTreeMap<_, _> =
+            now.iter().map(|(series, total)| (series.clone(), total - before.get(series).unwrap_or(&0))).collect();
+        let counted: BTreeMap<_, _> =
+            page.counters().into_iter().filter(|(series, _)| !series.contains("restated")).collect();
+        let is_quiet = world.published() == now;
+        (is_quiet && counted == expected).then_some(())
+    });
+    let page = program.try_scrape().unwrap();
+    assert_eq!(page.starting(&["push_messages_restated"]).values().sum::<i64>(), 0);
+    drop(folder);
+}

@@ -1,0 +1,18 @@
+//! Integration tests, one module a theme. They drive the library's `run` in a runtime of their own, or
+//! the program as a user would.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+
+mod support;
+
+mod baseline;
+mod cli;
+mod config;
+mod crash;
+mod documents;
+mod month;
+mod real_programs;
+mod secrets;
+mod stall;
+mod status_page;
+mod web;

@@ -1,0 +1,235 @@
+//! What the tests share: the exporter in a runtime, the exporter as a program, scrapes and pages.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use push_exporter::clock::Clock;
+use push_exporter::ledger::sqlite::Sqlite;
+use push_exporter::provider::http::Reqwest;
+use push_exporter::simulator::{self, Simulator};
+use push_exporter::{Parts, RunError, config};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A folder in memory where there is one: a simulated month makes thousands of synced commits.
+pub fn fast_dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A simulator on a port of its own.
+pub async fn simulate<S: Simulator>(simulator: S) -> (Arc<S>, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let simulator = Arc::new(simulator);
+    tokio::spawn(simulator::serve(listener, Arc::clone(&simulator)));
+    (simulator, address)
+}
+
+/// The exporter inside this runtime.
+pub struct Exporter {
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+impl Exporter {
+    pub async fn start(text: &str, folder: &Path, clock: &Clock) -> Exporter {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let config =
+            config::parse("test.yml", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let parts = Parts {
+            clock: clock.clone(),
+            listeners: vec![listener],
+            transport: Arc::new(Reqwest::new(None).unwrap()),
+            store: Box::new(Sqlite::open(&config.ledger).unwrap()),
+            telemetry_path: "/metrics".to_owned(),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(push_exporter::run(config, parts, stop.clone()));
+        Exporter { address, stop, task }
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        get(self.address, path).await
+    }
+
+    pub async fn scrape(&self) -> Page {
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200);
+        Page::parse(&text)
+    }
+
+    /// Scrapes until the page is as wanted.
+    pub async fn wait_for(&self, what: &str, is_wanted: impl Fn(&Page) -> bool) -> Page {
+        let mut page = Page::default();
+        for _ in 0..1200 {
+            page = self.scrape().await;
+            if is_wanted(&page) {
+                return page;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("still not: {what}\n{page:#?}");
+    }
+}
+
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let response = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
+        .get(format!("http://{address}{path}"))
+        .send()
+        .await
+        .unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+/// A parsed exposition: series as written (`name{labels}`) to value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page(pub BTreeMap<String, f64>);
+
+impl Page {
+    pub fn parse(text: &str) -> Page {
+        let mut series = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            let earlier = series.insert(name.to_owned(), value.parse().unwrap());
+            assert!(earlier.is_none(), "a duplicate series: {name}");
+        }
+        Page(series)
+    }
+
+    pub fn get(&self, series: &str) -> Option<f64> {
+        self.0.get(series).copied()
+    }
+
+    /// The series of which the name starts so, as whole numbers.
+    pub fn starting(&self, prefixes: &[&str]) -> BTreeMap<String, i64> {
+        self.0
+            .iter()
+            .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)))
+            .map(|(name, value)| (name.clone(), *value as i64))
+            .collect()
+    }
+
+    /// All delivery counters.
+    pub fn counters(&self) -> BTreeMap<String, i64> {
+        self.starting(&["push_messages_"])
+    }
+}
+
+/// The exporter as a program.
+pub struct Program {
+    pub child: Child,
+    pub address: SocketAddr,
+    /// Holds the log.
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    pub fn binary() -> Command {
+        Command::new(env!("CARGO_BIN_EXE_push-exporter"))
+    }
+
+    /// Starts it with these arguments on a free port, and waits until it says which; `None` if it ended
+    /// before.
+    pub fn try_start(args: &[&str], environment: &[(&str, &str)]) -> Option<Program> {
+        let folder = tempfile::tempdir().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let out = std::fs::File::create(folder.path().join("out")).unwrap();
+        let mut child = Program::binary()
+            .args(["--web.listen-address", "127.0.0.1:0"])
+            .args(args)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let address = loop {
+            let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
+            if let Some(address) = out.strip_suffix('\n').and_then(|line| line.strip_prefix("listening on ")) {
+                break address.parse().unwrap();
+            }
+            if child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            assert!(Instant::now() < deadline, "it does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Some(Program { child, address, folder })
+    }
+
+    pub fn start(args: &[&str]) -> Program {
+        Program::try_start(args, &[]).expect("it ended at once")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// A whole scrape; `None` if the program died meanwhile.
+    pub fn try_scrape(&self) -> Option<Page> {
+        self.try_get("/metrics").map(|(_, text)| Page::parse(&text))
+    }
+
+    pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok())?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        (body.len() == length).then(|| (status, body.to_owned()))
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        self.try_get(path).expect("no answer")
+    }
+
+    /// Sends SIGTERM and returns the exit code and how long it took.
+    pub fn terminate(&mut self) -> (Option<i32>, Duration) {
+        let started = Instant::now();
+        Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        let code = self.child.wait().unwrap().code();
+        (code, started.elapsed())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Looks again and again in real time until something is there.
+pub fn eventually<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "still not: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
