@@ -1,1 +1,189 @@
+//! Bad configurations: exact messages, exit code 2, and no secret printed.
 
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::Program;
+
+const PLANTED: &str = "pLanted-s3cret";
+
+/// Runs the program on a configuration, beside whatever else is in the folder.
+fn run(folder: &Path, text: &str) -> Output {
+    std::fs::write(folder.join("push-exporter.yml"), text).unwrap();
+    Program::binary().current_dir(folder).env("EMPTY", "").env("PLANTED", PLANTED).output().unwrap()
+}
+
+/// Asserts that exactly these errors are printed, each in a line of its own.
+fn assert_errors(text: &str, expected: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty"), "\n").unwrap();
+    let output = run(folder.path(), text);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.lines().collect::<Vec<_>>(), expected, "for\n{text}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    assert!(!stderr.contains(PLANTED));
+}
+
+const EASEMOB: &str = "easemob:
+  - app: chat
+    base_url: https://a1.easemob.com
+    org_name: acme
+    app_name: chat
+    client_id: YXA6
+    client_secret: pLanted-s3cret
+";
+
+#[test]
+fn unknown_keys() {
+    assert_errors(
+        &format!("{EASEMOB}    intervall: 1m\n    colour: red\ntime_zone: UTC\n"),
+        &[
+            "push-exporter.yml:8:5: easemob[0].intervall: unknown key; did you mean interval?",
+            "push-exporter.yml:9:5: easemob[0].colour: unknown key",
+            "push-exporter.yml:10:1: time_zone: unknown key; did you mean timezone?",
+        ],
+    );
+    assert_errors(
+        &format!("{EASEMOB}    intervals: {{ofline_push: 1m}}\n"),
+        &["push-exporter.yml:8:17: easemob[0].intervals.ofline_push: unknown key; did you mean offline_push?"],
+    );
+}
+
+#[test]
+fn duplicates() {
+    let second = "  - app: chat
+    base_url: https://a31.easemob.com
+    org_name: acme
+    app_name: chat
+    client_id: YXA7
+    client_secret: pLanted-s3cret
+";
+    assert_errors(
+        &format!("{EASEMOB}{second}"),
+        &[
+            "push-exporter.yml:8:5: easemob[1]: the same easemob account as in line 2; its numbers would be counted twice",
+            "push-exporter.yml:8:10: easemob[1].app: the same app name as in line 2; names are unique in the file",
+        ],
+    );
+    assert_errors(&format!("{EASEMOB}    app: twice\n"), &["push-exporter.yml:8:5: easemob[0].app: given twice"]);
+}
+
+#[test]
+fn wrong_types_and_values() {
+    assert_errors(
+        "max_age: soon
+new_series_hold: [1m]
+timezone: Beijing
+ledger: postgres
+easemob: {app: chat}
+feishu:
+  - app: bot
+    app_id: cli_1
+    app_secret: pLanted-s3cret
+    base_url: open.feishu.cn
+    windows: day
+    departments: [od-1, od-1, [x]]
+    department_id_type: name
+    interval: 0s
+",
+        &[
+            "push-exporter.yml:1:10: max_age: expected a duration such as 30s, 5m, 1h or 7d",
+            "push-exporter.yml:2:18: new_series_hold: expected a text, found a list",
+            "push-exporter.yml:3:11: timezone: is not a time zone such as Asia/Shanghai",
+            "push-exporter.yml:4:9: ledger: must be sqlite:<file>, for example sqlite:push-exporter.db",
+            "push-exporter.yml:5:10: easemob: expected a list, found a mapping",
+            "push-exporter.yml:10:15: feishu[0].base_url: is not a URL; it should look like https://host or https://host/path",
+            "push-exporter.yml:11:14: feishu[0].windows: expected a list, found a text",
+            "push-exporter.yml:12:25: feishu[0].departments[1]: given twice",
+            "push-exporter.yml:12:31: feishu[0].departments[2]: expected a text, found a list",
+            "push-exporter.yml:13:25: feishu[0].department_id_type: must be open_department_id or department_id",
+            "push-exporter.yml:14:15: feishu[0].interval: must be at least 1s",
+        ],
+    );
+}
+
+#[test]
+fn secrets_that_are_not_there() {
+    assert_errors(
+        "easemob:
+  - {app: a, base_url: https://x, org_name: o, app_name: a, client_id: i, client_secret_file: nowhere}
+  - {app: b, base_url: https://x, org_name: o, app_name: b, client_id: i, client_secret_file: empty}
+  - {app: c, base_url: https://x, org_name: o, app_name: c, client_id: i, client_secret: '${NOT_SET}'}
+  - {app: d, base_url: https://x, org_name: o, app_name: d, client_id: i, client_secret: '${EMPTY}'}
+  - {app: e, base_url: https://x, org_name: o, app_name: e, client_id: i}
+  - {app: f, base_url: https://x, org_name: o, app_name: f, client_id: i, client_secret: pLanted-s3cret, client_secret_file: empty}
+  - {app: g, base_url: https://x, org_name: o, app_name: g, client_id: i, app_token: pLanted-s3cret}
+",
+        &[
+            "push-exporter.yml:2:95: easemob[0].client_secret_file: cannot read nowhere: No such file or directory (os error 2)",
+            "push-exporter.yml:3:95: easemob[1].client_secret_file: empty is empty",
+            "push-exporter.yml:4:90: easemob[2].client_secret: the environment variable NOT_SET is not set",
+            "push-exporter.yml:5:90: easemob[3].client_secret: the environment variable EMPTY is empty",
+            "push-exporter.yml:6:5: easemob[4].client_secret: is required; give client_secret, client_secret_file or client_secret: ${ENV_NAME}",
+            "push-exporter.yml:7:126: easemob[5].client_secret_file: cannot stand beside client_secret; keep one of them",
+            "push-exporter.yml:8:72: easemob[6].client_id: cannot stand beside app_token; keep the token or the client's id and secret",
+        ],
+    );
+}
+
+#[test]
+fn a_secret_beside_the_error() {
+    assert_errors(
+        "feishu:
+  - app: bot
+    app_id: cli_1
+    app_secret: {pLanted-s3cret: pLanted-s3cret}
+    base_url: https://user:pLanted-s3cret@open.feishu.cn
+",
+        &[
+            "push-exporter.yml:4:17: feishu[0].app_secret: expected a text, found a mapping",
+            "push-exporter.yml:5:15: feishu[0].base_url: must not hold a user or password",
+        ],
+    );
+    // Not YAML at all, with the secret in the line.
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), "feishu:\n  - app_secret: \"pLanted-s3cret\n");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("push-exporter.yml:") && stderr.contains("not valid YAML: "), "{stderr}");
+    assert_eq!((stderr.lines().count(), output.status.code()), (1, Some(2)));
+    assert!(!stderr.contains(PLANTED));
+}
+
+#[test]
+fn files_that_say_nothing() {
+    assert_errors("", &["push-exporter.yml:1:1: the file is empty; it needs at least one app"]);
+    assert_errors("easemob:\n\t- app: x\n", &["push-exporter.yml:2:1: a tab in the indentation; YAML wants spaces"]);
+    assert_errors("timezone: UTC\n", &["push-exporter.yml:1:1: no app is configured; add one under easemob or feishu"]);
+    assert_errors("- easemob\n", &["push-exporter.yml:1:1: expected a mapping, found a list"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let output = Program::binary().current_dir(folder.path()).output().unwrap();
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        "push-exporter.yml:1:1: cannot read the configuration: No such file or directory (os error 2); name it with --config.file, or try the demo command\n"
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn five_errors_at_once() {
+    assert_errors(
+        "new_series_hold: 5
+easemob:
+  - app: chat
+    org_name: acme
+    client_id: i
+    client_secret: pLanted-s3cret
+    platforms: [ALL, APNS]
+    interval: 1x
+",
+        &[
+            "push-exporter.yml:1:18: new_series_hold: expected a duration such as 30s, 5m, 1h or 7d",
+            "push-exporter.yml:3:5: easemob[0].base_url: is required",
+            "push-exporter.yml:3:5: easemob[0].app_name: is required",
+            "push-exporter.yml:7:16: easemob[0].platforms: ALL cannot stand beside other platforms; they are part of it",
+            "push-exporter.yml:8:15: easemob[0].interval: expected a duration such as 30s, 5m, 1h or 7d",
+        ],
+    );
+}
