@@ -101,6 +101,8 @@ pub struct Scrubber(Arc<Mutex<Vec<SecretString>>>);
 
 /// How many secrets are remembered; tokens come anew every hour or two, and old ones are dead.
 const MAX_REMEMBERED: usize = 64;
+/// A shorter text is no secret, and taking it out would make every message unreadable.
+const SHORTEST: usize = 4;
 
 impl Scrubber {
     /// Remembers a secret or token to be taken out.
@@ -117,7 +119,7 @@ impl Scrubber {
     /// The text with every known secret replaced by `***`.
     pub fn scrub(&self, text: &str) -> String {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()).fold(
+        known.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST).fold(
             text.to_owned(),
             |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text },
         )

@@ -319,7 +319,8 @@ impl Poller {
             hold: self.hold,
             subjects,
             gauges: gauges.into_iter().map(gauge_readings).collect(),
-            unknown,
+            // A name comes from the provider, which may repeat a secret.
+            unknown: unknown.iter().map(|name| self.account.scrubber().scrub(name)).collect(),
             memory: serde_json::to_string(&memory).unwrap_or_default(),
             completes: due,
         };
@@ -332,7 +333,6 @@ impl Poller {
         if !new_names.is_empty() {
             let ReportId { provider, app, report } = &self.id;
             for name in &new_names {
-                let name = self.account.scrubber().scrub(name);
                 tracing::warn!(provider, app, report, name, "the provider sends something this release does not know");
             }
             self.services.health.unknown_names(&self.id, i64::try_from(new_names.len()).unwrap_or(i64::MAX)).await;

@@ -1,1 +1,129 @@
+//! The command line: exit codes, ports, the ledger's lock, and a clean stop.
 
+use std::net::TcpListener;
+use std::process::Output;
+use std::time::Duration;
+
+use crate::support::{Program, eventually};
+
+fn run(args: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = Program::binary().args(args).output().unwrap();
+    (status.code(), String::from_utf8(stderr).unwrap())
+}
+
+/// A configuration whose provider refuses connections.
+fn config(folder: &tempfile::TempDir) -> String {
+    let file = folder.path().join("push-exporter.yml");
+    let text = "easemob:\n  - {app: chat, base_url: 'http://127.0.0.1:1', org_name: o, app_name: a, client_id: i, client_secret: s}\n";
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn usage_errors_are_2() {
+    let (code, stderr) = run(&["demo", "--config.file", "x.yml"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(stderr, "the demo has nothing to configure; leave --config.file away, or use the command serve\n");
+    assert_eq!(run(&["--web.listen-address", "nonsense"]).0, Some(2));
+    assert_eq!(run(&["--unknown"]).0, Some(2));
+    assert_eq!(run(&["--version"]).0, Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stderr) =
+        run(&["--config.file", &config(&folder), "--web.listen-address", &address, "--log.level", "error"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr, format!("push-exporter: cannot listen on {address}: Address already in use (os error 98)\n"));
+}
+
+#[test]
+fn a_ledger_that_cannot_be_used_is_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder);
+    let ledger = folder.path().join("push-exporter.db");
+    let args = ["--config.file", &config, "--web.listen-address", "127.0.0.1:0", "--log.level", "error"];
+
+    let first = Program::start(&["--config.file", &config]);
+    let (code, stderr) = run(&args);
+    let name = ledger.display();
+    assert_eq!(
+        (code, stderr),
+        (
+            Some(1),
+            format!(
+                "push-exporter: another push-exporter uses {name}; stop it, or give this one a ledger of its own\n"
+            )
+        )
+    );
+    drop(first);
+
+    // From a newer release.
+    let sqlite = |sql: &str| {
+        let output = crate::support::tool(
+            "python3",
+            &[
+                "-c",
+                "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()",
+                ledger.to_str().unwrap(),
+                sql,
+            ],
+            b"",
+        );
+        assert!(output.status.success(), "{output:?}");
+    };
+    sqlite("PRAGMA user_version = 99");
+    let (code, stderr) = run(&args);
+    assert_eq!(
+        (code, stderr),
+        (
+            Some(1),
+            format!(
+                "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 1); use that release\n"
+            )
+        )
+    );
+
+    // Another program's database, and no database at all: never a silent fresh start.
+    sqlite("PRAGMA user_version = 1; PRAGMA application_id = 7");
+    let (code, stderr) = run(&args);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("is damaged or not a ledger: it is a database of another program"), "{stderr}");
+    for file in ["push-exporter.db-wal", "push-exporter.db-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(file));
+    }
+    std::fs::write(&ledger, [0x5a; 8192]).unwrap();
+    let (code, stderr) = run(&args);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("is damaged or not a ledger: file is not a database"), "{stderr}");
+}
+
+#[test]
+fn sigterm_stops_it_cleanly() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(&["--config.file", &config(&folder)]);
+    eventually("a first failure", 30, || {
+        program.try_scrape()?.get(r#"push_up{provider="easemob",app="chat",report="offline_push"}"#)
+    });
+    // A half-sent request must not hold it up.
+    let mut half = std::net::TcpStream::connect(program.address).unwrap();
+    half.write_all(b"GET / HTTP/1.1\r\nHost").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let (code, took) = program.terminate();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+    let log = program.log();
+    assert!(log.lines().last().unwrap().contains("message=stopped"), "{log}");
+    // Said once, with what to do.
+    let complaints: Vec<&str> = log.lines().filter(|line| line.contains("failing")).collect();
+    assert_eq!(complaints.len(), 1, "{log}");
+    assert!(
+        complaints[0].contains("reason=network") && complaints[0].contains("advice=\"Check base_url"),
+        "{}",
+        complaints[0]
+    );
+}

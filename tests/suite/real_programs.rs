@@ -1,1 +1,139 @@
+//! The page as real programs read it: promtool, a Prometheus server, curl, Python's gzip.
 
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{Page, Program, eventually, tool};
+
+/// Ends a process when the test does.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn assert_silent(page: &str) {
+    let output = tool("promtool", &["check", "metrics"], page.as_bytes());
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    // Everything that goes well …
+    let program = Program::start(&["demo"]);
+    let page = eventually("a full page", 60, || {
+        let (_, text) = program.get("/metrics");
+        let page = Page::parse(&text);
+        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 2
+            && page.counters().values().any(|count| *count > 0)
+            && [
+                "push_window_users_reached",
+                "push_department_window_messages_sent",
+                "push_token_expiry",
+                "push_unknown_fields_total",
+                "push_data_last_change",
+            ]
+            .iter()
+            .all(|family| !page.starting(&[family]).is_empty());
+        is_full.then_some(text)
+    });
+    assert_silent(&page);
+    eventually("CPU seconds with a fraction", 30, || {
+        let cpu = program.try_scrape()?.get("process_cpu_seconds_total")?;
+        (cpu.fract() != 0.0).then_some(())
+    });
+    // … and what goes badly.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("push-exporter.yml");
+    std::fs::write(&file, "feishu:\n  - {app: bot, base_url: 'http://127.0.0.1:1', app_id: cli_x, app_secret: s}\n")
+        .unwrap();
+    let program = Program::start(&["--config.file", file.to_str().unwrap()]);
+    let page = eventually("a failure", 60, || {
+        let (_, text) = program.get("/metrics");
+        text.contains("push_poll_failing{").then_some(text)
+    });
+    assert_silent(&page);
+}
+
+#[test]
+fn curl_and_python_read_the_compressed_page() {
+    let program = Program::start(&["demo"]);
+    let url = format!("http://{}/metrics", program.address);
+    eventually("both up", 60, || {
+        (Page::parse(&program.get("/metrics").1).starting(&["push_up"]).values().sum::<i64>() == 2).then_some(())
+    });
+    let output = tool(
+        "curl",
+        &["--silent", "--show-error", "--fail", "--compressed", "--dump-header", "/dev/stderr", &url],
+        b"",
+    );
+    let head = String::from_utf8(output.stderr).unwrap().to_ascii_lowercase();
+    assert!(output.status.success() && head.contains("content-encoding: gzip"), "{head}");
+    let by_curl = Page::parse(&String::from_utf8(output.stdout).unwrap());
+    // The last family of the last block, behind every flush.
+    assert!(by_curl.get("push_exporter_task_panics_total").is_some());
+
+    let script = "import gzip,sys,urllib.request as r\n\
+        q=r.Request(sys.argv[1],headers={'Accept-Encoding':'gzip'})\n\
+        a=r.urlopen(q)\nassert a.headers['Content-Encoding']=='gzip'\n\
+        sys.stdout.write(gzip.decompress(a.read()).decode())";
+    let output = tool("python3", &["-c", script, &url], b"");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let by_python = Page::parse(&String::from_utf8(output.stdout).unwrap());
+    // Series may have been added meanwhile, but none is gone.
+    assert!(by_curl.0.keys().all(|series| by_python.0.contains_key(series)));
+}
+
+#[test]
+fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
+    let program = Program::start(&["demo"]);
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("prometheus.yml");
+    let text = format!(
+        "global: {{scrape_interval: 2s, scrape_timeout: 2s}}\nscrape_configs:\n  - job_name: push-exporter\n    honor_labels: true\n    static_configs: [{{targets: ['{}'], labels: {{app: overridden}}}}]\n",
+        program.address
+    );
+    std::fs::write(&config, text).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = Command::new("prometheus");
+    command
+        .args([
+            format!("--config.file={}", config.display()),
+            format!("--storage.tsdb.path={}", folder.path().join("data").display()),
+        ])
+        .args([format!("--web.listen-address=127.0.0.1:{port}"), "--log.level=error".to_owned()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let _prometheus = Running(command.spawn().expect("prometheus is missing; tests/run.sh installs it"));
+    let started = Instant::now();
+    let query = |expression: &str| -> Vec<f64> {
+        let url = format!("http://127.0.0.1:{port}/api/v1/query");
+        let data = format!("query={expression}");
+        let output = tool("curl", &["--silent", "--get", "--data-urlencode", &data, &url], b"");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let samples = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
+    };
+    eventually("a minute of scrapes", 120, || {
+        let scrapes = query("count_over_time(up[5m])");
+        (started.elapsed() > Duration::from_secs(60) && scrapes.first().is_some_and(|count| *count >= 25.0))
+            .then_some(())
+    });
+    assert_eq!(query("min_over_time(up[5m])"), [1.0], "up is 1 at every scrape");
+    for provider in ["easemob", "feishu"] {
+        let grown = query(&format!("sum(increase(push_messages_sent_total{{provider=\"{provider}\"}}[1m]))"));
+        assert!(grown.first().is_some_and(|grown| *grown > 0.0), "{provider} grew by {grown:?}");
+        let apps = query(&format!("count(push_up{{provider=\"{provider}\",app!=\"overridden\"}})"));
+        assert_eq!(apps, [1.0], "the label app is ours");
+    }
+    assert_eq!(query("max_over_time((scrape_samples_scraped - scrape_samples_post_metric_relabeling)[2m:2s])"), [0.0]);
+    let own = tool("curl", &["--silent", &format!("http://127.0.0.1:{port}/metrics")], b"");
+    let own = Page::parse(&String::from_utf8(own.stdout).unwrap());
+    let dropped = own.starting(&["prometheus_target_scrapes_sample_", "prometheus_target_scrapes_exceeded_"]);
+    assert!(dropped.len() >= 3, "{dropped:?}");
+    assert_eq!(dropped.values().sum::<i64>(), 0, "samples were dropped: {dropped:?}");
+}

@@ -70,19 +70,6 @@ impl Exporter {
         assert_eq!(status, 200);
         Page::parse(&text)
     }
-
-    /// Scrapes until the page is as wanted.
-    pub async fn wait_for(&self, what: &str, is_wanted: impl Fn(&Page) -> bool) -> Page {
-        let mut page = Page::default();
-        for _ in 0..1200 {
-            page = self.scrape().await;
-            if is_wanted(&page) {
-                return page;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("still not: {what}\n{page:#?}");
-    }
 }
 
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
@@ -232,4 +219,19 @@ pub fn eventually<T>(what: &str, seconds: u64, mut look: impl FnMut() -> Option<
         assert!(Instant::now() < deadline, "still not: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Runs a program of another package and returns its output. A missing program is a failure: `tests/run.sh`
+/// installs it.
+pub fn tool(name: &str, args: &[&str], input: &[u8]) -> std::process::Output {
+    use std::io::Write;
+    let mut child = Command::new(name)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{name} cannot be run ({error}); tests/run.sh installs what the tests need"));
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
 }
