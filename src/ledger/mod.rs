@@ -3,6 +3,7 @@
 //! provider: it takes readings in and gives totals back.
 
 pub mod account;
+mod entry;
 mod hook;
 pub mod sqlite;
 pub mod watermark;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use families::Family;
@@ -148,6 +149,7 @@ struct Task {
 
 impl Task {
     async fn run(mut self, mut queue: mpsc::Receiver<Vec<Change>>) {
+        let mut next_rendering = Instant::now();
         loop {
             let wait = self.until_release();
             tokio::select! {
@@ -155,16 +157,21 @@ impl Task {
                     Some(changes) => self.apply(changes),
                     None => return,
                 },
-                () = tokio::time::sleep(wait.unwrap_or(PAUSE)), if wait.is_some() => {}
+                () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
-            while let Ok(changes) = queue.try_recv() {
-                self.apply(changes);
+            // Changes that come together are rendered together; who waits for them is not kept waiting.
+            while self.flushes.is_empty() {
+                match tokio::time::timeout_at(next_rendering, queue.recv()).await {
+                    Ok(Some(changes)) => self.apply(changes),
+                    Ok(None) => return,
+                    Err(_) => break,
+                }
             }
             self.release();
             if !self.render().await {
                 return;
             }
-            tokio::time::sleep(PAUSE).await;
+            next_rendering = Instant::now() + PAUSE;
         }
     }
 

@@ -79,8 +79,10 @@ pub struct ReportHealth {
     pub last_change: Option<Timestamp>,
     /// When it is polled next.
     pub next_poll: Option<Timestamp>,
-    /// The last failure, while it lasts.
+    /// The failure that lasts.
     pub error: Option<Failure>,
+    /// The last failed poll since the start, also after it works again.
+    pub last_error: Option<LastError>,
     /// Failed polls in a row.
     #[serde(skip)]
     pub failures: u32,
@@ -100,6 +102,17 @@ pub struct Failure {
     pub advice: &'static str,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// A failed poll.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// The label value.
+    pub reason: &'static str,
+    /// What happened.
+    pub message: String,
 }
 
 /// The health of all reports, shared by the pollers and the web.
@@ -201,6 +214,8 @@ impl Health {
             let errors = health.errors.entry(reason).or_default();
             *errors += 1;
             let errors = *errors;
+            let message = failure.message.clone();
+            health.last_error = Some(LastError { at: failure.since, reason, message });
             let since = health.error.as_ref().map_or(failure.since, |earlier| earlier.since);
             let previous = health.error.replace(Failure { since, ..failure.clone() });
             (next, previous, errors)

@@ -23,6 +23,7 @@ struct Row<'a> {
     last_success: String,
     data_age: String,
     next_poll: String,
+    last_error: String,
     error: Option<ErrorCell<'a>>,
 }
 
@@ -30,7 +31,7 @@ struct ErrorCell<'a> {
     reason: &'a str,
     message: &'a str,
     advice: &'a str,
-    since: String,
+    lasting: String,
 }
 
 /// The status page as HTML.
@@ -65,11 +66,15 @@ fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a
             Some(_) => "now".to_owned(),
             None => "unknown".to_owned(),
         },
+        last_error: health
+            .last_error
+            .as_ref()
+            .map_or("none".to_owned(), |error| format!("{}, {} ago", error.reason, age(now, error.at))),
         error: health.error.as_ref().map(|error| ErrorCell {
             reason: error.reason,
             message: &error.message,
             advice: error.advice,
-            since: format!("{} ago", age(now, error.since)),
+            lasting: age(now, error.since),
         }),
     }
 }

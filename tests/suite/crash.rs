@@ -74,6 +74,11 @@ fn start(config: &Path, die: Option<&str>) -> Option<Program> {
     Program::try_start(&["--config.file", config.to_str().unwrap()], &environment)
 }
 
+/// How often it is killed; `tests/long.sh` asks for more.
+fn rounds() -> u32 {
+    std::env::var("PUSH_EXPORTER_KILLS").map_or(50, |kills| kills.parse().expect("a number of kills"))
+}
+
 #[test]
 fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -116,7 +121,7 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
     let mut highest = BTreeMap::new();
     let mut random = fastrand::Rng::with_seed(50);
     let (mut by_hook, mut by_signal, mut grew) = (0, 0, 0);
-    for round in 0..50 {
+    for round in 0..rounds() {
         let when = format!("round {round}");
         // The first commit of a process registers the apps; the others are answers.
         let die = match round % 7 {
@@ -146,10 +151,10 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
             (None, Some(SIGKILL)) => by_signal += 1,
             (die, signal) => panic!("{when}: ended with {signal:?} instead of {die:?}\n{}", program.log()),
         }
-        grew += i32::from(highest.values().sum::<i64>() > sum_before);
+        grew += u32::from(highest.values().sum::<i64>() > sum_before);
     }
-    assert_eq!((by_hook, by_signal), (14, 36));
-    assert!(grew > 15, "numbers grew in {grew} rounds only, so few kills can have hit a commit");
+    assert!(by_hook * 5 > by_signal, "{by_hook} ends by a hook, {by_signal} by a signal");
+    assert!(grew * 10 > rounds() * 3, "numbers grew in {grew} rounds only, so few kills can have hit a commit");
 
     let program = start(&config, None).unwrap();
     eventually("totals that equal the truth", 60, || {

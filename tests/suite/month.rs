@@ -292,6 +292,11 @@ async fn every_series_equals_the_truth() {
         })
         .collect();
     assert!(refusals.is_empty(), "{refusals:?}");
+    // One poll a day with some twenty questions, and hourly ones while the late day was awaited.
+    let asked = page
+        .starting(&[r#"push_api_requests_total{provider="feishu",app="office-bot",report="message_push_overview""#]);
+    let asked: i64 = asked.values().sum();
+    assert!((25 * 14..25 * 30).contains(&asked), "{asked} requests since the restart 25 days ago");
     let token_requests = month.easemob.token_requests();
     assert!((31 * 12..31 * 14).contains(&token_requests), "{token_requests} tokens of two hours in 31 days");
     exporter.stop().await;

@@ -40,7 +40,8 @@ fn lists_every_report_with_its_state() {
         "<td class=\"state failing\">failing</td>",
         "never",
         "no data yet",
-        ">network</span>, since ",
+        ">network</span> for ",
+        "<td class=\"time\">network, ",
         "Connection refused",
         "Check base_url, DNS, the proxy and the CA certificates",
     ] {

@@ -18,6 +18,8 @@ use crate::window::{Unit, Window, at, date_of, plus_days};
 
 /// The pace while a day is awaited.
 pub const HOURLY: Duration = Duration::from_secs(3600);
+/// The wait for what a changed configuration asks for.
+const SHORTLY: Duration = Duration::from_secs(60);
 /// A day's data appear this many days later …
 const DAYS_LATE: i32 = 2;
 /// … at about this hour.
@@ -219,6 +221,19 @@ impl Rhythm {
         memory.settled_before = memory.settled_before.max(open);
     }
 
+    /// Whether a closed window was never asked for: a department or unit is new in the configuration.
+    fn has_unanswered(&self, now: Timestamp, memory: &Memory) -> bool {
+        let departments = self.departments.iter().map(|department| Some(department.as_str()));
+        [None].into_iter().chain(departments).any(|department| {
+            let mut closed = self.units.iter().map(|unit| self.newest_closed(now, memory, *unit));
+            // The tenant's days are asked for in any case.
+            closed.any(|window| {
+                let is_asked_anyway = department.is_none() && window.unit == Unit::Day;
+                !is_asked_anyway && !state(memory, department, window).closed
+            })
+        })
+    }
+
     /// The explicit interval, or the next of: 10:00 with jitter, an hour from now while a day is awaited.
     pub fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp {
         if let Some(interval) = self.interval {
@@ -230,7 +245,14 @@ impl Rhythm {
         let awaited = self.days(now, memory).into_iter().any(|day| {
             self.due(day) <= now && !state(memory, None, Window::day(day)).has_numbers && !self.is_settled(memory, day)
         });
-        if awaited { next_slot.min(now.saturating_add(HOURLY).unwrap_or(now)) } else { next_slot }
+        let soon = |wait: Duration| next_slot.min(now.saturating_add(wait).unwrap_or(now));
+        if self.has_unanswered(now, memory) {
+            soon(SHORTLY)
+        } else if awaited {
+            soon(HOURLY)
+        } else {
+            next_slot
+        }
     }
 }
 
