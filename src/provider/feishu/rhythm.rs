@@ -282,3 +282,175 @@ fn remember(memory: &mut Memory, department: Option<&str>, window: Window, state
         memory.windows.remove(&(department.to_owned(), *old));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Numbers;
+    use jiff::civil::date;
+
+    /// Midnight in Beijing, and hours after it.
+    fn beijing(day: &str, hours: i64) -> Timestamp {
+        let midnight: Timestamp = format!("{day}T00:00:00+08:00").parse().unwrap();
+        midnight + jiff::SignedDuration::from_hours(hours)
+    }
+
+    fn rhythm() -> Rhythm {
+        Rhythm {
+            zone: TimeZone::get("Asia/Shanghai").unwrap(),
+            interval: None,
+            units: vec![Unit::Day, Unit::Week, Unit::Month],
+            departments: Vec::new(),
+            jitter: Duration::from_secs(60),
+        }
+    }
+
+    /// What a poll asked for, and the windows that gauges were set for (and whether with numbers).
+    struct Polled {
+        asked: Vec<String>,
+        closed: Vec<(String, bool)>,
+    }
+
+    /// `has` says for which days Feishu has data.
+    fn poll(rhythm: &Rhythm, memory: &mut Memory, now: Timestamp, answer: impl Fn(&Ask) -> Answer) -> Polled {
+        let mut asked: Vec<Ask> = Vec::new();
+        let mut polled = Polled { asked: Vec::new(), closed: Vec::new() };
+        while let Some(ask) = rhythm.next(now, memory, &asked) {
+            asked.push(ask.clone());
+            assert!(asked.len() < 500, "it asks for ever");
+            let department = ask.department.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+            polled.asked.push(format!("{}{department}", ask.first.key()));
+            let given = answer(&ask);
+            let has_numbers = matches!(given, Answer::Numbers(_));
+            let digest = rhythm.digest(now, &ask, given, memory);
+            polled.closed.extend(digest.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
+            assert_eq!(
+                digest.counted.len(),
+                usize::from(has_numbers && ask.first.unit == Unit::Day && department.is_empty())
+            );
+            *memory = digest.memory;
+        }
+        polled
+    }
+
+    fn numbers() -> Answer {
+        Answer::Numbers(Numbers::default())
+    }
+
+    /// Data up to a day; a week or month has data if its first day has.
+    fn up_to(day: Date) -> impl Fn(&Ask) -> Answer {
+        move |ask| if ask.first.first <= day { numbers() } else { Answer::NoData }
+    }
+
+    #[test]
+    fn the_first_start_asks_the_newest_two_days_at_any_hour_and_the_newest_closed_week_and_month() {
+        // Tuesday 2026-03-10 03:00: the 8th (Sunday) is not there before 10:00, the 7th is.
+        let mut memory = Memory::default();
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 3), up_to(date(2026, 3, 7)));
+        assert_eq!(
+            polled.asked,
+            [
+                "day 2026-03-07",
+                "day 2026-03-08",
+                "week 2026-02-23",
+                "week 2026-03-02",
+                "month 2026-02-01",
+                "month 2026-03-01"
+            ]
+        );
+        let closed = [("day 2026-03-07", true), ("week 2026-02-23", true), ("month 2026-02-01", true)];
+        assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
+        assert_eq!(rhythm().next_due(beijing("2026-03-10", 3), &memory).to_string(), "2026-03-10T02:01:00Z", "10:01");
+
+        // At 10:01 Sunday is there and closes its week; the 7th is read once more.
+        let now = beijing("2026-03-10", 10) + jiff::SignedDuration::from_secs(60);
+        let polled = poll(&rhythm(), &mut memory, now, up_to(date(2026, 3, 8)));
+        assert_eq!(polled.asked, ["day 2026-03-07", "day 2026-03-08", "week 2026-03-02", "month 2026-03-01"]);
+        let closed = [("day 2026-03-07", true), ("day 2026-03-08", true), ("week 2026-03-02", true)];
+        assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
+        assert_eq!(rhythm().next_due(now, &memory).to_string(), "2026-03-11T02:01:00Z", "tomorrow");
+    }
+
+    #[test]
+    fn a_late_day_is_asked_for_hourly_until_a_day_after_it_was_due() {
+        let mut memory = Memory::default();
+        let start = beijing("2026-03-10", 11);
+        poll(&rhythm(), &mut memory, start, up_to(date(2026, 3, 7)));
+        assert_eq!(rhythm().next_due(start, &memory), beijing("2026-03-10", 12));
+        poll(&rhythm(), &mut memory, beijing("2026-03-11", 9), up_to(date(2026, 3, 7)));
+        assert_eq!(rhythm().next_due(beijing("2026-03-11", 9), &memory), beijing("2026-03-11", 10));
+        // A day after it was due it settles empty, and closes so.
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 10), up_to(date(2026, 3, 7)));
+        assert!(polled.closed.contains(&("day 2026-03-08".to_owned(), false)), "{:?}", polled.closed);
+        assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 9)));
+    }
+
+    #[test]
+    fn a_day_settles_empty_when_a_later_day_has_data() {
+        let mut memory = Memory::default();
+        let silent = |ask: &Ask| {
+            let is_empty = ask.first == Window::day(date(2026, 3, 7)) || ask.first.first > date(2026, 3, 8);
+            if is_empty { Answer::NoData } else { numbers() }
+        };
+        poll(&rhythm(), &mut memory, beijing("2026-03-10", 9), silent);
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
+    }
+
+    #[test]
+    fn downtime_is_caught_up_and_what_is_too_old_is_lost() {
+        let mut memory = Memory { settled_before: Some(date(2026, 2, 26)), ..Memory::default() };
+        let answer = |ask: &Ask| match ask.first.first {
+            day if day < date(2026, 2, 28) && ask.first.unit == Unit::Day => Answer::Lost,
+            day if day > date(2026, 3, 8) => Answer::NoData,
+            _ => numbers(),
+        };
+        let now = beijing("2026-03-10", 12);
+        let polled = poll(&rhythm(), &mut memory, now, answer);
+        let days: Vec<&String> = polled.asked.iter().filter(|window| window.starts_with("day")).collect();
+        assert_eq!((days.len(), days[0].as_str(), days[10].as_str()), (11, "day 2026-02-26", "day 2026-03-08"));
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
+        let late = |day| Ask { first: Window::day(day), last: Window::day(day), department: None };
+        assert!(rhythm().is_past(now, &late(date(2026, 3, 6))));
+        assert!(!rhythm().is_past(now, &late(date(2026, 3, 7))), "one of the newest two is not catching up");
+    }
+
+    #[test]
+    fn an_explicit_interval_asks_for_the_newest_two_days_each_time() {
+        let rhythm = Rhythm { interval: Some(Duration::from_secs(5)), units: vec![Unit::Day], ..rhythm() };
+        let mut memory = Memory::default();
+        let now = beijing("2026-03-10", 20);
+        for _ in 0..3 {
+            let polled = poll(&rhythm, &mut memory, now, up_to(date(2026, 3, 8)));
+            assert_eq!(polled.asked, ["day 2026-03-07", "day 2026-03-08"]);
+        }
+        assert_eq!(rhythm.next_due(now, &memory), now + jiff::SignedDuration::from_secs(5));
+    }
+
+    #[test]
+    fn a_department_that_is_new_in_the_configuration_is_asked_soon() {
+        let mut memory = Memory::default();
+        let now = beijing("2026-03-10", 12);
+        poll(&rhythm(), &mut memory, now, up_to(date(2026, 3, 8)));
+        let with = Rhythm { departments: vec!["od-1".to_owned()], ..rhythm() };
+        assert_eq!(with.next_due(now, &memory), now + jiff::SignedDuration::from_secs(60));
+        let polled = poll(&with, &mut memory, now, up_to(date(2026, 3, 8)));
+        assert!(polled.closed.contains(&("month 2026-02-01".to_owned(), true)));
+        assert!(polled.asked.contains(&"day 2026-03-08 od-1".to_owned()));
+        assert_eq!(with.next_due(now, &memory), beijing("2026-03-11", 10) + jiff::SignedDuration::from_secs(60));
+    }
+
+    #[test]
+    fn what_is_remembered_stays_small_and_survives_its_stored_form() {
+        let with = Rhythm { departments: vec!["od-1".to_owned(), "od-2".to_owned()], ..rhythm() };
+        let mut memory = Memory::default();
+        for day in 0..400 {
+            let now = beijing("2026-03-10", 11 + 24 * day);
+            poll(&with, &mut memory, now, |ask| up_to(plus_days(date(2026, 3, 8), day as i32))(ask));
+            let stored = serde_json::to_string(&memory).unwrap();
+            assert_eq!(serde_json::from_str::<Memory>(&stored).unwrap(), memory);
+        }
+        assert!(memory.windows.len() < 80, "{} windows", memory.windows.len());
+    }
+}
