@@ -70,7 +70,7 @@ impl FeishuApp {
             is_enterprise: true,
             has_scope: true,
             publishing: Publishing::TwoDaysLater,
-            per_day: 24_000.0,
+            per_day: 40_000.0,
             step: 10,
             users: 800,
             departments: vec!["od-sales".to_owned(), "od-sales-east".to_owned()],
@@ -88,7 +88,7 @@ struct Message {
     sent: i64,
     user: u32,
     /// Seconds until it was read, if it was within 12 hours.
-    read_after: Option<i64>,
+    read_after: Option<u32>,
 }
 
 /// The numbers of a window.
@@ -327,7 +327,7 @@ impl State {
                     _ => None,
                 };
                 // Nothing happens between two steps, so that a test can look in peace.
-                let read_after = read_after.map(|after| after / app.step * app.step);
+                let read_after = read_after.and_then(|after: i64| u32::try_from(after / app.step * app.step).ok());
                 let message = Message { sent: at, user, read_after };
                 self.messages.entry(beijing::day_of(at)).or_default().push(message);
             }
@@ -358,7 +358,8 @@ impl State {
             for message in messages.iter().filter(|message| is_member(message.user) && is_seen(*day, message.sent)) {
                 overview.send_msg_count += 1;
                 users.insert(message.user);
-                if let Some(after) = message.read_after.filter(|after| is_seen(*day, message.sent + after)) {
+                let read_after = message.read_after.map(i64::from);
+                if let Some(after) = read_after.filter(|after| is_seen(*day, message.sent + after)) {
                     overview.read_in_1h_count += i64::from(after <= 3600);
                     overview.read_in_12h_count += 1;
                 }

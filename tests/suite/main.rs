@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod crash;
 mod documents;
+mod failures;
 mod month;
 mod real_programs;
 mod secrets;

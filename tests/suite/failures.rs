@@ -1,0 +1,207 @@
+//! What providers refuse, by their documents, and how the exporter takes it: the reason, the advice, the
+//! pace, and recovery without a restart.
+
+use std::time::Duration;
+
+use push_exporter::clock::Clock;
+use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+
+use crate::support::{Exporter, Page, fast_dir, simulate};
+
+const EASEMOB: &str = r#"provider="easemob",app="chat",report="offline_push""#;
+const FEISHU: &str = r#"provider="feishu",app="bot",report="message_push_overview""#;
+
+fn clock() -> Clock {
+    Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap())
+}
+
+fn easemob_app() -> EasemobApp {
+    EasemobApp { step: 300, ..EasemobApp::demo("acme", "chat") }
+}
+
+fn feishu_app() -> FeishuApp {
+    FeishuApp { step: 300, per_day: 500.0, ..FeishuApp::demo("cli_1") }
+}
+
+fn failing(page: &Page, labels: &str, reason: &str) -> bool {
+    page.get(&format!("push_up{{{labels}}}")) == Some(0.0)
+        && page.get(&format!(r#"push_poll_failing{{{labels},reason="{reason}"}}"#)) == Some(1.0)
+        && page.starting(&[&format!("push_poll_failing{{{labels}")]).len() == 1
+}
+
+fn is_up(page: &Page, labels: &str) -> bool {
+    page.get(&format!("push_up{{{labels}}}")) == Some(1.0) && page.starting(&["push_poll_failing"]).is_empty()
+}
+
+async fn seconds(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn easemob_refusals() {
+    let secret = easemob_app().client_secret;
+    let closed = EasemobApp { is_opened: false, ..easemob_app() };
+    for (app, names, secret, reason, advice) in [
+        (closed, "org_name: acme, app_name: chat", &*secret, "forbidden", "sales to open them"),
+        (easemob_app(), "org_name: acme, app_name: chat", "wrong-secret", "auth", "Check client_id and client_secret"),
+        (easemob_app(), "org_name: acme, app_name: other", &*secret, "not_found", "own data centre"),
+    ] {
+        let clock = clock();
+        let (simulator, address) = simulate(EasemobSimulator::new(clock.clone(), app)).await;
+        let folder = fast_dir();
+        let text = format!(
+            "easemob:\n  - {{app: chat, base_url: 'http://{address}', {names}, client_id: YXA6-demo-client, client_secret: {secret}}}\n"
+        );
+        let exporter = Exporter::start(&text, folder.path(), &clock).await;
+        seconds(5).await;
+        let page = exporter.scrape().await;
+        assert!(failing(&page, EASEMOB, reason), "{reason}: {page:#?}");
+        assert!(page.counters().is_empty());
+        assert!(exporter.get("/").await.1.contains(advice), "{reason}");
+        // It needs a person: asked once, and again only at the slowest pace, 50 minutes.
+        let requests = |page: &Page| page.starting(&["push_api_requests_total"]).values().sum::<i64>();
+        let asked = requests(&page);
+        assert!(asked <= 2, "{reason}: {asked} requests");
+        seconds(49 * 60).await;
+        assert_eq!(requests(&exporter.scrape().await), asked, "{reason}");
+        seconds(2 * 60).await;
+        assert!(requests(&exporter.scrape().await) > asked, "{reason}");
+        assert_eq!(simulator.refused(), 0);
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn feishu_refusals() {
+    for (app, secret, reason, advice) in [
+        (
+            FeishuApp { has_scope: false, ..feishu_app() },
+            "demo-app-secret-feishu",
+            "forbidden",
+            "app_message_stats.overview:readonly",
+        ),
+        (
+            FeishuApp { is_enterprise: false, ..feishu_app() },
+            "demo-app-secret-feishu",
+            "forbidden",
+            "Enterprise or Flagship edition",
+        ),
+        (feishu_app(), "wrong-secret", "auth", "Check app_id and app_secret"),
+    ] {
+        let clock = clock();
+        let (_, address) = simulate(FeishuSimulator::new(clock.clone(), app)).await;
+        let folder = fast_dir();
+        let text =
+            format!("feishu:\n  - {{app: bot, base_url: 'http://{address}', app_id: cli_1, app_secret: {secret}}}\n");
+        let exporter = Exporter::start(&text, folder.path(), &clock).await;
+        seconds(5).await;
+        let page = exporter.scrape().await;
+        assert!(failing(&page, FEISHU, reason), "{reason}: {page:#?}");
+        assert!(exporter.get("/").await.1.contains(advice), "{advice}");
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_secret_file_is_tried_at_once() {
+    let clock = clock();
+    let (_, address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
+    let folder = fast_dir();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "wrong-secret").unwrap();
+    let text = format!(
+        "easemob:\n  - {{app: chat, base_url: 'http://{address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret_file: secret}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(60).await;
+    assert!(failing(&exporter.scrape().await, EASEMOB, "auth"));
+    std::fs::write(&file, easemob_app().client_secret).unwrap();
+    seconds(10).await;
+    assert!(is_up(&exporter.scrape().await, EASEMOB));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_token_is_fetched_again_exactly_once() {
+    let clock = clock();
+    let (easemob, easemob_address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
+    let (feishu, feishu_address) = simulate(FeishuSimulator::new(clock.clone(), feishu_app())).await;
+    let folder = fast_dir();
+    let text = format!(
+        "easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 10s}}\n\
+         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_1, app_secret: demo-app-secret-feishu, interval: 20s}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(5).await;
+    assert_eq!((easemob.token_requests(), feishu.token_requests()), (1, 1));
+    easemob.revoke_tokens();
+    feishu.revoke_tokens();
+    seconds(60).await;
+    let page = exporter.scrape().await;
+    assert!(is_up(&page, EASEMOB) && is_up(&page, FEISHU));
+    assert_eq!((easemob.token_requests(), feishu.token_requests()), (2, 2));
+    assert_eq!(page.starting(&["push_poll_errors_total"]).values().sum::<i64>(), 0, "no poll failed for it");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_kept_however_much_is_asked() {
+    let clock = clock();
+    let (easemob, easemob_address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
+    let (feishu, feishu_address) = simulate(FeishuSimulator::new(clock.clone(), feishu_app())).await;
+    let folder = fast_dir();
+    let text = format!(
+        "easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1s, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]}}\n\
+         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_1, app_secret: demo-app-secret-feishu, interval: 1s, departments: [od-sales, od-sales-east]}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(600).await;
+    let page = exporter.scrape().await;
+    assert!(is_up(&page, EASEMOB) && is_up(&page, FEISHU));
+    assert_eq!((easemob.refused(), feishu.refused()), (0, 0));
+    // And the budgets are used: 10 in 10.5 s for ten minutes is 571, 100 in 60.5 s is 991.
+    let requests = |labels: &str| page.starting(&[&format!("push_api_requests_total{{{labels}")]).values().sum::<i64>();
+    assert!(requests(EASEMOB) > 540 && requests(FEISHU) > 950, "{} {}", requests(EASEMOB), requests(FEISHU));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_gone_pauses_polling_and_comes_back() {
+    let clock = clock();
+    let (_, address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
+    let folder = fast_dir();
+    let text = format!(
+        "easemob:\n  - {{app: chat, base_url: 'http://{address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 10s}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(1000).await;
+    let before = exporter.scrape().await;
+    assert!(is_up(&before, EASEMOB) && before.counters().values().sum::<i64>() > 0);
+
+    let (ledger, away) = (folder.path().join("push-exporter.db"), folder.path().join("away"));
+    std::fs::rename(&ledger, &away).unwrap();
+    seconds(300).await;
+    let down = exporter.scrape().await;
+    assert_eq!(down.get("push_exporter_ledger_up"), Some(0.0));
+    assert!(failing(&down, EASEMOB, "ledger"));
+    assert!(!ledger.exists(), "no fresh ledger was started in its place");
+    let polls = |page: &Page| page.starting(&["push_api_requests_total"]).values().sum::<i64>();
+    seconds(300).await;
+    let still = exporter.scrape().await;
+    assert_eq!(
+        (still.counters(), polls(&still)),
+        (down.counters(), polls(&down)),
+        "the last page stays, polling pauses"
+    );
+
+    std::fs::rename(&away, &ledger).unwrap();
+    seconds(30).await;
+    let after = exporter.scrape().await;
+    assert!(is_up(&after, EASEMOB), "{after:#?}");
+    assert_eq!(after.get("push_exporter_ledger_up"), Some(1.0));
+    for (series, count) in before.counters() {
+        assert!(after.counters()[&series] >= count, "{series}");
+    }
+    exporter.stop().await;
+}
