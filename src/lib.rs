@@ -56,7 +56,8 @@ use tokio_util::task::TaskTracker;
 
 use clock::Clock;
 use config::{App, Config};
-use ledger::{AppKey, Ledger, LedgerError, Restored, Store, StoredReport};
+use jiff::Timestamp;
+use ledger::{AppKey, Ledger, LedgerError, Restored, SeriesTotal, Store, StoredReport};
 use page::Page;
 use page::own::OwnMetrics;
 use poll::health::{Health, ReportId, owner};
@@ -164,6 +165,16 @@ fn app_key(app: &App) -> AppKey {
     AppKey { provider: app.provider.name(), name: app.name.clone(), account: app.account.id() }
 }
 
+/// A hold that ends later than it could have begun was written by a clock that was ahead; its series may
+/// have shown their totals already.
+fn unhold(mut series: Vec<SeriesTotal>, config: &Config, now: Timestamp) -> Vec<SeriesTotal> {
+    let latest = now.saturating_add(config.new_series_hold).unwrap_or(now);
+    for one in series.iter_mut().filter(|one| one.held_until > latest) {
+        one.held_until = now;
+    }
+    series
+}
+
 /// Shows what is stored of an app and makes its reports ready.
 async fn open(
     config: &Config,
@@ -174,7 +185,7 @@ async fn open(
 ) -> Vec<poll::runner::Restored> {
     let Restored { id: app_id, reports, series, gauges, unknown } = stored;
     let provider = app.provider.name();
-    services.page.count(counters(&owner(provider, &app.name), series)).await;
+    services.page.count(counters(&owner(provider, &app.name), unhold(series, config, services.clock.now()))).await;
     let surroundings =
         Surroundings { clock: services.clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
     let scrubber = config::secret::Scrubber::default();

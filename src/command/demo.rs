@@ -25,7 +25,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let folder =
         tempfile::Builder::new().prefix("push-exporter-demo-").tempdir().context("cannot make a temporary folder")?;
     let stop = CancellationToken::new();
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         super::stop_on_signals(stop.clone())?;
         let clock = Clock::system();
         let easemob = EasemobApp::demo("acme", "chat");
@@ -42,7 +42,8 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
             feishu.app_secret,
             feishu.departments.join(", "),
         );
-        let config = config::parse("demo", &text, folder.path(), &Default::default()).context("the demo's own configuration")?;
+        let config =
+            config::parse("demo", &text, folder.path(), &Default::default()).context("the demo's own configuration")?;
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
         super::serve::serve(config, flags, clock, stop).await
     })?;

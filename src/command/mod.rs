@@ -4,6 +4,7 @@ pub mod demo;
 pub mod serve;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -65,9 +66,17 @@ fn start_logging(flags: &Flags) {
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
 }
 
-/// A runtime for a command.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+/// How long work on other threads may go on after the command is done.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Runs a command to its end in a runtime of its own.
+fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(command);
+    // A check of the whole ledger, or another program's lock on it, must not hold up a stop.
+    runtime.shutdown_timeout(SHUTDOWN);
+    result
 }
 
 /// Listens on every address and says where; for port 0 on standard output too, where a script reads it.

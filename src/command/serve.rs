@@ -31,7 +31,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         "starting"
     );
     let stop = CancellationToken::new();
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         super::stop_on_signals(stop.clone())?;
         serve(config, flags, Clock::system(), stop).await
     })?;

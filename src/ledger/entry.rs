@@ -75,9 +75,15 @@ impl Entry<'_> {
             .query_row(params![app, report, subject.subject], |row| row.get(0))
             .optional()?;
         let mut watermark = stored.as_deref().map(Watermark::decode).transpose()?.unwrap_or_default();
-        let is_baseline = is_before && !watermark.covered;
-        let mut is_dirty = is_baseline;
-        watermark.covered = true;
+        let covered = watermark.covered.clone();
+        let is_covered = |path: &str| covered.iter().any(|scope| path.starts_with(scope.as_str()));
+        let mut is_dirty = false;
+        if is_before {
+            let everything = [String::new()];
+            let covers = if self.commit.covers.is_empty() { &everything[..] } else { &self.commit.covers };
+            is_dirty =
+                covers.iter().map(|scope| watermark.covered.insert(scope.clone())).fold(false, |any, new| any | new);
+        }
         for reading in &subject.readings {
             let field = self.field(&reading.field)?;
             let change = match watermark.marks.get_mut(&field) {
@@ -88,7 +94,7 @@ impl Entry<'_> {
                 }
                 None => {
                     let series = self.series(&reading.series, additions)?;
-                    let (mark, change) = Mark::first(series, reading.value, is_baseline);
+                    let (mark, change) = Mark::first(series, reading.value, is_before && !is_covered(&reading.field));
                     watermark.marks.insert(field, mark);
                     additions.add(series, change.counted);
                     change
@@ -302,15 +308,16 @@ impl Entry<'_> {
         let last_change = self.receipt.has_new_numbers.then_some(ms(now));
         self.transaction
             .prepare_cached(
-                "INSERT INTO report (app, report, due, last_success, last_change, memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                "INSERT INTO report (app, report, due, last_success, last_change, memory) VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, '')) \
                  ON CONFLICT (app, report) DO UPDATE SET due = coalesce(excluded.due, report.due), \
                  last_success = coalesce(excluded.last_success, report.last_success), \
-                 last_change = coalesce(excluded.last_change, report.last_change), memory = excluded.memory",
+                 last_change = coalesce(excluded.last_change, report.last_change), memory = coalesce(?6, report.memory)",
             )?
             .execute(params![app, report, completes.map(ms), last_success, last_change, memory])?;
-        // An app counts its 90 days from when it was last polled, however long the process ran.
+        // An app counts its 90 days from when it was last polled, however long the process ran. And a clock
+        // that was ahead at the first start must not make everything until then a baseline.
         self.transaction
-            .prepare_cached("UPDATE app SET last_configured = ?2 WHERE id = ?1")?
+            .prepare_cached("UPDATE app SET last_configured = ?2, first_known = min(first_known, ?2) WHERE id = ?1")?
             .execute(params![app, ms(now)])?;
         Ok(())
     }

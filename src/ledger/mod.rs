@@ -164,12 +164,14 @@ pub struct Commit {
     pub hold: Duration,
     /// Readings that feed counters.
     pub subjects: Vec<SubjectReadings>,
+    /// Which of their fields the answer covers, by the beginnings of their paths; all of them if empty.
+    pub covers: Vec<String>,
     /// Window gauges to replace.
     pub gauges: Vec<GaugeReadings>,
     /// Names that were not known.
     pub unknown: Vec<String>,
-    /// What the provider remembers from now on.
-    pub memory: String,
+    /// What the provider remembers from now on, if it is worth writing.
+    pub memory: Option<String>,
     /// When the next poll is due, if this answer completes a successful one.
     pub completes: Option<Timestamp>,
 }

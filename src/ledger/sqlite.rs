@@ -143,13 +143,15 @@ impl Store for Sqlite {
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.transact(
-            |transaction| {
-                transaction.execute("UPDATE app SET last_configured = last_configured", [])?;
-                Ok(())
-            },
-            |()| false,
-        )
+        // As much as a large answer, or a disk that is all but full would seem to work.
+        let fill = self.transact(
+            |transaction| Ok(transaction.execute("INSERT OR REPLACE INTO probe VALUES (1, randomblob(65536))", [])?),
+            |_| false,
+        );
+        Box::pin(async move {
+            fill.await?;
+            Ok(())
+        })
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>> {
@@ -208,7 +210,10 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
             }
-            transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![id, ms(now)])?;
+            transaction.execute(
+                "UPDATE app SET last_configured = ?2, first_known = min(first_known, ?2) WHERE id = ?1",
+                params![id, ms(now)],
+            )?;
             id
         }
     };

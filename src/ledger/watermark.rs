@@ -1,15 +1,16 @@
-//! The stored form of what is remembered of a subject: a version, a flag and, for each field, five
-//! variable-length numbers.
+//! The stored form of what is remembered of a subject: a version, what has been covered, and for each
+//! field five variable-length numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::Mark;
 
 /// What is remembered of one live subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watermark {
-    /// Whether a successful answer has covered the subject, so that the baseline is taken.
-    pub covered: bool,
+    /// Which fields successful answers have covered, so that their baseline is taken: the beginnings of
+    /// their paths, `""` for all. Only kept of subjects that began before the ledger knew the app.
+    pub covered: BTreeSet<String>,
     /// By number of the field's path.
     pub marks: BTreeMap<i64, Mark>,
 }
@@ -24,7 +25,12 @@ const VERSION: u8 = 1;
 impl Watermark {
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION, u8::from(self.covered)];
+        let mut bytes = vec![VERSION];
+        put(&mut bytes, self.covered.len() as u64);
+        for scope in &self.covered {
+            put(&mut bytes, scope.len() as u64);
+            bytes.extend_from_slice(scope.as_bytes());
+        }
         for (field, mark) in &self.marks {
             // Differences are small numbers more often than the numbers themselves.
             for number in [*field, mark.series, mark.highest, mark.highest - mark.baseline, mark.highest - mark.lowest]
@@ -40,9 +46,15 @@ impl Watermark {
     /// # Errors
     /// Bytes that [`Watermark::encode`] did not write.
     pub fn decode(bytes: &[u8]) -> Result<Watermark, Unreadable> {
-        let [VERSION, covered @ (0 | 1), rest @ ..] = bytes else { return Err(Unreadable) };
-        let mut watermark = Watermark { covered: *covered == 1, marks: BTreeMap::new() };
+        let [VERSION, rest @ ..] = bytes else { return Err(Unreadable) };
         let mut rest = rest;
+        let mut watermark = Watermark::default();
+        for _ in 0..take(&mut rest)? {
+            let length = usize::try_from(take(&mut rest)?).map_err(|_| Unreadable)?;
+            let (scope, behind) = rest.split_at_checked(length).ok_or(Unreadable)?;
+            watermark.covered.insert(std::str::from_utf8(scope).map_err(|_| Unreadable)?.to_owned());
+            rest = behind;
+        }
         while !rest.is_empty() {
             let [field, series, highest, counted, fallen] = [(); 5].map(|()| take(&mut rest));
             let (highest, counted, fallen) = (highest?, counted?, fallen?);
@@ -91,7 +103,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_stored_is_read(covered: bool, marks in prop::collection::btree_map(0..i64::MAX, mark(), 0..20)) {
+        fn what_was_stored_is_read(
+            covered in prop::collection::btree_set("[A-Z.]{0,12}", 0..3), marks in prop::collection::btree_map(0..i64::MAX, mark(), 0..20),
+        ) {
             let watermark = Watermark { covered, marks };
             prop_assert_eq!(Watermark::decode(&watermark.encode()).unwrap(), watermark);
         }
@@ -105,7 +119,7 @@ mod tests {
     #[test]
     fn a_day_of_one_channel_takes_few_bytes() {
         let mark = Mark { series: 12, baseline: 0, highest: 42_380, lowest: 42_380 };
-        let watermark = Watermark { covered: true, marks: BTreeMap::from([(3, mark)]) };
+        let watermark = Watermark { covered: BTreeSet::new(), marks: BTreeMap::from([(3, mark)]) };
         assert_eq!(watermark.encode().len(), 11);
     }
 }

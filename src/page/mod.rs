@@ -135,7 +135,7 @@ impl Page {
 #[derive(Default)]
 struct Held {
     totals: HashMap<(Family, Arc<str>, String), i64>,
-    ends: BTreeMap<Timestamp, Vec<(Family, Arc<str>, String)>>,
+    ends: BTreeMap<Instant, Vec<(Family, Arc<str>, String)>>,
 }
 
 struct Task {
@@ -177,11 +177,8 @@ impl Task {
 
     /// How long until a counter takes its value, if one waits.
     fn until_release(&self) -> Option<Duration> {
-        /// A clock that is set back or forward is noticed this soon.
-        const LONGEST: Duration = Duration::from_secs(30);
         let (end, _) = self.held.ends.first_key_value()?;
-        let left = Duration::try_from(end.duration_since(self.clock.now())).unwrap_or_default();
-        Some(left.min(LONGEST))
+        Some(end.saturating_duration_since(Instant::now()))
     }
 
     fn apply(&mut self, changes: Vec<Change>) {
@@ -204,16 +201,18 @@ impl Task {
             return;
         }
         // A series that has shown its total never goes back to 0, whatever the clock does.
-        if held_until > now && !self.table.holds(sample.family, &sample.owner, &sample.rest) {
+        let left = Duration::try_from(held_until.duration_since(now)).unwrap_or_default();
+        if !left.is_zero() && !self.table.holds(sample.family, &sample.owner, &sample.rest) {
             self.held.totals.insert(key.clone(), sample.value);
-            self.held.ends.entry(held_until).or_default().push(key);
+            // A clock that is set back or forward changes nothing any more.
+            self.held.ends.entry(Instant::now() + left).or_default().push(key);
             sample.value = 0;
         }
         self.table.apply(Update::Set(sample));
     }
 
     fn release(&mut self) {
-        let now = self.clock.now();
+        let now = Instant::now();
         while let Some(entry) = self.held.ends.first_entry()
             && *entry.key() <= now
         {

@@ -8,7 +8,6 @@ use prometheus::{Counter, Gauge, IntGauge};
 
 /// Ticks a second of the times in /proc; fixed on Linux.
 const TICKS: f64 = 100.0;
-const PAGE_SIZE: i64 = 4096;
 
 pub(super) struct ProcessCollector {
     cpu: Counter,
@@ -38,20 +37,24 @@ impl ProcessCollector {
 
     /// Reads what there is; what cannot be read keeps its last value.
     fn refresh(&self) {
-        if let Some(stat) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(Stat::parse) {
-            let cpu = stat.cpu_ticks as f64 / TICKS;
+        if let Some(ticks) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(cpu_ticks) {
+            let cpu = ticks as f64 / TICKS;
             self.cpu.inc_by((cpu - self.cpu.get()).max(0.0));
-            self.resident.set(stat.resident_pages * PAGE_SIZE);
-            self.virtual_.set(stat.virtual_bytes);
-            self.threads.set(stat.threads);
+        }
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        for (field, unit, gauge) in
+            [("VmRSS:", 1024, &self.resident), ("VmSize:", 1024, &self.virtual_), ("Threads:", 1, &self.threads)]
+        {
+            if let Some(value) = number_behind(&status, field) {
+                gauge.set(value.saturating_mul(unit));
+            }
         }
         if let Ok(fds) = std::fs::read_dir("/proc/self/fd") {
             // One of them is the folder being read.
             self.open_fds.set(i64::try_from(fds.count()).unwrap_or(i64::MAX) - 1);
         }
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-        if let Some(max) = line.and_then(|line| line.split_whitespace().next()?.parse().ok()) {
+        if let Some(max) = number_behind(&limits, "Max open files") {
             self.max_fds.set(max);
         }
     }
@@ -81,27 +84,18 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// The fields of /proc/self/stat that are shown.
-struct Stat {
-    cpu_ticks: u64,
-    threads: i64,
-    virtual_bytes: i64,
-    resident_pages: i64,
+/// User and system time out of /proc/self/stat.
+fn cpu_ticks(text: &str) -> Option<u64> {
+    // The second field is the name in brackets and may hold anything, brackets too.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let user: u64 = fields.get(11)?.parse().ok()?;
+    let system: u64 = fields.get(12)?.parse().ok()?;
+    Some(user + system)
 }
 
-impl Stat {
-    fn parse(text: &str) -> Option<Stat> {
-        // The second field is the name in brackets and may hold anything, brackets too.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let user: u64 = fields.get(11)?.parse().ok()?;
-        let system: u64 = fields.get(12)?.parse().ok()?;
-        Some(Stat {
-            cpu_ticks: user + system,
-            threads: fields.get(17)?.parse().ok()?,
-            virtual_bytes: fields.get(20)?.parse().ok()?,
-            resident_pages: fields.get(21)?.parse().ok()?,
-        })
-    }
+/// The first number in the line that starts with `field`.
+fn number_behind(text: &str, field: &str) -> Option<i64> {
+    text.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -111,9 +105,9 @@ mod tests {
     #[test]
     fn the_name_may_hold_brackets_and_spaces() {
         let text = "12 (a ) b) S 1 2 3 0 -1 4194560 10 0 0 0 150 25 0 0 20 0 7 0 99 1048576 256 0";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.cpu_ticks, stat.threads, stat.virtual_bytes, stat.resident_pages), (175, 7, 1_048_576, 256));
-        assert!(Stat::parse("nonsense").is_none());
+        assert_eq!(cpu_ticks(text), Some(175));
+        assert_eq!(cpu_ticks("nonsense"), None);
+        assert_eq!(number_behind("Name:\tx\nVmRSS:\t  2048 kB\n", "VmRSS:"), Some(2048));
     }
 
     #[test]

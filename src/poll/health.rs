@@ -98,6 +98,8 @@ pub struct Failure {
     pub reason: &'static str,
     /// What happened.
     pub message: String,
+    /// The provider's id of the last request that failed, for its support.
+    pub log_id: Option<String>,
     /// What to do.
     pub advice: &'static str,
     /// Since when.

@@ -23,7 +23,7 @@ use crate::ledger::{
 };
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
-use crate::provider::error::{PollError, Reason};
+use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::{Answer, Ask, Digest, Memory, Report, WindowGauges};
 use crate::window::Unit;
@@ -36,8 +36,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const NAP: Duration = Duration::from_secs(30);
 /// How often a failing report looks for a changed secret file.
 const SECRET_NAP: Duration = Duration::from_secs(5);
-/// Questions in one poll; far more than catching up on a year asks.
-const MAX_QUESTIONS: usize = 5000;
 
 /// A report and all it needs to be polled.
 pub struct Poller {
@@ -80,6 +78,8 @@ pub struct Services {
 
 /// How a poll went.
 struct Outcome {
+    /// What the secrets looked like when it began.
+    secrets: u64,
     memory: Memory,
     has_new_numbers: bool,
     gauges: Vec<StoredGauges>,
@@ -91,6 +91,8 @@ struct Outcome {
 struct Gauges {
     windows: HashMap<(String, Unit), StoredGauges>,
     are_shown: bool,
+    /// When they were last confirmed.
+    fresh: Option<Timestamp>,
 }
 
 /// A report that is ready to be polled.
@@ -98,7 +100,6 @@ pub struct Restored {
     poller: Arc<Poller>,
     memory: Memory,
     next: Timestamp,
-    last_success: Option<Timestamp>,
     gauges: Gauges,
 }
 
@@ -126,30 +127,38 @@ impl Poller {
             ..ReportHealth::default()
         };
         health.add(&self.id, restored, next, now).await;
-        let last_success = stored.last_success;
         let wanted = gauges.into_iter().filter(|window| self.report.shows(&window.department, window.unit));
         let mut gauges = Gauges {
             windows: wanted.map(|window| ((window.department.clone(), window.unit), window)).collect(),
             are_shown: false,
+            fresh: stored.last_success,
         };
-        if last_success.is_some_and(|at| !self.is_too_old(at)) {
+        if !self.are_too_old(&gauges) {
             self.show_gauges(&mut gauges).await;
         }
-        Restored { poller: Arc::new(self), memory, next, last_success, gauges }
+        Restored { poller: Arc::new(self), memory, next, gauges }
     }
 
     async fn poll_for_ever(self: &Arc<Self>, restored: Restored) {
         let Services { clock, ledger, health, .. } = &self.services;
-        let Restored { mut memory, mut next, mut last_success, mut gauges, .. } = restored;
+        let Restored { mut memory, mut next, mut gauges, .. } = restored;
         let mut is_up = ledger.watch();
-        let mut is_failing = false;
+        // While failing: what the secrets looked like to the poll that failed.
+        let mut failed_with = None;
+        let mut is_to_blame = false;
         loop {
-            self.wait(next, is_failing, last_success, &mut gauges, &mut is_up).await;
+            self.wait(next, failed_with, &mut gauges, &mut is_up).await;
             if !*is_up.borrow_and_update() {
-                self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO).await;
+                if !is_to_blame {
+                    self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO).await;
+                }
                 // The ledger's task ends only with the exporter.
                 if is_up.wait_for(|up| *up).await.is_err() {
                     return;
+                }
+                // Whose answer could not be written may be the reason, and keeps its distance.
+                if std::mem::take(&mut is_to_blame) {
+                    continue;
                 }
             }
             let poll = tokio::spawn({
@@ -162,6 +171,10 @@ impl Poller {
             };
             memory = outcome.memory;
             let now = clock.now();
+            if outcome.result.is_ok() || !outcome.gauges.is_empty() {
+                gauges.fresh = Some(now);
+                self.show_gauges(&mut gauges).await;
+            }
             for window in outcome.gauges {
                 self.replace_gauges(&mut gauges, window).await;
             }
@@ -173,40 +186,39 @@ impl Poller {
                         let ReportId { provider, app, report } = &self.id;
                         tracing::info!(provider, app, report, "the report works again");
                     }
-                    (next, last_success, is_failing) = (due, Some(now), false);
-                    self.show_gauges(&mut gauges).await;
+                    (next, failed_with, is_to_blame) = (due, None, false);
                 }
                 Err(error) => {
+                    is_to_blame = error.reason() == Reason::Ledger;
                     next = self.failed(error, outcome.took).await;
-                    is_failing = true;
+                    failed_with = Some(outcome.secrets);
                 }
             }
         }
     }
 
-    /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once.
+    /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once: a secret
+    /// that differs from the one a poll `failed_with`, or the ledger.
     async fn wait(
         &self,
         next: Timestamp,
-        is_failing: bool,
-        last_success: Option<Timestamp>,
+        failed_with: Option<u64>,
         gauges: &mut Gauges,
         is_up: &mut watch::Receiver<bool>,
     ) {
         let left = || Duration::try_from(next.duration_since(self.services.clock.now())).unwrap_or_default();
         let deadline = Instant::now() + left();
-        let watches_secrets = is_failing && self.secrets.iter().any(Secret::can_change);
-        let nap = if watches_secrets { SECRET_NAP } else { NAP };
-        let before = watches_secrets.then(|| self.fingerprint());
+        let failed_with = failed_with.filter(|_| self.secrets.iter().any(Secret::can_change));
+        let nap = if failed_with.is_some() { SECRET_NAP } else { NAP };
         loop {
-            if gauges.are_shown && last_success.is_none_or(|at| self.is_too_old(at)) {
+            if gauges.are_shown && self.are_too_old(gauges) {
                 self.hide_gauges(gauges).await;
             }
             let left = left().min(deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() || !*is_up.borrow() {
                 return;
             }
-            if before.as_ref().is_some_and(|before| *before != self.fingerprint()) {
+            if failed_with.is_some_and(|before| before != self.fingerprint()) {
                 let ReportId { provider, app, report } = &self.id;
                 tracing::info!(provider, app, report, "a secret has changed; polling at once");
                 return;
@@ -218,9 +230,11 @@ impl Poller {
         }
     }
 
-    fn is_too_old(&self, at: Timestamp) -> bool {
-        let age = self.services.clock.now().duration_since(at);
-        Duration::try_from(age).is_ok_and(|age| age > self.max_age)
+    fn are_too_old(&self, gauges: &Gauges) -> bool {
+        gauges.fresh.is_none_or(|at| {
+            let age = self.services.clock.now().duration_since(at);
+            Duration::try_from(age).is_ok_and(|age| age > self.max_age)
+        })
     }
 
     /// Tells whether a secret has changed, without keeping it.
@@ -237,12 +251,19 @@ impl Poller {
     async fn poll(self: Arc<Self>, memory: Memory) -> Outcome {
         let started = Instant::now();
         let now = self.services.clock.now();
+        let secrets = self.fingerprint();
         for secret in &self.secrets {
             self.account.scrubber().learn(&secret.current());
         }
         self.client.requests().take_waited();
-        let mut outcome =
-            Outcome { memory, has_new_numbers: false, gauges: Vec::new(), took: Duration::ZERO, result: Ok(now) };
+        let mut outcome = Outcome {
+            secrets,
+            memory,
+            has_new_numbers: false,
+            gauges: Vec::new(),
+            took: Duration::ZERO,
+            result: Ok(now),
+        };
         outcome.result = self.ask_everything(now, &mut outcome).await;
         outcome.took = started.elapsed().saturating_sub(self.client.requests().take_waited());
         outcome
@@ -254,17 +275,16 @@ impl Poller {
         let mut failure = None;
         while let Some(ask) = self.report.next(now, &outcome.memory, &asked) {
             asked.push(ask.clone());
-            if asked.len() > MAX_QUESTIONS {
-                break;
-            }
             match self.ask(&ask, &mut retries).await {
                 Ok(answer) => {
                     let digest = self.report.digest(now, &ask, answer, &outcome.memory);
                     let is_last = self.report.next(now, &digest.memory, &asked).is_none();
                     let due = (is_last && failure.is_none()).then(|| self.report.next_due(now, &digest.memory));
-                    self.commit(digest, due, outcome).await?;
+                    // What departments were told is asked again after a crash; only counts must be remembered.
+                    let is_remembered = ask.department.is_none() || is_last;
+                    self.commit(digest, is_remembered, due, outcome).await?;
                 }
-                Err(error) if error.reason().is_about_the_question() => {
+                Err(error) if error.is_about_the_question() => {
                     failure.get_or_insert(error);
                 }
                 Err(error) => return Err(failure.unwrap_or(error)),
@@ -294,7 +314,7 @@ impl Poller {
             }
             *retries -= 1;
             let ReportId { provider, app, report } = &self.id;
-            let message = self.account.scrubber().scrub(&error.to_string());
+            let message = self.in_words(&error);
             tracing::debug!(provider, app, report, error = message, "asking again");
             tokio::time::sleep(schedule::retry_delay(attempt)).await;
             attempt += 1;
@@ -302,8 +322,14 @@ impl Poller {
     }
 
     /// Commits what was made of an answer, then shows it.
-    async fn commit(&self, digest: Digest, due: Option<Timestamp>, outcome: &mut Outcome) -> Result<(), PollError> {
-        let Digest { counted, gauges, unknown, memory } = digest;
+    async fn commit(
+        &self,
+        digest: Digest,
+        is_remembered: bool,
+        due: Option<Timestamp>,
+        outcome: &mut Outcome,
+    ) -> Result<(), PollError> {
+        let Digest { counted, covers, gauges, unknown, memory } = digest;
         let subjects = counted
             .into_iter()
             .map(|numbers| SubjectReadings {
@@ -318,10 +344,11 @@ impl Poller {
             now: self.services.clock.now(),
             hold: self.hold,
             subjects,
+            covers,
             gauges: gauges.into_iter().map(gauge_readings).collect(),
             // A name comes from the provider, which may repeat a secret.
             unknown: unknown.iter().map(|name| self.account.scrubber().scrub(name)).collect(),
-            memory: serde_json::to_string(&memory).unwrap_or_default(),
+            memory: is_remembered.then(|| serde_json::to_string(&memory).unwrap_or_default()),
             completes: due,
         };
         let receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
@@ -344,9 +371,15 @@ impl Poller {
     async fn failed(&self, error: PollError, took: Duration) -> Timestamp {
         let now = self.services.clock.now();
         let reason = error.reason();
-        let chain = crate::error_chain(&error);
-        let message = self.account.scrubber().scrub(&chain);
-        let failure = Failure { reason: reason.name(), message: message.clone(), advice: error.advice(), since: now };
+        let message = self.in_words(&error);
+        let log_id = error.log_id().map(|id| shorten(&self.account.scrubber().scrub(id)));
+        let failure = Failure {
+            reason: reason.name(),
+            message: message.clone(),
+            log_id: log_id.clone(),
+            advice: error.advice(),
+            since: now,
+        };
         let interval = self.report.interval();
         let reset = error.reset().unwrap_or_default();
         let next = |failures| {
@@ -363,11 +396,17 @@ impl Poller {
                 report,
                 reason = reason.name(),
                 error = message,
+                log_id,
                 advice,
                 "the report is failing"
             );
         }
         next
+    }
+
+    /// An error with its causes, without secrets, on one short line.
+    fn in_words(&self, error: &PollError) -> String {
+        shorten(&self.account.scrubber().scrub(&crate::error_chain(error)))
     }
 
     fn panicked(&self, panic: tokio::task::JoinError, memory: Memory) -> Outcome {
@@ -381,7 +420,8 @@ impl Poller {
             "a poll panicked; please report this as a bug"
         );
         let result = Err(PollError::Decode("the poll panicked; please report this as a bug".to_owned()));
-        Outcome { memory, has_new_numbers: false, gauges: Vec::new(), took: Duration::ZERO, result }
+        let secrets = self.fingerprint();
+        Outcome { secrets, memory, has_new_numbers: false, gauges: Vec::new(), took: Duration::ZERO, result }
     }
 
     /// Shows the requests and the token of the account.
@@ -390,15 +430,15 @@ impl Poller {
         health.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
         health.requests(&token, self.account.token_requests()).await;
-        if let Some(expiry) = self.account.token_expiry() {
-            let sample = Sample {
-                family: Family::TokenExpiry,
-                owner: self.id.owner(),
-                rest: String::new(),
-                value: expiry.as_millisecond(),
-            };
-            page.update(vec![Update::Set(sample)]).await;
-        }
+        let expiry = self.account.token_expiry();
+        let sample = Sample {
+            family: Family::TokenExpiry,
+            owner: self.id.owner(),
+            rest: String::new(),
+            value: expiry.map_or(0, jiff::Timestamp::as_millisecond),
+        };
+        // A token that does not expire has no such series.
+        page.update(vec![if expiry.is_some() { Update::Set(sample) } else { removal(sample) }]).await;
     }
 
     async fn show_gauges(&self, gauges: &mut Gauges) {

@@ -65,11 +65,6 @@ impl Reason {
     pub fn is_transient(self) -> bool {
         matches!(self, Reason::RateLimited | Reason::Server | Reason::Timeout | Reason::Network | Reason::Decode)
     }
-
-    /// Whether the failure is about the one question, so that the poll's others are still worth asking.
-    pub fn is_about_the_question(self) -> bool {
-        matches!(self, Reason::Forbidden | Reason::BadRequest | Reason::NotFound | Reason::Decode)
-    }
 }
 
 /// Why a poll failed.
@@ -79,13 +74,13 @@ pub enum PollError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The provider refused, by HTTP status or by a code of its own.
-    #[error("{}", describe(*status, code, message, log_id.as_deref()))]
+    #[error("{}", describe(*status, code, message))]
     Refused {
         /// HTTP status.
         status: u16,
         /// The provider's code, empty if it gave none.
         code: String,
-        /// The provider's words, shortened.
+        /// The provider's words; they may repeat a secret, and be long.
         message: String,
         /// The provider's id of the request, for its support.
         log_id: Option<String>,
@@ -96,6 +91,9 @@ pub enum PollError {
         /// When the provider said to come back.
         reset: Option<Duration>,
     },
+    /// There is no token to ask with.
+    #[error("no access token")]
+    Token(#[source] Box<PollError>),
     /// A success that cannot be read.
     #[error("the answer cannot be read: {0}")]
     Decode(String),
@@ -104,16 +102,13 @@ pub enum PollError {
     Ledger(#[source] crate::ledger::LedgerError),
 }
 
-fn describe(status: u16, code: &str, message: &str, log_id: Option<&str>) -> String {
+fn describe(status: u16, code: &str, message: &str) -> String {
     let mut text = format!("HTTP {status}");
     if !code.is_empty() {
         text.push_str(&format!(", code {code}"));
     }
     if !message.is_empty() {
         text.push_str(&format!(": {message}"));
-    }
-    if let Some(id) = log_id {
-        text.push_str(&format!(" (log id {id})"));
     }
     text
 }
@@ -126,6 +121,7 @@ impl PollError {
             PollError::Transport(TransportError::TooLarge) => Reason::Decode,
             PollError::Transport(_) => Reason::Network,
             PollError::Refused { reason, .. } => *reason,
+            PollError::Token(error) => error.reason(),
             PollError::Decode(_) => Reason::Decode,
             PollError::Ledger(_) => Reason::Ledger,
         }
@@ -135,6 +131,7 @@ impl PollError {
     pub fn advice(&self) -> &'static str {
         match self {
             PollError::Refused { advice, .. } => advice,
+            PollError::Token(error) => error.advice(),
             PollError::Transport(TransportError::Timeout) => {
                 "The provider did not answer in time; it is asked again by itself. If it lasts, check the network and proxy."
             }
@@ -154,7 +151,27 @@ impl PollError {
     pub fn reset(&self) -> Option<Duration> {
         match self {
             PollError::Refused { reset, .. } => *reset,
+            PollError::Token(error) => error.reset(),
             _ => None,
+        }
+    }
+
+    /// The provider's id of the request, which differs each time.
+    pub fn log_id(&self) -> Option<&str> {
+        match self {
+            PollError::Refused { log_id, .. } => log_id.as_deref(),
+            PollError::Token(error) => error.log_id(),
+            _ => None,
+        }
+    }
+
+    /// Whether the failure is about the one question, so that the poll's others are still worth asking.
+    /// A right that is missing or a token that cannot be had would fail them all.
+    pub fn is_about_the_question(&self) -> bool {
+        match self {
+            PollError::Decode(_) => true,
+            PollError::Refused { reason, .. } => *reason == Reason::BadRequest,
+            _ => false,
         }
     }
 }

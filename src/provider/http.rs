@@ -139,7 +139,7 @@ fn classify(error: reqwest::Error) -> TransportError {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    TransportError::Network(super::error::shorten(&format!("{error}: {innermost}")))
+    TransportError::Network(format!("{error}: {innermost}"))
 }
 
 /// Counts the requests of one report by status code.
@@ -201,11 +201,13 @@ impl Client {
         self.transmit(request, &self.requests).await
     }
 
-    /// Sends a request for a token, which no budget of ours limits.
+    /// Sends a request for a token, which no budget of ours limits; but a pause that the provider has asked
+    /// for is kept.
     ///
     /// # Errors
     /// No answer.
     pub async fn send_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
+        self.budget.pause().await;
         self.transmit(request, &self.token_requests).await
     }
 

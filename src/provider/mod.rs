@@ -118,6 +118,8 @@ pub enum Answer {
 pub struct Numbers {
     /// By window.
     pub windows: Vec<WindowReadings>,
+    /// Which fields were asked for, by the beginnings of their paths; all of them if empty.
+    pub covers: Vec<String>,
     /// Names in the answer that the exporter does not know, or values it cannot read.
     pub unknown: Vec<String>,
 }
@@ -127,6 +129,8 @@ pub struct Numbers {
 pub struct Digest {
     /// Windows whose readings feed counters, and which the answer covers even if empty.
     pub counted: Vec<WindowReadings>,
+    /// Which fields were asked for, as in [`Numbers::covers`].
+    pub covers: Vec<String>,
     /// Window gauges to put in the place of those of an older window.
     pub gauges: Vec<WindowGauges>,
     /// Names not known.

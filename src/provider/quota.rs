@@ -59,6 +59,13 @@ impl Budget {
         }
     }
 
+    /// Waits while the provider has asked for a pause, and takes no place.
+    pub async fn pause(&self) {
+        if let Some(until) = self.blocked() {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
     /// Starts nothing until the provider's window is over; without a named reset, for the documented
     /// window.
     pub fn block(&self, reset: Option<Duration>) {

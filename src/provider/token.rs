@@ -47,7 +47,7 @@ impl TokenCache {
     /// The token, fetched with `fetch` if there is none or it is due.
     ///
     /// # Errors
-    /// What `fetch` failed with, when there is no valid token to go on with.
+    /// [`PollError::Token`] with what `fetch` failed with, when there is no valid token to go on with.
     pub async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, PollError>
     where
         F: FnOnce() -> Fetched,
@@ -68,11 +68,13 @@ impl TokenCache {
             }
             Err(error) => match &mut *held {
                 Some(Held { token, renew_at }) if token.expiry.is_none_or(|expiry| now < expiry) => {
-                    tracing::debug!(error = error.to_string(), "a token could not be renewed; the old one is used on");
+                    // Only the reason: what the provider says may repeat the secret.
+                    let reason = error.reason().name();
+                    tracing::debug!(reason, "a token could not be renewed; the old one is used on");
                     *renew_at = now.checked_add(RENEW_AGAIN).ok();
                     Ok(token.clone())
                 }
-                _ => Err(error),
+                _ => Err(PollError::Token(Box::new(error))),
             },
         }
     }

@@ -30,6 +30,7 @@ struct Row<'a> {
 struct ErrorCell<'a> {
     reason: &'a str,
     message: &'a str,
+    log_id: Option<&'a str>,
     advice: &'a str,
     lasting: String,
 }
@@ -73,6 +74,7 @@ fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a
         error: health.error.as_ref().map(|error| ErrorCell {
             reason: error.reason,
             message: &error.message,
+            log_id: error.log_id.as_deref(),
             advice: error.advice,
             lasting: age(now, error.since),
         }),

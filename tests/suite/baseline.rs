@@ -168,6 +168,41 @@ async fn another_account_under_the_same_name_starts_from_a_new_baseline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_platform_that_is_asked_for_later_has_a_baseline_of_its_own() {
+    let mut scene = Scene::new().await;
+    let all = scene.text.clone();
+    scene.text = all.replace("client_secret: b", "client_secret: b, platforms: [APNS]");
+    scene.say(r#""2026-03-10":{"APNS":{"successCount":100}}"#);
+    let exporter = scene.start().await;
+    scene.minutes(1.0).await;
+    exporter.stop().await;
+    for (text, channel, says) in [
+        (
+            all.replace("client_secret: b", "client_secret: b, platforms: [APNS, XIAOMIPUSH]"),
+            "xiaomi",
+            r#""XIAOMIPUSH":{"successCount":5000}"#,
+        ),
+        (all, "honor", r#""HONOR":{"successCount":700}"#),
+    ] {
+        scene.text = text;
+        scene.say(&format!(r#""2026-03-10":{{"APNS":{{"successCount":100}},{says}}}"#));
+        let exporter = scene.start().await;
+        scene.minutes(10.0).await;
+        let page = exporter.scrape().await;
+        assert_eq!(sent(&page, "android", channel), Some(0.0), "{channel}: it was there before and nobody had asked");
+        assert_eq!(sent(&page, "ios", "apns"), Some(0.0));
+        exporter.stop().await;
+    }
+    let exporter = scene.start().await;
+    scene.say(r#""2026-03-10":{"HONOR":{"successCount":705},"OPPOPUSH":{"successCount":3}}"#);
+    scene.minutes(10.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(sent(&page, "android", "honor"), Some(5.0));
+    assert_eq!(sent(&page, "android", "oppo"), Some(3.0), "asked for with ALL, so it began after that");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn unknown_channels_are_few_and_remembered() {
     let scene = Scene::new().await;
     let channels: Vec<String> = (0..20).map(|n| format!(r#""NEW{n:02}PUSH":{{"successCount":1}}"#)).collect();

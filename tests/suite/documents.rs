@@ -146,8 +146,8 @@ fn easemob_offline_push() {
 fn easemob_platforms_of_the_table_and_unknown_ones() {
     let body = r#"{"status":"OK","data":{"2024-04-02":{
         "APNS":{"successCount":1},"ANDROID":{"successCount":"2"},"MEIZUPUSH":{"successCount":3,"failCount":null},
-        "HARMONYPUSH":{"successCount":4,"clickCount":9,"note":"x"},"HONOR":null,"OPPOPUSH":{"failCount":-1,"successCount":1.5}},
-        "2024-04-09":{"APNS":{"successCount":100}},"yesterday":{"APNS":{"successCount":100}}}}"#;
+        "HARMONYPUSH":{"successCount":4,"clickCount":9,"note":"x"},"HONOR":null,"total":5,"OPPOPUSH":{"failCount":-1,"successCount":1.5}},
+        "2024-04-09":{"APNS":{"successCount":100}},"yesterday":{"APNS":{"successCount":100}},"2024-04-01":7}}"#;
     let numbers = easemob::readings::parse(&days((2024, 4, 1), (2024, 4, 2)), body.as_bytes()).unwrap();
     assert_eq!(numbers.windows.len(), 1, "a day that was not asked for is left alone");
     let sent = Metric::Sent;
@@ -162,7 +162,18 @@ fn easemob_platforms_of_the_table_and_unknown_ones() {
     );
     let mut unknown = numbers.unknown.clone();
     unknown.sort();
-    assert_eq!(unknown, ["HARMONYPUSH", "OPPOPUSH.failCount", "OPPOPUSH.successCount", "clickCount", "yesterday"]);
+    assert_eq!(
+        unknown,
+        [
+            "2024-04-01",
+            "HARMONYPUSH",
+            "OPPOPUSH.failCount",
+            "OPPOPUSH.successCount",
+            "clickCount",
+            "total",
+            "yesterday"
+        ]
+    );
 }
 
 #[test]

@@ -99,6 +99,12 @@ CREATE TABLE unknown_label (
     PRIMARY KEY (app, value)
 ) WITHOUT ROWID;
 
+-- Written only to see whether writing works.
+CREATE TABLE probe (
+    id     INTEGER PRIMARY KEY,
+    filler BLOB NOT NULL
+);
+
 -- How far each followed file of message ids has been read.
 CREATE TABLE file_position (
     app      INTEGER NOT NULL REFERENCES app (id) ON DELETE CASCADE,

@@ -1,8 +1,6 @@
 //! Easemob on the wire: the token endpoint and `offline-push`. What the numbers mean is in
 //! [`super::readings`].
 
-use std::collections::BTreeMap;
-
 use http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -14,20 +12,17 @@ use crate::clock::Clock;
 use crate::provider::error::PollError;
 use crate::provider::http::{Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
-use crate::provider::{Answer, Ask};
+use crate::provider::{Answer, Ask, Numbers};
 
-/// The body of a successful answer. Every count is optional, and new platforms may come.
+/// The body of a successful answer. New platforms and fields may come at any level.
 #[derive(Debug, Deserialize)]
 pub(super) struct OfflinePush {
     /// `OK`.
     pub(super) status: String,
-    /// Day, then platform, then counts.
+    /// Day (`yyyy-MM-dd`), then platform, then field.
     #[serde(default)]
-    pub(super) data: Option<Days>,
+    pub(super) data: Option<Map<String, Value>>,
 }
-
-/// `yyyy-MM-dd` → platform → field → count.
-pub(super) type Days = BTreeMap<String, Option<BTreeMap<String, Option<Map<String, Value>>>>>;
 
 #[derive(Deserialize)]
 struct TokenBody {
@@ -44,7 +39,7 @@ pub(super) async fn offline_push(
     ask: &Ask,
     client: &Client,
 ) -> Result<Answer, PollError> {
-    let mut days = Days::new();
+    let mut numbers = Numbers::default();
     for platform in &settings.platforms {
         let reply = authorized(settings, cache, clock, ask, platform, client).await?;
         let body: OfflinePush = reply.json()?;
@@ -52,11 +47,10 @@ pub(super) async fn offline_push(
             return Err(errors::not_ok(&body.status));
         }
         let data = body.data.ok_or_else(|| PollError::Decode("there is no data in the answer".into()))?;
-        for (day, platforms) in data {
-            days.entry(day).or_default().get_or_insert_default().extend(platforms.unwrap_or_default());
-        }
+        readings::read(ask, &data, &mut numbers);
+        numbers.covers.extend((*platform != "ALL").then(|| readings::path(platform, "")));
     }
-    Ok(Answer::Numbers(readings::numbers(ask, &days)))
+    Ok(Answer::Numbers(numbers))
 }
 
 /// Sends the request with a token, and once more with a new token if that one is refused.

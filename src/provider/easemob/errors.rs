@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::provider::error::{PollError, Reason, by_status, shorten};
+use crate::provider::error::{PollError, Reason, by_status};
 use crate::provider::http::Reply;
 
 /// `{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)", …}`
@@ -22,8 +22,8 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     let (reason, advice) = meaning(status, &code);
     PollError::Refused {
         status,
-        message: shorten(&body.error_description.unwrap_or_default()),
-        code: shorten(&code),
+        message: body.error_description.unwrap_or_default(),
+        code,
         log_id: None,
         reason,
         advice,
@@ -36,7 +36,7 @@ pub(super) fn not_ok(status: &str) -> PollError {
     PollError::Refused {
         status: 200,
         code: String::new(),
-        message: shorten(&format!("status {status} instead of OK")),
+        message: format!("status {status} instead of OK"),
         log_id: None,
         reason: Reason::Server,
         advice: "Easemob has trouble; it is asked again by itself.",

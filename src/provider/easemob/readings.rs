@@ -1,20 +1,18 @@
 //! The field map of Easemob's `offline_push`. Pure: an answer in, readings out.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::api::Days;
 use crate::provider::{Ask, Numbers};
 use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
 use crate::window::Window;
 
-/// The readings of every day in the answer that was asked for.
+/// Adds the readings of every day in an answer's `data` that was asked for.
 ///
 /// `successCount` → sent, `failCount` → failed, `arriveCount` → received; kind notification.
-pub(super) fn numbers(ask: &Ask, days: &Days) -> Numbers {
-    let mut numbers = Numbers::default();
-    for (day, platforms) in days {
-        let Ok(date) = day.parse() else {
-            numbers.unknown.push(day.clone());
+pub(super) fn read(ask: &Ask, data: &Map<String, Value>, numbers: &mut Numbers) {
+    for (day, platforms) in data {
+        let (Ok(date), Value::Object(platforms)) = (day.parse(), platforms) else {
+            numbers.unknown.extend((!platforms.is_null()).then(|| day.clone()));
             continue;
         };
         let window = Window::day(date);
@@ -22,19 +20,25 @@ pub(super) fn numbers(ask: &Ask, days: &Days) -> Numbers {
             continue;
         }
         let mut readings = Vec::new();
-        for (key, fields) in platforms.iter().flatten() {
+        for (key, fields) in platforms {
             let (platform, channel) = series(key);
-            if !channel.is_known() {
+            if !channel.is_known() || !(fields.is_object() || fields.is_null()) {
                 numbers.unknown.push(key.clone());
             }
-            let fields = fields.iter().flatten();
-            for (field, value) in fields {
+            for (field, value) in fields.as_object().into_iter().flatten() {
                 reading(key, &platform, &channel, field, value, &mut readings, &mut numbers.unknown);
             }
         }
-        numbers.windows.push(WindowReadings { window, readings, users_reached: None });
+        match numbers.windows.iter_mut().find(|earlier| earlier.window == window) {
+            Some(earlier) => earlier.readings.extend(readings),
+            None => numbers.windows.push(WindowReadings { window, readings, users_reached: None }),
+        }
     }
-    numbers
+}
+
+/// The path of a field: the provider's own, which watermarks are keyed by.
+pub(super) fn path(key: &str, field: &str) -> String {
+    format!("{key}.{field}")
 }
 
 fn reading(
@@ -57,7 +61,7 @@ fn reading(
             return;
         }
     };
-    let path = format!("{key}.{field}");
+    let path = path(key, field);
     match count(Some(value)) {
         Count::Absent => {}
         Count::Odd => unknown.push(path),
@@ -96,5 +100,7 @@ fn series(key: &str) -> (Label, Label) {
 /// A body that is not of the documented shape.
 pub fn parse(ask: &Ask, body: &[u8]) -> Result<Numbers, serde_json::Error> {
     let body: super::api::OfflinePush = serde_json::from_slice(body)?;
-    Ok(numbers(ask, &body.data.unwrap_or_default()))
+    let mut numbers = Numbers::default();
+    read(ask, &body.data.unwrap_or_default(), &mut numbers);
+    Ok(numbers)
 }

@@ -49,11 +49,15 @@ impl Rhythm {
     pub fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
         let today = date_of(now, &self.zone);
         let mut memory = memory.clone();
-        let Answer::Numbers(Numbers { windows, unknown }) = answer else {
+        let Answer::Numbers(Numbers { windows, covers, unknown }) = answer else {
             return Digest { memory, ..Digest::default() };
         };
-        let settled = plus_days(ask.last.first, 1).min(plus_days(today, -SETTLES_AFTER));
-        memory.settled_before = memory.settled_before.max(Some(settled));
+        // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
+        let oldest_open = plus_days(today, -SETTLES_AFTER);
+        let settled_before = memory.settled_before.map(|day| day.min(oldest_open));
+        if settled_before.is_none_or(|day| ask.first.first <= day) {
+            memory.settled_before = settled_before.max(Some(plus_days(ask.last.first, 1).min(oldest_open)));
+        }
 
         let mut counted = Vec::new();
         let mut day = ask.first;
@@ -69,7 +73,7 @@ impl Rhythm {
             .filter(|numbers| numbers.window == yesterday)
             .map(|numbers| WindowGauges { department: None, end: yesterday.end(&self.zone), numbers: numbers.clone() })
             .collect();
-        Digest { counted, gauges, unknown, memory }
+        Digest { counted, covers, gauges, unknown, memory }
     }
 }
 
@@ -119,6 +123,15 @@ mod tests {
         assert_eq!(ranges("2026-03-10T04:00:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
         let memory = Memory { settled_before: Some(date(1970, 1, 1)), ..Memory::default() };
         assert_eq!(ranges("2026-03-10T04:00:00Z", &memory).len(), 53);
+    }
+
+    #[test]
+    fn a_range_that_failed_is_asked_for_again() {
+        let now = "2026-03-10T04:00:00Z".parse().unwrap();
+        let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
+        let ask = Ask { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), department: None };
+        let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &memory);
+        assert_eq!(digest.memory.settled_before, Some(date(2026, 2, 27)));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(super) struct OverviewData {
 #[derive(Debug, Deserialize)]
 pub(super) struct Item {
     /// `send_msg_count`, …
+    #[serde(default)]
     pub(super) metric_name: String,
     /// A count.
     #[serde(default)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::provider::error::{PollError, Reason, by_status, shorten};
+use crate::provider::error::{PollError, Reason, by_status};
 use crate::provider::http::Reply;
 
 /// What every answer has around its data.
@@ -55,8 +55,8 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     PollError::Refused {
         status,
         code: code.map(|code| code.to_string()).unwrap_or_default(),
-        message: shorten(&envelope.msg.unwrap_or_default()),
-        log_id: log_id.map(|id| shorten(&id)),
+        message: envelope.msg.unwrap_or_default(),
+        log_id,
         reason,
         advice,
         reset,
@@ -127,7 +127,8 @@ mod tests {
             let body = format!(r#"{{"code":{code},"msg":"m","error":{{"log_id":"2026"}}}}"#);
             let error = refused(&reply(status, &body));
             assert_eq!(error.reason(), reason, "{status} {code}");
-            assert_eq!(error.to_string(), format!("HTTP {status}, code {code}: m (log id 2026)"));
+            assert_eq!(error.to_string(), format!("HTTP {status}, code {code}: m"));
+            assert_eq!(error.log_id(), Some("2026"));
         }
         assert_eq!(refused(&reply(404, "404 page not found")).reason(), Reason::NotFound);
         assert_eq!(refused(&reply(504, "<html>")).reason(), Reason::Server);

@@ -55,6 +55,7 @@ impl Rhythm {
     /// The next window to ask for: the tenant's days in order, then its weeks and months, then the
     /// departments' windows.
     pub fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+        let memory = &self.heal(now, memory);
         let new = |ask: &Ask| !asked.contains(ask);
         let days = self.days(now, memory).into_iter().filter(|day| self.wants_day(now, memory, *day));
         if let Some(ask) = days.map(|day| question(Window::day(day), None)).find(new) {
@@ -65,7 +66,19 @@ impl Rhythm {
             let windows = self.windows(now, memory, Some(department));
             windows.into_iter().map(move |window| question(window, Some(department)))
         });
-        tenant.map(|window| question(window, None)).chain(departments).find(new)
+        let next = tenant.map(|window| question(window, None)).chain(departments).find(new);
+        // A poll asks something, or it could not tell whether the report works.
+        next.or_else(|| asked.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
+    }
+
+    /// What is remembered, without what a clock that was ahead has left in it. Asking again is harmless:
+    /// the ledger counts nothing twice.
+    fn heal(&self, now: Timestamp, memory: &Memory) -> Memory {
+        let mut memory = memory.clone();
+        memory.windows.retain(|_, state| state.answered.is_none_or(|at| at <= now));
+        let newest = self.newest_day(now);
+        memory.settled_before = memory.settled_before.map(|day| day.min(newest));
+        memory
     }
 
     /// The tenant's days that are not settled, oldest first.
@@ -166,9 +179,10 @@ impl Rhythm {
     pub fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
         let window = ask.first;
         let department = ask.department.as_deref();
-        let mut memory = memory.clone();
+        let mut memory = self.heal(now, memory);
         let mut digest = Digest::default();
         let is_tenant_day = window.unit == Unit::Day && department.is_none();
+        let found_numbers = matches!(answer, Answer::Numbers(_));
 
         let mut new = state(&memory, department, window);
         new.answered = Some(now);
@@ -197,7 +211,9 @@ impl Rhythm {
             new.closed = true;
             remember(&mut memory, department, window, new);
             let end = window.end(&self.zone);
-            digest.gauges.push(WindowGauges { department: ask.department.clone(), end, numbers });
+            // Numbers that were there and vanish leave the gauges as they are.
+            let is_news = found_numbers || !new.has_numbers;
+            digest.gauges.extend(is_news.then(|| WindowGauges { department: ask.department.clone(), end, numbers }));
         }
         digest.memory = memory;
         digest
@@ -210,7 +226,8 @@ impl Rhythm {
         if new.has_numbers {
             for day in days.iter().filter(|day| **day < window.first) {
                 let mut earlier = state(memory, None, Window::day(*day));
-                if earlier.answered.is_some() && !earlier.has_numbers {
+                // An answer of an earlier poll would not do: the day may have appeared since.
+                if earlier.answered == Some(now) && !earlier.has_numbers {
                     earlier.empty = true;
                     remember(memory, None, Window::day(*day), earlier);
                 }
@@ -239,6 +256,7 @@ impl Rhythm {
         if let Some(interval) = self.interval {
             return now.saturating_add(interval).unwrap_or(now);
         }
+        let memory = &self.heal(now, memory);
         let today = date_of(now, &self.zone);
         let slot = |day| at(day, HOUR, &self.zone).saturating_add(self.jitter).unwrap_or(now);
         let next_slot = if now < slot(today) { slot(today) } else { slot(plus_days(today, 1)) };
@@ -396,6 +414,30 @@ mod tests {
         };
         poll(&rhythm(), &mut memory, beijing("2026-03-10", 9), silent);
         assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_settles_nothing() {
+        let mut memory = Memory::default();
+        poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 8)));
+        // Four days ahead for one poll, when the 9th and later have nothing yet.
+        poll(&rhythm(), &mut memory, beijing("2026-03-14", 12), up_to(date(2026, 3, 8)));
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 12), up_to(date(2026, 3, 9)));
+        assert!(polled.asked.contains(&"day 2026-03-09".to_owned()), "{:?}", polled.asked);
+        assert!(polled.closed.contains(&("day 2026-03-09".to_owned(), true)));
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 9)));
+    }
+
+    #[test]
+    fn an_answer_of_yesterday_does_not_settle_a_day_empty() {
+        let mut memory = Memory::default();
+        poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 7)));
+        // Today the 8th and 9th are there, but the request for the 8th fails.
+        let now = beijing("2026-03-11", 9);
+        let day = Ask { first: Window::day(date(2026, 3, 9)), last: Window::day(date(2026, 3, 9)), department: None };
+        let digest = rhythm().digest(now, &day, numbers(), &memory);
+        let next = rhythm().next(now, &digest.memory, &[]).unwrap();
+        assert_eq!(next.first, Window::day(date(2026, 3, 8)), "it is asked for again");
     }
 
     #[test]
