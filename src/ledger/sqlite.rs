@@ -1,5 +1,5 @@
 //! The ledger in a SQLite file: write-ahead log, every commit synced to disk, an operating-system lock
-//! against a second exporter. How an answer is written is in [`super::entry`].
+//! against a second exporter. How an answer is written is in `entry.rs`.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;

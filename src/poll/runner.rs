@@ -131,7 +131,7 @@ impl Poller {
         let mut gauges = Gauges {
             windows: wanted.map(|window| ((window.department.clone(), window.unit), window)).collect(),
             are_shown: false,
-            fresh: stored.last_success,
+            fresh: stored.last_success.max(stored.last_change),
         };
         if !self.are_too_old(&gauges) {
             self.show_gauges(&mut gauges).await;

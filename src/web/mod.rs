@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use routes::Site;
 
 /// Connections at once; further ones wait to be accepted.
-const MAX_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 256;
 /// A request's head must be complete in this time. It also ends idle connections, so it is longer than
 /// usual scrape intervals.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);

@@ -113,7 +113,7 @@ async fn connections_have_a_limit() {
     let address = exporter.address;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mut idle = Vec::new();
-    for _ in 0..512 {
+    for _ in 0..256 {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     let started = tokio::time::Instant::now();
