@@ -155,3 +155,21 @@ fn keep<C: Collector + Clone + 'static>(
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::families::Family;
+
+    #[tokio::test]
+    async fn no_name_is_in_the_table_too() {
+        let metrics = OwnMetrics::new(&Clock::system()).unwrap();
+        metrics.http_requests.with_label_values(&["metrics", "200"]).inc();
+        metrics.http_duration.with_label_values(&["metrics"]).observe(0.001);
+        let text = String::from_utf8(metrics.encode()).unwrap();
+        let own: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert_eq!(own.len(), 19, "{own:?}");
+        let shared: Vec<_> = own.iter().filter(|name| Family::from_name(name).is_some()).collect();
+        assert!(shared.is_empty(), "{shared:?}");
+    }
+}

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::PollError;
+use super::http::Reply;
 use crate::clock::Clock;
 
 /// A token and how long it lasts.
@@ -48,7 +49,7 @@ impl TokenCache {
     ///
     /// # Errors
     /// [`PollError::Token`] with what `fetch` failed with, when there is no valid token to go on with.
-    pub async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, PollError>
+    async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, PollError>
     where
         F: FnOnce() -> Fetched,
         Fetched: Future<Output = Result<Token, PollError>>,
@@ -79,8 +80,33 @@ impl TokenCache {
         }
     }
 
+    /// Sends with a token; if the API refuses it, drops it and sends exactly once more with a new one.
+    ///
+    /// # Errors
+    /// No token, or no answer. A refusal of the new token too is an answer.
+    pub async fn send<F, Fetched, S, Sent>(
+        &self,
+        fetch: F,
+        send: S,
+        refuses: impl Fn(&Reply) -> bool,
+    ) -> Result<Reply, PollError>
+    where
+        F: Fn() -> Fetched,
+        Fetched: Future<Output = Result<Token, PollError>>,
+        S: Fn(Token) -> Sent,
+        Sent: Future<Output = Result<Reply, PollError>>,
+    {
+        let token = self.get(&fetch).await?;
+        let reply = send(token.clone()).await?;
+        if !refuses(&reply) {
+            return Ok(reply);
+        }
+        self.refuse(&token).await;
+        send(self.get(&fetch).await?).await
+    }
+
     /// Drops a token that the API refused, unless another caller has replaced it already.
-    pub async fn refuse(&self, refused: &Token) {
+    async fn refuse(&self, refused: &Token) {
         let mut held = self.held.lock().await;
         if held.as_ref().is_some_and(|held| held.token.value.expose_secret() == refused.value.expose_secret()) {
             *held = None;

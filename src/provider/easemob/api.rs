@@ -42,6 +42,9 @@ pub(super) async fn offline_push(
     let mut numbers = Numbers::default();
     for platform in &settings.platforms {
         let reply = authorized(settings, cache, clock, ask, platform, client).await?;
+        if reply.status != StatusCode::OK {
+            return Err(errors::refused(&reply));
+        }
         let body: OfflinePush = reply.json()?;
         if body.status != "OK" {
             return Err(errors::not_ok(&body.status));
@@ -53,7 +56,7 @@ pub(super) async fn offline_push(
     Ok(Answer::Numbers(numbers))
 }
 
-/// Sends the request with a token, and once more with a new token if that one is refused.
+/// Sends the request with the token of the settings, or one that is fetched.
 async fn authorized(
     settings: &Settings,
     cache: &TokenCache,
@@ -62,26 +65,16 @@ async fn authorized(
     platform: &str,
     client: &Client,
 ) -> Result<Reply, PollError> {
-    let mut last_chance = matches!(settings.credentials, Credentials::AppToken(_));
-    loop {
-        let token = match &settings.credentials {
-            Credentials::AppToken(token) => {
-                let value = token.current();
-                client.learn_token(&value, None);
-                Token { value, expiry: None }
-            }
-            Credentials::Client { id, secret } => {
-                cache.get(|| fetch_token(settings, id, secret.current(), clock, client)).await?
-            }
-        };
-        let reply = client.send(request(settings, ask, platform, &token)?).await?;
-        match reply.status {
-            StatusCode::OK => return Ok(reply),
-            StatusCode::UNAUTHORIZED if !last_chance => {
-                cache.refuse(&token).await;
-                last_chance = true;
-            }
-            _ => return Err(errors::refused(&reply)),
+    let send = |token: Token| async move { client.send(request(settings, ask, platform, &token)?).await };
+    match &settings.credentials {
+        Credentials::AppToken(token) => {
+            let value = token.current();
+            client.learn_token(&value, None);
+            send(Token { value, expiry: None }).await
+        }
+        Credentials::Client { id, secret } => {
+            let fetch = || fetch_token(settings, id, secret.current(), clock, client);
+            cache.send(fetch, send, |reply| reply.status == StatusCode::UNAUTHORIZED).await
         }
     }
 }

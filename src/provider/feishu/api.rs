@@ -49,7 +49,7 @@ struct TokenBody {
     expire: i64,
 }
 
-/// Asks for one window, and once more with a new token if the API refuses the one at hand.
+/// Asks for one window.
 pub(super) async fn message_push_overview(
     settings: &Settings,
     cache: &TokenCache,
@@ -57,22 +57,17 @@ pub(super) async fn message_push_overview(
     ask: &Ask,
     client: &Client,
 ) -> Result<Answer, PollError> {
-    let mut last_chance = false;
-    loop {
-        let token = cache.get(|| fetch_token(settings, clock, client)).await?;
-        let reply = client.send(request(settings, ask, &token)?).await?;
-        match code_of(&reply)? {
-            Some(0) if reply.status == StatusCode::OK => {
-                let overview: Overview = reply.json()?;
-                return Ok(readings::answer(ask, overview.data.items.unwrap_or_default()));
-            }
-            Some(errors::NO_DATA) => return Ok(Answer::NoData),
-            Some(code) if errors::refuses_token(code) && !last_chance => {
-                cache.refuse(&token).await;
-                last_chance = true;
-            }
-            _ => return Err(errors::refused(&reply)),
+    let fetch = || fetch_token(settings, clock, client);
+    let send = |token: Token| async move { client.send(request(settings, ask, &token)?).await };
+    let refuses = |reply: &Reply| matches!(code_of(reply), Ok(Some(code)) if errors::refuses_token(code));
+    let reply = cache.send(fetch, send, refuses).await?;
+    match code_of(&reply)? {
+        Some(0) if reply.status == StatusCode::OK => {
+            let overview: Overview = reply.json()?;
+            Ok(readings::answer(ask, overview.data.items.unwrap_or_default()))
         }
+        Some(errors::NO_DATA) => Ok(Answer::NoData),
+        _ => Err(errors::refused(&reply)),
     }
 }
 
