@@ -95,6 +95,9 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
 }
 
 fn telemetry_path(text: &str) -> Result<String, String> {
+    if ["/-/", "/api/"].iter().any(|taken| text.starts_with(taken)) {
+        return Err("paths under /-/ and /api/ are taken".to_owned());
+    }
     if text.starts_with('/') && !text.contains(['?', '#', ' ', '"', '<', '>']) && text.is_ascii() {
         Ok(text.to_owned())
     } else {
@@ -115,6 +118,14 @@ mod tests {
             assert_eq!(cli.command, Some(Command::Serve));
             assert_eq!(cli.flags.config_file, Some("a.yml".into()));
             assert_eq!(cli.flags.listen_addresses, [ListenAddress::AnyAddress(10110)]);
+        }
+    }
+
+    #[test]
+    fn paths() {
+        assert_eq!(telemetry_path("/push/metrics"), Ok("/push/metrics".to_owned()));
+        for bad in ["", "metrics", "/a b", "/a?b", "/-/ready", "/api/v1/status"] {
+            assert!(telemetry_path(bad).is_err(), "{bad}");
         }
     }
 

@@ -225,7 +225,9 @@ pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
+        // Some libraries repeat a cause in their own text, or themselves in the cause's.
+        let said = text.rsplit(": ").next().is_some_and(|last| cause_text.ends_with(last));
+        if !said && !text.ends_with(&cause_text) {
             text.push_str(": ");
             text.push_str(&cause_text);
         }

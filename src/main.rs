@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {
-            eprintln!("push-exporter: {error:#}");
+            eprintln!("push-exporter: {}", push_exporter::error_chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

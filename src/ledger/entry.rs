@@ -314,10 +314,9 @@ impl Entry<'_> {
                  last_change = coalesce(excluded.last_change, report.last_change), memory = coalesce(?6, report.memory)",
             )?
             .execute(params![app, report, completes.map(ms), last_success, last_change, memory])?;
-        // An app counts its 90 days from when it was last polled, however long the process ran. And a clock
-        // that was ahead at the first start must not make everything until then a baseline.
+        // An app counts its 90 days from when it was last polled, however long the process ran.
         self.transaction
-            .prepare_cached("UPDATE app SET last_configured = ?2, first_known = min(first_known, ?2) WHERE id = ?1")?
+            .prepare_cached("UPDATE app SET last_configured = ?2 WHERE id = ?1")?
             .execute(params![app, ms(now)])?;
         Ok(())
     }

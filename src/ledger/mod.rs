@@ -339,7 +339,8 @@ impl Task {
 
     /// Keeps `up` true to the last write, and says so once when it changes.
     fn note<T>(&self, result: &Result<T, LedgerError>) {
-        let works = result.is_ok();
+        // A row that makes no sense is the trouble of its app alone.
+        let works = matches!(result, Ok(_) | Err(LedgerError::Unreadable(_)));
         if let Err(error) = result {
             self.metrics.errors.inc();
             tracing::debug!(error = error.to_string(), "ledger");
@@ -347,10 +348,10 @@ impl Task {
         let changed = self.up.send_if_modified(|up| std::mem::replace(up, works) != works);
         self.metrics.up.set(works.into());
         match (changed, result) {
-            (true, Err(error)) => {
+            (true, Err(error)) if !works => {
                 tracing::error!(error = error.to_string(), "the ledger cannot be written; polling pauses until it can")
             }
-            (true, Ok(_)) => tracing::info!("the ledger can be written again; polling goes on"),
+            (true, _) => tracing::info!("the ledger can be written again; polling goes on"),
             (false, _) => {}
         }
     }

@@ -210,10 +210,7 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
             }
-            transaction.execute(
-                "UPDATE app SET last_configured = ?2, first_known = min(first_known, ?2) WHERE id = ?1",
-                params![id, ms(now)],
-            )?;
+            transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![id, ms(now)])?;
             id
         }
     };

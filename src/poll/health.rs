@@ -218,7 +218,8 @@ impl Health {
             let errors = *errors;
             let message = failure.message.clone();
             health.last_error = Some(LastError { at: failure.since, reason, message });
-            let since = health.error.as_ref().map_or(failure.since, |earlier| earlier.since);
+            let earlier = health.error.as_ref().filter(|earlier| earlier.reason == reason);
+            let since = earlier.map_or(failure.since, |earlier| earlier.since);
             let previous = health.error.replace(Failure { since, ..failure.clone() });
             (next, previous, errors)
         };

@@ -310,7 +310,10 @@ impl Poller {
             }
             let is_too_far = error.reset().is_some_and(|reset| reset > LONGEST_WAIT);
             if *retries == 0 || !reason.is_transient() || is_too_far {
-                return Err(error);
+                return Err(match ask.department.clone() {
+                    Some(department) => PollError::Department { department, error: Box::new(error) },
+                    None => error,
+                });
             }
             *retries -= 1;
             let ReportId { provider, app, report } = &self.id;

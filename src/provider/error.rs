@@ -94,6 +94,15 @@ pub enum PollError {
     /// There is no token to ask with.
     #[error("no access token")]
     Token(#[source] Box<PollError>),
+    /// One question of several failed.
+    #[error("department {department}")]
+    Department {
+        /// Whose window was asked for.
+        department: String,
+        /// Why.
+        #[source]
+        error: Box<PollError>,
+    },
     /// A success that cannot be read.
     #[error("the answer cannot be read: {0}")]
     Decode(String),
@@ -121,7 +130,7 @@ impl PollError {
             PollError::Transport(TransportError::TooLarge) => Reason::Decode,
             PollError::Transport(_) => Reason::Network,
             PollError::Refused { reason, .. } => *reason,
-            PollError::Token(error) => error.reason(),
+            PollError::Token(error) | PollError::Department { error, .. } => error.reason(),
             PollError::Decode(_) => Reason::Decode,
             PollError::Ledger(_) => Reason::Ledger,
         }
@@ -131,7 +140,10 @@ impl PollError {
     pub fn advice(&self) -> &'static str {
         match self {
             PollError::Refused { advice, .. } => advice,
-            PollError::Token(error) => error.advice(),
+            PollError::Department { error, .. } if error.reason() == Reason::BadRequest => {
+                "Check this id in departments, and department_id_type; the tenant's own numbers are not affected."
+            }
+            PollError::Token(error) | PollError::Department { error, .. } => error.advice(),
             PollError::Transport(TransportError::Timeout) => {
                 "The provider did not answer in time; it is asked again by itself. If it lasts, check the network and proxy."
             }
@@ -151,7 +163,7 @@ impl PollError {
     pub fn reset(&self) -> Option<Duration> {
         match self {
             PollError::Refused { reset, .. } => *reset,
-            PollError::Token(error) => error.reset(),
+            PollError::Token(error) | PollError::Department { error, .. } => error.reset(),
             _ => None,
         }
     }
@@ -160,7 +172,7 @@ impl PollError {
     pub fn log_id(&self) -> Option<&str> {
         match self {
             PollError::Refused { log_id, .. } => log_id.as_deref(),
-            PollError::Token(error) => error.log_id(),
+            PollError::Token(error) | PollError::Department { error, .. } => error.log_id(),
             _ => None,
         }
     }
@@ -171,6 +183,7 @@ impl PollError {
         match self {
             PollError::Decode(_) => true,
             PollError::Refused { reason, .. } => *reason == Reason::BadRequest,
+            PollError::Department { error, .. } => error.is_about_the_question(),
             _ => false,
         }
     }

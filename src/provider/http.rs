@@ -195,9 +195,7 @@ impl Client {
     /// # Errors
     /// No answer.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
-        let waited = self.budget.acquire().await;
-        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-        self.requests.waited_ms.fetch_add(waited, Ordering::Relaxed);
+        self.note_waiting(self.budget.acquire().await);
         self.transmit(request, &self.requests).await
     }
 
@@ -207,8 +205,13 @@ impl Client {
     /// # Errors
     /// No answer.
     pub async fn send_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
-        self.budget.pause().await;
+        self.note_waiting(self.budget.pause().await);
         self.transmit(request, &self.token_requests).await
+    }
+
+    fn note_waiting(&self, waited: Duration) {
+        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        self.requests.waited_ms.fetch_add(waited, Ordering::Relaxed);
     }
 
     /// Remembers a fetched token: to keep it out of texts, and to show when it expires.

@@ -49,7 +49,11 @@ impl Budget {
             let full =
                 (starts.len() >= self.limit.requests).then(|| starts.front().map(|start| *start + window)).flatten();
             let blocked = self.blocked().filter(|until| *until > now);
-            match full.max(blocked) {
+            // Half a window may start at once; more is spaced, or a burst would be followed by a long wait.
+            let is_half_full = starts.len() * 2 >= self.limit.requests;
+            let spacing = window / u32::try_from(self.limit.requests.max(1)).unwrap_or(u32::MAX);
+            let spaced = starts.back().map(|last| *last + spacing).filter(|at| is_half_full && *at > now);
+            match full.max(blocked).max(spaced) {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => {
                     starts.push_back(now);
@@ -59,11 +63,13 @@ impl Budget {
         }
     }
 
-    /// Waits while the provider has asked for a pause, and takes no place.
-    pub async fn pause(&self) {
-        if let Some(until) = self.blocked() {
+    /// Waits while the provider has asked for a pause, and takes no place. Returns how long it waited.
+    pub async fn pause(&self) -> Duration {
+        let asked = Instant::now();
+        while let Some(until) = self.blocked().filter(|until| *until > Instant::now()) {
             tokio::time::sleep_until(until).await;
         }
+        asked.elapsed()
     }
 
     /// Starts nothing until the provider's window is over; without a named reset, for the documented

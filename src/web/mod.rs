@@ -21,9 +21,9 @@ use routes::Site;
 
 /// Connections at once; further ones wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
-/// A request's head must be complete in this time. It also ends idle connections, so it is longer than
-/// usual scrape intervals.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+/// A request's head must be complete in this time. It also ends idle connections, which would keep others
+/// waiting for a place; a Prometheus that scrapes less often just connects again.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client must take something of its answer in this time.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_HEADERS: usize = 64;

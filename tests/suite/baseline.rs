@@ -203,6 +203,51 @@ async fn a_platform_that_is_asked_for_later_has_a_baseline_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_for_a_while_counts_nothing() {
+    let scene = Scene::new().await;
+    let days: Vec<String> =
+        (1..=10).map(|day| format!(r#""2026-03-{day:02}":{{"APNS":{{"successCount":1000}}}}"#)).collect();
+    scene.say(&days.join(","));
+    let exporter = scene.start().await;
+    scene.minutes(10.0).await;
+    for hours in [-12 * 24, 12 * 24, -1, 1, 24, -24, -6 * 365 * 24, 6 * 365 * 24] {
+        scene.clock.step(jiff::SignedDuration::from_hours(hours));
+        scene.minutes(20.0).await;
+        let page = exporter.scrape().await;
+        assert_eq!(sent(&page, "ios", "apns"), Some(0.0), "after a step of {hours} h");
+    }
+    exporter.stop().await;
+    // And over a restart with the clock behind.
+    scene.clock.step(jiff::SignedDuration::from_hours(-12 * 24));
+    let exporter = scene.start().await;
+    scene.minutes(20.0).await;
+    exporter.stop().await;
+    scene.clock.step(jiff::SignedDuration::from_hours(12 * 24));
+    let exporter = scene.start().await;
+    scene.minutes(20.0).await;
+    assert_eq!(sent(&exporter.scrape().await, "ios", "apns"), Some(0.0));
+    scene.say(r#""2026-03-10":{"APNS":{"successCount":1001}}"#);
+    scene.minutes(10.0).await;
+    assert_eq!(sent(&exporter.scrape().await, "ios", "apns"), Some(1.0), "and it goes on");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_ignores_the_platform_is_read_once() {
+    let mut scene = Scene::new().await;
+    scene.text = scene.text.replace("client_secret: b", "client_secret: b, platforms: [HONOR, APNS]");
+    scene.say(r#""2026-03-09":{"HONOR":{"successCount":100},"APNS":{"successCount":7}}"#);
+    let exporter = scene.start().await;
+    scene.minutes(1.0).await;
+    let page = exporter.scrape().await;
+    let gauges = page.starting(&["push_window_messages_sent"]);
+    let mut values: Vec<i64> = gauges.into_values().collect();
+    values.sort_unstable();
+    assert_eq!(values, [7, 100]);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn unknown_channels_are_few_and_remembered() {
     let scene = Scene::new().await;
     let channels: Vec<String> = (0..20).map(|n| format!(r#""NEW{n:02}PUSH":{{"successCount":1}}"#)).collect();

@@ -104,6 +104,41 @@ async fn feishu_refusals() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_question_that_fails_is_named_and_the_others_go_on() {
+    let clock = clock();
+    let (_, address) = simulate(Refusing(FeishuSimulator::new(clock.clone(), feishu_app()))).await;
+    let folder = fast_dir();
+    let text = format!(
+        "feishu:\n  - {{app: bot, base_url: 'http://{address}', app_id: cli_1, app_secret: demo-app-secret-feishu, departments: [od-wrong, od-sales]}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(5).await;
+    let page = exporter.scrape().await;
+    assert!(failing(&page, FEISHU, "bad_request"), "{page:#?}");
+    assert!(!page.starting(&[r#"push_window_messages_sent{provider="feishu""#]).is_empty(), "the tenant is shown");
+    let departments = page.starting(&["push_department_window_messages_sent"]);
+    assert!(departments.keys().all(|series| series.contains("od-sales")) && !departments.is_empty());
+    let html = exporter.get("/").await.1;
+    assert!(html.contains("department od-wrong: HTTP 400, code 211005: invalid app id"), "{html}");
+    assert!(html.contains("Check this id in departments"), "{html}");
+    exporter.stop().await;
+}
+
+/// Feishu, which refuses one department.
+struct Refusing(FeishuSimulator);
+
+impl push_exporter::simulator::Simulator for Refusing {
+    fn answer(&self, request: &http::Request<Vec<u8>>) -> http::Response<Vec<u8>> {
+        if String::from_utf8_lossy(request.body()).contains("od-wrong") {
+            let mut response = http::Response::new(br#"{"code":211005,"msg":"invalid app id"}"#.to_vec());
+            *response.status_mut() = http::StatusCode::BAD_REQUEST;
+            return response;
+        }
+        self.0.answer(request)
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_changed_secret_file_is_tried_at_once() {
     let clock = clock();
     let (_, address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;

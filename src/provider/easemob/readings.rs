@@ -30,7 +30,11 @@ pub(super) fn read(ask: &Ask, data: &Map<String, Value>, numbers: &mut Numbers) 
             }
         }
         match numbers.windows.iter_mut().find(|earlier| earlier.window == window) {
-            Some(earlier) => earlier.readings.extend(readings),
+            // An API that ignores the platform says everything again; that is no second reading.
+            Some(earlier) => {
+                earlier.readings.retain(|reading| !readings.iter().any(|again| again.field == reading.field));
+                earlier.readings.extend(readings);
+            }
             None => numbers.windows.push(WindowReadings { window, readings, users_reached: None }),
         }
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::provider::{Answer, Ask, Digest, Memory, Numbers, WindowGauges};
@@ -36,10 +37,7 @@ impl Rhythm {
         let first = match asked.last() {
             Some(ask) => plus_days(ask.last.first, 1),
             // Whatever the clock did, the last days are asked for.
-            None => memory
-                .settled_before
-                .map_or(oldest_open, |day| day.min(oldest_open))
-                .max(plus_days(today, -LONGEST_DOWNTIME)),
+            None => settled_before(memory, today).unwrap_or(oldest_open),
         };
         let last = plus_days(first, DAYS_A_CALL - 1).min(today);
         (first <= today).then(|| Ask { first: Window::day(first), last: Window::day(last), department: None })
@@ -54,7 +52,7 @@ impl Rhythm {
         };
         // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
         let oldest_open = plus_days(today, -SETTLES_AFTER);
-        let settled_before = memory.settled_before.map(|day| day.min(oldest_open));
+        let settled_before = settled_before(&memory, today);
         if settled_before.is_none_or(|day| ask.first.first <= day) {
             memory.settled_before = settled_before.max(Some(plus_days(ask.last.first, 1).min(oldest_open)));
         }
@@ -75,6 +73,13 @@ impl Rhythm {
             .collect();
         Digest { counted, covers, gauges, unknown, memory }
     }
+}
+
+/// What is remembered as settled, within what can be: not days that are open whatever a clock said, and
+/// not days too long ago to be caught up.
+fn settled_before(memory: &Memory, today: Date) -> Option<Date> {
+    let (oldest, newest) = (plus_days(today, -LONGEST_DOWNTIME), plus_days(today, -SETTLES_AFTER));
+    memory.settled_before.map(|day| day.clamp(oldest, newest))
 }
 
 #[cfg(test)]
@@ -123,6 +128,19 @@ mod tests {
         assert_eq!(ranges("2026-03-10T04:00:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
         let memory = Memory { settled_before: Some(date(1970, 1, 1)), ..Memory::default() };
         assert_eq!(ranges("2026-03-10T04:00:00Z", &memory).len(), 53);
+    }
+
+    #[test]
+    fn catching_up_on_years_ends() {
+        let now = "2026-03-10T04:00:00Z".parse().unwrap();
+        let mut memory = Memory { settled_before: Some(date(2020, 1, 1)), ..Memory::default() };
+        let mut asked = Vec::new();
+        while let Some(ask) = rhythm().next(now, &memory, &asked) {
+            memory = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &memory).memory;
+            asked.push(ask);
+        }
+        assert_eq!((asked.len(), memory.settled_before), (53, Some(date(2026, 3, 7))));
+        assert_eq!(ranges("2026-03-10T04:05:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
     }
 
     #[test]
