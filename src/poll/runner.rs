@@ -1,7 +1,6 @@
 //! One report being polled: waiting until it is due, asking, retrying, committing, and telling how it
 //! went. Measured the same way for every provider.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,20 +12,19 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::gauges::{Gauges, gauge_readings, removal};
 use super::health::{Failure, Health, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::ledger::{
-    AppId, Commit, GaugeReadings, Ledger, LedgerError, Receipt, SeriesTotal, StoredGauges, StoredReport,
-    SubjectReadings,
+    AppId, Commit, Ledger, LedgerError, Receipt, SeriesTotal, StoredGauges, StoredReport, SubjectReadings,
 };
 use crate::page::families::Family;
-use crate::page::{Page, Sample, Update, text};
+use crate::page::{Page, Sample, Update};
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
-use crate::provider::{Answer, Ask, Digest, Memory, Report, WindowGauges};
-use crate::window::Unit;
+use crate::provider::{Answer, Ask, Digest, Memory, Report};
 
 /// Requests for one question, in all.
 const TRIES: u32 = 3;
@@ -87,14 +85,6 @@ struct Outcome {
     result: Result<Timestamp, PollError>,
 }
 
-/// The window gauges of a report, and whether they are on the page.
-struct Gauges {
-    windows: HashMap<(String, Unit), StoredGauges>,
-    are_shown: bool,
-    /// When they were last confirmed.
-    fresh: Option<Timestamp>,
-}
-
 /// A report that is ready to be polled.
 pub struct Restored {
     poller: Arc<Poller>,
@@ -128,14 +118,10 @@ impl Poller {
         };
         health.add(&self.id, restored, next, now).await;
         let wanted = gauges.into_iter().filter(|window| self.report.shows(&window.department, window.unit));
-        let mut gauges = Gauges {
-            windows: wanted.map(|window| ((window.department.clone(), window.unit), window)).collect(),
-            are_shown: false,
-            fresh: stored.last_success.max(stored.last_change),
-        };
-        if !self.are_too_old(&gauges) {
-            self.show_gauges(&mut gauges).await;
-        }
+        let fresh = stored.last_success.max(stored.last_change);
+        let page = self.services.page.clone();
+        let mut gauges = Gauges::new(self.id.clone(), page, self.max_age, wanted, fresh);
+        gauges.age(now).await;
         Restored { poller: Arc::new(self), memory, next, gauges }
     }
 
@@ -172,11 +158,10 @@ impl Poller {
             memory = outcome.memory;
             let now = clock.now();
             if outcome.result.is_ok() || !outcome.gauges.is_empty() {
-                gauges.fresh = Some(now);
-                self.show_gauges(&mut gauges).await;
+                gauges.confirm(now).await;
             }
             for window in outcome.gauges {
-                self.replace_gauges(&mut gauges, window).await;
+                gauges.replace(window).await;
             }
             self.show_account().await;
             match outcome.result {
@@ -211,9 +196,7 @@ impl Poller {
         let failed_with = failed_with.filter(|_| self.secrets.iter().any(Secret::can_change));
         let nap = if failed_with.is_some() { SECRET_NAP } else { NAP };
         loop {
-            if gauges.are_shown && self.are_too_old(gauges) {
-                self.hide_gauges(gauges).await;
-            }
+            gauges.age(self.services.clock.now()).await;
             let left = left().min(deadline.saturating_duration_since(Instant::now()));
             if left.is_zero() || !*is_up.borrow() {
                 return;
@@ -228,13 +211,6 @@ impl Poller {
                 _ = is_up.changed() => {}
             }
         }
-    }
-
-    fn are_too_old(&self, gauges: &Gauges) -> bool {
-        gauges.fresh.is_none_or(|at| {
-            let age = self.services.clock.now().duration_since(at);
-            Duration::try_from(age).is_ok_and(|age| age > self.max_age)
-        })
     }
 
     /// Tells whether a secret has changed, without keeping it.
@@ -443,60 +419,6 @@ impl Poller {
         // A token that does not expire has no such series.
         page.update(vec![if expiry.is_some() { Update::Set(sample) } else { removal(sample) }]).await;
     }
-
-    async fn show_gauges(&self, gauges: &mut Gauges) {
-        if !gauges.are_shown {
-            gauges.are_shown = true;
-            let samples =
-                gauges.windows.values().flat_map(|window| self.gauge_samples(window)).map(Update::Set).collect();
-            self.services.page.update(samples).await;
-        }
-    }
-
-    async fn hide_gauges(&self, gauges: &mut Gauges) {
-        gauges.are_shown = false;
-        let removals = gauges.windows.values().flat_map(|window| self.gauge_samples(window)).map(removal).collect();
-        self.services.page.update(removals).await;
-    }
-
-    /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.
-    async fn replace_gauges(&self, gauges: &mut Gauges, window: StoredGauges) {
-        let mut updates = Vec::new();
-        if gauges.are_shown {
-            let new = self.gauge_samples(&window);
-            let key = (window.department.clone(), window.unit);
-            let old = gauges.windows.get(&key).map(|old| self.gauge_samples(old)).unwrap_or_default();
-            let is_same = |a: &Sample, b: &Sample| (a.family, &a.rest) == (b.family, &b.rest);
-            updates.extend(old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new))).map(removal));
-            updates.extend(new.into_iter().map(Update::Set));
-        }
-        gauges.windows.insert((window.department.clone(), window.unit), window);
-        self.services.page.update(updates).await;
-    }
-
-    /// The series of a closed window: when it ended, and its values.
-    fn gauge_samples(&self, gauges: &StoredGauges) -> Vec<Sample> {
-        let window = gauges.unit.name();
-        let owner = self.id.owner();
-        let mut samples = Vec::new();
-        if gauges.department.is_empty() {
-            samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
-        }
-        for (family, labels, value) in &gauges.values {
-            let mut more = vec![("window", window)];
-            if !gauges.department.is_empty() {
-                more.push(("department", &gauges.department));
-            }
-            let more = text::labels(&more);
-            let rest = if labels.is_empty() { more } else { format!("{labels},{more}") };
-            samples.push(Sample { family: *family, owner: Arc::clone(&owner), rest, value: *value });
-        }
-        samples
-    }
-}
-
-fn removal(sample: Sample) -> Update {
-    Update::Remove { family: sample.family, owner: sample.owner, rest: sample.rest }
 }
 
 /// Committed counters as samples of an app, with the time until which each is held.
@@ -505,26 +427,4 @@ pub fn counters(owner: &Arc<str>, series: Vec<SeriesTotal>) -> Vec<(Sample, Time
         (Sample { family, owner: Arc::clone(owner), rest: labels, value: total }, held_until)
     };
     series.into_iter().map(sample).collect()
-}
-
-fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
-    let WindowGauges { department, end, numbers } = gauges;
-    let is_department = department.is_some();
-    let deliveries = numbers
-        .readings
-        .into_iter()
-        .filter_map(|reading| {
-            let metric = reading.series.metric;
-            let family = if is_department { metric.department_gauge() } else { Some(metric.window_gauge()) };
-            Some((family?, reading.series, reading.value))
-        })
-        .collect();
-    let family = if is_department { Family::DepartmentWindowUsersReached } else { Family::WindowUsersReached };
-    GaugeReadings {
-        department: department.unwrap_or_default(),
-        unit: numbers.window.unit,
-        end,
-        deliveries,
-        users: numbers.users_reached.map(|users| (family, users)),
-    }
 }

@@ -112,7 +112,9 @@ fn sigterm_stops_it_cleanly() {
     // A half-sent request must not hold it up.
     let mut half = std::net::TcpStream::connect(program.address).unwrap();
     half.write_all(b"GET / HTTP/1.1\r\nHost").unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    eventually("the half-sent request to be there", 30, || {
+        (program.try_scrape()?.get("push_exporter_http_connections")? >= 2.0).then_some(())
+    });
     let (code, took) = program.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "it took {took:?}");

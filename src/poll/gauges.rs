@@ -1,0 +1,122 @@
+//! The window gauges of a report: those of the newest closed windows, on the page as long as they are
+//! fresh.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::health::ReportId;
+use crate::ledger::{GaugeReadings, StoredGauges};
+use crate::page::families::Family;
+use crate::page::{Page, Sample, Update, text};
+use crate::provider::WindowGauges;
+use crate::window::Unit;
+
+/// The window gauges of a report, and whether they are on the page.
+pub(super) struct Gauges {
+    id: ReportId,
+    page: Page,
+    max_age: Duration,
+    windows: HashMap<(String, Unit), StoredGauges>,
+    are_shown: bool,
+    /// When they were last confirmed.
+    fresh: Option<Timestamp>,
+}
+
+impl Gauges {
+    /// What the ledger has, last confirmed at `fresh`; not shown yet.
+    pub(super) fn new(
+        id: ReportId,
+        page: Page,
+        max_age: Duration,
+        stored: impl Iterator<Item = StoredGauges>,
+        fresh: Option<Timestamp>,
+    ) -> Gauges {
+        let windows = stored.map(|window| ((window.department.clone(), window.unit), window)).collect();
+        Gauges { id, page, max_age, windows, are_shown: false, fresh }
+    }
+
+    /// Shows them unless they are too old, and takes them off the page when they have become so.
+    pub(super) async fn age(&mut self, now: Timestamp) {
+        let is_too_old =
+            self.fresh.is_none_or(|at| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age > self.max_age));
+        if self.are_shown == is_too_old {
+            self.are_shown = !is_too_old;
+            let samples = self.windows.values().flat_map(|window| self.samples(window));
+            let update = if is_too_old { removal } else { Update::Set };
+            let updates = samples.map(update).collect();
+            self.page.update(updates).await;
+        }
+    }
+
+    /// Notes that a poll has confirmed them.
+    pub(super) async fn confirm(&mut self, now: Timestamp) {
+        self.fresh = Some(now);
+        self.age(now).await;
+    }
+
+    /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.
+    pub(super) async fn replace(&mut self, window: StoredGauges) {
+        let mut updates = Vec::new();
+        let key = (window.department.clone(), window.unit);
+        if self.are_shown {
+            let new = self.samples(&window);
+            let old = self.windows.get(&key).map(|old| self.samples(old)).unwrap_or_default();
+            let is_same = |a: &Sample, b: &Sample| (a.family, &a.rest) == (b.family, &b.rest);
+            updates.extend(old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new))).map(removal));
+            updates.extend(new.into_iter().map(Update::Set));
+        }
+        self.windows.insert(key, window);
+        self.page.update(updates).await;
+    }
+
+    /// The series of a closed window: when it ended, and its values.
+    fn samples(&self, gauges: &StoredGauges) -> Vec<Sample> {
+        let window = gauges.unit.name();
+        let owner = self.id.owner();
+        let mut samples = Vec::new();
+        if gauges.department.is_empty() {
+            samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
+        }
+        for (family, labels, value) in &gauges.values {
+            let mut more = vec![("window", window)];
+            if !gauges.department.is_empty() {
+                more.push(("department", &gauges.department));
+            }
+            let more = text::labels(&more);
+            let rest = if labels.is_empty() { more } else { format!("{labels},{more}") };
+            samples.push(Sample { family: *family, owner: Arc::clone(&owner), rest, value: *value });
+        }
+        samples
+    }
+}
+
+/// Takes a series off the page.
+pub(super) fn removal(sample: Sample) -> Update {
+    Update::Remove { family: sample.family, owner: sample.owner, rest: sample.rest }
+}
+
+/// A closed window as the ledger takes it.
+pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
+    let WindowGauges { department, end, numbers } = gauges;
+    let is_department = department.is_some();
+    let deliveries = numbers
+        .readings
+        .into_iter()
+        .filter_map(|reading| {
+            let metric = reading.series.metric;
+            let family = if is_department { metric.department_gauge() } else { Some(metric.window_gauge()) };
+            Some((family?, reading.series, reading.value))
+        })
+        .collect();
+    let family = if is_department { Family::DepartmentWindowUsersReached } else { Family::WindowUsersReached };
+    GaugeReadings {
+        department: department.unwrap_or_default(),
+        unit: numbers.window.unit,
+        end,
+        deliveries,
+        users: numbers.users_reached.map(|users| (family, users)),
+    }
+}
