@@ -28,6 +28,14 @@ pub enum Update {
     },
 }
 
+impl Update {
+    /// Takes the series of a sample off the page.
+    pub fn remove(sample: Sample) -> Update {
+        let Sample { family, owner, rest, .. } = sample;
+        Update::Remove { family, owner, rest }
+    }
+}
+
 /// A series with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {

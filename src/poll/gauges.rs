@@ -45,7 +45,7 @@ impl Gauges {
         if self.are_shown == is_too_old {
             self.are_shown = !is_too_old;
             let samples = self.windows.values().flat_map(|window| self.samples(window));
-            let update = if is_too_old { removal } else { Update::Set };
+            let update = if is_too_old { Update::remove } else { Update::Set };
             let updates = samples.map(update).collect();
             self.page.update(updates).await;
         }
@@ -65,7 +65,7 @@ impl Gauges {
             let new = self.samples(&window);
             let old = self.windows.get(&key).map(|old| self.samples(old)).unwrap_or_default();
             let is_same = |a: &Sample, b: &Sample| (a.family, &a.rest) == (b.family, &b.rest);
-            updates.extend(old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new))).map(removal));
+            updates.extend(old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new))).map(Update::remove));
             updates.extend(new.into_iter().map(Update::Set));
         }
         self.windows.insert(key, window);
@@ -91,11 +91,6 @@ impl Gauges {
         }
         samples
     }
-}
-
-/// Takes a series off the page.
-pub(super) fn removal(sample: Sample) -> Update {
-    Update::Remove { family: sample.family, owner: sample.owner, rest: sample.rest }
 }
 
 /// A closed window as the ledger takes it.

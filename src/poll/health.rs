@@ -46,7 +46,7 @@ impl ReportId {
 
     /// The removal of such a series.
     pub fn remove(&self, family: Family, more: &[(&str, &str)]) -> Update {
-        Update::Remove { family, owner: self.owner(), rest: self.rest(more) }
+        Update::remove(self.sample(family, more, 0))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::gauges::{Gauges, gauge_readings, removal};
+use super::gauges::{Gauges, gauge_readings};
 use super::health::{Failure, Health, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
@@ -24,6 +24,7 @@ use crate::page::families::Family;
 use crate::page::{Page, Sample, Update};
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
+use crate::provider::quota::LONGEST_RESET;
 use crate::provider::{Answer, Ask, Digest, Memory, Report};
 
 /// Requests for one question, in all.
@@ -213,12 +214,14 @@ impl Poller {
         }
     }
 
-    /// Tells whether a secret has changed, without keeping it.
+    /// Reads the secrets and keeps them out of texts. The number tells whether one has changed.
     fn fingerprint(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
         for secret in &self.secrets {
-            secret.current().expose_secret().hash(&mut hasher);
+            let secret = secret.current();
+            self.account.scrubber().learn(&secret);
+            secret.expose_secret().hash(&mut hasher);
         }
         hasher.finish()
     }
@@ -228,9 +231,6 @@ impl Poller {
         let started = Instant::now();
         let now = self.services.clock.now();
         let secrets = self.fingerprint();
-        for secret in &self.secrets {
-            self.account.scrubber().learn(&secret.current());
-        }
         self.client.requests().take_waited();
         let mut outcome = Outcome {
             secrets,
@@ -249,12 +249,14 @@ impl Poller {
         let mut asked: Vec<Ask> = Vec::new();
         let mut retries = TRIES - 1;
         let mut failure = None;
-        while let Some(ask) = self.report.next(now, &outcome.memory, &asked) {
+        let mut next = self.report.next(now, &outcome.memory, &asked);
+        while let Some(ask) = next {
             asked.push(ask.clone());
             match self.ask(&ask, &mut retries).await {
                 Ok(answer) => {
                     let digest = self.report.digest(now, &ask, answer, &outcome.memory);
-                    let is_last = self.report.next(now, &digest.memory, &asked).is_none();
+                    next = self.report.next(now, &digest.memory, &asked);
+                    let is_last = next.is_none();
                     let due = (is_last && failure.is_none()).then(|| self.report.next_due(now, &digest.memory));
                     // What departments were told is asked again after a crash; only counts must be remembered.
                     let is_remembered = ask.department.is_none() || is_last;
@@ -262,6 +264,7 @@ impl Poller {
                 }
                 Err(error) if error.is_about_the_question() => {
                     failure.get_or_insert(error);
+                    next = self.report.next(now, &outcome.memory, &asked);
                 }
                 Err(error) => return Err(failure.unwrap_or(error)),
             }
@@ -362,7 +365,7 @@ impl Poller {
         let interval = self.report.interval();
         let reset = error.reset().unwrap_or_default();
         let next = |failures| {
-            let wait = schedule::back_off(interval, reason, failures).max(reset.min(Duration::from_secs(3600)));
+            let wait = schedule::back_off(interval, reason, failures).max(reset.min(LONGEST_RESET));
             now.saturating_add(wait).unwrap_or(now)
         };
         let (next, is_new) = self.services.health.failed(&self.id, failure, took, next).await;
@@ -417,7 +420,7 @@ impl Poller {
             value: expiry.map_or(0, jiff::Timestamp::as_millisecond),
         };
         // A token that does not expire has no such series.
-        page.update(vec![if expiry.is_some() { Update::Set(sample) } else { removal(sample) }]).await;
+        page.update(vec![if expiry.is_some() { Update::Set(sample) } else { Update::remove(sample) }]).await;
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Limit {
 /// Requests may bunch up on their way, so the provider can see a window a little shorter than ours.
 const SLACK: Duration = Duration::from_millis(500);
 /// No provider names a longer reset; a wrong header must not silence a report for days.
-const LONGEST_RESET: Duration = Duration::from_secs(3600);
+pub const LONGEST_RESET: Duration = Duration::from_secs(3600);
 
 /// The budget of one account at one API.
 #[derive(Debug)]

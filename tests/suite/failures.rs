@@ -1,6 +1,7 @@
 //! What providers refuse, by their documents, and how the exporter takes it: the reason, the advice, the
 //! pace, and recovery without a restart.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use push_exporter::clock::Clock;
@@ -22,6 +23,18 @@ fn easemob_app() -> EasemobApp {
 
 fn feishu_app() -> FeishuApp {
     FeishuApp { step: 300, per_day: 500.0, ..FeishuApp::demo("cli_1") }
+}
+
+/// A configuration of Easemob with the simulator's credentials and further keys.
+fn easemob_section(address: SocketAddr, more: &str) -> String {
+    let account = "org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret";
+    format!("easemob:\n  - {{app: chat, base_url: 'http://{address}', {account}, {more}}}\n")
+}
+
+/// The same of Feishu.
+fn feishu_section(address: SocketAddr, more: &str) -> String {
+    let account = "app_id: cli_1, app_secret: demo-app-secret-feishu";
+    format!("feishu:\n  - {{app: bot, base_url: 'http://{address}', {account}, {more}}}\n")
 }
 
 fn failing(page: &Page, labels: &str, reason: &str) -> bool {
@@ -108,9 +121,7 @@ async fn a_question_that_fails_is_named_and_the_others_go_on() {
     let clock = clock();
     let (_, address) = simulate(Refusing(FeishuSimulator::new(clock.clone(), feishu_app()))).await;
     let folder = fast_dir();
-    let text = format!(
-        "feishu:\n  - {{app: bot, base_url: 'http://{address}', app_id: cli_1, app_secret: demo-app-secret-feishu, departments: [od-wrong, od-sales]}}\n"
-    );
+    let text = feishu_section(address, "departments: [od-wrong, od-sales]");
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
     seconds(5).await;
     let page = exporter.scrape().await;
@@ -163,10 +174,7 @@ async fn a_revoked_token_is_fetched_again_exactly_once() {
     let (easemob, easemob_address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
     let (feishu, feishu_address) = simulate(FeishuSimulator::new(clock.clone(), feishu_app())).await;
     let folder = fast_dir();
-    let text = format!(
-        "easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 10s}}\n\
-         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_1, app_secret: demo-app-secret-feishu, interval: 20s}}\n"
-    );
+    let text = easemob_section(easemob_address, "interval: 10s") + &feishu_section(feishu_address, "interval: 20s");
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
     seconds(5).await;
     assert_eq!((easemob.token_requests(), feishu.token_requests()), (1, 1));
@@ -186,10 +194,10 @@ async fn limits_are_kept_however_much_is_asked() {
     let (easemob, easemob_address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
     let (feishu, feishu_address) = simulate(FeishuSimulator::new(clock.clone(), feishu_app())).await;
     let folder = fast_dir();
-    let text = format!(
-        "easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1s, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]}}\n\
-         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_1, app_secret: demo-app-secret-feishu, interval: 1s, departments: [od-sales, od-sales-east]}}\n"
-    );
+    let text = easemob_section(
+        easemob_address,
+        "interval: 1s, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]",
+    ) + &feishu_section(feishu_address, "interval: 1s, departments: [od-sales, od-sales-east]");
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
     seconds(600).await;
     let page = exporter.scrape().await;
@@ -206,9 +214,7 @@ async fn a_ledger_that_is_gone_pauses_polling_and_comes_back() {
     let clock = clock();
     let (_, address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
     let folder = fast_dir();
-    let text = format!(
-        "easemob:\n  - {{app: chat, base_url: 'http://{address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 10s}}\n"
-    );
+    let text = easemob_section(address, "interval: 10s");
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
     seconds(1000).await;
     let before = exporter.scrape().await;
