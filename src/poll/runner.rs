@@ -27,7 +27,7 @@ use crate::provider::http::{AccountClient, Client};
 use crate::provider::quota::LONGEST_RESET;
 use crate::provider::{Answer, Ask, Digest, Memory, Report};
 
-/// Requests for one question, in all.
+/// A poll may ask again twice: three requests in all where it has one question.
 const TRIES: u32 = 3;
 /// A reset further away than this is not waited for within a poll.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
