@@ -51,6 +51,55 @@ impl Clock {
     }
 }
 
+/// Wall time beside the monotonic clock: notices when the wall clock is set, and does not follow it
+/// forward at once. For what cannot be undone, such as ending the life of a message.
+#[derive(Debug)]
+pub struct Steady {
+    wall: Timestamp,
+    since: Instant,
+    ahead_since: Option<Instant>,
+}
+
+/// How a [`Steady`] sees the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What the clock says.
+    pub now: Timestamp,
+    /// The same, unless the clock was set forward lately; never later than `now`.
+    pub sure: Timestamp,
+    /// Whether the clock has been set back since the last look.
+    pub was_set_back: bool,
+}
+
+/// Smaller differences are drift.
+const STEP: SignedDuration = SignedDuration::from_secs(30);
+/// A clock that has been ahead for so long is right.
+const BELIEVED_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+impl Steady {
+    /// Believes the clock as it is now.
+    pub fn new(clock: &Clock) -> Steady {
+        Steady { wall: clock.now(), since: Instant::now(), ahead_since: None }
+    }
+
+    /// Looks at the clock.
+    pub fn look(&mut self, clock: &Clock) -> Look {
+        let now = clock.now();
+        let elapsed = SignedDuration::try_from(self.since.elapsed()).unwrap_or(SignedDuration::MAX);
+        let expected = self.wall.saturating_add(elapsed).unwrap_or(now);
+        let ahead = now.duration_since(expected);
+        if ahead <= STEP {
+            (self.wall, self.since, self.ahead_since) = (now, Instant::now(), None);
+            return Look { now, sure: now, was_set_back: ahead < -STEP };
+        }
+        if self.ahead_since.get_or_insert_with(Instant::now).elapsed() >= BELIEVED_AFTER {
+            *self = Steady { wall: now, since: Instant::now(), ahead_since: None };
+            return Look { now, sure: now, was_set_back: false };
+        }
+        Look { now, sure: expected, was_set_back: false }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +112,40 @@ mod tests {
         assert_eq!(clock.now().to_string(), "2026-03-02T00:00:00Z");
         clock.step(SignedDuration::from_hours(-1));
         assert_eq!(clock.now().to_string(), "2026-03-01T23:00:00Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_is_noticed_and_not_followed_at_once() {
+        let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let clock = Clock::following_tokio(start);
+        let mut steady = Steady::new(&clock);
+        let hours = |hours: u64| tokio::time::advance(std::time::Duration::from_secs(hours * 3600));
+        hours(1).await;
+        let look = steady.look(&clock);
+        assert_eq!((look.sure, look.was_set_back), (look.now, false));
+
+        clock.step(SignedDuration::from_hours(24));
+        hours(1).await;
+        let look = steady.look(&clock);
+        assert_eq!(
+            (look.now.to_string(), look.sure.to_string()),
+            ("2026-03-02T02:00:00Z".to_owned(), "2026-03-01T02:00:00Z".to_owned())
+        );
+        hours(1).await;
+        assert_eq!(steady.look(&clock).sure.to_string(), "2026-03-01T03:00:00Z");
+        // Set right again: not further back than it should be.
+        clock.step(SignedDuration::from_hours(-24));
+        let look = steady.look(&clock);
+        assert_eq!((look.sure, look.was_set_back), (look.now, false));
+
+        clock.step(SignedDuration::from_hours(-1));
+        let look = steady.look(&clock);
+        assert_eq!((look.sure, look.was_set_back), (look.now, true));
+        assert!(!steady.look(&clock).was_set_back);
+
+        clock.step(SignedDuration::from_hours(100));
+        assert_ne!(steady.look(&clock).sure, clock.now());
+        hours(24).await;
+        assert_eq!(steady.look(&clock).sure, clock.now());
     }
 }

@@ -55,16 +55,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use clock::Clock;
-use config::{App, Config};
-use jiff::Timestamp;
-use ledger::{AppKey, Ledger, LedgerError, Restored, SeriesTotal, Store, StoredReport};
+use config::Config;
+use ledger::{Ledger, LedgerError, Store};
 use page::Page;
 use page::own::OwnMetrics;
-use poll::health::{Health, ReportId, owner};
-use poll::runner::{Poller, Services, counters};
-use provider::Surroundings;
-use provider::http::{AccountClient, Client, Transport};
-use provider::quota::Budget;
+use poll::health::Health;
+use poll::open::{Opening, feed};
+use poll::runner::Services;
+use provider::http::Transport;
+use web::messages::MessageApi;
 use web::routes::Site;
 
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
@@ -112,21 +111,28 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let services =
         Services { clock: clock.clone(), ledger, page: page.clone(), health, panics: metrics.task_panics.clone() };
 
-    let keys = config.apps.iter().map(app_key).collect();
+    let mut apps: Vec<Opening<'_>> = config.apps.iter().map(|app| Opening::new(app, &services)).collect();
+    let keys = apps.iter().map(Opening::key).collect();
     let stored = services.ledger.register(keys, clock.now()).await?;
-    let mut pollers = Vec::new();
-    for (app, stored) in config.apps.iter().zip(stored) {
-        pollers.extend(open(&config, app, stored, &transport, &services).await);
+    for (app, stored) in apps.iter_mut().zip(stored) {
+        app.show(stored, &config, &services).await;
     }
+    let feed = Arc::new(feed(&apps, &services));
+    feed.register_configured().await?;
+    let tasks = TaskTracker::new();
+    for app in apps {
+        for poller in app.open(&config, &transport, &services, &stop).await? {
+            tasks.spawn(poller);
+        }
+    }
+    let (upkeep, upkeep_stop) = (Arc::clone(&feed), stop.clone());
+    tasks.spawn(async move { upkeep_stop.run_until_cancelled(upkeep.upkeep()).await.unwrap_or_default() });
+    tasks.close();
     // The first scrape must be complete.
     page.flush().await;
 
-    let tasks = TaskTracker::new();
-    for poller in pollers {
-        tasks.spawn(poller.run(stop.clone()));
-    }
-    tasks.close();
-    let site = Site { page, metrics, health: services.health.clone(), clock, telemetry_path };
+    let messages = config.message_token.map(|token| MessageApi::new(token, feed));
+    let site = Site { page, metrics, health: services.health.clone(), clock, telemetry_path, messages };
     drop(services);
     let web_stop = stop.child_token();
     let serving = web::serve(listeners, Arc::new(site), web_stop.clone());
@@ -159,64 +165,6 @@ async fn wait_for_failure(check: impl Future<Output = Result<(), LedgerError>>) 
             std::future::pending().await
         }
     }
-}
-
-fn app_key(app: &App) -> AppKey {
-    AppKey { provider: app.provider.name(), name: app.name.clone(), account: app.account.id() }
-}
-
-/// A hold that ends later than it could have begun was written by a clock that was ahead; its series may
-/// have shown their totals already.
-fn unhold(mut series: Vec<SeriesTotal>, config: &Config, now: Timestamp) -> Vec<SeriesTotal> {
-    let latest = now.saturating_add(config.new_series_hold).unwrap_or(now);
-    for one in series.iter_mut().filter(|one| one.held_until > latest) {
-        one.held_until = now;
-    }
-    series
-}
-
-/// Shows what is stored of an app and makes its reports ready.
-async fn open(
-    config: &Config,
-    app: &App,
-    stored: Restored,
-    transport: &Arc<dyn Transport>,
-    services: &Services,
-) -> Vec<poll::runner::Restored> {
-    let Restored { id: app_id, reports, series, gauges, unknown } = stored;
-    let provider = app.provider.name();
-    services.page.count(counters(&owner(provider, &app.name), unhold(series, config, services.clock.now()))).await;
-    let surroundings =
-        Surroundings { clock: services.clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
-    let scrubber = config::secret::Scrubber::default();
-    let mut account = None;
-    let mut opened = Vec::new();
-    for report in app.account.open(&surroundings) {
-        let account = Arc::clone(
-            account.get_or_insert_with(|| Arc::new(AccountClient::new(Budget::new(report.limit()), scrubber.clone()))),
-        );
-        let name = report.name();
-        let id = ReportId { provider, app: app.name.clone(), report: name };
-        let names = unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
-        services.health.unknown_names(&id, names).await;
-        let poller = Poller {
-            id,
-            app: app_id,
-            client: Client::new(Arc::clone(transport), &account),
-            account,
-            secrets: app.account.secrets(),
-            zone: app.zone.clone(),
-            hold: config.new_series_hold,
-            max_age: config.max_age,
-            services: services.clone(),
-            report,
-        };
-        let stored = reports.iter().find(|stored| stored.report == name).cloned();
-        let stored = stored.unwrap_or_else(|| StoredReport { report: name.to_owned(), ..StoredReport::default() });
-        let of_report = gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
-        opened.push(poller.restore(stored, of_report).await);
-    }
-    opened
 }
 
 /// An error with its causes, each once, separated by colons.

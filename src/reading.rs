@@ -53,12 +53,18 @@ impl Label {
 /// A delivery counter (DESIGN: one event is counted in one series of a metric).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
+    /// Devices left after the provider's filtering.
+    Targeted,
     /// Accepted by the channel.
     Sent,
     /// Refused by the channel.
     Failed,
     /// Arrived on the device.
     Received,
+    /// Shown.
+    Displayed,
+    /// Clicked.
+    Clicked,
     /// Read within an hour of sending.
     ReadWithin1h,
     /// Read within twelve hours of sending.
@@ -69,22 +75,26 @@ impl Metric {
     /// The counter that readings of this metric add to.
     pub fn counter(self) -> Family {
         match self {
+            Metric::Targeted => Family::Targeted,
             Metric::Sent => Family::Sent,
             Metric::Failed => Family::Failed,
             Metric::Received => Family::Received,
+            Metric::Displayed => Family::Displayed,
+            Metric::Clicked => Family::Clicked,
             Metric::ReadWithin1h => Family::ReadWithin1h,
             Metric::ReadWithin12h => Family::ReadWithin12h,
         }
     }
 
-    /// The gauge of the newest closed window.
-    pub fn window_gauge(self) -> Family {
+    /// The gauge of the newest closed window; none where no provider counts it by window.
+    pub fn window_gauge(self) -> Option<Family> {
         match self {
-            Metric::Sent => Family::WindowSent,
-            Metric::Failed => Family::WindowFailed,
-            Metric::Received => Family::WindowReceived,
-            Metric::ReadWithin1h => Family::WindowReadWithin1h,
-            Metric::ReadWithin12h => Family::WindowReadWithin12h,
+            Metric::Sent => Some(Family::WindowSent),
+            Metric::Failed => Some(Family::WindowFailed),
+            Metric::Received => Some(Family::WindowReceived),
+            Metric::ReadWithin1h => Some(Family::WindowReadWithin1h),
+            Metric::ReadWithin12h => Some(Family::WindowReadWithin12h),
+            Metric::Targeted | Metric::Displayed | Metric::Clicked => None,
         }
     }
 
@@ -94,16 +104,40 @@ impl Metric {
             Metric::Sent => Some(Family::DepartmentWindowSent),
             Metric::ReadWithin1h => Some(Family::DepartmentWindowReadWithin1h),
             Metric::ReadWithin12h => Some(Family::DepartmentWindowReadWithin12h),
-            Metric::Failed | Metric::Received => None,
+            _ => None,
+        }
+    }
+
+    /// The counter of what a message had ten minutes after sending.
+    pub fn at_10m(self) -> Option<Family> {
+        match self {
+            Metric::Sent => Some(Family::SentAt10m),
+            Metric::Received => Some(Family::ReceivedAt10m),
+            _ => None,
+        }
+    }
+
+    /// The gauge of one of the newest messages.
+    pub fn newest_gauge(self) -> Option<Family> {
+        match self {
+            Metric::Targeted => Some(Family::NewestTargeted),
+            Metric::Sent => Some(Family::NewestSent),
+            Metric::Received => Some(Family::NewestReceived),
+            Metric::Displayed => Some(Family::NewestDisplayed),
+            Metric::Clicked => Some(Family::NewestClicked),
+            _ => None,
         }
     }
 
     /// The value of the label `metric`.
     pub fn name(self) -> &'static str {
         match self {
+            Metric::Targeted => "targeted",
             Metric::Sent => "sent",
             Metric::Failed => "failed",
             Metric::Received => "received",
+            Metric::Displayed => "displayed",
+            Metric::Clicked => "clicked",
             Metric::ReadWithin1h => "read_within_1h",
             Metric::ReadWithin12h => "read_within_12h",
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::provider::{Account, Provider, registry::PROVIDERS};
-use secret::Environment;
+use secret::{Environment, Secret};
 use section::{ConfigError, Context, Section};
 use tree::Place;
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub new_series_hold: Duration,
     /// How long window gauges stay without a successful poll of their report.
     pub max_age: Duration,
+    /// What senders of message ids must show; the message API is off without.
+    pub message_token: Option<Secret>,
     /// An extra CA for providers, as PEM.
     pub ca: Option<Vec<u8>>,
     /// Every app, in the order of the file.
@@ -112,6 +114,11 @@ fn read(mut file: Section<'_>, folder: &Path) -> Config {
     let zone = zone.unwrap_or_else(|| TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC));
     let new_series_hold = file.duration("new_series_hold", Duration::ZERO).unwrap_or(HOLD);
     let max_age = file.duration("max_age", MIN_INTERVAL).unwrap_or(MAX_AGE);
+    let message_token = file.section("message_api").and_then(|mut api| {
+        let token = api.secret("token");
+        api.finish();
+        token
+    });
     let ca = file.file("ca_file").and_then(|(path, pem)| {
         let place = file.place();
         match reqwest::Certificate::from_pem_bundle(&pem) {
@@ -137,7 +144,7 @@ fn read(mut file: Section<'_>, folder: &Path) -> Config {
     if sections == 0 {
         context.error(place, "", format!("no app is configured; add one under {}", names.join(" or ")));
     }
-    Config { ledger, new_series_hold, max_age, ca, apps }
+    Config { ledger, new_series_hold, max_age, message_token, ca, apps }
 }
 
 fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {

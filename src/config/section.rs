@@ -90,6 +90,11 @@ impl<'a> Section<'a> {
         self.place
     }
 
+    /// The dotted path of the section.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The file this section is part of.
     pub fn context(&self) -> &'a Context<'a> {
         self.context
@@ -175,6 +180,28 @@ impl<'a> Section<'a> {
                 None
             }
         }
+    }
+
+    /// One word out of `choices`.
+    pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let (found, word) = self.identifier(key)?;
+        let chosen = choices.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.context.error(found.place, &found.path, format!("must be one of {}", names.join(", ")));
+        }
+        chosen
+    }
+
+    /// A whole number from `min` to `max`.
+    pub fn number(&mut self, key: &str, min: usize, max: usize) -> Option<usize> {
+        let (found, text) = self.identifier(key)?;
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| is_number && (min..=max).contains(number));
+        if number.is_none() {
+            self.context.error(found.place, &found.path, format!("expected a whole number from {min} to {max}"));
+        }
+        number
     }
 
     /// A list of words out of `choices`, without repetition and not empty.

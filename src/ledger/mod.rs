@@ -3,8 +3,10 @@
 //! provider: it takes readings in and gives totals back.
 
 pub mod account;
+mod books;
 mod entry;
 mod hook;
+mod messages;
 pub mod sqlite;
 pub mod watermark;
 
@@ -91,6 +93,8 @@ pub struct AppKey {
     pub name: String,
     /// What makes it the same account at the provider.
     pub account: String,
+    /// The report that its new messages are polled with, if it takes any.
+    pub delivery: Option<&'static str>,
 }
 
 /// What the ledger knows of an app at start.
@@ -106,6 +110,21 @@ pub struct Restored {
     pub gauges: Vec<StoredGauges>,
     /// How many unknown names were seen, by report.
     pub unknown: Vec<(String, i64)>,
+    /// Its messages.
+    pub messages: MessageState,
+}
+
+/// The messages of an app, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageState {
+    /// Those without a number yet.
+    pub waiting: i64,
+    /// Those with one.
+    pub live: i64,
+    /// When the newest that was ever registered was sent.
+    pub newest: Option<Timestamp>,
+    /// Counts the writes of this process: of two states, the one with the higher number is the later.
+    pub version: u64,
 }
 
 /// What is kept of a report.
@@ -162,18 +181,163 @@ pub struct Commit {
     pub now: Timestamp,
     /// How long a series that is new stays at 0.
     pub hold: Duration,
-    /// Readings that feed counters.
-    pub subjects: Vec<SubjectReadings>,
-    /// Which of their fields the answer covers, by the beginnings of their paths; all of them if empty.
-    pub covers: Vec<String>,
-    /// Window gauges to replace.
-    pub gauges: Vec<GaugeReadings>,
+    /// What it says.
+    pub content: Content,
     /// Names that were not known.
     pub unknown: Vec<String>,
     /// What the provider remembers from now on, if it is worth writing.
     pub memory: Option<String>,
-    /// When the next poll is due, if this answer completes a successful one.
-    pub completes: Option<Timestamp>,
+    /// Whether this answer completes a successful poll.
+    pub succeeded: bool,
+    /// When the next poll is due, where messages have no due times of their own.
+    pub due: Option<Timestamp>,
+}
+
+/// What an answer is about.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Windows.
+    Windows {
+        /// Readings that feed counters.
+        subjects: Vec<SubjectReadings>,
+        /// Which of their fields the answer covers, by the beginnings of their paths; all of them if empty.
+        covers: Vec<String>,
+        /// Window gauges to replace.
+        gauges: Vec<GaugeReadings>,
+    },
+    /// Messages.
+    Messages {
+        /// Those that were asked for.
+        polled: Vec<PolledMessage>,
+        /// The rows of those that the provider refused.
+        rejected: Vec<i64>,
+    },
+}
+
+/// Where a message id came from, which is the label `source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The configuration.
+    Config,
+    /// `POST /api/v1/messages`.
+    Api,
+}
+
+impl Source {
+    /// All of them, each of which starts at 0.
+    pub const ALL: [Source; 2] = [Source::Config, Source::Api];
+
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Config => "config",
+            Source::Api => "api",
+        }
+    }
+}
+
+/// Messages to be tracked, if they are not known already.
+#[derive(Clone, Debug)]
+pub struct NewMessages {
+    /// Whose.
+    pub app: AppId,
+    /// The report they are polled with.
+    pub report: &'static str,
+    /// Where they came from.
+    pub source: Source,
+    /// When.
+    pub now: Timestamp,
+    /// The messages.
+    pub messages: Vec<NewMessage>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its id as the provider writes it.
+    pub id: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// When it is polled first.
+    pub due: Timestamp,
+    /// How often at its age.
+    pub pace: Duration,
+}
+
+/// What has become of [`NewMessages`].
+#[derive(Clone, Debug)]
+pub struct AddedMessages {
+    /// How many were not known.
+    pub new: i64,
+    /// Counters that are new or have grown.
+    pub series: Vec<SeriesTotal>,
+    /// The app's messages now.
+    pub state: MessageState,
+}
+
+/// Asks for the messages of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct DueQuery {
+    /// Whose.
+    pub app: AppId,
+    /// Of which report.
+    pub report: &'static str,
+    /// The time.
+    pub now: Timestamp,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Messages to ask for, the latest first, filled up with some that are nearly due.
+#[derive(Clone, Debug, Default)]
+pub struct DueMessages {
+    /// Empty if none is due.
+    pub batch: Vec<TrackedMessage>,
+    /// When the first is or was due, if there is any.
+    pub next: Option<Timestamp>,
+}
+
+/// A message on its way to the provider and back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedMessage {
+    /// Its row.
+    pub row: i64,
+    /// Its id as the provider writes it.
+    pub id: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// How its answers are read: the provider's own.
+    pub shape: String,
+    /// Whether its first ten minutes are counted.
+    pub has_10m: bool,
+}
+
+/// A message that was asked for.
+#[derive(Clone, Debug)]
+pub struct PolledMessage {
+    /// Its row.
+    pub row: i64,
+    /// Its readings; none if the answer had nothing for it.
+    pub readings: Vec<Reading>,
+    /// How its answers are read from now on.
+    pub shape: String,
+    /// Whether these readings are what it had after ten minutes.
+    pub is_at_10m: bool,
+    /// When it is due again and how often; `None` retires it.
+    pub next: Option<(Timestamp, Duration)>,
+}
+
+/// Brings due times back to what a schedule allows.
+#[derive(Clone, Debug)]
+pub struct Reschedule {
+    /// Whose.
+    pub app: AppId,
+    /// Of which report.
+    pub report: &'static str,
+    /// The time.
+    pub now: Timestamp,
+    /// Until which age, how often.
+    pub steps: Vec<(Duration, Duration)>,
 }
 
 /// The readings of a subject that an answer covers.
@@ -213,6 +377,10 @@ pub struct Receipt {
     pub has_new_numbers: bool,
     /// Names that were never seen before in this app.
     pub new_names: Vec<String>,
+    /// The app's messages, after a commit about messages.
+    pub messages: Option<MessageState>,
+    /// When the report's next message is due, after a commit about messages.
+    pub next_due: Option<Timestamp>,
 }
 
 /// A place to keep all this.
@@ -221,6 +389,15 @@ pub trait Store: Send {
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>>;
     /// Commits an answer.
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>>;
+    /// Makes messages known, all of them or none.
+    fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>>;
+    /// The messages to ask for in one call.
+    fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>>;
+    /// Brings due times back to what a schedule allows.
+    fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>>;
+    /// What is due once a day for an app that is configured: drops some memories of retired messages that have
+    /// expired; whether there may be more.
+    fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>>;
     /// Writes something of no importance, to see whether writing works.
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>>;
     /// Looks at every page of the store, beside other work.
@@ -239,6 +416,10 @@ pub struct Ledger {
 enum Request {
     Register(Vec<AppKey>, Timestamp, oneshot::Sender<Result<Vec<Restored>, LedgerError>>),
     Commit(Box<Commit>, oneshot::Sender<Result<Receipt, LedgerError>>),
+    Add(Vec<NewMessages>, oneshot::Sender<Result<Vec<AddedMessages>, LedgerError>>),
+    Due(DueQuery, oneshot::Sender<Result<DueMessages, LedgerError>>),
+    Reschedule(Reschedule, oneshot::Sender<Result<(), LedgerError>>),
+    Upkeep(AppId, Timestamp, oneshot::Sender<Result<bool, LedgerError>>),
 }
 
 /// How many answers may wait to be committed.
@@ -253,7 +434,7 @@ impl Ledger {
         let (up, is_up) = watch::channel(true);
         metrics.up.set(1);
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
-        let task = tokio::spawn(Task { store, metrics, up }.run(queue));
+        let task = tokio::spawn(Task { store, metrics, up, version: 0 }.run(queue));
         (Ledger { requests, up: is_up }, task)
     }
 
@@ -271,6 +452,38 @@ impl Ledger {
     /// Nothing was written.
     pub async fn commit(&self, commit: Commit) -> Result<Receipt, LedgerError> {
         self.request(|reply| Request::Commit(Box::new(commit), reply)).await
+    }
+
+    /// See [`Store::add_messages`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn add_messages(&self, new: Vec<NewMessages>) -> Result<Vec<AddedMessages>, LedgerError> {
+        self.request(|reply| Request::Add(new, reply)).await
+    }
+
+    /// See [`Store::due_messages`].
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub async fn due_messages(&self, query: DueQuery) -> Result<DueMessages, LedgerError> {
+        self.request(|reply| Request::Due(query, reply)).await
+    }
+
+    /// See [`Store::reschedule`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn reschedule(&self, change: Reschedule) -> Result<(), LedgerError> {
+        self.request(|reply| Request::Reschedule(change, reply)).await
+    }
+
+    /// See [`Store::upkeep`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn upkeep(&self, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
+        self.request(|reply| Request::Upkeep(app, now, reply)).await
     }
 
     /// Whether the last write worked; changes wake the receiver.
@@ -292,6 +505,7 @@ struct Task {
     store: Box<dyn Store>,
     metrics: LedgerMetrics,
     up: watch::Sender<bool>,
+    version: u64,
 }
 
 impl Task {
@@ -312,29 +526,57 @@ impl Task {
     }
 
     async fn serve(&mut self, request: Request) {
-        // The asker may be gone by now; what was written stays written.
+        self.version += 1;
+        let version = self.version;
         match request {
             Request::Register(apps, now, reply) => {
                 let result = self.store.register(apps, now).await;
-                self.note(&result);
-                let _ = reply.send(result);
+                self.reply(result, reply);
             }
             Request::Commit(commit, reply) => {
                 let now = commit.now;
                 let timer = self.metrics.commit_duration.start_timer();
-                let result = self.store.commit(*commit).await;
-                match &result {
-                    Ok(_) => {
+                let mut result = self.store.commit(*commit).await;
+                match &mut result {
+                    Ok(receipt) => {
+                        if let Some(state) = &mut receipt.messages {
+                            state.version = version;
+                        }
                         timer.observe_duration();
                         self.metrics.last_commit.set(now.as_millisecond() as f64 / 1000.0);
                         self.metrics.size.set(i64::try_from(self.store.size()).unwrap_or(i64::MAX));
                     }
                     Err(_) => drop(timer.stop_and_discard()),
                 }
-                self.note(&result);
+                self.reply(result, reply);
+            }
+            Request::Add(new, reply) => {
+                let mut result = self.store.add_messages(new).await;
+                for added in result.iter_mut().flatten() {
+                    added.state.version = version;
+                }
+                self.reply(result, reply);
+            }
+            Request::Due(query, reply) => {
+                let result = self.store.due_messages(query).await;
+                // Reading says nothing about whether writing works.
                 let _ = reply.send(result);
             }
+            Request::Reschedule(change, reply) => {
+                let result = self.store.reschedule(change).await;
+                self.reply(result, reply);
+            }
+            Request::Upkeep(app, now, reply) => {
+                let result = self.store.upkeep(app, now).await;
+                self.reply(result, reply);
+            }
         }
+    }
+
+    /// Notes how a write went and tells who asked for it, who may be gone: what is written stays written.
+    fn reply<T>(&self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
+        self.note(&result);
+        let _ = reply.send(result);
     }
 
     /// Keeps `up` true to the last write, and says so once when it changes.

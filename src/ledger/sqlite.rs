@@ -11,18 +11,22 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::entry::Entry;
-use super::{AppId, AppKey, Commit, LedgerError, Receipt, Restored, SeriesTotal, Store, StoredGauges, StoredReport};
+use super::hook::{self, Did};
+use super::{
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, Receipt, Reschedule,
+    Restored, SeriesTotal, Store, StoredGauges, StoredReport, messages,
+};
 use crate::page::families::Family;
 use crate::provider::BoxFuture;
 use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 /// `push` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7075_7368;
 /// An app that left the configuration is forgotten after this many days.
 const DAYS_KEPT: i64 = 90;
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// A ledger in a SQLite file.
 pub struct Sqlite {
@@ -46,29 +50,45 @@ impl Sqlite {
         Ok(Sqlite { path: path.into(), connection: Arc::new(Mutex::new(connection)), inode, _lock: lock })
     }
 
-    /// Runs `work` in a transaction on a blocking thread. `counts` tells whether its result has changed a
-    /// counter, which is where a crash would hurt.
+    /// Runs `work` in a transaction on a blocking thread. `did` tells what its result has changed, which
+    /// is where a crash would hurt.
     fn transact<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
-        counts: fn(&T) -> bool,
+        did: fn(&T) -> Did,
+    ) -> BoxFuture<'_, Result<T, LedgerError>> {
+        self.locked(move |connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            hook::before_commit(did(&result));
+            transaction.commit()?;
+            hook::after_commit(did(&result));
+            Ok(result)
+        })
+    }
+
+    /// Runs `work` in a transaction that writes nothing.
+    fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, LedgerError>> {
+        self.locked(move |connection| work(&connection.transaction_with_behavior(TransactionBehavior::Deferred)?))
+    }
+
+    fn locked<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, LedgerError>> {
         let (connection, path, inode) = (Arc::clone(&self.connection), self.path.clone(), self.inode);
         Box::pin(async move {
-            let written = tokio::task::spawn_blocking(move || {
+            let worked = tokio::task::spawn_blocking(move || {
                 // SQLite would go on writing to a file that is not there any more.
                 if std::fs::metadata(&path).map(|meta| meta.ino()).ok() != Some(inode) {
                     return Err(LedgerError::Replaced(path));
                 }
-                let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let result = work(&transaction)?;
-                super::hook::before_commit(counts(&result));
-                transaction.commit()?;
-                super::hook::after_commit(counts(&result));
-                Ok(result)
+                work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
             });
-            written.await.unwrap_or(Err(LedgerError::Closed))
+            worked.await.unwrap_or(Err(LedgerError::Closed))
         })
     }
 }
@@ -131,15 +151,36 @@ impl Store for Sqlite {
                 transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(now) - DAYS_KEPT * DAY_MS])?;
                 restored
             },
-            |_| false,
+            |_| Did::Nothing,
         )
     }
 
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>> {
         self.transact(
-            move |transaction| Entry { transaction, commit: &commit, receipt: Receipt::default() }.write(),
-            |receipt| !receipt.series.is_empty(),
+            move |transaction| Entry { transaction, commit: &commit }.write(),
+            |receipt| if receipt.has_new_numbers { Did::Count } else { Did::Nothing },
         )
+    }
+
+    fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>> {
+        self.transact(
+            move |transaction| new.iter().map(|new| messages::add(transaction, new)).collect(),
+            |added: &Vec<AddedMessages>| {
+                if added.iter().any(|added| added.new > 0) { Did::Register } else { Did::Nothing }
+            },
+        )
+    }
+
+    fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
+        self.read(move |transaction| messages::due(transaction, &query))
+    }
+
+    fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.transact(move |transaction| messages::reschedule(transaction, &change), |()| Did::Nothing)
+    }
+
+    fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
+        self.transact(move |transaction| messages::upkeep(transaction, app, now), |_| Did::Nothing)
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -149,7 +190,7 @@ impl Store for Sqlite {
                 transaction.execute("INSERT OR REPLACE INTO probe VALUES (1, randomblob(65536))", [])?;
                 Ok(())
             },
-            |()| false,
+            |()| Did::Nothing,
         )
     }
 
@@ -205,14 +246,23 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
                     "UPDATE app SET account = ?2, first_known = ?3 WHERE id = ?1",
                     params![id, app.account, ms(now)],
                 )?;
-                for table in ["subject", "report", "window_gauge", "tombstone"] {
+                for table in ["subject", "report", "window_gauge", "tombstone", "message"] {
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
+                transaction
+                    .execute("UPDATE app SET waiting = 0, live = 0, newest_message = NULL WHERE id = ?1", [id])?;
             }
             transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![id, ms(now)])?;
             id
         }
     };
+    if let Some(delivery) = app.delivery {
+        let changed = transaction
+            .execute("UPDATE app SET delivery = ?2 WHERE id = ?1 AND delivery <> ?2", params![id, delivery])?;
+        if changed > 0 {
+            messages::move_waiting(transaction, id, delivery)?;
+        }
+    }
     restore(transaction, id)
 }
 
@@ -261,7 +311,8 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
         collect(transaction, "SELECT report, count(*) FROM unknown_name WHERE app = ?1 GROUP BY report", id, |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-    Ok(Restored { id, reports, series, gauges, unknown })
+    let messages = messages::state(transaction, id)?;
+    Ok(Restored { id, reports, series, gauges, unknown, messages })
 }
 
 pub(super) fn stored_gauges(

@@ -56,16 +56,26 @@ macro_rules! families {
 }
 
 families! {
+    Targeted, "push_messages_targeted_total", Counter, Whole,
+        "Devices targeted after the provider's filtering (JPush messages/detail target). Polled by message and cached.";
     Sent, "push_messages_sent_total", Counter, Whole,
-        "Deliveries accepted by the channel (Easemob successCount; Feishu send_msg_count, where a message to a chat of five counts five). Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
+        "Deliveries accepted by the channel (JPush received/detail *_sent; JPush messages/detail sent, where it means that the task to send was created; Easemob successCount; Feishu send_msg_count, where a message to a chat of five counts five). Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
     Failed, "push_messages_failed_total", Counter, Whole,
         "Deliveries refused by the channel (Easemob failCount). Polled and cached.";
     Received, "push_messages_received_total", Counter, Whole,
-        "Deliveries that arrived on the device (Easemob arriveCount, which only some vendors report). Polled and cached.";
+        "Deliveries that arrived on the device (JPush received/detail *_received, messages/detail received; Easemob arriveCount, which only some vendors report). Polled and cached.";
+    Displayed, "push_messages_displayed_total", Counter, Whole,
+        "Deliveries that were shown (JPush messages/detail display). Polled by message and cached.";
+    Clicked, "push_messages_clicked_total", Counter, Whole,
+        "Deliveries that were clicked (JPush messages/detail click). Polled by message and cached.";
     ReadWithin1h, "push_messages_read_within_1h_total", Counter, Whole,
         "Deliveries read within an hour of sending (Feishu read_in_1h_count). Polled and cached; grows once a day, two days late: use increase(...[1d]).";
     ReadWithin12h, "push_messages_read_within_12h_total", Counter, Whole,
         "Deliveries read within twelve hours of sending (Feishu read_in_12h_count). Polled and cached; grows once a day, two days late: use increase(...[1d]).";
+    SentAt10m, "push_messages_sent_at_10m_total", Counter, Whole,
+        "What each message had sent ten minutes after it was sent itself (JPush sent, as read once at an age of 10 to 20 minutes). Polled and cached; with push_messages_received_at_10m_total it tells whether a channel is slow now.";
+    ReceivedAt10m, "push_messages_received_at_10m_total", Counter, Whole,
+        "What of each message had arrived ten minutes after it was sent (JPush received, as read once at an age of 10 to 20 minutes). Polled and cached; as a ratio to push_messages_sent_at_10m_total.";
     Restated, "push_messages_restated_total", Counter, Whole,
         "How far the provider's numbers have fallen below what was counted; counters do not follow them down. Polled and cached.";
     WindowSent, "push_window_messages_sent", Gauge, Whole,
@@ -90,6 +100,24 @@ families! {
         "Distinct users reached of a department and those below it in the newest closed window (Feishu send_user_count). Polled and cached, two days late; departments nest.";
     WindowEnd, "push_window_end_timestamp_seconds", Gauge, Seconds,
         "When the newest closed window of a unit ended: the window that the push_window gauges describe. Moves on when a window closes empty.";
+    NewestTargeted, "push_newest_message_targeted", Gauge, Whole,
+        "Devices targeted by one of the newest messages (JPush target), with newest_messages. Polled and cached.";
+    NewestSent, "push_newest_message_sent", Gauge, Whole,
+        "Sent of one of the newest messages (JPush sent), with newest_messages. Polled and cached.";
+    NewestReceived, "push_newest_message_received", Gauge, Whole,
+        "Arrived of one of the newest messages (JPush received), with newest_messages. Polled and cached.";
+    NewestDisplayed, "push_newest_message_displayed", Gauge, Whole,
+        "Shown of one of the newest messages (JPush display), with newest_messages. Polled and cached.";
+    NewestClicked, "push_newest_message_clicked", Gauge, Whole,
+        "Clicked of one of the newest messages (JPush click), with newest_messages. Polled and cached.";
+    MessagesRegistered, "push_messages_registered_total", Counter, Whole,
+        "Message ids that were new when registered, by where they came from.";
+    NewestMessage, "push_newest_message_timestamp_seconds", Gauge, Seconds,
+        "When the newest registered message was sent: in the past, its age tells whether the feed of ids is alive.";
+    TrackedMessages, "push_tracked_messages", Gauge, Whole,
+        "Messages that are polled: waiting for a first number, or live.";
+    RejectedMessages, "push_rejected_messages_total", Counter, Whole,
+        "Message ids that the provider refused; they are not asked for any more.";
     Up, "push_up", Gauge, Whole,
         "1 if the last poll of the report succeeded, 0 if not; absent before the first.";
     PollFailing, "push_poll_failing", Gauge, Whole,

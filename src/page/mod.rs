@@ -197,12 +197,16 @@ impl Task {
     fn counter(&mut self, mut sample: Sample, held_until: Timestamp, now: Timestamp) {
         let key = (sample.family, Arc::clone(&sample.owner), sample.rest.clone());
         if let Some(total) = self.held.totals.get_mut(&key) {
-            *total = sample.value;
+            *total = sample.value.max(*total);
+            return;
+        }
+        // Of two commits that were shown in the wrong order, the later one has counted more.
+        if self.table.value(sample.family, &sample.owner, &sample.rest).is_some_and(|shown| shown > sample.value) {
             return;
         }
         // A series that has shown its total never goes back to 0, whatever the clock does.
         let left = Duration::try_from(held_until.duration_since(now)).unwrap_or_default();
-        if !left.is_zero() && !self.table.holds(sample.family, &sample.owner, &sample.rest) {
+        if !left.is_zero() && self.table.value(sample.family, &sample.owner, &sample.rest).is_none() {
             self.held.totals.insert(key.clone(), sample.value);
             // A clock that is set back or forward changes nothing any more.
             self.held.ends.entry(Instant::now() + left).or_default().push(key);

@@ -51,11 +51,62 @@ pub struct Sample {
 
 type Key = (Family, u32, u32);
 
+/// Texts by number, each kept as long as a row uses it: ids of messages come and go for ever.
+#[derive(Default)]
+struct Dictionary {
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<(Arc<str>, u32)>,
+    free: Vec<u32>,
+}
+
+impl Dictionary {
+    fn find(&self, text: &str) -> Option<u32> {
+        self.numbers.get(text).copied()
+    }
+
+    fn text(&self, number: u32) -> Option<&str> {
+        self.texts.get(number as usize).map(|(text, _)| &**text)
+    }
+
+    /// The number of a text for one more user.
+    fn take(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.find(text) {
+            if let Some((_, users)) = self.texts.get_mut(number as usize) {
+                *users += 1;
+            }
+            return number;
+        }
+        let text: Arc<str> = text.into();
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.texts[number as usize] = (Arc::clone(&text), 1);
+                number
+            }
+            None => {
+                self.texts.push((Arc::clone(&text), 1));
+                (self.texts.len() - 1) as u32
+            }
+        };
+        self.numbers.insert(text, number);
+        number
+    }
+
+    /// One user less.
+    fn give_back(&mut self, number: u32) {
+        let Some((text, users)) = self.texts.get_mut(number as usize) else { return };
+        *users = users.saturating_sub(1);
+        if *users == 0 {
+            self.numbers.remove(text);
+            *text = "".into();
+            self.free.push(number);
+        }
+    }
+}
+
 /// All series.
 #[derive(Default)]
 pub(super) struct Table {
-    texts: HashMap<Arc<str>, u32>,
-    by_number: Vec<Arc<str>>,
+    texts: Dictionary,
     places: HashMap<Key, (u32, u32)>,
     families: BTreeMap<Family, Vec<Block>>,
 }
@@ -102,18 +153,21 @@ impl Table {
         }
     }
 
-    /// Whether a series is on the page.
-    pub(super) fn holds(&self, family: Family, owner: &str, rest: &str) -> bool {
-        match (self.texts.get(owner), self.texts.get(rest)) {
-            (Some(owner), Some(rest)) => self.places.contains_key(&(family, *owner, *rest)),
-            _ => false,
-        }
+    /// What a series shows, if it is on the page.
+    pub(super) fn value(&self, family: Family, owner: &str, rest: &str) -> Option<i64> {
+        let (block, row) = self.places.get(&self.key(family, owner, rest)?)?;
+        let row = self.families.get(&family)?.get(*block as usize)?.rows.get(*row as usize)?;
+        Some(row.value)
+    }
+
+    fn key(&self, family: Family, owner: &str, rest: &str) -> Option<Key> {
+        Some((family, self.texts.find(owner)?, self.texts.find(rest)?))
     }
 
     fn set(&mut self, Sample { family, owner, rest, value }: Sample) -> bool {
-        let (owner, rest) = (self.number(&owner), self.number(&rest));
+        let place = self.key(family, &owner, &rest).and_then(|key| self.places.get(&key));
         let blocks = self.families.entry(family).or_default();
-        if let Some((block, row)) = self.places.get(&(family, owner, rest)) {
+        if let Some((block, row)) = place {
             let Some(block) = blocks.get_mut(*block as usize) else { return false };
             let Some(row) = block.rows.get_mut(*row as usize) else { return false };
             let changed = row.value != value;
@@ -130,6 +184,7 @@ impl Table {
             blocks.push(Block::default());
         }
         let block = &mut blocks[free];
+        let (owner, rest) = (self.texts.take(&owner), self.texts.take(&rest));
         self.places.insert((family, owner, rest), (free as u32, block.rows.len() as u32));
         block.rows.push(Row { owner, rest, value });
         block.is_dirty = true;
@@ -137,8 +192,10 @@ impl Table {
     }
 
     fn remove(&mut self, family: Family, owner: &str, rest: &str) -> bool {
-        let (Some(owner), Some(rest)) = (self.texts.get(owner), self.texts.get(rest)) else { return false };
-        let Some((number, row)) = self.places.remove(&(family, *owner, *rest)) else { return false };
+        let Some(key) = self.key(family, owner, rest) else { return false };
+        let Some((number, row)) = self.places.remove(&key) else { return false };
+        self.texts.give_back(key.1);
+        self.texts.give_back(key.2);
         let Some(block) = self.families.get_mut(&family).and_then(|blocks| blocks.get_mut(number as usize)) else {
             return false;
         };
@@ -148,17 +205,6 @@ impl Table {
         }
         block.is_dirty = true;
         true
-    }
-
-    fn number(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.texts.get(text) {
-            return *number;
-        }
-        let text: Arc<str> = text.into();
-        let number = self.by_number.len() as u32;
-        self.by_number.push(Arc::clone(&text));
-        self.texts.insert(text, number);
-        number
     }
 
     /// Writes the blocks that changed and returns all of them in the order of the page.
@@ -178,7 +224,7 @@ impl Table {
                         text::head(&mut buffer, *family);
                     }
                     for row in &block.rows {
-                        let [owner, rest] = [row.owner, row.rest].map(|number| self.by_number.get(number as usize));
+                        let [owner, rest] = [row.owner, row.rest].map(|number| self.texts.text(number));
                         let (Some(owner), Some(rest)) = (owner, rest) else { continue };
                         text::sample(&mut buffer, *family, owner, rest, row.value);
                     }
@@ -257,7 +303,7 @@ mod tests {
         let first: Vec<String> = table.families[&Family::Sent][0]
             .rows
             .iter()
-            .map(|row| table.by_number[row.rest as usize].to_string())
+            .map(|row| table.texts.text(row.rest).unwrap().to_owned())
             .collect();
         for rest in first {
             remove(&mut table, Family::Sent, &rest);
@@ -269,6 +315,21 @@ mod tests {
             truth.insert(format!("channel=\"new{row}\""), row);
         }
         check(&mut table, &truth);
+    }
+
+    #[test]
+    fn texts_are_kept_no_longer_than_they_are_used() {
+        let mut table = Table::default();
+        for message in 0..10_000 {
+            for family in [Family::NewestSent, Family::NewestReceived] {
+                set(&mut table, family, &format!("msg_id=\"{message}\""), 1);
+                if message >= 20 {
+                    remove(&mut table, family, &format!("msg_id=\"{}\"", message - 20));
+                }
+            }
+        }
+        assert_eq!((table.texts.numbers.len(), table.places.len()), (21, 40));
+        assert!(table.texts.texts.len() <= 23);
     }
 
     fn check(table: &mut Table, truth: &BTreeMap<String, i64>) {

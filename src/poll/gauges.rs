@@ -102,7 +102,7 @@ pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
         .into_iter()
         .filter_map(|reading| {
             let metric = reading.series.metric;
-            let family = if is_department { metric.department_gauge() } else { Some(metric.window_gauge()) };
+            let family = if is_department { metric.department_gauge() } else { metric.window_gauge() };
             Some((family?, reading.series, reading.value))
         })
         .collect();

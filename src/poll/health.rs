@@ -44,6 +44,13 @@ impl ReportId {
         Update::Set(self.sample(family, more, value))
     }
 
+    fn set_due(&self, due: Option<Timestamp>) -> Update {
+        match due {
+            Some(due) => self.set(Family::PollDue, &[], due.as_millisecond()),
+            None => self.remove(Family::PollDue, &[]),
+        }
+    }
+
     /// The removal of such a series.
     pub fn remove(&self, family: Family, more: &[(&str, &str)]) -> Update {
         Update::remove(self.sample(family, more, 0))
@@ -144,28 +151,37 @@ impl Health {
         lock(&self.pending).iter().cloned().collect()
     }
 
-    /// A report with what the ledger remembers of it. `due` is when its first poll is.
-    pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Timestamp, now: Timestamp) {
+    /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
+    pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
         let mut updates: Vec<Update> =
             Reason::ALL.iter().map(|reason| id.set(Family::PollErrors, &[("reason", reason.name())], 0)).collect();
-        updates.push(id.set(Family::PollDue, &[], due.as_millisecond()));
-        let times = [(Family::LastSuccess, restored.last_success), (Family::LastChange, restored.last_change)];
+        let times = [
+            (Family::PollDue, due),
+            (Family::LastSuccess, restored.last_success),
+            (Family::LastChange, restored.last_change),
+        ];
         updates.extend(times.into_iter().filter_map(|(family, at)| Some(id.set(family, &[], at?.as_millisecond()))));
-        if due <= now {
+        if due.is_some_and(|due| due <= now) {
             lock(&self.pending).insert(id.clone());
         }
-        lock(&self.reports).insert(id.clone(), ReportHealth { next_poll: Some(due), ..restored });
+        lock(&self.reports).insert(id.clone(), ReportHealth { next_poll: due, ..restored });
         self.page.update(updates).await;
     }
 
-    /// A poll succeeded; the next is due at `due`. Returns whether it was failing before.
+    /// Nothing has been polled, and the next poll is due at `due`, if any is.
+    pub async fn due(&self, id: &ReportId, due: Option<Timestamp>) {
+        lock(&self.reports).entry(id.clone()).or_default().next_poll = due;
+        self.page.update(vec![id.set_due(due)]).await;
+    }
+
+    /// A poll succeeded; the next is due at `due`, if any is. Returns whether it was failing before.
     pub async fn succeeded(
         &self,
         id: &ReportId,
         now: Timestamp,
         has_new_numbers: bool,
         took: Duration,
-        due: Timestamp,
+        due: Option<Timestamp>,
     ) -> bool {
         let (was_failing, ended) = {
             let mut reports = lock(&self.reports);
@@ -174,7 +190,7 @@ impl Health {
             let was_failing = health.state == State::Failing;
             health.state = State::Up;
             health.last_success = Some(now);
-            health.next_poll = Some(due);
+            health.next_poll = due;
             health.failures = 0;
             if has_new_numbers {
                 health.last_change = Some(now);
@@ -185,7 +201,7 @@ impl Health {
         let mut updates = vec![
             id.set(Family::Up, &[], 1),
             id.set(Family::LastSuccess, &[], now.as_millisecond()),
-            id.set(Family::PollDue, &[], due.as_millisecond()),
+            id.set_due(due),
             duration(id, took),
         ];
         if has_new_numbers {

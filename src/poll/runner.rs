@@ -1,34 +1,31 @@
-//! One report being polled: waiting until it is due, asking, retrying, committing, and telling how it
-//! went. Measured the same way for every provider.
+//! One report being polled, whatever it is asked for: waiting until it is due, retrying, committing,
+//! backing off, and telling how it went. Measured the same way for every provider. What a poll asks is a
+//! [`Work`]: `windows.rs` or `messages.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use secrecy::ExposeSecret;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::gauges::{Gauges, gauge_readings};
 use super::health::{Failure, Health, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
-use crate::ledger::{
-    AppId, Commit, Ledger, LedgerError, Receipt, SeriesTotal, StoredGauges, StoredReport, SubjectReadings,
-};
+use crate::ledger::{AppId, Commit, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update};
+use crate::provider::BoxFuture;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::quota::LONGEST_RESET;
-use crate::provider::{Answer, Ask, Digest, Memory, Report};
 
 /// A poll may ask again twice: three requests in all where it has one question.
-const TRIES: u32 = 3;
+pub(super) const RETRIES: u32 = 2;
 /// A reset further away than this is not waited for within a poll.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Waiting is cut into pieces of this length, so that a stepped clock or a changed secret is noticed.
@@ -42,20 +39,14 @@ pub struct Poller {
     pub id: ReportId,
     /// Its app in the ledger.
     pub app: AppId,
-    /// The report.
-    pub report: Box<dyn Report>,
     /// Its way to the provider.
     pub client: Client,
     /// What it shares with the account's other reports.
     pub account: Arc<AccountClient>,
     /// The account's secrets.
     pub secrets: Vec<Secret>,
-    /// The app's calendar.
-    pub zone: TimeZone,
     /// How long a new series stays at 0.
     pub hold: Duration,
-    /// How long window gauges stay without a successful poll.
-    pub max_age: Duration,
     /// The rest of the exporter.
     pub services: Services,
 }
@@ -75,69 +66,87 @@ pub struct Services {
     pub panics: prometheus::IntCounter,
 }
 
+/// What a report asks for in a poll.
+pub trait Work: Send + 'static {
+    /// What a poll brings besides what is committed.
+    type Outcome: Send + 'static;
+    /// The pace of polling while all is well, from which back-off is reckoned.
+    fn interval(&self) -> Duration;
+    /// Wakes a poller that waits, since something may be due earlier.
+    fn wake(&self) -> Option<Arc<Notify>>;
+    /// One poll: every question, each with its retries, and the commits. Runs in a task of its own, which
+    /// may panic.
+    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send + 'static;
+    /// Takes what a poll has brought, also one that failed.
+    fn finish(&mut self, outcome: Self::Outcome, is_success: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
+    /// Called now and then while waiting.
+    fn tick(&mut self, now: Timestamp) -> impl Future<Output = ()> + Send;
+}
+
 /// How a poll went.
-struct Outcome {
-    /// What the secrets looked like when it began.
-    secrets: u64,
-    memory: Memory,
-    has_new_numbers: bool,
-    gauges: Vec<StoredGauges>,
-    took: Duration,
-    result: Result<Timestamp, PollError>,
+pub struct Polled<O> {
+    /// What it brings besides what is committed.
+    pub outcome: O,
+    /// Whether a number was new.
+    pub has_new_numbers: bool,
+    /// How it ended.
+    pub result: Result<Done, PollError>,
+}
+
+/// A poll without failure.
+pub enum Done {
+    /// It succeeded; the next is due then, if any is.
+    Succeeded(Option<Timestamp>),
+    /// There was nothing to ask; the next is due then, if any is.
+    NothingDue(Option<Timestamp>),
 }
 
 /// A report that is ready to be polled.
-pub struct Restored {
+pub struct Ready<W> {
     poller: Arc<Poller>,
-    memory: Memory,
-    next: Timestamp,
-    gauges: Gauges,
+    work: W,
+    next: Option<Timestamp>,
 }
 
-impl Restored {
-    /// Polls until `stop`.
-    pub async fn run(self, stop: CancellationToken) {
-        let poller = Arc::clone(&self.poller);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = poller.poll_for_ever(self) => {}
-        }
-    }
-}
+/// A [`Ready`] of whatever kind.
+pub type Polling = BoxFuture<'static, ()>;
 
-impl Poller {
-    /// Shows what the ledger remembers of the report, and makes it ready to be polled.
-    pub async fn restore(self, stored: StoredReport, gauges: Vec<StoredGauges>) -> Restored {
-        let Services { clock, health, .. } = &self.services;
-        let memory: Memory = serde_json::from_str(&stored.memory).unwrap_or_default();
-        let now = clock.now();
-        let next = schedule::due_at_start(stored.due, self.report.next_due(now, &memory), now);
+impl<W: Work> Ready<W> {
+    /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
+    pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> Ready<W> {
         let restored = ReportHealth {
             last_success: stored.last_success,
             last_change: stored.last_change,
             ..ReportHealth::default()
         };
-        health.add(&self.id, restored, next, now).await;
-        let wanted = gauges.into_iter().filter(|window| self.report.shows(&window.department, window.unit));
-        let fresh = stored.last_success.max(stored.last_change);
-        let page = self.services.page.clone();
-        let mut gauges = Gauges::new(self.id.clone(), page, self.max_age, wanted, fresh);
-        gauges.age(now).await;
-        Restored { poller: Arc::new(self), memory, next, gauges }
+        poller.services.health.add(&poller.id, restored, next, poller.services.clock.now()).await;
+        Ready { poller: Arc::new(poller), work, next }
     }
 
-    async fn poll_for_ever(self: &Arc<Self>, restored: Restored) {
+    /// Polls until `stop`.
+    pub fn run(self, stop: CancellationToken) -> Polling {
+        Box::pin(async move {
+            let poller = Arc::clone(&self.poller);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = poller.poll_for_ever(self.work, self.next) => {}
+            }
+        })
+    }
+}
+
+impl Poller {
+    async fn poll_for_ever<W: Work>(self: &Arc<Self>, mut work: W, mut next: Option<Timestamp>) {
         let Services { clock, ledger, health, .. } = &self.services;
-        let Restored { mut memory, mut next, mut gauges, .. } = restored;
         let mut is_up = ledger.watch();
         // While failing: what the secrets looked like to the poll that failed.
         let mut failed_with = None;
         let mut is_to_blame = false;
         loop {
-            self.wait(next, failed_with, &mut gauges, &mut is_up).await;
+            self.wait(next, failed_with, &mut work, &mut is_up).await;
             if !*is_up.borrow_and_update() {
                 if !is_to_blame {
-                    self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO).await;
+                    self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO, work.interval()).await;
                 }
                 // The ledger's task ends only with the exporter.
                 if is_up.wait_for(|up| *up).await.is_err() {
@@ -148,58 +157,62 @@ impl Poller {
                     continue;
                 }
             }
-            let poll = tokio::spawn({
-                let (poller, memory) = (Arc::clone(self), memory.clone());
-                async move { poller.poll(memory).await }
-            });
-            let outcome = match AbortOnDropHandle::new(poll).await {
-                Ok(outcome) => outcome,
-                Err(panic) => self.panicked(panic, memory),
+            let secrets = self.fingerprint();
+            let started = Instant::now();
+            self.client.requests().take_waited();
+            let poll = AbortOnDropHandle::new(tokio::spawn(work.poll(Arc::clone(self)))).await;
+            let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
+            let (result, has_new_numbers) = match poll {
+                Ok(polled) => {
+                    let is_success = matches!(polled.result, Ok(Done::Succeeded(_)));
+                    work.finish(polled.outcome, is_success, clock.now()).await;
+                    (polled.result, polled.has_new_numbers)
+                }
+                Err(panic) => (Err(self.panicked(panic)), false),
             };
-            memory = outcome.memory;
-            let now = clock.now();
-            if outcome.result.is_ok() || !outcome.gauges.is_empty() {
-                gauges.confirm(now).await;
-            }
-            for window in outcome.gauges {
-                gauges.replace(window).await;
-            }
             self.show_account().await;
-            match outcome.result {
-                Ok(due) => {
-                    let was_failing = health.succeeded(&self.id, now, outcome.has_new_numbers, outcome.took, due).await;
+            match result {
+                Ok(Done::Succeeded(due)) => {
+                    let was_failing = health.succeeded(&self.id, clock.now(), has_new_numbers, took, due).await;
                     if was_failing {
                         let ReportId { provider, app, report } = &self.id;
                         tracing::info!(provider, app, report, "the report works again");
                     }
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
+                Ok(Done::NothingDue(due)) => {
+                    health.due(&self.id, due).await;
+                    next = due;
+                }
                 Err(error) => {
                     is_to_blame = error.reason() == Reason::Ledger;
-                    next = self.failed(error, outcome.took).await;
-                    failed_with = Some(outcome.secrets);
+                    next = Some(self.failed(error, took, work.interval()).await);
+                    failed_with = Some(secrets);
                 }
             }
         }
     }
 
     /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once: a secret
-    /// that differs from the one a poll `failed_with`, or the ledger.
-    async fn wait(
+    /// that differs from the one a poll `failed_with`, something new to ask for, or the ledger.
+    async fn wait<W: Work>(
         &self,
-        next: Timestamp,
+        next: Option<Timestamp>,
         failed_with: Option<u64>,
-        gauges: &mut Gauges,
+        work: &mut W,
         is_up: &mut watch::Receiver<bool>,
     ) {
-        let left = || Duration::try_from(next.duration_since(self.services.clock.now())).unwrap_or_default();
-        let deadline = Instant::now() + left();
+        let now = || self.services.clock.now();
+        let left = || next.map(|next| Duration::try_from(next.duration_since(now())).unwrap_or_default());
+        let deadline = left().map(|left| Instant::now() + left);
+        // A failing report keeps its distance, whatever there is to ask for.
+        let wake = work.wake().filter(|_| failed_with.is_none());
         let failed_with = failed_with.filter(|_| self.secrets.iter().any(Secret::can_change));
         let nap = if failed_with.is_some() { SECRET_NAP } else { NAP };
         loop {
-            gauges.age(self.services.clock.now()).await;
-            let left = left().min(deadline.saturating_duration_since(Instant::now()));
-            if left.is_zero() || !*is_up.borrow() {
+            work.tick(now()).await;
+            let left = left().zip(deadline).map(|(left, end)| left.min(end.saturating_duration_since(Instant::now())));
+            if left.is_some_and(|left| left.is_zero()) || !*is_up.borrow() {
                 return;
             }
             if failed_with.is_some_and(|before| before != self.fingerprint()) {
@@ -207,9 +220,16 @@ impl Poller {
                 tracing::info!(provider, app, report, "a secret has changed; polling at once");
                 return;
             }
+            let woken = async {
+                match &wake {
+                    Some(wake) => wake.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                () = tokio::time::sleep(left.min(nap)) => {}
+                () = tokio::time::sleep(left.map_or(nap, |left| left.min(nap))) => {}
                 _ = is_up.changed() => {}
+                () = woken => return,
             }
         }
     }
@@ -226,60 +246,15 @@ impl Poller {
         hasher.finish()
     }
 
-    /// One poll: every question, each with its retries and its commit.
-    async fn poll(self: Arc<Self>, memory: Memory) -> Outcome {
-        let started = Instant::now();
-        let now = self.services.clock.now();
-        let secrets = self.fingerprint();
-        self.client.requests().take_waited();
-        let mut outcome = Outcome {
-            secrets,
-            memory,
-            has_new_numbers: false,
-            gauges: Vec::new(),
-            took: Duration::ZERO,
-            result: Ok(now),
-        };
-        outcome.result = self.ask_everything(now, &mut outcome).await;
-        outcome.took = started.elapsed().saturating_sub(self.client.requests().take_waited());
-        outcome
-    }
-
-    async fn ask_everything(&self, now: Timestamp, outcome: &mut Outcome) -> Result<Timestamp, PollError> {
-        let mut asked: Vec<Ask> = Vec::new();
-        let mut retries = TRIES - 1;
-        let mut failure = None;
-        let mut next = self.report.next(now, &outcome.memory, &asked);
-        while let Some(ask) = next {
-            asked.push(ask.clone());
-            match self.ask(&ask, &mut retries).await {
-                Ok(answer) => {
-                    let digest = self.report.digest(now, &ask, answer, &outcome.memory);
-                    next = self.report.next(now, &digest.memory, &asked);
-                    let is_last = next.is_none();
-                    let due = (is_last && failure.is_none()).then(|| self.report.next_due(now, &digest.memory));
-                    // What departments were told is asked again after a crash; only counts must be remembered.
-                    let is_remembered = ask.department.is_none() || is_last;
-                    self.commit(digest, is_remembered, due, outcome).await?;
-                }
-                Err(error) if error.is_about_the_question() => {
-                    failure.get_or_insert(error);
-                    next = self.report.next(now, &outcome.memory, &asked);
-                }
-                Err(error) => return Err(failure.unwrap_or(error)),
-            }
-        }
-        match failure {
-            Some(error) => Err(error),
-            None => Ok(self.report.next_due(now, &outcome.memory)),
-        }
-    }
-
     /// Asks once, and again while there are retries and asking again may help.
-    async fn ask(&self, ask: &Ask, retries: &mut u32) -> Result<Answer, PollError> {
+    pub(super) async fn ask<'a, T>(
+        &self,
+        retries: &mut u32,
+        ask: impl Fn() -> BoxFuture<'a, Result<T, PollError>>,
+    ) -> Result<T, PollError> {
         let mut attempt = 0;
         loop {
-            let error = match self.report.ask(ask, &self.client).await {
+            let error = match ask().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -289,10 +264,7 @@ impl Poller {
             }
             let is_too_far = error.reset().is_some_and(|reset| reset > LONGEST_WAIT);
             if *retries == 0 || !reason.is_transient() || is_too_far {
-                return Err(match ask.department.clone() {
-                    Some(department) => PollError::Department { department, error: Box::new(error) },
-                    None => error,
-                });
+                return Err(error);
             }
             *retries -= 1;
             let ReportId { provider, app, report } = &self.id;
@@ -303,54 +275,37 @@ impl Poller {
         }
     }
 
-    /// Commits what was made of an answer, then shows it.
-    async fn commit(
-        &self,
-        digest: Digest,
-        is_remembered: bool,
-        due: Option<Timestamp>,
-        outcome: &mut Outcome,
-    ) -> Result<(), PollError> {
-        let Digest { counted, covers, gauges, unknown, memory } = digest;
-        let subjects = counted
-            .into_iter()
-            .map(|numbers| SubjectReadings {
-                subject: numbers.window.key(),
-                began: numbers.window.begin(&self.zone),
-                readings: numbers.readings,
-            })
-            .collect();
+    /// Commits what was made of an answer, then shows what it has changed.
+    pub(super) async fn commit(&self, commit: Answered) -> Result<Receipt, PollError> {
+        let Answered { content, unknown, memory, succeeded, due } = commit;
         let commit = Commit {
             app: self.app,
             report: self.id.report,
             now: self.services.clock.now(),
             hold: self.hold,
-            subjects,
-            covers,
-            gauges: gauges.into_iter().map(gauge_readings).collect(),
+            content,
             // A name comes from the provider, which may repeat a secret.
             unknown: unknown.iter().map(|name| self.account.scrubber().scrub(name)).collect(),
-            memory: is_remembered.then(|| serde_json::to_string(&memory).unwrap_or_default()),
-            completes: due,
+            memory,
+            succeeded,
+            due,
         };
-        let receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
-        outcome.memory = memory;
-        let Receipt { series, gauges, has_new_numbers, new_names } = receipt;
-        outcome.has_new_numbers |= has_new_numbers;
-        outcome.gauges.extend(gauges);
+        let mut receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
+        let series = std::mem::take(&mut receipt.series);
         self.services.page.count(counters(&self.id.owner(), series)).await;
-        if !new_names.is_empty() {
+        if !receipt.new_names.is_empty() {
             let ReportId { provider, app, report } = &self.id;
-            for name in &new_names {
+            for name in &receipt.new_names {
                 tracing::warn!(provider, app, report, name, "the provider sends something this release does not know");
             }
-            self.services.health.unknown_names(&self.id, i64::try_from(new_names.len()).unwrap_or(i64::MAX)).await;
+            let count = i64::try_from(receipt.new_names.len()).unwrap_or(i64::MAX);
+            self.services.health.unknown_names(&self.id, count).await;
         }
-        Ok(())
+        Ok(receipt)
     }
 
     /// Notes a failure, says it once, and tells when to try again.
-    async fn failed(&self, error: PollError, took: Duration) -> Timestamp {
+    async fn failed(&self, error: PollError, took: Duration, interval: Duration) -> Timestamp {
         let now = self.services.clock.now();
         let reason = error.reason();
         let message = self.in_words(&error);
@@ -362,7 +317,6 @@ impl Poller {
             advice: error.advice(),
             since: now,
         };
-        let interval = self.report.interval();
         let reset = error.reset().unwrap_or_default();
         let next = |failures| {
             let wait = schedule::back_off(interval, reason, failures).max(reset.min(LONGEST_RESET));
@@ -387,11 +341,11 @@ impl Poller {
     }
 
     /// An error with its causes, without secrets, on one short line.
-    fn in_words(&self, error: &PollError) -> String {
+    pub(super) fn in_words(&self, error: &PollError) -> String {
         shorten(&self.account.scrubber().scrub(&crate::error_chain(error)))
     }
 
-    fn panicked(&self, panic: tokio::task::JoinError, memory: Memory) -> Outcome {
+    fn panicked(&self, panic: tokio::task::JoinError) -> PollError {
         self.services.panics.inc();
         let ReportId { provider, app, report } = &self.id;
         tracing::error!(
@@ -401,9 +355,7 @@ impl Poller {
             error = panic.to_string(),
             "a poll panicked; please report this as a bug"
         );
-        let result = Err(PollError::Decode("the poll panicked; please report this as a bug".to_owned()));
-        let secrets = self.fingerprint();
-        Outcome { secrets, memory, has_new_numbers: false, gauges: Vec::new(), took: Duration::ZERO, result }
+        PollError::Decode("the poll panicked; please report this as a bug".to_owned())
     }
 
     /// Shows the requests and the token of the account.
@@ -422,6 +374,15 @@ impl Poller {
         // A token that does not expire has no such series.
         page.update(vec![if expiry.is_some() { Update::Set(sample) } else { Update::remove(sample) }]).await;
     }
+}
+
+/// What was made of an answer.
+pub(super) struct Answered {
+    pub(super) content: Content,
+    pub(super) unknown: Vec<String>,
+    pub(super) memory: Option<String>,
+    pub(super) succeeded: bool,
+    pub(super) due: Option<Timestamp>,
 }
 
 /// Committed counters as samples of an app, with the time until which each is held.

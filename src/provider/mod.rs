@@ -15,6 +15,8 @@ pub mod easemob;
 pub mod error;
 pub mod feishu;
 pub mod http;
+pub mod jpush;
+pub mod pace;
 pub mod quota;
 pub mod registry;
 pub mod token;
@@ -32,10 +34,11 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
-use crate::reading::WindowReadings;
+use crate::reading::{Reading, WindowReadings};
 use crate::window::{Unit, Window};
 use error::PollError;
 use http::Client;
+use pace::Pace;
 
 /// A boxed future, since the traits here are used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -56,8 +59,75 @@ pub trait Account: Send + Sync {
     fn id(&self) -> String;
     /// Every secret of the account, to be kept out of texts and watched for changes.
     fn secrets(&self) -> Vec<Secret>;
-    /// Its reports, ready to be polled.
+    /// Its reports by window, ready to be polled.
     fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>>;
+    /// Its reports by message, where it has any.
+    fn messages(&self, _surroundings: &Surroundings) -> Option<Messages> {
+        None
+    }
+}
+
+/// What an account polls by message.
+pub struct Messages {
+    /// The report that new messages are polled with; `None` if it takes none.
+    pub delivery: Option<&'static str>,
+    /// All its message reports: messages of an earlier configuration may still be with another.
+    pub reports: Vec<Box<dyn MessageReport>>,
+    /// Ids of the configuration, as the provider writes them.
+    pub ids: Vec<String>,
+    /// How many of the newest messages are shown one by one.
+    pub newest: usize,
+    /// Reads an id: as the provider writes it, or `None` if it can be none.
+    pub read_id: fn(&str) -> Option<String>,
+}
+
+/// One statistics endpoint that is asked by message.
+pub trait MessageReport: Send + Sync {
+    /// The label `report`.
+    fn name(&self) -> &'static str;
+    /// How often messages are polled.
+    fn pace(&self) -> &Pace;
+    /// The request limit of its API.
+    fn limit(&self) -> quota::Limit;
+    /// How many messages a request may name.
+    fn batch(&self) -> usize;
+    /// Whether a refusal names a message id as its cause.
+    fn blames_the_id(&self, error: &PollError) -> bool;
+    /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
+    fn ask<'a>(
+        &'a self,
+        messages: &'a [AskedMessage],
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<MessageNumbers, PollError>>;
+}
+
+/// A message to ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedMessage {
+    /// Its id.
+    pub id: String,
+    /// How its answers are read, as the report said when it first had a number; else empty.
+    pub shape: String,
+}
+
+/// What an answer says about messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageNumbers {
+    /// Those that it says something about, each once.
+    pub messages: Vec<MessageReadings>,
+    /// Names in the answer that the exporter does not know, or values it cannot read.
+    pub unknown: Vec<String>,
+}
+
+/// What an answer says about one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageReadings {
+    /// Its id.
+    pub id: String,
+    /// Its numbers.
+    pub readings: Vec<Reading>,
+    /// How its answers are to be read from now on.
+    pub shape: String,
 }
 
 /// What a report may use of the world outside.

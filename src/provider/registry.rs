@@ -1,6 +1,6 @@
-//! The one list of providers. Configuration, documentation and tests walk it.
+//! The one list of providers.
 
-use super::{Provider, easemob::Easemob, feishu::Feishu};
+use super::{Provider, easemob::Easemob, feishu::Feishu, jpush::Jpush};
 
-/// Every provider there is.
-pub const PROVIDERS: &[&dyn Provider] = &[&Easemob, &Feishu];
+/// Every provider that can be configured.
+pub const PROVIDERS: &[&dyn Provider] = &[&Jpush, &Easemob, &Feishu];

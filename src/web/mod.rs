@@ -1,6 +1,7 @@
 //! The web server: connections with limits on everything, and a clean stop. What is answered is in
 //! [`routes`].
 
+pub mod messages;
 pub mod routes;
 mod status;
 
@@ -77,7 +78,7 @@ async fn accept(listener: TcpListener, site: Arc<Site>, graceful: Arc<GracefulSh
         let site = Arc::clone(&site);
         let service = service_fn(move |request| {
             let site = Arc::clone(&site);
-            async move { Ok::<_, Infallible>(site.answer(&request)) }
+            async move { Ok::<_, Infallible>(site.answer(request).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -7,18 +7,21 @@
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200 once every report has a first result or nothing due, else 503 and which have not |
 //! | `/api/v1/status` | the status page as JSON |
+//! | `POST /api/v1/messages` | registers message ids ([`super::messages`]), where it is on |
 //!
-//! Nothing here touches a provider, the disk or the ledger.
+//! But for the last, nothing here touches a provider, the disk or the ledger.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::{Bytes, Frame, SizeHint};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::messages::MessageApi;
 use super::status;
 use crate::clock::Clock;
 use crate::page::own::OwnMetrics;
@@ -37,6 +40,8 @@ pub struct Site {
     pub clock: Clock,
     /// Where the page is: `/metrics`.
     pub telemetry_path: String,
+    /// The message API, if it is on.
+    pub messages: Option<MessageApi>,
 }
 
 /// What a path leads to, which is the label `handler`.
@@ -47,6 +52,7 @@ enum Handler {
     Healthy,
     Ready,
     ApiStatus,
+    Messages,
     Other,
 }
 
@@ -58,6 +64,7 @@ impl Handler {
             Handler::Healthy => "healthy",
             Handler::Ready => "ready",
             Handler::ApiStatus => "api_status",
+            Handler::Messages => "messages",
             Handler::Other => "other",
         }
     }
@@ -65,22 +72,26 @@ impl Handler {
 
 impl Site {
     /// Answers a request and counts it.
-    pub fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
+    pub async fn answer<B: HttpBody<Data = Bytes>>(&self, request: Request<B>) -> Response<Body>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let started = Instant::now();
-        let handler = self.route(request.uri().path());
-        let mut response = match (handler, request.method()) {
-            (Handler::Other, _) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
-            (_, &Method::GET | &Method::HEAD) => self.handle(handler, request),
-            _ => {
-                let mut response = message(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n");
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-                response
+        let (head, body) = request.into_parts();
+        let handler = self.route(head.uri.path());
+        let mut response = match (handler, &head.method, &self.messages) {
+            (Handler::Messages, &Method::POST, Some(messages)) => messages.answer(&head, body).await,
+            (Handler::Messages, _, Some(_)) => not_allowed("Only POST is answered here.\n", "POST"),
+            (Handler::Other | Handler::Messages, ..) => {
+                message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n")
             }
+            (_, &Method::GET | &Method::HEAD, _) => self.handle(handler, &head),
+            _ => not_allowed("Only GET and HEAD are answered here.\n", "GET, HEAD"),
         };
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if request.method() == Method::HEAD {
+        if head.method == Method::HEAD {
             let length = response.body().length();
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             *response.body_mut() = Body::default();
@@ -97,18 +108,19 @@ impl Site {
             "/-/healthy" => Handler::Healthy,
             "/-/ready" => Handler::Ready,
             "/api/v1/status" => Handler::ApiStatus,
+            "/api/v1/messages" => Handler::Messages,
             _ => Handler::Other,
         }
     }
 
-    fn handle<B>(&self, handler: Handler, request: &Request<B>) -> Response<Body> {
+    fn handle(&self, handler: Handler, head: &Parts) -> Response<Body> {
         match handler {
-            Handler::Metrics => self.metrics(accepts_gzip(request)),
+            Handler::Metrics => self.metrics(accepts_gzip(&head.headers)),
             Handler::Status => self.status_page(),
             Handler::Healthy => message(StatusCode::OK, "push-exporter is healthy.\n"),
             Handler::Ready => self.ready(),
             Handler::ApiStatus => self.api_status(),
-            Handler::Other => message(StatusCode::NOT_FOUND, ""),
+            Handler::Messages | Handler::Other => message(StatusCode::NOT_FOUND, ""),
         }
     }
 
@@ -163,9 +175,9 @@ impl Site {
 }
 
 /// Whether the client takes gzip: named, or any coding, with a weight that is not 0.
-fn accepts_gzip<B>(request: &Request<B>) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = None;
-    for value in request.headers().get_all(header::ACCEPT_ENCODING) {
+    for value in headers.get_all(header::ACCEPT_ENCODING) {
         for coding in value.to_str().unwrap_or_default().split(',') {
             let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
             let weight = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
@@ -180,11 +192,17 @@ fn accepts_gzip<B>(request: &Request<B>) -> bool {
     any.unwrap_or(false)
 }
 
+fn not_allowed(text: &'static str, allow: &'static str) -> Response<Body> {
+    let mut response = message(StatusCode::METHOD_NOT_ALLOWED, text);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
 fn message(status: StatusCode, text: &'static str) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", text.to_owned().into())
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
+pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -211,7 +229,7 @@ impl From<String> for Body {
     }
 }
 
-impl hyper::body::Body for Body {
+impl HttpBody for Body {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -246,9 +264,9 @@ mod tests {
             ("gzip;q=nonsense", false),
             ("", false),
         ] {
-            let request = Request::get("/").header(header::ACCEPT_ENCODING, header).body(()).unwrap();
-            assert_eq!(accepts_gzip(&request), expected, "{header:?}");
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(header))]);
+            assert_eq!(accepts_gzip(&headers), expected, "{header:?}");
         }
-        assert!(!accepts_gzip(&Request::get("/").body(()).unwrap()));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

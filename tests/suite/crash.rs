@@ -125,8 +125,8 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
         let when = format!("round {round}");
         // Only commits that change a counter are counted by the hook.
         let die = match round % 7 {
-            5 => Some(format!("before_commit:{}", random.u32(1..3))),
-            6 => Some(format!("after_commit:{}", random.u32(1..3))),
+            5 => Some(format!("before_count:{}", random.u32(1..3))),
+            6 => Some(format!("after_count:{}", random.u32(1..3))),
             _ => None,
         };
         let mut program = start(&config, die.as_deref()).unwrap_or_else(|| panic!("{when}: it did not start"));

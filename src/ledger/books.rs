@@ -1,0 +1,233 @@
+//! The counters during one transaction: readings are taken into watermarks, what they add is gathered
+//! by series, and [`Books::close`] writes the totals. What is counted is decided in [`super::account`].
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::account::Mark;
+use super::sqlite::{ms, time};
+use super::watermark::Watermark;
+use super::{AppId, LedgerError, SeriesTotal};
+use crate::page::families::Family;
+use crate::page::text;
+use crate::reading::{Label, Metric, Reading, SeriesKey};
+
+/// Unknown platforms, kinds and channels of an app that become labels of their own.
+const MAX_UNKNOWN_LABELS: i64 = 16;
+
+/// The counters of one app, open for one transaction.
+pub(super) struct Books<'a> {
+    transaction: &'a Transaction<'a>,
+    app: AppId,
+    report: &'a str,
+    now: Timestamp,
+    hold: Duration,
+    first_known: Timestamp,
+    /// Numbers looked up before: a hundred messages have the same fields.
+    fields: HashMap<String, i64>,
+    series: HashMap<(Family, SeriesKey), i64>,
+    sums: HashMap<i64, i64>,
+    new_series: Vec<i64>,
+    /// Whether any reading was new.
+    pub(super) has_new_numbers: bool,
+}
+
+impl<'a> Books<'a> {
+    pub(super) fn open(
+        transaction: &'a Transaction<'a>,
+        app: AppId,
+        report: &'a str,
+        now: Timestamp,
+        hold: Duration,
+    ) -> Result<Self, LedgerError> {
+        let first_known =
+            transaction.query_row("SELECT first_known FROM app WHERE id = ?1", [app], |row| row.get(0).map(time))?;
+        Ok(Books {
+            transaction,
+            app,
+            report,
+            now,
+            hold,
+            first_known,
+            fields: HashMap::new(),
+            series: HashMap::new(),
+            sums: HashMap::new(),
+            new_series: Vec::new(),
+            has_new_numbers: false,
+        })
+    }
+
+    /// Takes the readings of a subject that began at `began`. `covers` are the beginnings of the fields'
+    /// paths that the answer covers. Returns whether the watermark is another than before.
+    pub(super) fn take(
+        &mut self,
+        watermark: &mut Watermark,
+        began: Timestamp,
+        readings: &[Reading],
+        covers: &[String],
+    ) -> Result<bool, LedgerError> {
+        let is_before = began < self.first_known;
+        let mut is_dirty = false;
+        let covered = watermark.covered.clone();
+        let is_covered = |path: &str| covered.iter().any(|scope| path.starts_with(scope.as_str()));
+        if is_before {
+            for scope in covers {
+                is_dirty |= watermark.covered.insert(scope.clone());
+            }
+        }
+        for reading in readings {
+            let field = self.field(&reading.field)?;
+            let metric = reading.series.metric;
+            let (series, change) = match watermark.marks.get_mut(&field) {
+                Some(mark) => (mark.series, mark.read(reading.value)),
+                None => {
+                    let series = self.series(metric.counter(), &reading.series)?;
+                    let is_baseline = is_before && !is_covered(&reading.field);
+                    let (mark, change) = Mark::first(series, reading.value, is_baseline);
+                    watermark.marks.insert(field, mark);
+                    // So that its first growth is seen.
+                    self.count(Family::Restated, &self.restated_labels(metric), 0)?;
+                    (series, change)
+                }
+            };
+            self.add(series, change.counted);
+            if change.fallen > 0 {
+                self.count(Family::Restated, &self.restated_labels(metric), change.fallen)?;
+            }
+            is_dirty |= change.is_new;
+            self.has_new_numbers |= change.is_new;
+        }
+        Ok(is_dirty)
+    }
+
+    /// Adds to a delivery series of a family.
+    pub(super) fn count_delivery(&mut self, family: Family, key: &SeriesKey, by: i64) -> Result<(), LedgerError> {
+        let series = self.series(family, key)?;
+        self.add(series, by);
+        Ok(())
+    }
+
+    /// Adds to the series with these labels, which is there from now on.
+    pub(super) fn count(&mut self, family: Family, labels: &str, by: i64) -> Result<(), LedgerError> {
+        let series = self.ensure_series(family, labels)?;
+        self.add(series, by);
+        Ok(())
+    }
+
+    fn add(&mut self, series: i64, count: i64) {
+        let sum = self.sums.entry(series).or_default();
+        *sum = sum.saturating_add(count);
+    }
+
+    fn restated_labels(&self, metric: Metric) -> String {
+        text::labels(&[("report", self.report), ("metric", metric.name())])
+    }
+
+    /// The number of a field's path.
+    fn field(&mut self, path: &str) -> Result<i64, LedgerError> {
+        if let Some(id) = self.fields.get(path) {
+            return Ok(*id);
+        }
+        let found = self
+            .transaction
+            .prepare_cached("SELECT id FROM field WHERE path = ?1")?
+            .query_row([path], |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                self.transaction.execute("INSERT INTO field (path) VALUES (?1)", [path])?;
+                self.transaction.last_insert_rowid()
+            }
+        };
+        self.fields.insert(path.to_owned(), id);
+        Ok(id)
+    }
+
+    fn series(&mut self, family: Family, key: &SeriesKey) -> Result<i64, LedgerError> {
+        let key = (family, key.clone());
+        if let Some(id) = self.series.get(&key) {
+            return Ok(*id);
+        }
+        let labels = self.labels(&key.1)?;
+        let id = self.ensure_series(family, &labels)?;
+        self.series.insert(key, id);
+        Ok(id)
+    }
+
+    fn ensure_series(&mut self, family: Family, labels: &str) -> Result<i64, LedgerError> {
+        let found = self
+            .transaction
+            .prepare_cached("SELECT id FROM series WHERE app = ?1 AND family = ?2 AND labels = ?3")?
+            .query_row(params![self.app, family.name(), labels], |row| row.get(0))
+            .optional()?;
+        if let Some(id) = found {
+            return Ok(id);
+        }
+        let hold = i64::try_from(self.hold.as_millis()).unwrap_or(i64::MAX);
+        self.transaction.execute(
+            "INSERT INTO series (app, family, labels, total, shown, held_until) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+            params![self.app, family.name(), labels, ms(self.now), ms(self.now).saturating_add(hold)],
+        )?;
+        let id = self.transaction.last_insert_rowid();
+        self.new_series.push(id);
+        Ok(id)
+    }
+
+    /// The labels of a series; the first few unknown names of an app as they are, then `other`.
+    pub(super) fn labels(&self, key: &SeriesKey) -> Result<String, LedgerError> {
+        let [platform, channel, kind] = [self.admit(&key.platform)?, self.admit(&key.channel)?, self.admit(&key.kind)?];
+        Ok(text::labels(&[("platform", platform.as_str()), ("channel", channel.as_str()), ("kind", kind.as_str())]))
+    }
+
+    fn admit(&self, label: &Label) -> Result<Label, LedgerError> {
+        if label.is_known() {
+            return Ok(label.clone());
+        }
+        let is_remembered = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM unknown_label WHERE app = ?1 AND value = ?2")?
+            .exists(params![self.app, label.as_str()])?;
+        if is_remembered {
+            return Ok(label.clone());
+        }
+        let count: i64 =
+            self.transaction
+                .query_row("SELECT count(*) FROM unknown_label WHERE app = ?1", [self.app], |row| row.get(0))?;
+        if count >= MAX_UNKNOWN_LABELS {
+            return Ok(Label::OTHER);
+        }
+        self.transaction
+            .execute("INSERT INTO unknown_label (app, value) VALUES (?1, ?2)", params![self.app, label.as_str()])?;
+        Ok(label.clone())
+    }
+
+    /// Writes the totals of the series that are new or have grown, and returns them.
+    pub(super) fn close(self) -> Result<Vec<SeriesTotal>, LedgerError> {
+        let Books { transaction, mut sums, new_series, .. } = self;
+        sums.retain(|_, sum| *sum > 0);
+        for id in new_series {
+            sums.entry(id).or_default();
+        }
+        let mut ids: Vec<(i64, i64)> = sums.into_iter().collect();
+        ids.sort_unstable();
+        let mut select =
+            transaction.prepare_cached("SELECT family, labels, total, held_until FROM series WHERE id = ?1")?;
+        let mut update = transaction.prepare_cached("UPDATE series SET total = ?2 WHERE id = ?1")?;
+        let mut totals = Vec::new();
+        for (id, sum) in ids {
+            let (family, labels, total, held_until) = select.query_row([id], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
+            })?;
+            let total = total.saturating_add(sum);
+            update.execute(params![id, total])?;
+            if let Some(family) = Family::from_name(&family) {
+                totals.push(SeriesTotal { family, labels, total, held_until: time(held_until) });
+            }
+        }
+        Ok(totals)
+    }
+}

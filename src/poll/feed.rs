@@ -1,0 +1,244 @@
+//! Where message ids come in: from the configuration and from the message API, into the ledger, then to
+//! the report that polls them. An id is registered once; registered again in any way it counts nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{Mutex, Notify};
+
+use crate::clock::{Clock, Steady};
+use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMessages, Source};
+use crate::page::families::Family;
+use crate::page::{Page, Sample, Update, text};
+use crate::poll::runner::counters;
+use crate::provider::pace::{Pace, age};
+
+/// A provider knows nothing of a message that it has only just taken, and messages come in bursts: the
+/// first call waits a little for more of them.
+const FIRST_POLL: Duration = Duration::from_secs(5);
+/// How often ids of the configuration are seen anew and memories that have expired are dropped.
+const UPKEEP: Duration = Duration::from_secs(86_400);
+
+/// The messages of an app on the page, and who polls them.
+pub struct Board {
+    owner: Arc<str>,
+    page: Page,
+    wake: Arc<Notify>,
+    /// The version of the state that is shown.
+    shown: Mutex<u64>,
+}
+
+impl Board {
+    /// Of the app with these labels.
+    pub fn new(owner: Arc<str>, page: Page) -> Board {
+        Board { owner, page, wake: Arc::default(), shown: Mutex::default() }
+    }
+
+    /// The labels provider and app.
+    pub fn owner(&self) -> Arc<str> {
+        Arc::clone(&self.owner)
+    }
+
+    /// What wakes the report that polls new messages.
+    pub fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
+    /// Shows how many messages are tracked, unless something later has been shown.
+    pub async fn show(&self, state: MessageState) {
+        let sample = |family, rest, value| Sample { family, owner: self.owner(), rest, value };
+        let tracked = |name, count| sample(Family::TrackedMessages, text::labels(&[("state", name)]), count);
+        let mut samples = vec![tracked("waiting", state.waiting), tracked("live", state.live)];
+        samples.extend(state.newest.map(|at| sample(Family::NewestMessage, String::new(), at.as_millisecond())));
+        let mut shown = self.shown.lock().await;
+        if state.version >= *shown {
+            *shown = state.version;
+            self.page.update(samples.into_iter().map(Update::Set).collect()).await;
+        }
+    }
+
+    /// Shows the counters that start at 0.
+    pub async fn start(&self, state: MessageState) {
+        let zero = |family, rest| (Sample { family, owner: self.owner(), rest, value: 0 }, Timestamp::UNIX_EPOCH);
+        let sources = Source::ALL.map(|source| text::labels(&[("source", source.name())]));
+        let mut zeros: Vec<_> = sources.into_iter().map(|rest| zero(Family::MessagesRegistered, rest)).collect();
+        zeros.push(zero(Family::RejectedMessages, String::new()));
+        self.page.count(zeros).await;
+        self.show(state).await;
+    }
+}
+
+/// An app that takes messages.
+pub struct Target {
+    /// The app in the ledger.
+    pub app: AppId,
+    /// The report that polls them.
+    pub report: &'static str,
+    /// How often.
+    pub pace: Pace,
+    /// Reads an id: as the provider writes it, or `None` if it can be none.
+    pub read_id: fn(&str) -> Option<String>,
+    /// Ids of the configuration.
+    pub ids: Vec<String>,
+    /// Its messages on the page.
+    pub board: Arc<Board>,
+}
+
+/// The messages of one app: id, and when it was sent if that is known.
+type Given<'a> = Vec<(&'a str, Option<Timestamp>)>;
+
+/// The way in for message ids.
+pub struct Feed {
+    clock: Clock,
+    ledger: Ledger,
+    targets: BTreeMap<String, Target>,
+    /// Apps that take none.
+    others: Vec<String>,
+}
+
+/// A message to be registered, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The app's name.
+    pub app: String,
+    /// The id as the provider writes it.
+    pub id: String,
+    /// When it was sent, if that is known.
+    pub sent_at: Option<Timestamp>,
+}
+
+/// What was registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registered {
+    /// Ids that were given.
+    pub received: usize,
+    /// Those that were not known.
+    pub new: i64,
+}
+
+/// Why an entry cannot be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadEntry {
+    /// No such app.
+    #[error("no app of this name is configured")]
+    UnknownApp,
+    /// An app of a provider, or with a configuration, that polls no messages.
+    #[error("this app takes no messages")]
+    TakesNone,
+    /// Not an id of this provider.
+    #[error("msg_id is not an id of this app's provider")]
+    BadId,
+}
+
+impl Feed {
+    /// Into these apps by name; `others` take no messages.
+    pub fn new(clock: Clock, ledger: Ledger, targets: BTreeMap<String, Target>, others: Vec<String>) -> Feed {
+        Feed { clock, ledger, targets, others }
+    }
+
+    /// Checks one entry.
+    ///
+    /// # Errors
+    /// Why it cannot be registered.
+    pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<Entry, BadEntry> {
+        let Some(target) = self.targets.get(app) else {
+            let is_known = self.others.iter().any(|other| other == app);
+            return Err(if is_known { BadEntry::TakesNone } else { BadEntry::UnknownApp });
+        };
+        let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;
+        Ok(Entry { app: app.to_owned(), id, sent_at })
+    }
+
+    /// Registers what came through the message API: all of it or nothing, durable when this returns.
+    ///
+    /// # Errors
+    /// Nothing was registered.
+    pub async fn register(&self, entries: Vec<Entry>) -> Result<Registered, LedgerError> {
+        let received = entries.len();
+        let mut by_app: BTreeMap<&str, Given<'_>> = BTreeMap::new();
+        for entry in &entries {
+            by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
+        }
+        let apps = by_app.into_iter().filter_map(|(app, messages)| Some((self.targets.get(app)?, messages)));
+        let new = self.add(Source::Api, apps.collect()).await?;
+        Ok(Registered { received, new })
+    }
+
+    /// Registers the ids of the configuration: new ones are tracked, retired ones remembered anew.
+    ///
+    /// # Errors
+    /// Nothing was registered.
+    pub async fn register_configured(&self) -> Result<(), LedgerError> {
+        let apps = self.targets.values().filter(|target| !target.ids.is_empty());
+        let messages = apps.map(|target| (target, target.ids.iter().map(|id| (id.as_str(), None)).collect())).collect();
+        self.add(Source::Config, messages).await.map(drop)
+    }
+
+    async fn add(&self, source: Source, apps: Vec<(&Target, Given<'_>)>) -> Result<i64, LedgerError> {
+        if apps.is_empty() {
+            return Ok(0);
+        }
+        let now = self.clock.now();
+        let new = apps.iter().map(|(target, messages)| target.messages(source, now, messages)).collect();
+        let added = self.ledger.add_messages(new).await?;
+        let mut count = 0;
+        for ((target, _), added) in apps.iter().zip(added) {
+            let board = &target.board;
+            board.page.count(counters(&board.owner, added.series)).await;
+            board.show(added.state).await;
+            if added.new > 0 {
+                board.wake.notify_one();
+            }
+            count += added.new;
+        }
+        Ok(count)
+    }
+
+    /// Once a day: sees the ids of the configuration anew and drops memories that have expired, for ever.
+    pub async fn upkeep(&self) {
+        let mut steady = Steady::new(&self.clock);
+        loop {
+            // Short naps, so that a clock that is set is noticed.
+            for _ in 0..UPKEEP.as_secs() / 600 {
+                tokio::time::sleep(Duration::from_secs(600)).await;
+                steady.look(&self.clock);
+            }
+            let now = steady.look(&self.clock).sure;
+            if let Err(error) = self.keep(now).await {
+                tracing::debug!(error = error.to_string(), "upkeep of messages failed; it is done again tomorrow");
+            }
+        }
+    }
+
+    async fn keep(&self, now: Timestamp) -> Result<(), LedgerError> {
+        // First those that must not be dropped.
+        self.register_configured().await?;
+        for target in self.targets.values() {
+            while self.ledger.upkeep(target.app, now).await? {}
+        }
+        Ok(())
+    }
+}
+
+impl Target {
+    /// What is to be registered of these, without those that the report would not answer any more.
+    fn messages(&self, source: Source, now: Timestamp, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
+        let message = |(id, sent_at): &(&str, Option<Timestamp>)| {
+            let sent_at = sent_at.map_or(now, |sent_at| sent_at.min(now));
+            let age = age(sent_at, now);
+            let pace = self.pace.at(age);
+            let wait = if source == Source::Api { FIRST_POLL.min(pace) } else { Duration::ZERO };
+            let due = now.saturating_add(wait).unwrap_or(now);
+            (age < self.pace.end()).then(|| NewMessage { id: (*id).to_owned(), sent_at, due, pace })
+        };
+        NewMessages {
+            app: self.app,
+            report: self.report,
+            source,
+            now,
+            messages: messages.iter().filter_map(message).collect(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! From the configuration to pollers: what the ledger remembers of each app is shown, its account is
+//! opened, and each of its reports made ready to be polled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{Board, Feed, Target};
+use super::health::{ReportId, owner};
+use super::messages::MessageWork;
+use super::runner::{Poller, Polling, Services, counters};
+use super::windows::WindowWork;
+use crate::config::secret::Scrubber;
+use crate::config::{App, Config};
+use crate::ledger::{AppKey, DueQuery, LedgerError, Restored, SeriesTotal, StoredReport};
+use crate::provider::http::{AccountClient, Client, Transport};
+use crate::provider::quota::{Budget, Limit};
+use crate::provider::{Messages, Surroundings};
+
+/// A hold that ends later than it could have begun was written by a clock that was ahead; its series may
+/// have shown their totals already.
+fn unhold(mut series: Vec<SeriesTotal>, config: &Config, now: Timestamp) -> Vec<SeriesTotal> {
+    let latest = now.saturating_add(config.new_series_hold).unwrap_or(now);
+    for one in series.iter_mut().filter(|one| one.held_until > latest) {
+        one.held_until = now;
+    }
+    series
+}
+
+/// An app on its way from the configuration to its pollers.
+pub struct Opening<'a> {
+    app: &'a App,
+    surroundings: Surroundings,
+    messages: Option<Messages>,
+    stored: Restored,
+    board: Arc<Board>,
+}
+
+impl<'a> Opening<'a> {
+    /// Knows nothing of the ledger yet.
+    pub fn new(app: &'a App, services: &Services) -> Opening<'a> {
+        let surroundings =
+            Surroundings { clock: services.clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
+        let board = Board::new(owner(app.provider.name(), &app.name), services.page.clone());
+        let messages = app.account.messages(&surroundings);
+        Opening { app, surroundings, messages, stored: Restored::default(), board: Arc::new(board) }
+    }
+
+    /// What the ledger knows it by.
+    pub fn key(&self) -> AppKey {
+        AppKey {
+            provider: self.app.provider.name(),
+            name: self.app.name.clone(),
+            account: self.app.account.id(),
+            delivery: self.delivery(),
+        }
+    }
+
+    fn delivery(&self) -> Option<&'static str> {
+        self.messages.as_ref()?.delivery
+    }
+
+    /// Shows what the ledger has counted.
+    pub async fn show(&mut self, stored: Restored, config: &Config, services: &Services) {
+        self.stored = stored;
+        let series = std::mem::take(&mut self.stored.series);
+        let series = unhold(series, config, services.clock.now());
+        services.page.count(counters(&self.board.owner(), series)).await;
+        if self.messages.is_some() {
+            self.board.start(self.stored.messages).await;
+        }
+    }
+
+    /// What the feed needs of an app that takes messages.
+    fn target(&self) -> Option<Target> {
+        let messages = self.messages.as_ref()?;
+        let report = messages.reports.iter().find(|report| Some(report.name()) == messages.delivery)?;
+        Some(Target {
+            app: self.stored.id,
+            report: report.name(),
+            pace: report.pace().clone(),
+            read_id: messages.read_id,
+            ids: messages.ids.clone(),
+            board: Arc::clone(&self.board),
+        })
+    }
+
+    /// Makes its reports ready to be polled until `stop`.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub async fn open(
+        self,
+        config: &Config,
+        transport: &Arc<dyn Transport>,
+        services: &Services,
+        stop: &CancellationToken,
+    ) -> Result<Vec<Polling>, LedgerError> {
+        let Opening { app, surroundings, messages, stored, board } = self;
+        let scrubber = Scrubber::default();
+        let mut account: Option<Arc<AccountClient>> = None;
+        let mut poller = async |name: &'static str, limit: Limit| {
+            let account =
+                account.get_or_insert_with(|| Arc::new(AccountClient::new(Budget::new(limit), scrubber.clone())));
+            let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
+            let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
+            services.health.unknown_names(&id, names).await;
+            Poller {
+                id,
+                app: stored.id,
+                client: Client::new(Arc::clone(transport), account),
+                account: Arc::clone(account),
+                secrets: app.account.secrets(),
+                hold: config.new_series_hold,
+                services: services.clone(),
+            }
+        };
+        let of_report = |name: &str| {
+            let found = stored.reports.iter().find(|stored| stored.report == name).cloned();
+            found.unwrap_or_else(|| StoredReport { report: name.to_owned(), ..StoredReport::default() })
+        };
+        let mut pollings = Vec::new();
+        for report in app.account.open(&surroundings) {
+            let name = report.name();
+            let poller = poller(name, report.limit()).await;
+            let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
+            let (zone, max_age) = (app.zone.clone(), config.max_age);
+            let ready = WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges).await;
+            pollings.push(ready.run(stop.clone()));
+        }
+        let Some(messages) = messages else { return Ok(pollings) };
+        for report in messages.reports {
+            let name = report.name();
+            let query = DueQuery { app: stored.id, report: name, now: services.clock.now(), limit: 0 };
+            let next = services.ledger.due_messages(query).await?.next;
+            let is_current = messages.delivery == Some(name);
+            // Messages stay with the report that first had a number for them.
+            if is_current || next.is_some() {
+                let poller = poller(name, report.limit()).await;
+                let newest = if is_current { messages.newest } else { 0 };
+                let board = Arc::clone(&board);
+                let ready = MessageWork::ready(poller, report, board, is_current, newest, of_report(name), next).await;
+                pollings.push(ready.run(stop.clone()));
+            }
+        }
+        Ok(pollings)
+    }
+}
+
+/// The way in for message ids to all apps that take any.
+pub fn feed(apps: &[Opening<'_>], services: &Services) -> Feed {
+    let mut targets = BTreeMap::new();
+    let mut others = Vec::new();
+    for opening in apps {
+        let name = opening.app.name.clone();
+        match opening.target() {
+            Some(target) => drop(targets.insert(name, target)),
+            None => others.push(name),
+        }
+    }
+    Feed::new(services.clock.clone(), services.ledger.clone(), targets, others)
+}

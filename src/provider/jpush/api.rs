@@ -1,0 +1,53 @@
+//! JPush over HTTP: Basic authentication with AppKey and Master Secret, ids in the query.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{Request, StatusCode, header};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::config::Settings;
+use super::{Delivery, details, errors, readings};
+use crate::provider::error::PollError;
+use crate::provider::http::{Client, url};
+use crate::provider::{AskedMessage, MessageNumbers};
+
+/// `GET received/detail?msg_ids=…` or `GET messages/detail?msg_ids=…`
+pub(super) async fn delivery(
+    settings: &Settings,
+    kind: Delivery,
+    messages: &[AskedMessage],
+    client: &Client,
+) -> Result<MessageNumbers, PollError> {
+    let path = match kind {
+        Delivery::Received => ["received", "detail"],
+        Delivery::Messages => ["messages", "detail"],
+    };
+    let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
+    let mut url = url(&settings.base_url, &path);
+    // Digits and commas, as the document writes them.
+    url.set_query(Some(&format!("msg_ids={}", ids.join(","))));
+    let authorization = basic(settings);
+    client.learn_token(&authorization, None);
+    let request = Request::get(url.as_str())
+        .header(header::AUTHORIZATION, authorization.expose_secret())
+        .header(header::ACCEPT, "application/json")
+        .body(Vec::new())
+        .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
+    let reply = client.send(request).await?;
+    if reply.status != StatusCode::OK {
+        return Err(errors::refused(&reply));
+    }
+    let items: Vec<Value> = reply.json()?;
+    Ok(match kind {
+        Delivery::Received => readings::read(&items),
+        Delivery::Messages => details::read(&items, messages),
+    })
+}
+
+/// The header, which is as secret as what it is made of.
+fn basic(settings: &Settings) -> SecretString {
+    let secret = settings.master_secret.current();
+    let credentials = format!("{}:{}", settings.app_key, secret.expose_secret());
+    format!("Basic {}", STANDARD.encode(credentials)).into()
+}

@@ -1,0 +1,212 @@
+//! The field map of JPush's `messages_detail`: the scheme of 2021-09-01 (`details`), by kind, platform and
+//! channel, with the older blocks where an answer has no `details`. Pure: an answer in, readings out.
+//!
+//! In which shape a message is read is fixed by its first answer that holds a number, and remembered as a
+//! text: `d` (details) or `o` (older blocks), then `+notification` for what is read by its leaves and
+//! `-notification` for what is read by its totals.
+
+use std::collections::{BTreeSet, HashMap};
+
+use serde_json::{Map, Value};
+
+use super::older;
+use super::readings::{Sink, read_items, series};
+use crate::provider::{AskedMessage, MessageNumbers};
+use crate::reading::{Label, Metric};
+
+/// The five counts of a leaf and of a kind.
+const COUNTS: [(&str, Metric); 5] = [
+    ("target", Metric::Targeted),
+    ("sent", Metric::Sent),
+    ("received", Metric::Received),
+    ("display", Metric::Displayed),
+    ("click", Metric::Clicked),
+];
+/// A kind of JPush, and of no other shape than the others: `sub_ios` holds the counts themselves.
+const LIVE_ACTIVITY: &str = "live_activity";
+const KINDS: [&str; 4] = ["notification", "message", "inapp", LIVE_ACTIVITY];
+const PLATFORMS: [&str; 5] = ["android", "ios", "hmos", "quickapp", "winphone"];
+const CHANNELS: [&str; 14] = [
+    "huawei", "xiaomi", "oppo", "vivo", "meizu", "honor", "fcm", "asus", "nio", "tuibida", "apns", "voip", "hmpns",
+    "mpns",
+];
+
+/// More kinds than any message has.
+const MAX_THINGS: usize = 32;
+
+/// How a message is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// `details` or the older blocks; `None` before the first number.
+    is_details: Option<bool>,
+    /// What is read by its leaves.
+    leaves: BTreeSet<String>,
+    /// What is read by its totals.
+    totals: BTreeSet<String>,
+}
+
+impl Shape {
+    fn parse(text: &str) -> Shape {
+        let mut shape = Shape::default();
+        for word in text.split(' ') {
+            match (word, word.split_at_checked(1)) {
+                ("d", _) => shape.is_details = Some(true),
+                ("o", _) => shape.is_details = Some(false),
+                (_, Some(("+", thing))) => drop(shape.leaves.insert(thing.to_owned())),
+                (_, Some(("-", thing))) => drop(shape.totals.insert(thing.to_owned())),
+                _ => {}
+            }
+        }
+        shape
+    }
+
+    fn write(&self) -> String {
+        let mut words: Vec<String> = self.is_details.iter().map(|is| if *is { "d" } else { "o" }.to_owned()).collect();
+        words.extend(self.leaves.iter().map(|thing| format!("+{thing}")));
+        words.extend(self.totals.iter().map(|thing| format!("-{thing}")));
+        words.join(" ")
+    }
+
+    /// Whether a thing that now has leaves or not is read by its leaves.
+    pub(super) fn reads_leaves(&self, thing: &str, has_leaves: bool) -> bool {
+        if self.leaves.contains(thing) {
+            return true;
+        }
+        has_leaves && !self.totals.contains(thing)
+    }
+
+    /// Remembers how a thing that gave numbers was read.
+    pub(super) fn fix(&mut self, thing: &str, by_leaves: bool) {
+        let things = if by_leaves { &mut self.leaves } else { &mut self.totals };
+        if things.len() < MAX_THINGS {
+            things.insert(thing.to_owned());
+        }
+    }
+}
+
+/// Reads the items of `messages/detail` as each message's shape says.
+pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
+    let shapes: HashMap<&str, &str> =
+        asked.iter().map(|message| (message.id.as_str(), message.shape.as_str())).collect();
+    read_items(items, |id, item, sink| {
+        let mut shape = Shape::parse(shapes.get(id).copied().unwrap_or_default());
+        let found = item.get("details").and_then(Value::as_object);
+        let is_details = shape.is_details.unwrap_or(found.is_some());
+        if is_details {
+            for (kind, value) in found.into_iter().flatten() {
+                match value {
+                    Value::Object(object) => read_kind(kind, object, &mut shape, sink),
+                    Value::Null => {}
+                    _ => sink.unknown.push(format!("details.{kind}")),
+                }
+            }
+        } else {
+            older::read(item, &mut shape, sink);
+        }
+        if !sink.readings.is_empty() {
+            shape.is_details = Some(is_details);
+        }
+        sink.note_numbers("", item, |_| false);
+        sink.unknown.extend(
+            item.iter()
+                .filter(|(name, value)| {
+                    value.is_object() && *name != "details" && !older::BLOCKS.contains(&name.as_str())
+                })
+                .map(|(name, _)| name.clone()),
+        );
+        shape.write()
+    })
+}
+
+/// Parses the body of `messages/detail` as the client does, for tests and fuzzing.
+///
+/// # Errors
+/// A body that is not an array.
+pub fn parse(body: &[u8], asked: &[AskedMessage]) -> Result<MessageNumbers, serde_json::Error> {
+    Ok(read(&serde_json::from_slice::<Vec<Value>>(body)?, asked))
+}
+
+/// One kind: its leaves, or its own counts where it has no platforms.
+fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
+    let path = format!("details.{name}");
+    let kind = known(&KINDS, name);
+    if !kind.is_known() {
+        sink.unknown.push(path.clone());
+    }
+    let mut subs = object.iter().filter(|(key, value)| key.starts_with("sub_") && !value.is_null()).peekable();
+    let by_leaves = shape.reads_leaves(kind.as_str(), subs.peek().is_some());
+    let before = sink.readings.len();
+    if by_leaves {
+        for (sub, value) in subs {
+            match value {
+                Value::Object(channels) => read_platform(&path, sub, channels, &kind, sink),
+                _ => sink.unknown.push(format!("{path}.{sub}")),
+            }
+        }
+    } else {
+        for (field, metric) in COUNTS {
+            let key = series(metric, Label::ANY, Label::ANY, kind.clone());
+            sink.take(&format!("{path}.{field}"), object.get(field), key);
+        }
+    }
+    if sink.readings.len() > before {
+        shape.fix(kind.as_str(), by_leaves);
+    }
+    sink.note_numbers(&format!("{path}."), object, is_count);
+}
+
+/// `sub_<platform>`: a map of channels, or for live activities the counts themselves.
+fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &Label, sink: &mut Sink<'_>) {
+    let name = sub.trim_start_matches("sub_");
+    let path = format!("{path}.{sub}");
+    let platform = known(&PLATFORMS, name);
+    if !platform.is_known() {
+        sink.unknown.push(path.clone());
+    }
+    if kind.as_str() == LIVE_ACTIVITY {
+        let channel = if name == "ios" { Label::known("apns") } else { Label::ANY };
+        for (field, metric) in COUNTS {
+            let key = series(metric, platform.clone(), channel.clone(), kind.clone());
+            sink.take(&format!("{path}.{field}"), channels.get(field), key);
+        }
+        sink.note_numbers(&format!("{path}."), channels, is_count);
+        sink.unknown
+            .extend(channels.iter().filter(|(_, value)| value.is_object()).map(|(name, _)| format!("{path}.{name}")));
+        return;
+    }
+    for (name, value) in channels {
+        let path = format!("{path}.{name}");
+        let Value::Object(counts) = value else {
+            sink.unknown.extend((!value.is_null()).then_some(path));
+            continue;
+        };
+        let channel = match name.as_str() {
+            "jg_android" | "jg_ios" | "quick_jg" => Label::known("jpush"),
+            name => known(&CHANNELS, name.strip_prefix("quick_").unwrap_or(name)),
+        };
+        if !channel.is_known() {
+            sink.unknown.push(path.clone());
+        }
+        for (field, metric) in COUNTS {
+            let key = series(metric, platform.clone(), channel.clone(), kind.clone());
+            let path = format!("{path}.{field}");
+            // iOS 自定义消息无点击指标统计,但会有此字段返回
+            let has_no_clicks = kind.as_str() == "message" && platform.as_str() == "ios" && field == "click";
+            if has_no_clicks {
+                sink.take_unless_zero(&path, counts.get(field), key);
+            } else {
+                sink.take(&path, counts.get(field), key);
+            }
+        }
+        sink.note_numbers(&format!("{path}."), counts, is_count);
+    }
+}
+
+fn is_count(name: &str) -> bool {
+    COUNTS.iter().any(|(count, _)| *count == name)
+}
+
+/// One of the documented words, or a label that is not known.
+pub(super) fn known(words: &'static [&'static str], name: &str) -> Label {
+    words.iter().find(|word| **word == name).map_or_else(|| Label::unknown(name), |word| Label::known(word))
+}

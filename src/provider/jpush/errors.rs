@@ -1,0 +1,129 @@
+//! JPush's error bodies and its error table (错误码, HTTP-Status-Code).
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::provider::error::{PollError, Reason, by_status};
+use crate::provider::http::Reply;
+
+/// `Invalid parameter 'msg_id'.`, which the document does not list.
+const BAD_PARAMETER: &str = "3002";
+
+/// What a reply that is not a success means.
+pub(super) fn refused(reply: &Reply) -> PollError {
+    let status = reply.status.as_u16();
+    // The body of a failure may be HTML or cut short; then the status says it all.
+    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    // {"error":{"code":3001,"message":"…"}}, and gateways that leave the envelope away.
+    let error = if body["error"].is_object() { &body["error"] } else { &body };
+    let code = match &error["code"] {
+        Value::Number(code) => code.to_string(),
+        Value::String(code) => code.clone(),
+        _ => String::new(),
+    };
+    let message = error["message"].as_str().unwrap_or_default().to_owned();
+    let (reason, advice) = meaning(status, &code, &message);
+    PollError::Refused { status, code, message, log_id: None, reason, advice, reset: reset(reply) }
+}
+
+/// Whether a refusal is about a message id.
+pub(super) fn blames_the_id(error: &PollError) -> bool {
+    matches!(error, PollError::Refused { code, .. } if code == BAD_PARAMETER)
+}
+
+/// `X-Rate-Limit-Reset`: seconds until the window is over. It stands on every answer.
+fn reset(reply: &Reply) -> Option<Duration> {
+    let is_limited = reply.status.as_u16() == 429;
+    let seconds = reply.header("x-rate-limit-reset").filter(|_| is_limited)?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
+    match (status, code) {
+        (500..=599, _) | (_, "10") => (Reason::Server, "JPush has trouble; it is asked again by itself."),
+        (429, _) | (_, "2001" | "2002") => (
+            Reason::RateLimited,
+            "Other callers use the app's quota too; lower requests_per_minute or poll less often with interval.",
+        ),
+        (_, "2003") if message.to_ascii_lowercase().contains("black") => (
+            Reason::Forbidden,
+            "JPush has put the AppKey on its black list, mostly for too many requests; ask JPush's support to lift it.",
+        ),
+        (_, "2003") => (
+            Reason::Forbidden,
+            "The app has no right to this endpoint, which is part of JPush's VIP plan: ask JPush's sales to open it, or set delivery: received_detail, which is free.",
+        ),
+        (_, "3001" | "1004") | (401, _) => {
+            (Reason::Auth, "Check app_key and master_secret against the JPush console (应用设置).")
+        }
+        (_, BAD_PARAMETER) => (
+            Reason::BadRequest,
+            "JPush does not take a message id; check that the ids are those that its push API has returned.",
+        ),
+        (_, "3004" | "3005" | "3006" | "3007") => {
+            (Reason::BadRequest, "JPush does not accept the dates that were asked for; please report this as a bug.")
+        }
+        _ => by_status(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue, StatusCode};
+
+    fn error(status: u16, body: &str) -> PollError {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-rate-limit-reset"),
+            HeaderValue::from_static("42"),
+        )]);
+        refused(&Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() })
+    }
+
+    fn body(code: u32, message: &str) -> String {
+        format!(r#"{{"error":{{"code":{code},"message":"{message}"}}}}"#)
+    }
+
+    #[test]
+    fn the_documents_errors() {
+        let failed = error(401, &body(3001, "Basic authentication failed"));
+        assert_eq!(failed.reason(), Reason::Auth);
+        assert_eq!(failed.to_string(), "HTTP 401, code 3001: Basic authentication failed");
+        assert_eq!(failed.reset(), None, "the header stands on every answer");
+        for (status, code, reason) in [
+            (500, 10, Reason::Server),
+            (429, 2002, Reason::RateLimited),
+            (429, 2001, Reason::RateLimited),
+            (403, 2003, Reason::Forbidden),
+            (400, 3002, Reason::BadRequest),
+            (400, 3004, Reason::BadRequest),
+            (400, 3005, Reason::BadRequest),
+            (400, 3006, Reason::BadRequest),
+            (400, 3007, Reason::BadRequest),
+            (401, 1004, Reason::Auth),
+        ] {
+            assert_eq!(error(status, &body(code, "x")).reason(), reason, "{code}");
+        }
+        assert_eq!(error(502, "<html>bad gateway</html>").reason(), Reason::Server);
+        assert_eq!(error(404, "not here").reason(), Reason::NotFound);
+        assert_eq!(
+            error(400, r#"{"code":"3002","message":"Invalid parameter 'msg_id'."}"#).reason(),
+            Reason::BadRequest
+        );
+    }
+
+    #[test]
+    fn both_meanings_of_2003() {
+        let vip = error(403, &body(2003, "无权使用此接口"));
+        let banned = error(403, &body(2003, "The appKey is in black list."));
+        assert!(vip.advice().contains("VIP") && banned.advice().contains("black list"));
+    }
+
+    #[test]
+    fn a_429_names_its_reset_and_3002_names_the_id() {
+        assert_eq!(error(429, "").reset(), Some(Duration::from_secs(42)));
+        assert!(blames_the_id(&error(400, &body(3002, "Invalid parameter 'msg_id'."))));
+        assert!(!blames_the_id(&error(400, &body(3004, "x"))));
+    }
+}

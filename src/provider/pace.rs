@@ -1,0 +1,146 @@
+//! How often a message is polled, by its age. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Polled every `every` until it is `until` old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// The age at which the step ends.
+    pub until: Duration,
+    /// From poll to poll.
+    pub every: Duration,
+}
+
+/// The schedule of a report's messages: steps of growing age. After the last one a message is polled
+/// once more, and retired by that poll if it succeeds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pace(Vec<Step>);
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+/// Seconds in a day.
+pub const DAY: u64 = 24 * HOUR;
+
+/// Every 1 min until 10 min, 5 min until 2 h, 30 min until 24 h, 3 h until 5 days.
+const FIRST_FIVE_DAYS: [(u64, u64); 4] =
+    [(10 * MINUTE, MINUTE), (2 * HOUR, 5 * MINUTE), (DAY, 30 * MINUTE), (5 * DAY, 3 * HOUR)];
+
+impl Pace {
+    /// For numbers that are final five days after sending.
+    pub fn five_days() -> Pace {
+        Pace::new(FIRST_FIVE_DAYS.map(step).to_vec())
+    }
+
+    /// For numbers that grow as long as they are kept: daily to the end.
+    pub fn until(end: Duration) -> Pace {
+        let mut steps = FIRST_FIVE_DAYS.map(step).to_vec();
+        steps.push(Step { until: end, every: Duration::from_secs(DAY) });
+        Pace::new(steps)
+    }
+
+    /// The same pace at any age, with the same end.
+    pub fn always(&self, every: Duration) -> Pace {
+        Pace::new(vec![Step { until: self.end(), every }])
+    }
+
+    /// Of one step or more, in the order of their ages.
+    pub fn new(steps: Vec<Step>) -> Pace {
+        Pace(steps)
+    }
+
+    /// The steps.
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// The age at which a message is polled for the last time.
+    pub fn end(&self) -> Duration {
+        self.0.last().map_or(Duration::ZERO, |step| step.until)
+    }
+
+    /// The shortest time between two polls of a message.
+    pub fn fastest(&self) -> Duration {
+        self.0.iter().map(|step| step.every).min().unwrap_or(Duration::from_secs(MINUTE))
+    }
+
+    /// How often a message of this age is polled.
+    pub fn at(&self, age: Duration) -> Duration {
+        let step = self.0.iter().find(|step| age < step.until).or(self.0.last());
+        step.map_or(Duration::from_secs(MINUTE), |step| step.every)
+    }
+
+    /// When a message that was polled at `now` is due again, and how often it then is; `None` if that was
+    /// the last time, which only `sure` decides: a time that no clock ahead of itself has told.
+    pub fn next(&self, sent_at: Timestamp, now: Timestamp, sure: Timestamp) -> Option<(Timestamp, Duration)> {
+        if age(sent_at, sure) >= self.end() {
+            return None;
+        }
+        let every = self.at(age(sent_at, now));
+        let due = now.saturating_add(every).unwrap_or(now);
+        let end = sent_at.saturating_add(self.end()).unwrap_or(due);
+        Some((if end > now { due.min(end) } else { due }, every))
+    }
+}
+
+fn step((until, every): (u64, u64)) -> Step {
+    Step { until: Duration::from_secs(until), every: Duration::from_secs(every) }
+}
+
+/// How long ago `then` was; nothing if it is to come.
+pub fn age(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// The ages in seconds at which a message is polled that is polled first at an age of 5 s.
+    fn polls(pace: &Pace) -> Vec<u64> {
+        let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let mut at = sent.saturating_add(secs(5)).unwrap();
+        let mut ages = vec![5];
+        while let Some((due, _)) = pace.next(sent, at, at) {
+            at = due;
+            ages.push(age(sent, at).as_secs());
+        }
+        ages
+    }
+
+    #[test]
+    fn the_documented_pace() {
+        let ages = polls(&Pace::five_days());
+        let between = |from: u64, to: u64| ages.iter().filter(|age| (from..to).contains(*age)).count();
+        assert_eq!(between(0, 600), 10, "every minute until ten minutes");
+        assert_eq!(between(600, 1200), 2);
+        assert_eq!(between(600, 7200), 22, "every 5 minutes until two hours");
+        assert_eq!(between(7200, DAY), 44, "every half hour until a day");
+        assert_eq!(between(DAY, 5 * DAY), 32, "every 3 hours until five days");
+        assert_eq!(*ages.last().unwrap(), 5 * DAY, "and a last time");
+        let ages = polls(&Pace::until(secs(28 * DAY)));
+        let between = |from: u64, to: u64| ages.iter().filter(|age| (from..to).contains(*age)).count();
+        assert_eq!((between(5 * DAY, 28 * DAY), *ages.last().unwrap()), (23, 28 * DAY));
+        let steady = Pace::five_days().always(secs(3600));
+        assert_eq!((polls(&steady).len(), steady.end()), (121, secs(5 * DAY)));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_retires_nothing() {
+        let pace = Pace::five_days();
+        let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
+        let [sure, ahead] = [secs(3600), secs(30 * DAY)].map(|age| sent.saturating_add(age).unwrap());
+        let (due, every) = pace.next(sent, ahead, sure).unwrap();
+        assert_eq!((age(ahead, due), every), (secs(3 * HOUR), secs(3 * HOUR)));
+        assert_eq!(pace.next(sent, ahead, ahead), None);
+        // And one that is behind, before the message was sent, asks at the pace of a new one.
+        let behind = sent.saturating_sub(secs(3600)).unwrap();
+        assert_eq!(pace.next(sent, behind, behind).unwrap().1, secs(60));
+    }
+}

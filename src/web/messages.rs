@@ -1,0 +1,305 @@
+//! `POST /api/v1/messages`: senders register the ids of what they have pushed. JSON (one object or an
+//! array) or NDJSON of `{"app", "msg_id", "sent_at"?}`; all of it or nothing; the answer comes when the
+//! ids are in the ledger. Registering an id again does nothing, so a sender may repeat what failed.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body as HttpBody, Bytes};
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+
+use super::routes::{Body, respond};
+use crate::config::secret::Secret;
+use crate::poll::feed::{Entry, Feed};
+
+const MAX_BYTES: usize = 1024 * 1024;
+const MAX_ENTRIES: usize = 10_000;
+/// A body must be complete in this time.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The ledger must have taken it in this time.
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bodies in memory at once; further ones wait.
+const AT_ONCE: usize = 8;
+
+/// The message API, where it is on.
+pub struct MessageApi {
+    token: Secret,
+    feed: Arc<Feed>,
+    places: Semaphore,
+}
+
+/// One entry as sent.
+#[derive(Deserialize)]
+struct Wire {
+    app: String,
+    msg_id: WireId,
+    sent_at: Option<WireTime>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "msg_id must be a string or an unsigned 64-bit number")]
+enum WireId {
+    Number(u64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "sent_at must be RFC 3339 or Unix seconds")]
+enum WireTime {
+    Whole(i64),
+    Fraction(f64),
+    Text(String),
+}
+
+/// Why a request is refused.
+struct Refusal {
+    status: StatusCode,
+    error: String,
+    /// Which entry, from 0.
+    index: Option<usize>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> Refusal {
+        Refusal { status, error: error.into(), index: None }
+    }
+
+    fn bad(index: usize, error: impl fmt::Display) -> Refusal {
+        Refusal { status: StatusCode::BAD_REQUEST, error: error.to_string(), index: Some(index) }
+    }
+
+    fn too_large() -> Refusal {
+        let error = format!("at most {MAX_ENTRIES} messages and 1 MiB in a request; send it in parts");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+    }
+}
+
+impl MessageApi {
+    /// Takes ids into `feed` from senders that show the token.
+    pub fn new(token: Secret, feed: Arc<Feed>) -> MessageApi {
+        MessageApi { token, feed, places: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Answers a request.
+    pub(super) async fn answer<B: HttpBody<Data = Bytes>>(&self, head: &Parts, body: B) -> Response<Body>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        #[derive(Serialize)]
+        struct Registered {
+            received: usize,
+            new: i64,
+        }
+        #[derive(Serialize)]
+        struct Refused {
+            error: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            index: Option<usize>,
+        }
+        match self.register(head, body).await {
+            Ok(registered) => {
+                let answer = Registered { received: registered.received, new: registered.new };
+                json(StatusCode::OK, &answer)
+            }
+            Err(Refusal { status, error, index }) => {
+                let mut response = json(status, &Refused { error, index });
+                if status == StatusCode::UNAUTHORIZED {
+                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                }
+                response
+            }
+        }
+    }
+
+    async fn register<B: HttpBody<Data = Bytes>>(
+        &self,
+        head: &Parts,
+        body: B,
+    ) -> Result<crate::poll::feed::Registered, Refusal>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.authenticate(head)?;
+        let is_lines = is_lines(head)?;
+        let Ok(_place) = self.places.acquire().await else {
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the exporter is stopping"));
+        };
+        let body = read(body).await?;
+        let entries = if is_lines { self.lines(&body)? } else { self.document(&body)? };
+        drop(body);
+        let unavailable = |error: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        match tokio::time::timeout(LEDGER_TIMEOUT, self.feed.register(entries)).await {
+            Ok(Ok(registered)) => Ok(registered),
+            Ok(Err(error)) => {
+                tracing::debug!(error = error.to_string(), "message ids could not be registered");
+                Err(unavailable("the ledger cannot be written; nothing was registered, send it again later"))
+            }
+            Err(_) => Err(unavailable("the ledger is busy; send it again later, ids that it has taken count once")),
+        }
+    }
+
+    fn authenticate(&self, head: &Parts) -> Result<(), Refusal> {
+        let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let token = self.token.current();
+        // In the same time, however much of it is right.
+        let is_right = shown.is_some_and(|shown| shown.as_bytes().ct_eq(token.expose_secret().as_bytes()).into());
+        if is_right {
+            return Ok(());
+        }
+        let error = "show the token of message_api in a header: Authorization: Bearer …";
+        Err(Refusal::new(StatusCode::UNAUTHORIZED, error))
+    }
+
+    /// One object, or an array of them.
+    fn document(&self, body: &[u8]) -> Result<Vec<Entry>, Refusal> {
+        let gathering = Gathering { api: self, index: Cell::new(0), refusal: Cell::new(None) };
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let entries = json.deserialize_any(&gathering).and_then(|entries| json.end().map(|()| entries));
+        entries.map_err(|error| gathering.refusal.take().unwrap_or_else(|| Refusal::bad(gathering.index.get(), error)))
+    }
+
+    /// One object a line.
+    fn lines(&self, body: &[u8]) -> Result<Vec<Entry>, Refusal> {
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut entries = Vec::new();
+        for (index, line) in lines.enumerate() {
+            if index >= MAX_ENTRIES {
+                return Err(Refusal::too_large());
+            }
+            let wire = serde_json::from_slice(line).map_err(|error| Refusal::bad(index, error))?;
+            entries.push(self.check(index, wire)?);
+        }
+        Ok(entries)
+    }
+
+    fn check(&self, index: usize, wire: Wire) -> Result<Entry, Refusal> {
+        let Wire { app, msg_id, sent_at } = wire;
+        let sent_at = sent_at
+            .map(|time| time.read().ok_or_else(|| Refusal::bad(index, "sent_at must be RFC 3339 or Unix seconds")));
+        let id = match msg_id {
+            WireId::Number(number) => number.to_string(),
+            WireId::Text(text) => text,
+        };
+        self.feed.check(&app, &id, sent_at.transpose()?).map_err(|error| Refusal::bad(index, error))
+    }
+}
+
+impl WireTime {
+    fn read(&self) -> Option<Timestamp> {
+        match self {
+            // Later than the calendar is the future, which is clamped to now anyway.
+            WireTime::Whole(seconds) => Some(Timestamp::from_second(*seconds).unwrap_or(if *seconds > 0 {
+                Timestamp::MAX
+            } else {
+                Timestamp::MIN
+            })),
+            WireTime::Fraction(seconds) => WireTime::Whole(*seconds as i64).read(),
+            WireTime::Text(text) => text.parse().ok(),
+        }
+    }
+}
+
+/// Checks entries while they are parsed, so that no more than the limit are ever held.
+struct Gathering<'a> {
+    api: &'a MessageApi,
+    index: Cell<usize>,
+    refusal: Cell<Option<Refusal>>,
+}
+
+impl Gathering<'_> {
+    fn entry<E: serde::de::Error>(&self, wire: Wire) -> Result<Entry, E> {
+        self.api.check(self.index.get(), wire).map_err(|refusal| self.refuse(refusal))
+    }
+
+    fn refuse<E: serde::de::Error>(&self, refusal: Refusal) -> E {
+        self.refusal.set(Some(refusal));
+        E::custom("refused")
+    }
+}
+
+impl<'de> Visitor<'de> for &Gathering<'_> {
+    type Value = Vec<Entry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with app and msg_id, or an array of them")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Entry>, A::Error> {
+        let wire = Wire::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(vec![self.entry(wire)?])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Entry>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(wire) = items.next_element()? {
+            if entries.len() >= MAX_ENTRIES {
+                return Err(self.refuse(Refusal::too_large()));
+            }
+            entries.push(self.entry(wire)?);
+            self.index.set(entries.len());
+        }
+        Ok(entries)
+    }
+}
+
+/// Whether the body is NDJSON.
+fn is_lines(head: &Parts) -> Result<bool, Refusal> {
+    let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json" => Ok(false),
+        "application/x-ndjson" => Ok(true),
+        _ => {
+            let error = "send application/json or application/x-ndjson, and say so in Content-Type";
+            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+        }
+    }
+}
+
+async fn read<B: HttpBody<Data = Bytes>>(body: B) -> Result<Bytes, Refusal>
+where
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > MAX_BYTES as u64 {
+        return Err(Refusal::too_large());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body was cut short")),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+}
+
+fn json(status: StatusCode, answer: &impl Serialize) -> Response<Body> {
+    respond(status, "application/json", serde_json::to_string(answer).unwrap_or_default().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        let read = |json: &str| serde_json::from_str::<WireTime>(json).unwrap().read().map(|time| time.to_string());
+        assert_eq!(read("1773104400").as_deref(), Some("2026-03-10T01:00:00Z"));
+        assert_eq!(read("1773104400.75").as_deref(), Some("2026-03-10T01:00:00Z"));
+        assert_eq!(read(r#""2026-03-10T09:00:00+08:00""#).as_deref(), Some("2026-03-10T01:00:00Z"));
+        assert_eq!(read("1e300"), Some(Timestamp::MAX.to_string()));
+        assert_eq!(read(r#""yesterday""#), None);
+    }
+}
