@@ -1,4 +1,9 @@
-//! `push-exporter demo`: the exporter against the built-in simulators, with nothing to configure.
+//! `push-exporter demo`: the exporter against the built-in simulators, with nothing to configure, and a
+//! sender that pushes simulated messages and registers them through the message API.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -11,6 +16,12 @@ use crate::config;
 use crate::simulator::Simulator;
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
+use crate::simulator::jpush::{JpushApp, JpushSimulator};
+
+/// From push to push.
+const PUSHES: Duration = Duration::from_secs(4);
+/// Shown in the README, so that users can register ids of their own with the demo.
+const TOKEN: &str = "demo-token";
 
 /// Starts the simulators on ports of their own, and the exporter with a ledger in a temporary folder.
 ///
@@ -28,16 +39,29 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
         let clock = Clock::system();
+        let vip = JpushApp::demo("7d431e42dfa6a6d693ac2d04");
+        let free = JpushApp { is_vip: false, seed: 2, ..JpushApp::demo("dd1066407b044738b6479275") };
+        let [shop, shop_free] = [&vip, &free].map(|app| Arc::new(JpushSimulator::new(clock.clone(), app.clone())));
         let easemob = EasemobApp::demo("acme", "chat");
         let feishu = FeishuApp { publishing: Publishing::PieceByPiece, ..FeishuApp::demo("cli_demo0000000001") };
+        // A real app follows its messages for weeks; here an hour must do.
+        let schedule = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {until: 1h, every: 1m}]";
         let text = format!(
-            "ledger: sqlite:demo.db\nnew_series_hold: 5s\n\
+            "ledger: sqlite:demo.db\nnew_series_hold: 5s\nmessage_api: {{token: {TOKEN}}}\n\
+             jpush:\n  - {{app: shop, base_url: \"http://{}/v3\", app_key: {}, master_secret: {}, delivery: messages_detail, newest_messages: 5, schedule: {schedule}}}\n  \
+             - {{app: shop-free, base_url: \"http://{}/v3\", app_key: {}, master_secret: {}, schedule: {schedule}}}\n\
              easemob:\n  - {{app: chat, base_url: \"http://{}\", org_name: acme, app_name: chat, client_id: {}, client_secret: {}, interval: 2s}}\n\
              feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n",
-            start(EasemobSimulator::new(clock.clone(), easemob.clone())).await?,
+            start(Arc::clone(&shop)).await?,
+            vip.app_key,
+            vip.master_secret,
+            start(Arc::clone(&shop_free)).await?,
+            free.app_key,
+            free.master_secret,
+            start(Arc::new(EasemobSimulator::new(clock.clone(), easemob.clone()))).await?,
             easemob.client_id,
             easemob.client_secret,
-            start(FeishuSimulator::new(clock.clone(), feishu.clone())).await?,
+            start(Arc::new(FeishuSimulator::new(clock.clone(), feishu.clone()))).await?,
             feishu.app_id,
             feishu.app_secret,
             feishu.departments.join(", "),
@@ -45,15 +69,49 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let config =
             config::parse("demo", &text, folder.path(), &Default::default()).context("the demo's own configuration")?;
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
-        super::serve::serve(config, flags, clock, stop).await
+        let store = super::serve::open_ledger(&config.ledger)?;
+        let listeners = super::listen(flags).await?;
+        let exporter = listeners.first().and_then(|listener| listener.local_addr().ok());
+        if let Some(exporter) = exporter {
+            tokio::spawn(push([("shop", shop), ("shop-free", shop_free)], exporter));
+        }
+        super::serve::serve(config, store, listeners, flags, clock, stop).await
     })?;
     Ok(())
 }
 
 /// Serves a simulator on a free port of this machine and returns its address.
-async fn start(simulator: impl Simulator) -> anyhow::Result<std::net::SocketAddr> {
+async fn start(simulator: Arc<impl Simulator>) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for a simulator")?;
     let address = listener.local_addr().context("cannot listen for a simulator")?;
-    tokio::spawn(crate::simulator::serve(listener, std::sync::Arc::new(simulator)));
+    tokio::spawn(crate::simulator::serve(listener, simulator));
     Ok(address)
+}
+
+/// Pushes now and then and registers each message at the exporter, as a sender would.
+async fn push(apps: [(&str, Arc<JpushSimulator>); 2], exporter: SocketAddr) {
+    let host = match exporter.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let url = format!("http://{}/api/v1/messages", SocketAddr::new(host, exporter.port()));
+    let Ok(client) = reqwest::Client::builder().no_proxy().timeout(PUSHES).build() else { return };
+    let mut unregistered: Vec<serde_json::Value> = Vec::new();
+    for count in 0_u64.. {
+        for (app, simulator) in &apps {
+            let devices = fastrand::i64(200..20_000);
+            let id = if count % 5 == 4 { simulator.push_message(devices) } else { simulator.push(devices) };
+            unregistered.push(serde_json::json!({ "app": app, "msg_id": id }));
+        }
+        // What could not be registered is sent again: an id counts once.
+        let body = serde_json::Value::from(unregistered.clone()).to_string();
+        let request = client.post(&url).bearer_auth(TOKEN).header("content-type", "application/json").body(body);
+        match request.send().await {
+            Ok(response) if response.status().is_success() => unregistered.clear(),
+            Ok(response) => tracing::debug!(status = response.status().as_u16(), "the demo's messages were refused"),
+            Err(error) => tracing::debug!(error = crate::error_chain(&error), "the demo cannot register its messages"),
+        }
+        tokio::time::sleep(PUSHES).await;
+    }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -33,16 +34,23 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
-        serve(config, flags, Clock::system(), stop).await
+        let store = open_ledger(&config.ledger)?;
+        let listeners = super::listen(flags).await?;
+        serve(config, store, listeners, flags, Clock::system(), stop).await
     })?;
     Ok(())
 }
 
-/// Opens what the exporter stands on and runs it until `stop`.
-pub(super) async fn serve(config: Config, flags: &Flags, clock: Clock, stop: CancellationToken) -> anyhow::Result<()> {
+/// Runs the exporter on its ledger and listeners until `stop`.
+pub(super) async fn serve(
+    config: Config,
+    store: Sqlite,
+    listeners: Vec<TcpListener>,
+    flags: &Flags,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let transport = Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")?;
-    let store = open_ledger(&config.ledger)?;
-    let listeners = super::listen(flags).await?;
     let parts = Parts {
         clock,
         listeners,
@@ -55,7 +63,7 @@ pub(super) async fn serve(config: Config, flags: &Flags, clock: Clock, stop: Can
     Ok(())
 }
 
-fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {
+pub(super) fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {
     let store = Sqlite::open(path)?;
     tracing::info!(ledger = path.display().to_string(), "ledger opened");
     Ok(store)

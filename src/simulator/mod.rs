@@ -4,6 +4,7 @@
 
 pub mod easemob;
 pub mod feishu;
+pub mod jpush;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -154,7 +154,10 @@ fn a_secret_beside_the_error() {
 fn files_that_say_nothing() {
     assert_errors("", &["push-exporter.yml:1:1: the file is empty; it needs at least one app"]);
     assert_errors("easemob:\n\t- app: x\n", &["push-exporter.yml:2:1: a tab in the indentation; YAML wants spaces"]);
-    assert_errors("timezone: UTC\n", &["push-exporter.yml:1:1: no app is configured; add one under easemob or feishu"]);
+    assert_errors(
+        "timezone: UTC\n",
+        &["push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu"],
+    );
     assert_errors("- easemob\n", &["push-exporter.yml:1:1: expected a mapping, found a list"]);
 
     let folder = tempfile::tempdir().unwrap();

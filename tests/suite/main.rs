@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod documents;
 mod failures;
+mod jpush_documents;
 mod month;
 mod real_programs;
 mod secrets;

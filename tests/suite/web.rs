@@ -64,7 +64,7 @@ async fn routes() {
 
     let (_, _, text) = request(address, "GET /metrics", "").await;
     let page = Page::parse(&text);
-    assert_eq!(page.get(r#"push_exporter_http_requests_total{code="404",handler="other"}"#), Some(3.0));
+    assert_eq!(page.get(r#"push_exporter_http_requests_total{code="404",handler="other"}"#), Some(2.0));
     assert_eq!(page.get(r#"push_exporter_http_requests_total{code="405",handler="metrics"}"#), Some(1.0));
     assert_eq!(page.get(r#"push_up{provider="easemob",app="chat",report="offline_push"}"#), Some(0.0));
     assert_eq!(

@@ -1,0 +1,408 @@
+//! JPush, simulated: Basic authentication, `received/detail` and `messages/detail` by message id, rate
+//! headers, 28 days of data. A message's deliveries are events with a course: most within minutes, a long
+//! tail over days, channels that differ in speed and loss.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::{HeaderValue, Method, Request, Response, header};
+use serde_json::{Map, Value, json};
+
+use super::{RateLimit, Simulator, beijing, text};
+use crate::clock::Clock;
+
+/// An app as its owner set it up.
+#[derive(Clone, Debug)]
+pub struct JpushApp {
+    /// Credentials.
+    pub app_key: String,
+    /// Credentials.
+    pub master_secret: String,
+    /// Whether the VIP plan is paid for, which `messages/detail` needs.
+    pub is_vip: bool,
+    /// Requests a minute that the plan allows.
+    pub per_minute: usize,
+    /// Seed of the events.
+    pub seed: u64,
+}
+
+impl JpushApp {
+    /// An app with the VIP plan.
+    pub fn demo(app_key: &str) -> JpushApp {
+        JpushApp {
+            app_key: app_key.to_owned(),
+            master_secret: "5e987ac6d2e04d95-demo".to_owned(),
+            is_vip: true,
+            per_minute: 2400,
+            seed: 1,
+        }
+    }
+}
+
+/// What happened to a number of deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Left after filtering.
+    Target,
+    /// The task to send was created.
+    Sent,
+    /// Arrived on the device.
+    Received,
+    /// Shown.
+    Display,
+    /// Clicked.
+    Click,
+}
+
+const OUTCOMES: [(Outcome, &str); 5] = [
+    (Outcome::Target, "target"),
+    (Outcome::Sent, "sent"),
+    (Outcome::Received, "received"),
+    (Outcome::Display, "display"),
+    (Outcome::Click, "click"),
+];
+
+/// A leaf of `details`: kind, platform and channel as the document writes them.
+pub type Leaf = (&'static str, &'static str, &'static str);
+
+/// A number of deliveries with the same fate at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// Unix seconds; what happens later than now is not seen yet.
+    pub at: i64,
+    /// Where.
+    pub leaf: Leaf,
+    /// What happened.
+    pub outcome: Outcome,
+    /// To how many; negative in a correction.
+    pub count: i64,
+}
+
+/// A channel: its leaf, its share of a push, seconds until half of it has arrived, and the shares that
+/// are sent, that arrive, and that are clicked.
+struct Channel {
+    leaf: Leaf,
+    share: f64,
+    speed: f64,
+    sent: f64,
+    arrives: f64,
+    clicked: f64,
+}
+
+const fn channel(leaf: Leaf, share: f64, speed: f64, sent: f64, arrives: f64, clicked: f64) -> Channel {
+    Channel { leaf, share, speed, sent, arrives, clicked }
+}
+
+const NOTIFICATION: [Channel; 10] = [
+    channel(("notification", "android", "jg_android"), 0.14, 4.0, 0.97, 0.62, 0.04),
+    channel(("notification", "android", "huawei"), 0.18, 9.0, 0.98, 0.90, 0.05),
+    channel(("notification", "android", "xiaomi"), 0.14, 14.0, 0.97, 0.86, 0.05),
+    channel(("notification", "android", "oppo"), 0.12, 25.0, 0.93, 0.80, 0.03),
+    channel(("notification", "android", "vivo"), 0.11, 18.0, 0.94, 0.83, 0.03),
+    channel(("notification", "android", "honor"), 0.05, 12.0, 0.96, 0.88, 0.05),
+    channel(("notification", "android", "meizu"), 0.01, 40.0, 0.90, 0.70, 0.02),
+    channel(("notification", "ios", "apns"), 0.20, 3.0, 0.99, 0.55, 0.07),
+    channel(("notification", "hmos", "hmpns"), 0.03, 8.0, 0.98, 0.91, 0.06),
+    channel(("notification", "quickapp", "quick_jg"), 0.02, 30.0, 0.90, 0.40, 0.01),
+];
+const MESSAGE: [Channel; 2] = [
+    channel(("message", "android", "jg_android"), 0.7, 2.0, 0.99, 0.58, 0.02),
+    channel(("message", "ios", "jg_ios"), 0.3, 5.0, 0.99, 0.35, 0.0),
+];
+
+/// When shares of what arrives do so: in multiples of the channel's speed, then a tail in seconds.
+const SOON: [(f64, f64); 5] = [(0.5, 0.30), (1.0, 0.25), (2.0, 0.18), (5.0, 0.12), (12.0, 0.07)];
+const TAIL: [(i64, f64); 5] =
+    [(1_800, 0.03), (7_200, 0.02), (6 * 3_600, 0.015), (30 * 3_600, 0.01), (4 * beijing::DAY, 0.005)];
+
+/// Statistics of a message can be asked for this many seconds after the push.
+const DELAY: i64 = 3;
+const DAYS_KEPT: i64 = 28;
+
+/// The simulator of one app.
+pub struct JpushSimulator {
+    clock: Clock,
+    app: JpushApp,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: fastrand::Rng,
+    last_id: u64,
+    messages: BTreeMap<u64, Message>,
+    refused_ids: HashSet<u64>,
+    limit: RateLimit,
+    /// How many ids each call named.
+    calls: Vec<usize>,
+}
+
+struct Message {
+    sent_at: i64,
+    events: Vec<Event>,
+    has_vanished: bool,
+}
+
+impl JpushSimulator {
+    /// The app without any message.
+    pub fn new(clock: Clock, app: JpushApp) -> JpushSimulator {
+        let state = State {
+            random: fastrand::Rng::with_seed(app.seed),
+            // Beyond 2^53, as real ids are.
+            last_id: 38_280_845_540_235_675,
+            messages: BTreeMap::new(),
+            refused_ids: HashSet::new(),
+            limit: RateLimit::new(app.per_minute, 60_000),
+            calls: Vec::new(),
+        };
+        JpushSimulator { clock, app, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pushes a notification to so many devices, as a sender would, and returns its msg_id.
+    pub fn push(&self, devices: i64) -> u64 {
+        self.send(devices, &NOTIFICATION)
+    }
+
+    /// Pushes a custom message.
+    pub fn push_message(&self, devices: i64) -> u64 {
+        self.send(devices, &MESSAGE)
+    }
+
+    fn send(&self, devices: i64, channels: &[Channel]) -> u64 {
+        let now = self.clock.now().as_second();
+        let mut state = self.state();
+        let state = &mut *state;
+        state.last_id += state.random.u64(1..5_000);
+        state.messages.retain(|_, message| message.sent_at + (DAYS_KEPT + 2) * beijing::DAY > now);
+        let mut events = Vec::new();
+        for channel in channels {
+            channel.course(devices, now + 1, &mut state.random, &mut events);
+        }
+        state.messages.insert(state.last_id, Message { sent_at: now, events, has_vanished: false });
+        state.last_id
+    }
+
+    /// The truth: what had happened to a message by a time in Unix seconds, by leaf and outcome.
+    pub fn truth(&self, id: u64, by: i64) -> BTreeMap<(Leaf, Outcome), i64> {
+        self.state().messages.get(&id).map(|message| message.counts(by)).unwrap_or_default()
+    }
+
+    /// Lets a number differ from now on by what the provider has found to be wrong.
+    pub fn restate(&self, id: u64, leaf: Leaf, outcome: Outcome, by: i64) {
+        let at = self.clock.now().as_second();
+        if let Some(message) = self.state().messages.get_mut(&id) {
+            message.events.push(Event { at, leaf, outcome, count: by });
+        }
+    }
+
+    /// Lets the numbers of a message vanish.
+    pub fn vanish(&self, id: u64) {
+        if let Some(message) = self.state().messages.get_mut(&id) {
+            message.has_vanished = true;
+        }
+    }
+
+    /// Refuses every call that names this id.
+    pub fn refuse(&self, id: u64) {
+        self.state().refused_ids.insert(id);
+    }
+
+    /// How many ids each call named so far.
+    pub fn calls(&self) -> Vec<usize> {
+        self.state().calls.clone()
+    }
+
+    /// Requests over the limit so far.
+    pub fn refused(&self) -> u64 {
+        self.state().limit.refused
+    }
+
+    fn report(&self, request: &Request<Vec<u8>>, path: &str) -> Response<Vec<u8>> {
+        let time = self.clock.now();
+        let mut state = self.state();
+        if !self.knows(request) {
+            return error(401, 3001, "Basic authentication failed");
+        }
+        if !state.limit.admit(time.as_millisecond()) {
+            return error(429, 2002, "Rate limit exceeded");
+        }
+        if path == "messages/detail" && !self.app.is_vip {
+            return error(403, 2003, "无权使用此接口");
+        }
+        let query = request.uri().query().unwrap_or_default();
+        let ids: Option<Vec<u64>> = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("msg_ids="))
+            .and_then(|ids| ids.split(',').map(|id| id.parse().ok()).collect());
+        let Some(ids) = ids.filter(|ids| ids.len() <= 100 && !ids.iter().any(|id| state.refused_ids.contains(id)))
+        else {
+            return error(400, 3002, "Invalid parameter 'msg_id'.");
+        };
+        state.calls.push(ids.len());
+        let now = time.as_second();
+        let items: Vec<Value> = ids
+            .iter()
+            .map(|id| {
+                // As a number in some answers, as a text in others.
+                let mut item = json!({ "msg_id": if id % 2 == 0 { json!(id) } else { json!(id.to_string()) } });
+                if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
+                    && message.has_data(now)
+                {
+                    let counts = message.counts(now);
+                    fields.extend(if path == "messages/detail" { details(&counts) } else { received(&counts) });
+                }
+                item
+            })
+            .collect();
+        super::json(200, &Value::Array(items))
+    }
+
+    fn knows(&self, request: &Request<Vec<u8>>) -> bool {
+        use base64::Engine;
+        let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = shown.and_then(|value| value.strip_prefix("Basic "));
+        let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+        shown == Some(format!("{}:{}", self.app.app_key, self.app.master_secret).into_bytes())
+    }
+}
+
+impl Channel {
+    /// What becomes of a push to `devices` at `at`.
+    fn course(&self, devices: i64, at: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
+        let mut share = |of: i64, share: f64| {
+            let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
+            ((expected + random.f64()).floor() as i64).min(of)
+        };
+        let mut event = |at, outcome, count| {
+            if count > 0 {
+                events.push(Event { at, leaf: self.leaf, outcome, count });
+            }
+        };
+        let target = share(devices, self.share);
+        let sent = share(target, self.sent);
+        event(at, Outcome::Target, target);
+        event(at, Outcome::Sent, sent);
+        let arriving = share(sent, self.arrives);
+        let soon = SOON.map(|(speeds, share)| ((speeds * self.speed).ceil() as i64, share));
+        let mut left = arriving;
+        for (after, part) in soon.into_iter().chain(TAIL) {
+            let received = share(arriving, part).min(left);
+            left -= received;
+            event(at + after, Outcome::Received, received);
+            let displayed = share(received, 0.95);
+            event(at + after + 2, Outcome::Display, displayed);
+            event(at + after + 60, Outcome::Click, share(displayed, self.clicked));
+        }
+    }
+}
+
+impl Message {
+    fn has_data(&self, now: i64) -> bool {
+        !self.has_vanished && (self.sent_at + DELAY..self.sent_at + DAYS_KEPT * beijing::DAY).contains(&now)
+    }
+
+    fn counts(&self, now: i64) -> BTreeMap<(Leaf, Outcome), i64> {
+        let mut counts = BTreeMap::new();
+        for event in self.events.iter().filter(|event| event.at <= now) {
+            *counts.entry((event.leaf, event.outcome)).or_default() += event.count;
+        }
+        counts
+    }
+}
+
+type Counts = BTreeMap<(Leaf, Outcome), i64>;
+
+fn sum(counts: &Counts, outcome: Outcome, is_part: impl Fn(Leaf) -> bool) -> i64 {
+    counts.iter().filter(|((leaf, of), _)| *of == outcome && is_part(*leaf)).map(|(_, count)| count).sum()
+}
+
+fn is_vendor(channel: &str) -> bool {
+    !channel.contains("jg")
+}
+
+/// The fields of `received/detail`; `null` where there is nothing.
+fn received(counts: &Counts) -> Map<String, Value> {
+    let field = |name: &str, outcome, is_part: fn(Leaf) -> bool| {
+        let count = sum(counts, outcome, is_part);
+        (name.to_owned(), if count > 0 { count.into() } else { Value::Null })
+    };
+    Map::from_iter([
+        field("jpush_received", Outcome::Received, |(_, platform, channel)| {
+            platform != "quickapp" && !is_vendor(channel)
+        }),
+        field("android_pns_sent", Outcome::Sent, |(_, platform, channel)| platform == "android" && is_vendor(channel)),
+        field("android_pns_received", Outcome::Received, |(_, platform, channel)| {
+            platform == "android" && is_vendor(channel)
+        }),
+        field("ios_apns_sent", Outcome::Sent, |(.., channel)| channel == "apns"),
+        field("ios_apns_received", Outcome::Received, |(.., channel)| channel == "apns"),
+        field("ios_msg_received", Outcome::Received, |(.., channel)| channel == "jg_ios"),
+        field("quickapp_jpush_received", Outcome::Received, |(.., channel)| channel == "quick_jg"),
+        field("hmos_hmpns_sent", Outcome::Sent, |(kind, .., channel)| kind == "notification" && channel == "hmpns"),
+        field("hmos_hmpns_received", Outcome::Received, |(kind, .., channel)| {
+            kind == "notification" && channel == "hmpns"
+        }),
+        ("wp_mpns_sent".to_owned(), Value::Null),
+    ])
+}
+
+/// `details` and the older blocks beside it, as in the document's example.
+fn details(counts: &Counts) -> Map<String, Value> {
+    let five = |is_part: &dyn Fn(Leaf) -> bool| {
+        let counts = OUTCOMES.map(|(outcome, name)| (name.to_owned(), sum(counts, outcome, is_part).into()));
+        Map::from_iter(counts)
+    };
+    let mut kinds = Map::new();
+    let leaves: BTreeMap<Leaf, ()> = counts.keys().map(|(leaf, _)| (*leaf, ())).collect();
+    for (kind, platform, channel) in leaves.into_keys() {
+        let totals = kinds.entry(kind).or_insert_with(|| five(&|leaf| leaf.0 == kind).into());
+        let platform_name = format!("sub_{platform}");
+        if totals.get(&platform_name).is_none() {
+            totals[&platform_name] = json!({});
+        }
+        totals[&platform_name][channel] = five(&|leaf| leaf == (kind, platform, channel)).into();
+    }
+    let mut jpush = five(&|(_, platform, channel)| platform != "quickapp" && !is_vendor(channel));
+    jpush.insert("online_push".to_owned(), 0.into());
+    jpush.insert("msg_click".to_owned(), 0.into());
+    let ios = five(&|(.., channel)| channel == "apns");
+    let ios = ios.into_iter().map(|(name, count)| (format!("apns_{name}"), count));
+    let vendors = five(&|(_, platform, channel)| platform == "android" && is_vendor(channel));
+    let vendors =
+        vendors.into_iter().filter(|(name, _)| name != "click").map(|(name, count)| (format!("pns_{name}"), count));
+    Map::from_iter([
+        ("details".to_owned(), kinds.into()),
+        ("jpush".to_owned(), jpush.into()),
+        ("ios".to_owned(), ios.collect::<Map<_, _>>().into()),
+        ("android_pns".to_owned(), vendors.collect::<Map<_, _>>().into()),
+    ])
+}
+
+impl Simulator for JpushSimulator {
+    fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let path = request.uri().path().trim_start_matches("/v3/").to_owned();
+        let mut response = match (request.method(), path.as_str()) {
+            (&Method::GET, "received/detail" | "messages/detail") => self.report(request, &path),
+            _ => return text(404, "404 page not found"),
+        };
+        let now = self.clock.now().as_millisecond();
+        let state = self.state();
+        let left = state.limit.requests.saturating_sub(state.limit.starts.len());
+        let headers: HashMap<&'static str, i64> = HashMap::from([
+            ("x-rate-limit-limit", self.app.per_minute as i64),
+            ("x-rate-limit-remaining", left as i64),
+            ("x-rate-limit-reset", state.limit.reset_seconds(now)),
+        ]);
+        response.headers_mut().extend(
+            headers.into_iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from(value))),
+        );
+        response
+    }
+}
+
+fn error(status: u16, code: u32, message: &str) -> Response<Vec<u8>> {
+    super::json(status, &json!({ "error": { "code": code, "message": message } }))
+}
