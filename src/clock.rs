@@ -55,10 +55,15 @@ impl Clock {
 /// forward at once. For what cannot be undone, such as ending the life of a message.
 #[derive(Debug)]
 pub struct Steady {
-    wall: Timestamp,
-    since: Instant,
+    /// What the clock said last.
+    said: Instanced,
+    /// What it said when it was last believed.
+    believed: Instanced,
     ahead_since: Option<Instant>,
 }
+
+/// A wall time and when it was read.
+type Instanced = (Timestamp, Instant);
 
 /// How a [`Steady`] sees the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,25 +84,32 @@ const BELIEVED_AFTER: std::time::Duration = std::time::Duration::from_secs(86_40
 impl Steady {
     /// Believes the clock as it is now.
     pub fn new(clock: &Clock) -> Steady {
-        Steady { wall: clock.now(), since: Instant::now(), ahead_since: None }
+        let now = (clock.now(), Instant::now());
+        Steady { said: now, believed: now, ahead_since: None }
     }
 
     /// Looks at the clock.
     pub fn look(&mut self, clock: &Clock) -> Look {
-        let now = clock.now();
-        let elapsed = SignedDuration::try_from(self.since.elapsed()).unwrap_or(SignedDuration::MAX);
-        let expected = self.wall.saturating_add(elapsed).unwrap_or(now);
-        let ahead = now.duration_since(expected);
-        if ahead <= STEP {
-            (self.wall, self.since, self.ahead_since) = (now, Instant::now(), None);
-            return Look { now, sure: now, was_set_back: ahead < -STEP };
+        let reading = (clock.now(), Instant::now());
+        let now = reading.0;
+        let was_set_back = now.duration_since(later(self.said)) < -STEP;
+        self.said = reading;
+        let expected = later(self.believed);
+        let is_ahead = now.duration_since(expected) > STEP;
+        if !is_ahead {
+            self.ahead_since = None;
+        } else if self.ahead_since.get_or_insert_with(Instant::now).elapsed() < BELIEVED_AFTER {
+            return Look { now, sure: expected, was_set_back };
         }
-        if self.ahead_since.get_or_insert_with(Instant::now).elapsed() >= BELIEVED_AFTER {
-            *self = Steady { wall: now, since: Instant::now(), ahead_since: None };
-            return Look { now, sure: now, was_set_back: false };
-        }
-        Look { now, sure: expected, was_set_back: false }
+        (self.believed, self.ahead_since) = (reading, None);
+        Look { now, sure: now, was_set_back }
     }
+}
+
+/// What a clock must say now that said `at.0` at `at.1`.
+fn later(at: Instanced) -> Timestamp {
+    let elapsed = SignedDuration::try_from(at.1.elapsed()).unwrap_or(SignedDuration::MAX);
+    at.0.saturating_add(elapsed).unwrap_or(at.0)
 }
 
 #[cfg(test)]
@@ -133,10 +145,11 @@ mod tests {
         );
         hours(1).await;
         assert_eq!(steady.look(&clock).sure.to_string(), "2026-03-01T03:00:00Z");
-        // Set right again: not further back than it should be.
+        // Set right again.
         clock.step(SignedDuration::from_hours(-24));
         let look = steady.look(&clock);
-        assert_eq!((look.sure, look.was_set_back), (look.now, false));
+        assert_eq!((look.sure, look.was_set_back), (look.now, true));
+        assert!(!steady.look(&clock).was_set_back);
 
         clock.step(SignedDuration::from_hours(-1));
         let look = steady.look(&clock);

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::feed::Board;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
-use crate::clock::{Look, Steady};
+use crate::clock::{Clock, Look, Steady};
 use crate::ledger::{Content, DueQuery, PolledMessage, Reschedule, StoredReport, TrackedMessage};
 use crate::page::{Sample, Update, text};
 use crate::provider::error::{PollError, Reason};
@@ -110,20 +110,23 @@ impl Work for MessageWork {
             memory: self.memory.clone(),
             has_new_numbers: false,
         };
-        let is_out_of_step = look.was_set_back || self.is_out_of_step;
+        self.is_out_of_step |= look.was_set_back;
+        let is_out_of_step = self.is_out_of_step;
         async move {
             let result = poll.run(is_out_of_step).await;
             Polled { outcome: poll.memory, has_new_numbers: poll.has_new_numbers, result }
         }
     }
 
-    async fn finish(&mut self, outcome: MessageMemory, is_success: bool, _now: Timestamp) {
-        // A schedule that was remembered is one that due times have been brought in step with.
-        self.is_out_of_step &= !(is_success && outcome.pace.is_some());
+    async fn finish(&mut self, outcome: MessageMemory, is_ok: bool, _now: Timestamp) {
+        self.is_out_of_step &= !is_ok;
         self.memory = outcome;
     }
 
-    async fn tick(&mut self, _now: Timestamp) {}
+    async fn tick(&mut self, clock: &Clock) -> bool {
+        self.is_out_of_step |= self.steady.look(clock).was_set_back;
+        self.is_out_of_step
+    }
 }
 
 /// One poll.

@@ -78,9 +78,9 @@ pub trait Work: Send + 'static {
     /// may panic.
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send + 'static;
     /// Takes what a poll has brought, also one that failed.
-    fn finish(&mut self, outcome: Self::Outcome, is_success: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
-    /// Called now and then while waiting.
-    fn tick(&mut self, now: Timestamp) -> impl Future<Output = ()> + Send;
+    fn finish(&mut self, outcome: Self::Outcome, is_ok: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
+    /// Called now and then while waiting; whether something may be due earlier than was thought.
+    fn tick(&mut self, clock: &Clock) -> impl Future<Output = bool> + Send;
 }
 
 /// How a poll went.
@@ -164,8 +164,7 @@ impl Poller {
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
             let (result, has_new_numbers) = match poll {
                 Ok(polled) => {
-                    let is_success = matches!(polled.result, Ok(Done::Succeeded(_)));
-                    work.finish(polled.outcome, is_success, clock.now()).await;
+                    work.finish(polled.outcome, polled.result.is_ok(), clock.now()).await;
                     (polled.result, polled.has_new_numbers)
                 }
                 Err(panic) => (Err(self.panicked(panic)), false),
@@ -206,13 +205,15 @@ impl Poller {
         let left = || next.map(|next| Duration::try_from(next.duration_since(now())).unwrap_or_default());
         let deadline = left().map(|left| Instant::now() + left);
         // A failing report keeps its distance, whatever there is to ask for.
-        let wake = work.wake().filter(|_| failed_with.is_none());
+        let is_failing = failed_with.is_some();
+        let wake = work.wake().filter(|_| !is_failing);
         let failed_with = failed_with.filter(|_| self.secrets.iter().any(Secret::can_change));
         let nap = if failed_with.is_some() { SECRET_NAP } else { NAP };
         loop {
-            work.tick(now()).await;
+            let is_out_of_step = work.tick(&self.services.clock).await;
             let left = left().zip(deadline).map(|(left, end)| left.min(end.saturating_duration_since(Instant::now())));
-            if left.is_some_and(|left| left.is_zero()) || !*is_up.borrow() {
+            let is_due = left.is_some_and(|left| left.is_zero()) || (is_out_of_step && !is_failing);
+            if is_due || !*is_up.borrow() {
                 return;
             }
             if failed_with.is_some_and(|before| before != self.fingerprint()) {

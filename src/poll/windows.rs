@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::gauges::{Gauges, gauge_readings};
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
 use super::schedule;
+use crate::clock::Clock;
 use crate::ledger::{Content, StoredGauges, StoredReport, SubjectReadings};
 use crate::provider::error::PollError;
 use crate::provider::{Ask, Digest, Memory, Report};
@@ -81,9 +82,9 @@ impl Work for WindowWork {
         }
     }
 
-    async fn finish(&mut self, outcome: Outcome, is_success: bool, now: Timestamp) {
+    async fn finish(&mut self, outcome: Outcome, is_ok: bool, now: Timestamp) {
         self.memory = outcome.memory;
-        if is_success || !outcome.gauges.is_empty() {
+        if is_ok || !outcome.gauges.is_empty() {
             self.gauges.confirm(now).await;
         }
         for window in outcome.gauges {
@@ -91,8 +92,9 @@ impl Work for WindowWork {
         }
     }
 
-    async fn tick(&mut self, now: Timestamp) {
-        self.gauges.age(now).await;
+    async fn tick(&mut self, clock: &Clock) -> bool {
+        self.gauges.age(clock.now()).await;
+        false
     }
 }
 

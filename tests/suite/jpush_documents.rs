@@ -252,7 +252,7 @@ fn the_first_number_fixes_the_shape() {
         r#"[{{"msg_id":"1","details":{details},"android_pns":{{"pns_target":6,"hw_detail":{{"target":5}}}}}}]"#
     );
     assert_eq!(shaped(&both, ""), (vec![leaf.clone()], "d +notification".to_owned()));
-    assert_eq!(shaped(&both, "d +notification").0, [leaf.clone()]);
+    assert_eq!(shaped(&both, "d +notification").0, [leaf]);
     assert_eq!(shaped(&both, "d -notification"), (vec![total.clone()], "d -notification".to_owned()));
     assert_eq!(shaped(&both, "o +android_pns"), (vec![vendor], "o +android_pns".to_owned()));
     assert_eq!(shaped(&both, "o -android_pns"), (vec![vendors], "o -android_pns".to_owned()));

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+mod jpush_script;
 mod support;
 
 mod baseline;
@@ -12,6 +13,8 @@ mod crash;
 mod documents;
 mod failures;
 mod jpush_documents;
+mod message_api;
+mod messages;
 mod month;
 mod real_programs;
 mod secrets;

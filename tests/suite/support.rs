@@ -84,6 +84,15 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
+/// Posts a body; status and answer.
+pub async fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, String) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.post(format!("http://{address}{path}")).body(body);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
 /// A parsed exposition: series as written (`name{labels}`) to value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page(pub BTreeMap<String, f64>);

@@ -1,0 +1,162 @@
+//! A JPush whose answers are set by hand, and an exporter in front of it: for what a believable simulator
+//! never does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Request, Response};
+use push_exporter::clock::Clock;
+use push_exporter::simulator::Simulator;
+
+use crate::support::{Exporter, Page, fast_dir, post, simulate};
+
+/// What the fake provider says.
+#[derive(Default)]
+pub struct Script {
+    /// The fields of a message as JSON without braces; a message that is not here has none.
+    pub items: Mutex<BTreeMap<u64, String>>,
+    /// Ids that a call must not name.
+    pub refused: Mutex<BTreeSet<u64>>,
+    /// A status and body for every call.
+    pub failure: Mutex<Option<(u16, String)>>,
+    /// Path and ids of every call.
+    pub calls: Mutex<Vec<(String, Vec<u64>)>>,
+}
+
+impl Simulator for Script {
+    fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let ids: Vec<u64> = request
+            .uri()
+            .query()
+            .and_then(|query| query.strip_prefix("msg_ids="))
+            .unwrap_or_else(|| panic!("{}", request.uri()))
+            .split(',')
+            .map(|id| id.parse().unwrap())
+            .collect();
+        self.calls.lock().unwrap().push((request.uri().path().to_owned(), ids.clone()));
+        let mut response = Response::new(Vec::new());
+        if let Some((status, body)) = &*self.failure.lock().unwrap() {
+            *response.status_mut() = http::StatusCode::from_u16(*status).unwrap();
+            *response.body_mut() = body.clone().into_bytes();
+            return response;
+        }
+        if ids.iter().any(|id| self.refused.lock().unwrap().contains(id)) {
+            *response.status_mut() = http::StatusCode::BAD_REQUEST;
+            *response.body_mut() = br#"{"error":{"code":3002,"message":"Invalid parameter 'msg_id'."}}"#.to_vec();
+            return response;
+        }
+        let items = self.items.lock().unwrap();
+        let answers: Vec<String> = ids
+            .iter()
+            .map(|id| match items.get(id) {
+                Some(fields) => format!(r#"{{"msg_id":"{id}",{fields}}}"#),
+                None => format!(r#"{{"msg_id":"{id}"}}"#),
+            })
+            .collect();
+        *response.body_mut() = format!("[{}]", answers.join(",")).into_bytes();
+        response
+    }
+}
+
+/// The fake provider, and what an exporter in front of it needs.
+pub struct Scene {
+    pub clock: Clock,
+    pub script: Arc<Script>,
+    pub folder: tempfile::TempDir,
+    base_url: String,
+}
+
+/// The labels of the app.
+pub const OWNER: &str = r#"provider="jpush",app="shop""#;
+
+impl Scene {
+    /// 2026-03-10, 09:00 in Beijing.
+    pub async fn new() -> Scene {
+        let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+        let (script, address) = simulate(Script::default()).await;
+        Scene { clock, script, folder: fast_dir(), base_url: format!("http://{address}/v3") }
+    }
+
+    /// A configuration with these further keys of the app.
+    pub fn text(&self, more: &str) -> String {
+        format!(
+            "message_api: {{token: t0ken}}\njpush:\n  - {{app: shop, base_url: '{}', app_key: key, master_secret: m4ster, {more}}}\n",
+            self.base_url
+        )
+    }
+
+    pub async fn start(&self, more: &str) -> Exporter {
+        self.start_with(&self.text(more)).await
+    }
+
+    pub async fn start_with(&self, text: &str) -> Exporter {
+        Exporter::start(text, self.folder.path(), &self.clock).await
+    }
+
+    /// What the provider says of a message from now on.
+    pub fn say(&self, id: u64, fields: &str) {
+        self.script.items.lock().unwrap().insert(id, fields.to_owned());
+    }
+
+    /// The ids of every call so far, each call's in order.
+    pub fn calls(&self) -> Vec<Vec<u64>> {
+        let calls = self.script.calls.lock().unwrap();
+        calls
+            .iter()
+            .map(|(_, ids)| {
+                let mut ids = ids.clone();
+                ids.sort_unstable();
+                ids
+            })
+            .collect()
+    }
+
+    pub async fn minutes(&self, minutes: f64) {
+        tokio::time::sleep(Duration::from_secs_f64(minutes * 60.0)).await;
+    }
+
+    pub async fn days(&self, days: f64) {
+        self.minutes(days * 1440.0).await;
+    }
+
+    /// Seconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+}
+
+/// Registers messages and returns how many were new.
+pub async fn register(exporter: &Exporter, messages: &[(u64, Option<i64>)]) -> i64 {
+    let entries: Vec<String> = messages
+        .iter()
+        .map(|(id, sent_at)| match sent_at {
+            Some(at) => format!(r#"{{"app":"shop","msg_id":{id},"sent_at":{at}}}"#),
+            None => format!(r#"{{"app":"shop","msg_id":"{id}"}}"#),
+        })
+        .collect();
+    let body = format!("[{}]", entries.join(","));
+    let headers = [("authorization", "Bearer t0ken"), ("content-type", "application/json")];
+    let (status, answer) = post(exporter.address, "/api/v1/messages", &headers, body.into()).await;
+    assert_eq!(status, 200, "{answer}");
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["received"], messages.len());
+    answer["new"].as_i64().unwrap()
+}
+
+/// A counter of received, of a series of `received_detail`.
+pub fn received(page: &Page, platform: &str, channel: &str, kind: &str) -> Option<f64> {
+    delivery(page, "received", platform, channel, kind)
+}
+
+/// A delivery counter.
+pub fn delivery(page: &Page, metric: &str, platform: &str, channel: &str, kind: &str) -> Option<f64> {
+    let labels = format!(r#"{OWNER},platform="{platform}",channel="{channel}",kind="{kind}""#);
+    page.get(&format!("push_messages_{metric}_total{{{labels}}}"))
+}
+
+/// Messages without and with a number.
+pub fn tracked(page: &Page) -> (f64, f64) {
+    let state = |state: &str| page.get(&format!(r#"push_tracked_messages{{{OWNER},state="{state}"}}"#)).unwrap();
+    (state("waiting"), state("live"))
+}

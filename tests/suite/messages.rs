@@ -1,0 +1,519 @@
+//! How messages are polled and counted, against a JPush whose answers are set by hand: baseline, shapes,
+//! bad ids, retirement, ids that come again, reports that change, clocks that are set.
+
+use jiff::SignedDuration;
+
+use crate::jpush_script::{OWNER, Scene, delivery, received, register, tracked};
+
+fn rejected(page: &crate::support::Page) -> f64 {
+    page.get(&format!("push_rejected_messages_total{{{OWNER}}}")).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_before_is_remembered_and_not_counted() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    let now = scene.now();
+    // 1 was sent two hours before the ledger knew the app, 2 half an hour before, 3 now; 4 was sent long
+    // before and has no numbers yet.
+    scene.say(1, r#""jpush_received":100"#);
+    scene.say(2, r#""jpush_received":20"#);
+    scene.say(3, r#""jpush_received":3"#);
+    let old = now - 7200;
+    assert_eq!(register(&exporter, &[(1, Some(old)), (2, Some(now - 1800)), (3, None), (4, Some(old))]).await, 4);
+    scene.minutes(1.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(0.0), "a new series shows 0 first");
+    assert_eq!(tracked(&page), (1.0, 3.0));
+    scene.minutes(2.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(23.0));
+
+    // What grows counts, a field that was not there at the baseline from 0; and 4 has its baseline now.
+    scene.say(1, r#""jpush_received":101,"ios_apns_received":7"#);
+    scene.say(4, r#""jpush_received":4000"#);
+    scene.minutes(40.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(24.0));
+    assert_eq!(received(&page, "ios", "apns", "notification"), Some(7.0));
+    assert_eq!(tracked(&page), (0.0, 4.0));
+    scene.say(4, r#""jpush_received":4005"#);
+    scene.minutes(40.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(29.0));
+
+    // Downtime is no first start: the day that was missed is caught up.
+    exporter.stop().await;
+    scene.say(3, r#""jpush_received":503"#);
+    scene.days(1.0).await;
+    let exporter = scene.start("").await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(29.0));
+    scene.minutes(1.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(529.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn falling_and_vanishing_numbers_keep_their_count() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.say(1, r#""jpush_received":100,"android_pns_received":50"#);
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(3.0).await;
+    for (fields, restated) in [
+        (r#""jpush_received":90,"android_pns_received":50"#, 10.0),
+        (r#""jpush_received":95,"android_pns_received":null"#, 10.0),
+        (r#""jpush_received":80"#, 20.0),
+    ] {
+        scene.say(1, fields);
+        scene.minutes(1.1).await;
+        let page = exporter.scrape().await;
+        assert_eq!(received(&page, "any", "jpush", "any"), Some(100.0));
+        assert_eq!(received(&page, "android", "vendor", "any"), Some(50.0));
+        let labels = format!(r#"{OWNER},report="received_detail",metric="received""#);
+        assert_eq!(page.get(&format!("push_messages_restated_total{{{labels}}}")), Some(restated));
+    }
+    scene.script.items.lock().unwrap().clear();
+    scene.minutes(5.0).await;
+    scene.say(1, r#""jpush_received":120"#);
+    scene.minutes(5.1).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(120.0));
+    assert_eq!(received(&page, "android", "vendor", "any"), Some(50.0));
+    assert_eq!(tracked(&page), (0.0, 1.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_changes_shape_is_counted_once() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("delivery: messages_detail").await;
+    let details = |target: i64| {
+        format!(
+            r#""details":{{"notification":{{"target":{target},"sub_android":{{"huawei":{{"target":{target}}}}}}}}}"#
+        )
+    };
+    let older = |target: i64| format!(r#""android_pns":{{"pns_target":{target},"hw_detail":{{"target":{target}}}}}"#);
+    scene.say(1, &older(10));
+    scene.say(2, &details(200));
+    scene.say(3, r#""details":{"notification":{"target":3000}}"#);
+    register(&exporter, &[(1, None), (2, None), (3, None)]).await;
+    scene.minutes(3.0).await;
+    let page = exporter.scrape().await;
+    let huawei = |page: &crate::support::Page, kind| delivery(page, "targeted", "android", "huawei", kind);
+    assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(10.0), Some(200.0)));
+    assert_eq!(delivery(&page, "targeted", "any", "any", "notification"), Some(3000.0));
+
+    // Each in the other shape, then in both; over a restart too.
+    scene.say(1, &details(11));
+    scene.say(2, &older(201));
+    scene.say(3, r#""details":{"notification":{"target":3001,"sub_android":{"huawei":{"target":3001}}}}"#);
+    scene.minutes(2.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(10.0), Some(200.0)));
+    assert_eq!(delivery(&page, "targeted", "any", "any", "notification"), Some(3001.0));
+    exporter.stop().await;
+    let exporter = scene.start("delivery: messages_detail").await;
+    scene.say(1, &format!("{},{}", details(12), older(12)));
+    scene.say(2, &format!("{},{}", details(202), older(202)));
+    scene.minutes(2.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(12.0), Some(202.0)));
+    assert_eq!(page.starting(&["push_messages_targeted_total"]).values().sum::<i64>(), 12 + 202 + 3001);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_id_is_found_and_set_aside() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    for id in 1..=60 {
+        scene.say(id, r#""jpush_received":1"#);
+    }
+    scene.script.refused.lock().unwrap().insert(37);
+    let all: Vec<_> = (1..=60).map(|id| (id, None)).collect();
+    assert_eq!(register(&exporter, &all).await, 60);
+    scene.minutes(0.5).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (1.0, (0.0, 59.0)));
+    assert_eq!(page.get(&format!(r#"push_up{{{OWNER},report="received_detail"}}"#)), Some(1.0));
+    assert!(page.starting(&["push_poll_failing"]).is_empty());
+    let calls = scene.calls();
+    assert_eq!(calls.iter().filter(|ids| **ids == [37]).count(), 1, "it was asked for alone, once");
+    assert!(calls.len() <= 13, "{} calls to find one of 60", calls.len());
+    scene.minutes(2.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(59.0));
+    assert!(scene.calls()[calls.len()..].iter().all(|ids| !ids.contains(&37)), "it is asked for no more");
+    assert_eq!(register(&exporter, &[(37, None)]).await, 0);
+    exporter.stop().await;
+
+    // Also when it is the only one.
+    let exporter = scene.start("").await;
+    scene.script.refused.lock().unwrap().insert(99);
+    assert_eq!(rejected(&exporter.scrape().await), 1.0, "kept over a restart");
+    register(&exporter, &[(99, None)]).await;
+    scene.minutes(30.0).await;
+    assert_eq!(rejected(&exporter.scrape().await), 2.0);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_always_refused_blames_no_id() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    *scene.script.failure.lock().unwrap() = Some((400, r#"{"error":{"code":3007,"message":"x"}}"#.to_owned()));
+    for id in 1..=4 {
+        scene.say(id, r#""jpush_received":1"#);
+    }
+    register(&exporter, &[(1, None), (2, None), (3, None), (4, None)]).await;
+    scene.minutes(1.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (0.0, (4.0, 0.0)));
+    let labels = format!(r#"{OWNER},report="received_detail""#);
+    assert_eq!(page.get(&format!(r#"push_poll_failing{{{labels},reason="bad_request"}}"#)), Some(1.0));
+    // The due time stays where it was: the backlog is its age.
+    let due = page.get(&format!("push_poll_due_timestamp_seconds{{{labels}}}")).unwrap();
+    assert!((50..70).contains(&(scene.now() - due as i64)), "{due}");
+    *scene.script.failure.lock().unwrap() = None;
+    scene.minutes(10.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(0.0), (0.0, 4.0)));
+    scene.minutes(2.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(4.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_lose_nothing_and_keep_others_going() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.say(1, r#""jpush_received":5"#);
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(3.0).await;
+    let labels = format!(r#"{OWNER},report="received_detail""#);
+    for (status, body, reason) in [
+        (200, "", "decode"),
+        (200, "{}", "decode"),
+        (200, r#"[{"msg_id":"1","jpush_rec"#, "decode"),
+        (502, "<html></html>", "server"),
+        (401, r#"{"error":{"code":3001,"message":"Basic authentication failed"}}"#, "auth"),
+        (403, r#"{"error":{"code":2003,"message":"x"}}"#, "forbidden"),
+        (404, "", "not_found"),
+        (429, r#"{"error":{"code":2002,"message":"Rate limit exceeded"}}"#, "rate_limited"),
+    ] {
+        *scene.script.failure.lock().unwrap() = Some((status, body.to_owned()));
+        scene.minutes(12.0).await;
+        let page = exporter.scrape().await;
+        assert_eq!(page.get(&format!(r#"push_poll_failing{{{labels},reason="{reason}"}}"#)), Some(1.0), "{body}");
+        assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(0.0));
+        assert_eq!(received(&page, "any", "jpush", "any"), Some(5.0));
+    }
+    // New ids are taken while it fails, and do not make it ask faster.
+    let before = scene.calls().len();
+    register(&exporter, &[(2, None)]).await;
+    scene.say(2, r#""jpush_received":3"#);
+    scene.minutes(2.0).await;
+    assert!(scene.calls().len() <= before + 3);
+    *scene.script.failure.lock().unwrap() = None;
+    scene.minutes(12.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(1.0));
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(8.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_polled_by_age_and_retired() {
+    for (more, report, end, polls) in [
+        ("delivery: received_detail", "received_detail", 28.0, 131),
+        ("delivery: messages_detail", "messages_detail", 5.0, 108),
+        ("delivery: messages_detail, interval: 12h", "messages_detail", 5.0, 11),
+        ("schedule: [{until: 1h, every: 5m}, {until: 10h, every: 1h}]", "received_detail", 10.0 / 24.0, 22),
+    ] {
+        let scene = Scene::new().await;
+        let exporter = scene.start(more).await;
+        register(&exporter, &[(7, None)]).await;
+        scene.say(7, r#""jpush_received":5,"details":{"notification":{"received":5}}"#);
+        scene.days(end - 0.1).await;
+        let page = exporter.scrape().await;
+        assert_eq!(tracked(&page), (0.0, 1.0), "{more}");
+        assert!(page.get(&format!(r#"push_poll_due_timestamp_seconds{{{OWNER},report="{report}"}}"#)).is_some());
+        scene.days(0.2).await;
+        let page = exporter.scrape().await;
+        assert_eq!(tracked(&page), (0.0, 0.0), "{more}");
+        assert_eq!(page.get(&format!(r#"push_poll_due_timestamp_seconds{{{OWNER},report="{report}"}}"#)), None);
+        assert_eq!(page.starting(&["push_messages_received_total"]).values().sum::<i64>(), 5, "the total stays");
+        let calls = scene.calls().len();
+        assert!((polls - 2..=polls + 2).contains(&calls), "{more}: {calls} calls instead of {polls}");
+        // Nothing is asked any more, and the id counts nothing again.
+        scene.days(3.0).await;
+        assert_eq!(scene.calls().len(), calls);
+        assert_eq!(register(&exporter, &[(7, None), (7, Some(scene.now()))]).await, 0);
+        scene.minutes(10.0).await;
+        assert_eq!(scene.calls().len(), calls);
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_poll_that_fails_is_made_up_for() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("delivery: messages_detail").await;
+    register(&exporter, &[(7, None)]).await;
+    scene.say(7, r#""details":{"notification":{"received":5}}"#);
+    scene.days(4.9).await;
+    *scene.script.failure.lock().unwrap() = Some((503, String::new()));
+    scene.say(7, r#""details":{"notification":{"received":9}}"#);
+    scene.days(2.0).await;
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 1.0), "retirement needs a poll that succeeds");
+    *scene.script.failure.lock().unwrap() = None;
+    scene.minutes(30.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(tracked(&page), (0.0, 0.0));
+    assert_eq!(delivery(&page, "received", "any", "any", "notification"), Some(9.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_of_the_configuration_counts_once_for_ever() {
+    let scene = Scene::new().await;
+    let ids = "messages: {ids: ['7', 8]}";
+    scene.say(7, r#""jpush_received":5"#);
+    scene.say(8, r#""jpush_received":10"#);
+    let mut exporter = scene.start(ids).await;
+    scene.minutes(5.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(15.0));
+    assert_eq!(page.get(&format!(r#"push_messages_registered_total{{{OWNER},source="config"}}"#)), Some(2.0));
+
+    // Through the API too, on day 20 while it lives, on day 40 when it has retired, on days 91 and 130
+    // from the API and at restarts; the provider goes on answering for it.
+    let mut day = 0.0;
+    for at in [20.0, 40.0, 91.0, 130.0] {
+        scene.days(at - day).await;
+        day = at;
+        assert_eq!(register(&exporter, &[(7, None)]).await, 0, "day {at}");
+        exporter.stop().await;
+        exporter = scene.start(ids).await;
+        scene.minutes(10.0).await;
+        let page = exporter.scrape().await;
+        assert_eq!(received(&page, "any", "jpush", "any"), Some(15.0), "day {at}");
+        let source = |name: &str| page.get(&format!(r#"push_messages_registered_total{{{OWNER},source="{name}"}}"#));
+        assert_eq!((source("config"), source("api")), (Some(2.0), Some(0.0)), "day {at}");
+    }
+
+    // 80 days without the app in the configuration: it continues.
+    exporter.stop().await;
+    let other = "easemob:\n  - {app: chat, base_url: 'http://127.0.0.1:1', org_name: o, app_name: a, client_id: i, client_secret: s}\n";
+    let exporter = scene.start_with(other).await;
+    scene.minutes(1.0).await;
+    assert!(exporter.scrape().await.counters().is_empty(), "an app that left the configuration leaves the page");
+    scene.days(80.0).await;
+    exporter.stop().await;
+    let exporter = scene.start(ids).await;
+    assert_eq!(register(&exporter, &[(7, None), (8, Some(scene.now()))]).await, 0);
+    scene.minutes(10.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(15.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retired_id_is_remembered_for_90_days_and_then_forgotten() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("schedule: [{until: 1d, every: 1h}]").await;
+    assert_eq!(register(&exporter, &[(7, None), (8, None)]).await, 2);
+    scene.days(2.0).await;
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 0.0));
+    scene.days(60.0).await;
+    // Seen again: remembered from now on.
+    assert_eq!(register(&exporter, &[(8, None)]).await, 0);
+    scene.days(32.0).await;
+    // One message sent too long ago for the report is not taken at all.
+    assert_eq!(register(&exporter, &[(9, Some(scene.now() - 2 * 86_400))]).await, 0);
+    assert_eq!(register(&exporter, &[(8, None)]).await, 0);
+    assert_eq!(register(&exporter, &[(7, None)]).await, 1, "93 days after it was last polled");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_filled_with_what_is_nearly_due() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    // 250 messages in one request: three calls of 100, 100 and 50, again and again.
+    let all: Vec<_> = (1..=250).map(|id| (id, None)).collect();
+    register(&exporter, &all).await;
+    scene.minutes(1.5).await;
+    let sizes: Vec<usize> = scene.calls().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [100, 100, 50, 100, 100, 50]);
+
+    // Two messages whose minutes are 20 seconds apart share their calls from the second on.
+    let scene = Scene::new().await;
+    let exporter_of_two = scene.start("").await;
+    register(&exporter_of_two, &[(1, None)]).await;
+    scene.minutes(20.0 / 60.0).await;
+    register(&exporter_of_two, &[(2, None)]).await;
+    scene.minutes(5.0).await;
+    let calls = scene.calls();
+    assert_eq!(calls[..3], [vec![1], vec![2], vec![1, 2]]);
+    assert!(calls[3..].iter().all(|ids| *ids == [1, 2]) && calls.len() <= 8, "{calls:?}");
+    exporter.stop().await;
+    exporter_of_two.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_after_sending_is_read_once() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    let at_10m = |page: &crate::support::Page| {
+        let android = |metric: &str| delivery(page, &format!("{metric}_at_10m"), "android", "vendor", "any");
+        (android("sent"), android("received"))
+    };
+    scene.say(1, r#""android_pns_sent":100,"android_pns_received":60"#);
+    scene.say(2, r#""android_pns_sent":1000,"android_pns_received":500"#);
+    // 2 is registered when it is 25 minutes old: no poll with its age between 10 and 20.
+    register(&exporter, &[(1, None), (2, Some(scene.now() - 1500))]).await;
+    scene.minutes(9.5).await;
+    assert_eq!(at_10m(&exporter.scrape().await), (None, None));
+    scene.minutes(1.5).await;
+    assert_eq!(at_10m(&exporter.scrape().await), (Some(0.0), Some(0.0)));
+    scene.say(1, r#""android_pns_sent":100,"android_pns_received":90"#);
+    scene.minutes(20.0).await;
+    assert_eq!(at_10m(&exporter.scrape().await), (Some(100.0), Some(60.0)), "as read once");
+    exporter.stop().await;
+    let exporter = scene.start("").await;
+    scene.minutes(60.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(at_10m(&page), (Some(100.0), Some(60.0)));
+    assert_eq!(received(&page, "android", "vendor", "any"), Some(590.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_messages_are_shown_one_by_one() {
+    let scene = Scene::new().await;
+    let more = "delivery: messages_detail, newest_messages: 2";
+    let exporter = scene.start(more).await;
+    for id in 1..=3 {
+        let counts = format!(r#"{{"target":{id}0,"received":{id}}}"#);
+        scene.say(
+            id,
+            &format!(r#""details":{{"notification":{{"sub_android":{{"huawei":{counts},"oppo":{counts}}}}}}}"#),
+        );
+    }
+    let now = scene.now();
+    register(&exporter, &[(1, Some(now - 30)), (2, Some(now - 20))]).await;
+    scene.minutes(0.5).await;
+    let newest = |page: &crate::support::Page| -> Vec<(String, i64)> {
+        page.starting(&["push_newest_message_targeted", "push_newest_message_received", "push_newest_message_sent"])
+            .into_iter()
+            .collect()
+    };
+    let row = |metric: &str, id: u64, value: i64| {
+        (format!(r#"push_newest_message_{metric}{{{OWNER},msg_id="{id}"}}"#), value)
+    };
+    let two = [row("received", 1, 2), row("received", 2, 4), row("targeted", 1, 20), row("targeted", 2, 40)];
+    assert_eq!(newest(&exporter.scrape().await), two);
+    register(&exporter, &[(3, Some(now))]).await;
+    scene.minutes(0.5).await;
+    let two = [row("received", 2, 4), row("received", 3, 6), row("targeted", 2, 40), row("targeted", 3, 60)];
+    let page = exporter.scrape().await;
+    assert_eq!(newest(&page), two);
+    assert_eq!(page.get(&format!("push_newest_message_timestamp_seconds{{{OWNER}}}")), Some(now as f64));
+    exporter.stop().await;
+    // They are there at once after a restart, and leave when they retire.
+    let exporter = scene.start(more).await;
+    assert_eq!(newest(&exporter.scrape().await), two);
+    scene.days(6.0).await;
+    assert_eq!(newest(&exporter.scrape().await), []);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_delivery_changes_messages_with_a_number_stay_with_their_report() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("delivery: received_detail").await;
+    let says = |received: i64| {
+        format!(r#""jpush_received":{received},"details":{{"notification":{{"received":{received}}}}}"#)
+    };
+    scene.say(1, &says(10));
+    register(&exporter, &[(1, None), (2, None)]).await;
+    scene.minutes(3.0).await;
+    exporter.stop().await;
+
+    let exporter = scene.start("delivery: messages_detail").await;
+    scene.say(1, &says(11));
+    scene.say(2, &says(200));
+    scene.say(3, &says(3000));
+    let before = scene.script.calls.lock().unwrap().len();
+    register(&exporter, &[(3, None), (1, None)]).await;
+    scene.minutes(4.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(11.0), "the first stays with the report that counted it");
+    assert_eq!(received(&page, "any", "any", "notification"), Some(3200.0));
+    let calls = scene.script.calls.lock().unwrap()[before..].to_vec();
+    let asked = |path: &str, id: u64| calls.iter().any(|(of, ids)| of == path && ids.contains(&id));
+    let (old, new) = ("/v3/received/detail", "/v3/messages/detail");
+    assert!(asked(old, 1) && !asked(old, 2) && !asked(old, 3));
+    assert!(!asked(new, 1) && asked(new, 2) && asked(new, 3));
+    // Back again: each stays where it is, and the old report goes when its last message has retired.
+    exporter.stop().await;
+    let exporter = scene.start("delivery: none").await;
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 3.0));
+    scene.days(27.0).await;
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 1.0));
+    scene.days(1.5).await;
+    let page = exporter.scrape().await;
+    assert_eq!(tracked(&page), (0.0, 0.0));
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(11.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_changed_is_kept_at_once() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    register(&exporter, &[(1, Some(scene.now() - 10 * 86_400))]).await;
+    scene.minutes(60.0).await;
+    assert_eq!(scene.calls().len(), 1, "once a day at this age");
+    exporter.stop().await;
+    let exporter = scene.start("interval: 10s").await;
+    scene.minutes(1.0).await;
+    assert!((5..=8).contains(&(scene.calls().len() - 1)), "{}", scene.calls().len());
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_settles_nothing_and_counts_nothing_again() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("delivery: messages_detail").await;
+    scene.say(1, r#""details":{"notification":{"received":5}}"#);
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(30.0).await;
+    let calls = |minutes: f64| {
+        let before = scene.calls().len();
+        let scene = &scene;
+        async move {
+            scene.minutes(minutes).await;
+            scene.calls().len() - before
+        }
+    };
+    // A week forward: polled, not retired, and at its pace again when the clock is right.
+    scene.clock.step(SignedDuration::from_hours(7 * 24));
+    assert!(calls(30.0).await >= 1);
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 1.0));
+    scene.clock.step(SignedDuration::from_hours(-7 * 24));
+    assert!(calls(200.0).await >= 5, "it is not left for a week");
+    // An hour back.
+    scene.clock.step(SignedDuration::from_hours(-1));
+    assert!(calls(61.0).await >= 1);
+    scene.say(1, r#""details":{"notification":{"received":6}}"#);
+    scene.minutes(61.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "any", "notification"), Some(6.0));
+    exporter.stop().await;
+
+    // The clock was a day ahead while the exporter was down.
+    scene.clock.step(SignedDuration::from_hours(-24));
+    let exporter = scene.start("delivery: messages_detail").await;
+    assert!(calls(61.0).await >= 1);
+    assert_eq!(received(&exporter.scrape().await, "any", "any", "notification"), Some(6.0));
+    exporter.stop().await;
+}
