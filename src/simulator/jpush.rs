@@ -134,6 +134,8 @@ struct State {
     limit: RateLimit,
     /// How many ids each call named.
     calls: Vec<usize>,
+    /// Nothing happens after this time.
+    frozen_at: Option<i64>,
 }
 
 struct Message {
@@ -153,6 +155,7 @@ impl JpushSimulator {
             refused_ids: HashSet::new(),
             limit: RateLimit::new(app.per_minute, 60_000),
             calls: Vec::new(),
+            frozen_at: None,
         };
         JpushSimulator { clock, app, state: Mutex::new(state) }
     }
@@ -187,7 +190,14 @@ impl JpushSimulator {
 
     /// The truth: what had happened to a message by a time in Unix seconds, by leaf and outcome.
     pub fn truth(&self, id: u64, by: i64) -> BTreeMap<(Leaf, Outcome), i64> {
-        self.state().messages.get(&id).map(|message| message.counts(by)).unwrap_or_default()
+        let state = self.state();
+        state.messages.get(&id).map(|message| message.counts(state.happened(by))).unwrap_or_default()
+    }
+
+    /// Lets nothing happen any more, so that a test can compare in peace.
+    pub fn freeze(&self) {
+        let now = self.clock.now().as_second();
+        self.state().frozen_at = Some(now);
     }
 
     /// Lets a number differ from now on by what the provider has found to be wrong.
@@ -251,7 +261,7 @@ impl JpushSimulator {
                 if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
                     && message.has_data(now)
                 {
-                    let counts = message.counts(now);
+                    let counts = message.counts(state.happened(now));
                     fields.extend(if path == "messages/detail" { details(&counts) } else { received(&counts) });
                 }
                 item
@@ -266,6 +276,13 @@ impl JpushSimulator {
         let shown = shown.and_then(|value| value.strip_prefix("Basic "));
         let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
         shown == Some(format!("{}:{}", self.app.app_key, self.app.master_secret).into_bytes())
+    }
+}
+
+impl State {
+    /// The time until which events have happened.
+    fn happened(&self, now: i64) -> i64 {
+        self.frozen_at.map_or(now, |frozen| frozen.min(now))
     }
 }
 

@@ -1,18 +1,23 @@
-//! The exporter killed 50 times while numbers grow: at random moments, and by fault hooks just before and
-//! just after COMMIT. No counter is ever lower than what was scraped before, and at the end all totals
-//! equal the truth.
+//! The exporter killed 50 times while numbers grow and messages are registered: at random moments, and by
+//! fault hooks just before and just after the COMMIT of an answer or of a registration, so that its sender
+//! gets no reply and sends it again. No counter is ever lower than what was scraped before, and at the end
+//! all totals equal the truth.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
-use crate::support::{Page, Program, eventually, fast_dir, simulate};
+use crate::jpush_truth::add;
+use crate::support::{Page, Program, eventually, fast_dir, simulate, try_talk};
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -20,7 +25,16 @@ const SIGKILL: i32 = 9;
 struct World {
     easemob: Arc<EasemobSimulator>,
     feishu: Arc<FeishuSimulator>,
+    jpush: Arc<JpushSimulator>,
+    /// Every message pushed so far.
+    pushed: Mutex<Vec<u64>>,
+    /// Where the exporter is now.
+    exporter: Mutex<Option<SocketAddr>>,
+    is_over: AtomicBool,
 }
+
+/// More would only make the test longer.
+const MAX_PUSHES: usize = 150;
 
 impl World {
     /// Everything published until now that counters can hold, by series.
@@ -56,6 +70,42 @@ impl World {
             days.iter().map(|day| day.read_in_12h_count).sum(),
         );
         totals
+    }
+
+    /// What the messages pushed so far have come to.
+    fn messages(&self) -> BTreeMap<String, i64> {
+        let now = jiff::Timestamp::now().as_second();
+        let pushed = self.pushed.lock().unwrap().clone();
+        let mut totals = BTreeMap::new();
+        for id in &pushed {
+            add(&mut totals, "shop", "messages_detail", &self.jpush.truth(*id, now), 1);
+        }
+        let registered = r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#;
+        totals.insert(registered.to_owned(), pushed.len() as i64);
+        totals
+    }
+
+    /// Pushes now and then and registers each message, again and again until it is told that it was taken.
+    fn send(&self) {
+        while !self.is_over.load(Ordering::Relaxed) && self.pushed.lock().unwrap().len() < MAX_PUSHES {
+            let id = self.jpush.push(300);
+            self.pushed.lock().unwrap().push(id);
+            let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
+            let request = format!(
+                "POST /api/v1/messages HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer t0ken\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            loop {
+                let exporter = *self.exporter.lock().unwrap();
+                match exporter.and_then(|exporter| try_talk(exporter, &request)) {
+                    Some((200, _)) => break,
+                    Some((status, answer)) => panic!("{status} {answer}"),
+                    None => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
     }
 }
 
@@ -94,9 +144,20 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
     let (client_secret, app_secret) = (easemob.client_secret.clone(), feishu.app_secret.clone());
     let (easemob, easemob_address) = runtime.block_on(simulate(EasemobSimulator::new(clock.clone(), easemob)));
     let (feishu, feishu_address) = runtime.block_on(simulate(FeishuSimulator::new(clock, feishu)));
-    let world = World { easemob, feishu };
+    let app = JpushApp::demo("key-crash");
+    let master_secret = app.master_secret.clone();
+    let (jpush, jpush_address) = runtime.block_on(simulate(JpushSimulator::new(Clock::system(), app)));
+    let world = Arc::new(World {
+        easemob,
+        feishu,
+        jpush,
+        pushed: Mutex::default(),
+        exporter: Mutex::default(),
+        is_over: AtomicBool::new(false),
+    });
     let text = format!(
-        "new_series_hold: 1s\n\
+        "new_series_hold: 1s\nmessage_api: {{token: t0ken}}\n\
+         jpush:\n  - {{app: shop, base_url: 'http://{jpush_address}/v3', app_key: key-crash, master_secret: {master_secret}, delivery: messages_detail, interval: 1s}}\n\
          easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1s, platforms: [APNS, VIVOPUSH, HONOR]}}\n\
          feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n"
     );
@@ -118,18 +179,26 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
         })
         .expect("a quiet moment for the baseline");
 
+    let sender = std::thread::spawn({
+        let world = Arc::clone(&world);
+        move || world.send()
+    });
     let mut highest = BTreeMap::new();
     let mut random = fastrand::Rng::with_seed(50);
     let (mut by_hook, mut by_signal) = (0, 0);
     for round in 0..rounds() {
         let when = format!("round {round}");
-        // Only commits that change a counter are counted by the hook.
+        // Only commits that change a counter, or register a message, are counted by the hook.
+        let registers = world.pushed.lock().unwrap().len() < MAX_PUSHES;
         let die = match round % 7 {
+            3 if registers => Some("before_register:1".to_owned()),
+            4 if registers => Some("after_register:1".to_owned()),
             5 => Some(format!("before_count:{}", random.u32(1..3))),
             6 => Some(format!("after_count:{}", random.u32(1..3))),
             _ => None,
         };
         let mut program = start(&config, die.as_deref()).unwrap_or_else(|| panic!("{when}: it did not start"));
+        *world.exporter.lock().unwrap() = Some(program.address);
         let kill_at = die.is_none().then(|| Instant::now() + Duration::from_millis(random.u64(20..1200)));
         let deadline = Instant::now() + Duration::from_secs(30);
         let status = loop {
@@ -154,14 +223,24 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
     assert!(by_hook * 5 > by_signal, "{by_hook} ends by a hook, {by_signal} by a signal");
 
     let program = start(&config, None).unwrap();
+    *world.exporter.lock().unwrap() = Some(program.address);
+    world.is_over.store(true, Ordering::Relaxed);
+    sender.join().unwrap();
+    assert!(world.pushed.lock().unwrap().len() > 30);
+    world.jpush.freeze();
+    let messages = world.messages();
     eventually("totals that equal the truth", 60, || {
         let page = program.try_scrape()?;
         assert_goes_on(&page, &mut highest, "at the end");
         let now = world.published();
-        let expected: BTreeMap<_, _> =
+        let mut expected: BTreeMap<_, _> =
             now.iter().map(|(series, total)| (series.clone(), total - before.get(series).unwrap_or(&0))).collect();
-        let counted: BTreeMap<_, _> =
-            page.counters().into_iter().filter(|(series, _)| !series.contains("restated")).collect();
+        expected.extend(messages.clone());
+        let counted: BTreeMap<_, _> = page
+            .counters()
+            .into_iter()
+            .filter(|(series, count)| !series.contains("restated") && (*count > 0 || !series.contains("jpush")))
+            .collect();
         let is_quiet = world.published() == now;
         (is_quiet && counted == expected).then_some(())
     });

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
 mod jpush_script;
+mod jpush_truth;
 mod support;
 
 mod baseline;
@@ -14,6 +15,7 @@ mod documents;
 mod failures;
 mod jpush_documents;
 mod message_api;
+mod message_month;
 mod messages;
 mod month;
 mod real_programs;

@@ -184,18 +184,7 @@ impl Program {
     }
 
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let length = head
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok())?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        (body.len() == length).then(|| (status, body.to_owned()))
+        try_talk(self.address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -209,6 +198,22 @@ impl Program {
         let code = self.child.wait().unwrap().code();
         (code, started.elapsed())
     }
+}
+
+/// Sends a request and reads the answer; `None` if it is not whole.
+pub fn try_talk(address: SocketAddr, request: &str) -> Option<(u16, String)> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok())?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    (body.len() == length).then(|| (status, body.to_owned()))
 }
 
 impl Drop for Program {
