@@ -104,6 +104,56 @@ feishu:
 }
 
 #[test]
+fn jpush_and_its_messages() {
+    assert_errors(
+        "message_api: {tokn: pLanted-s3cret}
+jpush:
+  - app: shop
+    app_key: a:b
+    master_secret: pLanted-s3cret
+    delivery: detail
+    newest_messages: -1
+    requests_per_minute: 0
+    schedule: [{until: 1h, every: 1m}, {until: 30m, every: 0s}, {until: 2h}]
+    messages: {ids: ['7', 07, seven, 18446744073709551616], id: 3}
+    intervals: {offline_push: 1m}
+  - app: other
+    master_secret: pLanted-s3cret
+    schedule: []
+",
+        &[
+            "push-exporter.yml:1:14: message_api.token: is required; give token, token_file or token: ${ENV_NAME}",
+            "push-exporter.yml:1:15: message_api.tokn: unknown key; did you mean token?",
+            "push-exporter.yml:4:14: jpush[0].app_key: is no AppKey: letters and digits, no colon or space",
+            "push-exporter.yml:6:15: jpush[0].delivery: must be one of received_detail, messages_detail, none",
+            "push-exporter.yml:7:22: jpush[0].newest_messages: expected a whole number from 0 to 1000",
+            "push-exporter.yml:8:26: jpush[0].requests_per_minute: expected a whole number from 1 to 1000000",
+            "push-exporter.yml:9:60: jpush[0].schedule[1].every: must be at least 1s",
+            "push-exporter.yml:9:65: jpush[0].schedule[2].every: is required",
+            "push-exporter.yml:10:27: jpush[0].messages.ids[1]: given twice",
+            "push-exporter.yml:10:31: jpush[0].messages.ids[2]: is no msg_id: digits that fit 64 bits",
+            "push-exporter.yml:10:38: jpush[0].messages.ids[3]: is no msg_id: digits that fit 64 bits",
+            "push-exporter.yml:10:61: jpush[0].messages.id: unknown key; did you mean ids?",
+            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key",
+            "push-exporter.yml:12:5: jpush[1].app_key: is required",
+            "push-exporter.yml:14:15: jpush[1].schedule: needs at least one step, such as {until: 5d, every: 1h}",
+        ],
+    );
+    let app = "  - {app: shop, app_key: k, master_secret: pLanted-s3cret, schedule: [{until: 1h, every: 1m}, {until: 30m, every: 1m}]}\n";
+    assert_errors(
+        &format!("jpush:\n{app}"),
+        &["push-exporter.yml:2:95: jpush[0].schedule[1]: until must be greater than that of the step before"],
+    );
+    let app = "  - {app: shop, app_key: k, master_secret: pLanted-s3cret, delivery: none, messages: {ids: [1]}}\n";
+    assert_errors(
+        &format!("jpush:\n{app}"),
+        &[
+            "push-exporter.yml:2:85: jpush[0].messages: delivery: none polls no messages; choose a report, or leave the ids away",
+        ],
+    );
+}
+
+#[test]
 fn secrets_that_are_not_there() {
     assert_errors(
         "easemob:

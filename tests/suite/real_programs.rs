@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::jpush_script::Scene;
 use crate::support::{Page, Program, eventually, tool};
 
 /// Ends a process when the test does.
@@ -28,7 +29,7 @@ fn promtool_has_nothing_to_say() {
     let page = eventually("a full page", 60, || {
         let (_, text) = program.get("/metrics");
         let page = Page::parse(&text);
-        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 2
+        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 4
             && page.counters().values().any(|count| *count > 0)
             && [
                 "push_window_users_reached",
@@ -36,6 +37,10 @@ fn promtool_has_nothing_to_say() {
                 "push_token_expiry",
                 "push_unknown_fields_total",
                 "push_data_last_change",
+                "push_messages_displayed_total",
+                "push_newest_message_targeted",
+                "push_newest_message_timestamp_seconds",
+                "push_tracked_messages",
             ]
             .iter()
             .all(|family| !page.starting(&[family]).is_empty());
@@ -59,12 +64,28 @@ fn promtool_has_nothing_to_say() {
     assert_silent(&page);
 }
 
+#[tokio::test(start_paused = true)]
+async fn promtool_has_nothing_to_say_of_messages_either() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("newest_messages: 5, messages: {ids: [1]}").await;
+    scene.say(1, r#""android_pns_sent":2,"android_pns_received":1"#);
+    scene.minutes(20.0).await;
+    let (_, text) = exporter.get("/metrics").await;
+    let page = Page::parse(&text);
+    for family in ["push_messages_sent_at_10m_total", "push_messages_received_at_10m_total", "push_newest_message_sent"]
+    {
+        assert_eq!(page.starting(&[family]).len(), 1, "{family}");
+    }
+    assert_silent(&text);
+    exporter.stop().await;
+}
+
 #[test]
 fn curl_and_python_read_the_compressed_page() {
     let program = Program::start(&["demo"]);
     let url = format!("http://{}/metrics", program.address);
-    eventually("both up", 60, || {
-        (Page::parse(&program.get("/metrics").1).starting(&["push_up"]).values().sum::<i64>() == 2).then_some(())
+    eventually("all up", 60, || {
+        (Page::parse(&program.get("/metrics").1).starting(&["push_up"]).values().sum::<i64>() == 4).then_some(())
     });
     let output = tool(
         "curl",
@@ -125,11 +146,11 @@ fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
         (is_over && scrapes.first().is_some_and(|count| *count >= 25.0)).then_some(())
     });
     assert_eq!(query("min_over_time(up[1h])"), [1.0], "up is 1 at every scrape");
-    for provider in ["easemob", "feishu"] {
+    for (provider, count) in [("jpush", 2.0), ("easemob", 1.0), ("feishu", 1.0)] {
         let grown = query(&format!("sum(increase(push_messages_sent_total{{provider=\"{provider}\"}}[1m]))"));
         assert!(grown.first().is_some_and(|grown| *grown > 0.0), "{provider} grew by {grown:?}");
         let apps = query(&format!("count(push_up{{provider=\"{provider}\",app!=\"overridden\"}})"));
-        assert_eq!(apps, [1.0], "the label app is ours");
+        assert_eq!(apps, [count], "the label app is ours");
     }
     assert_eq!(query("max_over_time((scrape_samples_scraped - scrape_samples_post_metric_relabeling)[2m:2s])"), [0.0]);
     let own = tool("curl", &["--silent", &format!("http://127.0.0.1:{port}/metrics")], b"");

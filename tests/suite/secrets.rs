@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use http::{Request, Response};
 use push_exporter::simulator::Simulator;
 
-use crate::support::{Program, eventually, simulate};
+use crate::support::{Program, eventually, simulate, try_talk};
 
 /// Gives out a token that it then refuses, and quotes requests in its errors.
 #[derive(Default)]
@@ -16,7 +16,16 @@ struct Gossip {
 }
 
 const TOKEN: &str = "pLanted-token-7f1bcd13fc57d46bac21793a18e560";
-const SECRETS: [&str; 4] = ["pLanted-easemob-secret", "pLanted-feishu-secret", "pLanted-static-token", TOKEN];
+const SECRETS: [&str; 7] = [
+    "pLanted-easemob-secret",
+    "pLanted-feishu-secret",
+    "pLanted-static-token",
+    "pLanted-jpush-secret",
+    "pLanted-message-token",
+    TOKEN,
+    // Basic authentication of k:pLanted-jpush-secret.
+    "azpwTGFudGVkLWpwdXNoLXNlY3JldA==",
+];
 
 impl Simulator for Gossip {
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
@@ -38,6 +47,10 @@ impl Simulator for Gossip {
             }
             (_, _, 2) if path.contains("offline-push") => (200, format!(r#"{{"status":"{quoted}","data":{{}}}}"#)),
             _ if path.contains("offline-push") => (200, format!(r#"{{"status":"OK","data":{{"{quoted}":{{}}}}}}"#)),
+            (_, _, 1) if path.contains("received") => {
+                (401, format!(r#"{{"error":{{"code":3001,"message":"{quoted} pLanted-jpush-secret"}}}}"#))
+            }
+            _ if path.contains("received") => (200, format!(r#"[{{"msg_id":"1","{quoted}":7}}]"#)),
             (_, _, 1) => (400, format!(r#"{{"code":99991663,"msg":"{quoted}","error":{{"log_id":"{quoted}"}}}}"#)),
             _ => (200, format!("<html>{quoted}")),
         };
@@ -52,10 +65,13 @@ fn no_planted_secret_is_found() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_, address) = runtime.block_on(simulate(Gossip::default()));
     let folder = tempfile::tempdir().unwrap();
-    let [easemob, feishu, fixed, _] = SECRETS;
+    let [easemob, feishu, fixed, jpush, message_token, ..] = SECRETS;
     std::fs::write(folder.path().join("secret"), format!("{easemob}\n")).unwrap();
     let text = format!(
-        "easemob:
+        "message_api: {{token: {message_token}}}
+jpush:
+  - {{app: d, base_url: 'http://{address}', app_key: k, master_secret: {jpush}, messages: {{ids: [1]}}, interval: 1s}}
+easemob:
   - {{app: a, base_url: 'http://{address}', org_name: o, app_name: a, client_id: i, client_secret_file: secret, interval: 1s}}
   - {{app: b, base_url: 'http://{address}', org_name: o, app_name: b, app_token: {fixed}, interval: 1s}}
 feishu:
@@ -68,12 +84,16 @@ feishu:
     let mut program = Program::try_start(&args, &[("FEISHU_SECRET", feishu)]).unwrap();
     let mut seen = Vec::new();
     eventually("every app in trouble of several kinds", 60, || {
+        let wrong = "POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer pLanted-messagE-token\r\nContent-Length: 0\r\n\r\n";
+        seen.extend(try_talk(program.address, wrong).map(|(_, answer)| answer));
         seen.extend(["/", "/metrics", "/api/v1/status", "/-/ready"].map(|path| program.get(path).1));
         let log = program.log();
         let complains =
             |app: &str| log.lines().any(|line| line.contains("failing") && line.contains(&format!("app={app}")));
-        (["a", "b", "c"].into_iter().all(complains) && log.contains("does not know") && log.contains("invalid_grant"))
-            .then_some(())
+        (["a", "b", "c", "d"].into_iter().all(complains)
+            && log.contains("does not know")
+            && log.contains("invalid_grant"))
+        .then_some(())
     });
     program.terminate();
     seen.push(program.log());

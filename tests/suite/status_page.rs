@@ -60,8 +60,8 @@ fn lists_every_report_with_its_state() {
 fn the_demo_works() {
     let program = Program::start(&["demo"]);
     eventually("all up", 60, || {
-        program.get("/api/v1/status").1.matches("\"state\":\"up\"").count().eq(&2).then_some(())
+        program.get("/api/v1/status").1.matches("\"state\":\"up\"").count().eq(&4).then_some(())
     });
     let html = dom(&format!("http://{}/", program.address));
-    assert!(html.contains("All 2 reports work."), "{html}");
+    assert!(html.contains("All 4 reports work."), "{html}");
 }

@@ -53,6 +53,10 @@ impl Settings {
         let delivery = if has_delivery { section.choice("delivery", &choices) } else { Some(Some(Delivery::Received)) };
         let schedule = schedule(section);
         let ids = ids(section);
+        if let (Some(None), false, Some(found)) = (delivery, ids.is_empty(), section.find("messages")) {
+            let message = "delivery: none polls no messages; choose a report, or leave the ids away";
+            section.context().error(found.place, &found.path, message);
+        }
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
         Some(Settings {
