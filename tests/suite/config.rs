@@ -148,7 +148,7 @@ jpush:
     assert_errors(
         &format!("jpush:\n{app}"),
         &[
-            "push-exporter.yml:2:85: jpush[0].messages: delivery: none polls no messages; choose a report, or leave the ids away",
+            "push-exporter.yml:2:86: jpush[0].messages: delivery: none polls no messages; choose a report, or leave the ids away",
         ],
     );
 }

@@ -19,6 +19,7 @@ mod message_month;
 mod messages;
 mod month;
 mod real_programs;
+mod scale;
 mod secrets;
 mod stall;
 mod status_page;

@@ -136,8 +136,10 @@ pub struct Program {
 }
 
 impl Program {
+    /// The program of this build, or another one to be measured.
     pub fn binary() -> Command {
-        Command::new(env!("CARGO_BIN_EXE_push-exporter"))
+        let other = std::env::var_os("PUSH_EXPORTER_BINARY");
+        Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_push-exporter").into()))
     }
 
     /// Starts it with these arguments on a free port, and waits until it says which; `None` if it ended

@@ -1,0 +1,107 @@
+//! Many messages: memory and start-up time do not grow with what is stored. Prints its figures; the
+//! README's come from `PUSH_EXPORTER_BINARY=target/release/push-exporter` and a million messages.
+
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use push_exporter::simulator::Simulator;
+
+use crate::support::{Program, eventually, simulate, try_talk};
+
+/// Knows every message, and says the same of all of them: ten channels.
+struct Plenty;
+
+impl Simulator for Plenty {
+    fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        let ids = request.uri().query().and_then(|query| query.strip_prefix("msg_ids=")).unwrap();
+        let leaf = r#"{"target":1000,"sent":990,"received":800,"display":700,"click":50}"#;
+        let channels = ["jg_android", "huawei", "xiaomi", "oppo", "vivo", "honor", "meizu", "fcm"];
+        let android: Vec<String> = channels.iter().map(|channel| format!(r#""{channel}":{leaf}"#)).collect();
+        let details = format!(
+            r#"{{"notification":{{"target":10000,"sub_android":{{{}}},"sub_ios":{{"apns":{leaf}}},"sub_hmos":{{"hmpns":{leaf}}}}}}}"#,
+            android.join(",")
+        );
+        let items: Vec<String> =
+            ids.split(',').map(|id| format!(r#"{{"msg_id":"{id}","details":{details}}}"#)).collect();
+        Response::new(format!("[{}]", items.join(",")).into_bytes())
+    }
+}
+
+fn register(program: &Program, first: u64, count: u64) -> Duration {
+    let sent_at = jiff::Timestamp::now().as_second() - 3000;
+    let lines: Vec<String> = (first..first + count)
+        .map(|id| format!(r#"{{"app":"shop","msg_id":{},"sent_at":{sent_at}}}"#, 38_280_845_540_000_000 + id * 17))
+        .collect();
+    let body = lines.join("\n");
+    let request = format!(
+        "POST /api/v1/messages HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer t0ken\r\n\
+         Content-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let started = Instant::now();
+    let (status, answer) = try_talk(program.address, &request).unwrap();
+    let took = started.elapsed();
+    assert_eq!((status, answer), (200, format!(r#"{{"received":{count},"new":{count}}}"#)));
+    took
+}
+
+fn resident_mib(program: &Program) -> f64 {
+    program.try_scrape().unwrap().get("process_resident_memory_bytes").unwrap() / 1_048_576.0
+}
+
+/// Starts on what is stored: how long until the first whole page, and the memory a while later.
+fn start_up(args: &[&str], live: u64) -> (Duration, f64) {
+    let started = Instant::now();
+    let program = Program::start(args);
+    let page = program.try_scrape().unwrap();
+    let took = started.elapsed();
+    let state = r#"push_tracked_messages{provider="jpush",app="shop",state="live"}"#;
+    assert_eq!(page.get(state), Some(live as f64), "the first page is complete");
+    std::thread::sleep(Duration::from_secs(5));
+    (took, resident_mib(&program))
+}
+
+/// Registers so many messages, waits until each has a number, and starts anew on them.
+fn measure(messages: u64) -> (Duration, f64) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_, address) = runtime.block_on(simulate(Plenty));
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("push-exporter.yml");
+    let text = format!(
+        "message_api: {{token: t0ken}}\njpush:\n  - {{app: shop, base_url: 'http://{address}/v3', app_key: k, master_secret: s, \
+         delivery: messages_detail, requests_per_minute: 1000000}}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let args = ["--config.file", config.to_str().unwrap()];
+    let mut program = Program::start(&args);
+    let mut took: Vec<Duration> = Vec::new();
+    for first in (0..messages).step_by(10_000) {
+        took.push(register(&program, first, (messages - first).min(10_000)));
+    }
+    took.sort();
+    let live = r#"push_tracked_messages{provider="jpush",app="shop",state="live"}"#;
+    let started = Instant::now();
+    eventually("a number for each message", 3600, || {
+        std::thread::sleep(Duration::from_millis(500));
+        (program.try_scrape()?.get(live)? >= messages as f64).then_some(())
+    });
+    println!(
+        "{messages} messages: registered at a median of {:?} a request of up to 10,000, {:.0} s until each had a number, {:.0} MiB resident, ledger {} MB",
+        took[took.len() / 2],
+        started.elapsed().as_secs_f64(),
+        resident_mib(&program),
+        std::fs::metadata(folder.path().join("push-exporter.db")).unwrap().len() / 1_000_000
+    );
+    program.terminate();
+    let (took, resident) = start_up(&args, messages);
+    println!("{messages} messages on disk: first page {took:?} after the start, {resident:.0} MiB resident after 5 s");
+    (took, resident)
+}
+
+#[test]
+fn memory_does_not_grow_with_messages() {
+    let many = std::env::var("PUSH_EXPORTER_MESSAGES").map_or(20_000, |count| count.parse().unwrap());
+    let (_, few_resident) = measure(1000);
+    let (_, many_resident) = measure(many);
+    assert!(many_resident < few_resident + 60.0, "{many_resident:.0} MiB with {many}, {few_resident:.0} with 1000");
+}
