@@ -18,6 +18,7 @@ mod message_api;
 mod message_month;
 mod messages;
 mod month;
+mod readme;
 mod real_programs;
 mod scale;
 mod secrets;

@@ -1,0 +1,42 @@
+//! The README's examples for senders, run as they stand there.
+
+use crate::support::{Page, Program, eventually, tool};
+
+const README: &str = include_str!("../../README.md");
+
+/// The block that begins with a comment line of this text, for an exporter at `address`.
+fn example(first_line: &str, address: &str) -> String {
+    let mut blocks = README.split("\n```").skip(1).step_by(2);
+    let block =
+        blocks.find(|block| block.contains(&format!("\n{first_line}\n"))).expect("the example is in the README");
+    block.split_once('\n').unwrap().1.replace("push-exporter:10110", address)
+}
+
+fn registered(page: &Page) -> Option<f64> {
+    page.get(r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#)
+}
+
+#[test]
+fn senders_register_their_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("push-exporter.yml");
+    let text = "message_api: {token: t0ken}\njpush:\n  - {app: shop, base_url: 'http://127.0.0.1:1', app_key: k, master_secret: s}\n";
+    std::fs::write(&config, text).unwrap();
+    let program = Program::start(&["--config.file", config.to_str().unwrap()]);
+    let address = program.address.to_string();
+
+    let curl = example("# curl", &address);
+    let (push, rest) = curl.split_once("jq -r .msg_id)\n").unwrap();
+    assert!(push.contains("msg_id=$(curl"), "{push}");
+    let output = tool("bash", &["-euc", &format!("TOKEN=t0ken\nmsg_id=38280845540235675\n{rest}")], b"");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), r#"{"received":1,"new":1}"#, "{output:?}");
+
+    let python = "import json, urllib.request\ntoken = 't0ken'\n\
+        class push:\n    payload = {'msg_id': '38280845540235676'}\n    send = classmethod(lambda push: push)\n";
+    let output = tool("python3", &["-c", &format!("{python}{}", example("# Python", &address))], b"");
+    assert!(output.status.success(), "{output:?}");
+    eventually("both on the page", 10, || (registered(&program.try_scrape()?)? == 2.0).then_some(()));
+    for language in ["// Java", "// Go"] {
+        assert!(example(language, &address).contains(&format!("http://{address}/api/v1/messages")));
+    }
+}
