@@ -21,8 +21,8 @@
 //!
 //! # One poll, from timer to page
 //!
-//! [`poll::runner::Poller`] sleeps until its report is due. It asks the report
-//! ([`provider::Report::next`]) what to ask, and for each question: sends it within the budget
+//! [`poll::runner::Poller`] sleeps until its report is due. By window ([`poll::windows`]), it asks the
+//! report ([`provider::Report::next`]) what to ask, and for each question: sends it within the budget
 //! ([`provider::quota`]) with a cached token ([`provider::token`]), parses the answer into readings (the
 //! provider's `readings.rs`), lets the report say what it means ([`provider::Report::digest`]: what
 //! counts, what has closed, what is settled), and commits all of that in one transaction
@@ -30,6 +30,10 @@
 //! adds. Only what was committed goes to the [`page`], whose task renders the blocks that changed; a
 //! scrape is served from those. Then [`poll::health`] notes how it went, and the report says when it is
 //! due again.
+//!
+//! By message ([`poll::messages`]) the same happens with what the ledger says is due
+//! ([`ledger::Ledger::due_messages`]): ids come in through [`poll::feed`], and each has its own due time
+//! beside its watermark.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

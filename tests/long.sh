@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# What takes long: the kill test with 500 kills instead of 50, and a real Prometheus for ten minutes
-# instead of one, side by side: about eleven minutes.
+# What takes long: the kill test with 500 kills instead of 50, a real Prometheus for ten minutes instead
+# of one, and a million messages instead of 20,000, side by side: about twelve minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${PUSH_EXPORTER_SCRAPE_MINUTES:-10} \
-    tests/run.sh -- killed_fifty_times a_real_prometheus
+    PUSH_EXPORTER_MESSAGES=${PUSH_EXPORTER_MESSAGES:-1000000} \
+    tests/run.sh -- killed_fifty_times a_real_prometheus memory_does_not_grow

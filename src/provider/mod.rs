@@ -4,7 +4,8 @@
 //!
 //! 1. A folder beside `easemob/` with `config.rs` (its keys), `api.rs` (wire types and HTTP),
 //!    `readings.rs` (a pure function from an answer to readings: the field map), `rhythm.rs` (pure
-//!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice).
+//!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice). What
+//!    is asked by window is a [`Report`], what is asked by message id a [`MessageReport`].
 //! 2. One line in [`registry::PROVIDERS`].
 //! 3. Its rows in the README's tables, and a simulator.
 //!

@@ -65,7 +65,7 @@ fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a
         next_poll: match health.next_poll {
             Some(then) if then > now => format!("in {}", age(then, now)),
             Some(_) => "now".to_owned(),
-            None => "unknown".to_owned(),
+            None => "nothing due".to_owned(),
         },
         last_error: health
             .last_error

@@ -1,0 +1,311 @@
+//! What goes into the ledger and comes out of it: apps, answers, messages, totals. Plain data.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::page::families::Family;
+use crate::reading::{Reading, SeriesKey};
+use crate::window::Unit;
+
+/// The number of an app's row.
+pub type AppId = i64;
+
+/// An app of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppKey {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The configured name.
+    pub name: String,
+    /// What makes it the same account at the provider.
+    pub account: String,
+    /// The report that its new messages are polled with, if it takes any.
+    pub delivery: Option<&'static str>,
+}
+
+/// What the ledger knows of an app at start.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    /// Its number.
+    pub id: AppId,
+    /// Its reports.
+    pub reports: Vec<StoredReport>,
+    /// Its counters.
+    pub series: Vec<SeriesTotal>,
+    /// Its window gauges.
+    pub gauges: Vec<StoredGauges>,
+    /// How many unknown names were seen, by report.
+    pub unknown: Vec<(String, i64)>,
+    /// Its messages.
+    pub messages: MessageState,
+}
+
+/// The messages of an app, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MessageState {
+    /// Those without a number yet.
+    pub waiting: i64,
+    /// Those with one.
+    pub live: i64,
+    /// When the newest that was ever registered was sent.
+    pub newest: Option<Timestamp>,
+    /// Counts the writes of this process: of two states, the one with the higher number is the later.
+    pub version: u64,
+}
+
+/// What is kept of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredReport {
+    /// Its name.
+    pub report: String,
+    /// When its next poll is due.
+    pub due: Option<Timestamp>,
+    /// When a poll last succeeded.
+    pub last_success: Option<Timestamp>,
+    /// When a poll last brought a new number.
+    pub last_change: Option<Timestamp>,
+    /// What the provider remembers.
+    pub memory: String,
+}
+
+/// A counter as committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeriesTotal {
+    /// Its family.
+    pub family: Family,
+    /// Its labels behind provider and app.
+    pub labels: String,
+    /// Its total.
+    pub total: i64,
+    /// Until when it shows 0.
+    pub held_until: Timestamp,
+}
+
+/// The gauges of a window as committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredGauges {
+    /// Its report.
+    pub report: String,
+    /// A department's id, `""` for the whole account.
+    pub department: String,
+    /// day, week, month.
+    pub unit: Unit,
+    /// When the window ended.
+    pub end: Timestamp,
+    /// Family, labels behind provider and app, value.
+    pub values: Vec<(Family, String, i64)>,
+}
+
+/// One answer of a provider: all of it is committed, or nothing.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Whose.
+    pub app: AppId,
+    /// Which report's.
+    pub report: &'static str,
+    /// When.
+    pub now: Timestamp,
+    /// How long a series that is new stays at 0.
+    pub hold: Duration,
+    /// What it says.
+    pub content: Content,
+    /// Names that were not known.
+    pub unknown: Vec<String>,
+    /// What the provider remembers from now on, if it is worth writing.
+    pub memory: Option<String>,
+    /// Whether this answer completes a successful poll.
+    pub succeeded: bool,
+    /// When the next poll is due, where messages have no due times of their own.
+    pub due: Option<Timestamp>,
+}
+
+/// What an answer is about.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Windows.
+    Windows {
+        /// Readings that feed counters.
+        subjects: Vec<SubjectReadings>,
+        /// Which of their fields the answer covers, by the beginnings of their paths; all of them if empty.
+        covers: Vec<String>,
+        /// Window gauges to replace.
+        gauges: Vec<GaugeReadings>,
+    },
+    /// Messages.
+    Messages {
+        /// Those that were asked for.
+        polled: Vec<PolledMessage>,
+        /// The rows of those that the provider refused.
+        rejected: Vec<i64>,
+    },
+}
+
+/// Where a message id came from, which is the label `source`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The configuration.
+    Config,
+    /// `POST /api/v1/messages`.
+    Api,
+}
+
+impl Source {
+    /// All of them, each of which starts at 0.
+    pub const ALL: [Source; 2] = [Source::Config, Source::Api];
+
+    /// The label value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Config => "config",
+            Source::Api => "api",
+        }
+    }
+}
+
+/// Messages to be tracked, if they are not known already.
+#[derive(Clone, Debug)]
+pub struct NewMessages {
+    /// Whose.
+    pub app: AppId,
+    /// The report they are polled with.
+    pub report: &'static str,
+    /// Where they came from.
+    pub source: Source,
+    /// When.
+    pub now: Timestamp,
+    /// The messages.
+    pub messages: Vec<NewMessage>,
+}
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// Its id as the provider writes it.
+    pub id: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// When it is polled first.
+    pub due: Timestamp,
+    /// How often at its age.
+    pub pace: Duration,
+}
+
+/// What has become of [`NewMessages`].
+#[derive(Clone, Debug)]
+pub struct AddedMessages {
+    /// How many were not known.
+    pub new: i64,
+    /// Counters that are new or have grown.
+    pub series: Vec<SeriesTotal>,
+    /// The app's messages now.
+    pub state: MessageState,
+}
+
+/// Asks for the messages of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct DueQuery {
+    /// Whose.
+    pub app: AppId,
+    /// Of which report.
+    pub report: &'static str,
+    /// The time.
+    pub now: Timestamp,
+    /// How many at most.
+    pub limit: i64,
+}
+
+/// Messages to ask for, the latest first, filled up with some that are nearly due.
+#[derive(Clone, Debug, Default)]
+pub struct DueMessages {
+    /// Empty if none is due.
+    pub batch: Vec<TrackedMessage>,
+    /// When the first is or was due, if there is any.
+    pub next: Option<Timestamp>,
+}
+
+/// A message on its way to the provider and back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedMessage {
+    /// Its row.
+    pub row: i64,
+    /// Its id as the provider writes it.
+    pub id: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// How its answers are read: the provider's own.
+    pub shape: String,
+    /// Whether its first ten minutes are counted.
+    pub has_10m: bool,
+}
+
+/// A message that was asked for.
+#[derive(Clone, Debug)]
+pub struct PolledMessage {
+    /// Its row.
+    pub row: i64,
+    /// Its readings; none if the answer had nothing for it.
+    pub readings: Vec<Reading>,
+    /// How its answers are read from now on.
+    pub shape: String,
+    /// Whether these readings are what it had after ten minutes.
+    pub is_at_10m: bool,
+    /// When it is due again and how often; `None` retires it.
+    pub next: Option<(Timestamp, Duration)>,
+}
+
+/// Brings due times back to what a schedule allows.
+#[derive(Clone, Debug)]
+pub struct Reschedule {
+    /// Whose.
+    pub app: AppId,
+    /// Of which report.
+    pub report: &'static str,
+    /// The time.
+    pub now: Timestamp,
+    /// Until which age, how often.
+    pub steps: Vec<(Duration, Duration)>,
+}
+
+/// The readings of a subject that an answer covers.
+#[derive(Clone, Debug)]
+pub struct SubjectReadings {
+    /// Its key: unit and first day.
+    pub subject: String,
+    /// When it began, to tell what was before the ledger knew the app.
+    pub began: Timestamp,
+    /// Its readings; none if the answer had nothing for it.
+    pub readings: Vec<Reading>,
+}
+
+/// The gauges of a window that has closed.
+#[derive(Clone, Debug)]
+pub struct GaugeReadings {
+    /// A department's id, `""` for the whole account.
+    pub department: String,
+    /// day, week, month.
+    pub unit: Unit,
+    /// When the window ended.
+    pub end: Timestamp,
+    /// Deliveries, each for the gauge of its family.
+    pub deliveries: Vec<(Family, SeriesKey, i64)>,
+    /// Numbers without platform, channel and kind.
+    pub users: Option<(Family, i64)>,
+}
+
+/// What a commit has changed.
+#[derive(Clone, Debug, Default)]
+pub struct Receipt {
+    /// Counters that are new or have grown.
+    pub series: Vec<SeriesTotal>,
+    /// Window gauges as they are now.
+    pub gauges: Vec<StoredGauges>,
+    /// Whether any number was new.
+    pub has_new_numbers: bool,
+    /// Names that were never seen before in this app.
+    pub new_names: Vec<String>,
+    /// The app's messages, after a commit about messages.
+    pub messages: Option<MessageState>,
+    /// When the report's next message is due, after a commit about messages.
+    pub next_due: Option<Timestamp>,
+}
