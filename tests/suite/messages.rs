@@ -316,6 +316,22 @@ async fn an_id_of_the_configuration_counts_once_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_id_that_stays_in_the_configuration_is_never_forgotten() {
+    let scene = Scene::new().await;
+    let more = "schedule: [{until: 1d, every: 1h}], messages: {ids: [7]}";
+    scene.say(7, r#""jpush_received":5"#);
+    let exporter = scene.start(more).await;
+    // 100 days without a restart: 99 since it was last polled.
+    scene.days(100.0).await;
+    exporter.stop().await;
+    let exporter = scene.start(more).await;
+    scene.minutes(10.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(5.0), (0.0, 0.0)));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retired_id_is_remembered_for_90_days_and_then_forgotten() {
     let scene = Scene::new().await;
     let exporter = scene.start("schedule: [{until: 1d, every: 1h}]").await;
