@@ -64,7 +64,7 @@ use ledger::{Ledger, LedgerError, Store};
 use page::Page;
 use page::own::OwnMetrics;
 use poll::health::Health;
-use poll::open::{Opening, feed};
+use poll::open::{Opening, message_feed};
 use poll::runner::Services;
 use provider::http::Transport;
 use web::messages::MessageApi;
@@ -121,7 +121,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     for (app, stored) in apps.iter_mut().zip(stored) {
         app.show(stored, &config, &services).await;
     }
-    let feed = Arc::new(feed(&apps, &services));
+    let feed = Arc::new(message_feed(&apps, &services));
     feed.register_configured().await?;
     let tasks = TaskTracker::new();
     for app in apps {

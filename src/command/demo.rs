@@ -20,6 +20,8 @@ use crate::simulator::jpush::{JpushApp, JpushSimulator};
 
 /// From push to push.
 const PUSHES: Duration = Duration::from_secs(4);
+/// More are not kept while the exporter takes none.
+const MAX_UNREGISTERED: usize = 1000;
 /// Shown in the README, so that users can register ids of their own with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -39,8 +41,8 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
         let clock = Clock::system();
-        let vip = JpushApp::demo("7d431e42dfa6a6d693ac2d04");
-        let free = JpushApp { is_vip: false, seed: 2, ..JpushApp::demo("dd1066407b044738b6479275") };
+        let vip = JpushApp { answered: 2 * 3600, kept: 0, ..JpushApp::demo("7d431e42dfa6a6d693ac2d04") };
+        let free = JpushApp { app_key: "dd1066407b044738b6479275".to_owned(), is_vip: false, seed: 2, ..vip.clone() };
         let [shop, shop_free] = [&vip, &free].map(|app| Arc::new(JpushSimulator::new(clock.clone(), app.clone())));
         let easemob = EasemobApp::demo("acme", "chat");
         let feishu = FeishuApp { publishing: Publishing::PieceByPiece, ..FeishuApp::demo("cli_demo0000000001") };
@@ -104,6 +106,7 @@ async fn push(apps: [(&str, Arc<JpushSimulator>); 2], exporter: SocketAddr) {
             let id = if count % 5 == 4 { simulator.push_message(devices) } else { simulator.push(devices) };
             unregistered.push(serde_json::json!({ "app": app, "msg_id": id }));
         }
+        unregistered.truncate(MAX_UNREGISTERED);
         // What could not be registered is sent again: an id counts once.
         let body = serde_json::Value::from(unregistered.clone()).to_string();
         let request = client.post(&url).bearer_auth(TOKEN).header("content-type", "application/json").body(body);

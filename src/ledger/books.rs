@@ -18,6 +18,12 @@ use crate::reading::{Label, Metric, Reading, SeriesKey};
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
 const MAX_UNKNOWN_LABELS: i64 = 16;
 
+/// Field paths that are remembered in all, of every provider: far more than the documents have, and a stop
+/// to answers that make up new ones for ever.
+const MAX_FIELDS: i64 = 20_000;
+/// The longest path that is remembered, in bytes.
+const MAX_PATH: usize = 256;
+
 /// The counters of one app, open for one transaction.
 pub(super) struct Books<'a> {
     transaction: &'a Transaction<'a>,
@@ -79,7 +85,7 @@ impl<'a> Books<'a> {
             }
         }
         for reading in readings {
-            let field = self.field(&reading.field)?;
+            let Some(field) = self.field(&reading.field)? else { continue };
             let metric = reading.series.metric;
             let (series, change) = match watermark.marks.get_mut(&field) {
                 Some(mark) => (mark.series, mark.read(reading.value)),
@@ -126,10 +132,10 @@ impl<'a> Books<'a> {
         text::labels(&[("report", self.report), ("metric", metric.name())])
     }
 
-    /// The number of a field's path.
-    fn field(&mut self, path: &str) -> Result<i64, LedgerError> {
+    /// The number of a field's path, unless there are too many.
+    fn field(&mut self, path: &str) -> Result<Option<i64>, LedgerError> {
         if let Some(id) = self.fields.get(path) {
-            return Ok(*id);
+            return Ok(Some(*id));
         }
         let found = self
             .transaction
@@ -139,12 +145,17 @@ impl<'a> Books<'a> {
         let id = match found {
             Some(id) => id,
             None => {
+                let last: Option<i64> =
+                    self.transaction.query_row("SELECT max(id) FROM field", [], |row| row.get(0))?;
+                if last.is_some_and(|last| last >= MAX_FIELDS) || path.len() > MAX_PATH {
+                    return Ok(None);
+                }
                 self.transaction.execute("INSERT INTO field (path) VALUES (?1)", [path])?;
                 self.transaction.last_insert_rowid()
             }
         };
         self.fields.insert(path.to_owned(), id);
-        Ok(id)
+        Ok(Some(id))
     }
 
     fn series(&mut self, family: Family, key: &SeriesKey) -> Result<i64, LedgerError> {

@@ -187,7 +187,7 @@ pub struct NewMessage {
     pub sent_at: Timestamp,
     /// When it is polled first.
     pub due: Timestamp,
-    /// How often at its age.
+    /// How long that is from now: what it is late by is reckoned from this.
     pub pace: Duration,
 }
 
@@ -265,6 +265,8 @@ pub struct Reschedule {
     pub now: Timestamp,
     /// Until which age, how often.
     pub steps: Vec<(Duration, Duration)>,
+    /// What the report remembers from now on.
+    pub memory: String,
 }
 
 /// The readings of a subject that an answer covers.

@@ -231,7 +231,14 @@ fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -
 
 /// Brings due times back to what the schedule allows, after the schedule or the clock has changed.
 pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> Result<(), LedgerError> {
-    let Reschedule { app, report, now, ref steps } = *change;
+    let Reschedule { app, report, now, ref steps, ref memory } = *change;
+    // A clock that was ahead may have registered messages of the future.
+    transaction.execute(
+        "UPDATE message SET sent = ?3 WHERE app = ?1 AND report = ?2 AND sent > ?3",
+        params![app, report, ms(now)],
+    )?;
+    transaction
+        .execute("UPDATE app SET newest_message = min(newest_message, ?2) WHERE id = ?1", params![app, ms(now)])?;
     let mut update = transaction.prepare_cached(
         "UPDATE message SET pace = ?5, due = min(due, ?6) \
          WHERE app = ?1 AND report = ?2 AND sent > ?3 AND sent <= ?4 AND (pace <> ?5 OR due > ?6)",
@@ -244,14 +251,24 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
         update.execute(params![app, report, oldest, youngest, every, ms(now).saturating_add(every)])?;
         youngest = oldest;
     }
+    transaction.execute(
+        "INSERT INTO report (app, report, memory) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (app, report) DO UPDATE SET memory = excluded.memory",
+        params![app, report, memory],
+    )?;
     Ok(())
 }
 
-/// Gives the messages without a number to another report.
-pub(super) fn move_waiting(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<(), LedgerError> {
+/// Gives the messages without a number to another report, which has another schedule.
+pub(super) fn move_waiting(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    report: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
     transaction.execute(
-        "UPDATE message SET report = ?2 WHERE app = ?1 AND report <> ?2 AND watermark IS NULL",
-        params![app, report],
+        "UPDATE message SET report = ?2, due = ?3 WHERE app = ?1 AND report <> ?2 AND watermark IS NULL",
+        params![app, report, ms(now)],
     )?;
     Ok(())
 }

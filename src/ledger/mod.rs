@@ -260,7 +260,10 @@ impl Task {
             }
             Request::Due(query, reply) => {
                 let result = self.store.due_messages(query).await;
-                // Reading says nothing about whether writing works.
+                // Reading that works says nothing about whether writing does.
+                if result.is_err() {
+                    self.note(&result);
+                }
                 let _ = reply.send(result);
             }
             Request::Reschedule(change, reply) => {

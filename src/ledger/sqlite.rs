@@ -246,11 +246,11 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
                     "UPDATE app SET account = ?2, first_known = ?3 WHERE id = ?1",
                     params![id, app.account, ms(now)],
                 )?;
-                for table in ["subject", "report", "window_gauge", "tombstone", "message"] {
+                // Message ids stay, whichever account they are of: forgotten, they would count again when a
+                // wrong account is set right.
+                for table in ["subject", "report", "window_gauge"] {
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
-                transaction
-                    .execute("UPDATE app SET waiting = 0, live = 0, newest_message = NULL WHERE id = ?1", [id])?;
             }
             transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![id, ms(now)])?;
             id
@@ -260,7 +260,7 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
         let changed = transaction
             .execute("UPDATE app SET delivery = ?2 WHERE id = ?1 AND delivery <> ?2", params![id, delivery])?;
         if changed > 0 {
-            messages::move_waiting(transaction, id, delivery)?;
+            messages::move_waiting(transaction, id, delivery, now)?;
         }
     }
     restore(transaction, id)

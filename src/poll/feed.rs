@@ -155,15 +155,25 @@ impl Feed {
     ///
     /// # Errors
     /// Nothing was registered.
-    pub async fn register(&self, entries: Vec<Entry>) -> Result<Registered, LedgerError> {
-        let received = entries.len();
-        let mut by_app: BTreeMap<&str, Given<'_>> = BTreeMap::new();
-        for entry in &entries {
-            by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
-        }
-        let apps = by_app.into_iter().filter_map(|(app, messages)| Some((self.targets.get(app)?, messages)));
-        let new = self.add(Source::Api, apps.collect()).await?;
-        Ok(Registered { received, new })
+    pub async fn register(self: &Arc<Self>, entries: Vec<Entry>) -> Result<Registered, LedgerError> {
+        let feed = Arc::clone(self);
+        // In a task of its own: a sender that hangs up must not come between the ledger and those who wait
+        // for its messages.
+        let registering = tokio::spawn(async move {
+            let mut by_app: BTreeMap<&str, Given<'_>> = BTreeMap::new();
+            for entry in &entries {
+                by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
+            }
+            let apps = by_app.into_iter().filter_map(|(app, messages)| Some((feed.targets.get(app)?, messages)));
+            let new = feed.add(Source::Api, apps.collect()).await?;
+            Ok(Registered { received: entries.len(), new })
+        });
+        registering.await.unwrap_or(Err(LedgerError::Closed))
+    }
+
+    /// Whether the ledger's last write worked.
+    pub fn is_up(&self) -> bool {
+        *self.ledger.watch().borrow()
     }
 
     /// Registers the ids of the configuration: new ones are tracked, retired ones remembered anew.
@@ -188,7 +198,7 @@ impl Feed {
             let board = &target.board;
             board.page.count(counters(&board.owner, added.series)).await;
             board.show(added.state).await;
-            if added.new > 0 {
+            if added.state.waiting > 0 {
                 board.wake.notify_one();
             }
             count += added.new;
@@ -228,10 +238,9 @@ impl Target {
         let message = |(id, sent_at): &(&str, Option<Timestamp>)| {
             let sent_at = sent_at.map_or(now, |sent_at| sent_at.min(now));
             let age = age(sent_at, now);
-            let pace = self.pace.at(age);
-            let wait = if source == Source::Api { FIRST_POLL.min(pace) } else { Duration::ZERO };
+            let wait = if source == Source::Api { FIRST_POLL.min(self.pace.at(age)) } else { Duration::ZERO };
             let due = now.saturating_add(wait).unwrap_or(now);
-            (age < self.pace.end()).then(|| NewMessage { id: (*id).to_owned(), sent_at, due, pace })
+            (age < self.pace.end()).then(|| NewMessage { id: (*id).to_owned(), sent_at, due, pace: wait })
         };
         NewMessages {
             app: self.app,

@@ -90,6 +90,9 @@ pub struct ReportHealth {
     pub error: Option<Failure>,
     /// The last failed poll since the start, also after it works again.
     pub last_error: Option<LastError>,
+    /// How it was before it failed.
+    #[serde(skip)]
+    pub before_outage: State,
     /// Failed polls in a row.
     #[serde(skip)]
     pub failures: u32,
@@ -168,9 +171,29 @@ impl Health {
         self.page.update(updates).await;
     }
 
-    /// Nothing has been polled, and the next poll is due at `due`, if any is.
-    pub async fn due(&self, id: &ReportId, due: Option<Timestamp>) {
-        lock(&self.reports).entry(id.clone()).or_default().next_poll = due;
+    /// There was nothing to ask, and the next poll is due at `due`, if any is. An outage of the ledger is
+    /// over then, and the report is as it was before.
+    pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>) {
+        let mut updates = vec![id.set_due(due)];
+        {
+            let mut reports = lock(&self.reports);
+            let health = reports.entry(id.clone()).or_default();
+            health.next_poll = due;
+            if let Some(failure) = health.error.take_if(|failure| failure.reason == Reason::Ledger.name()) {
+                health.state = health.before_outage;
+                updates.push(id.remove(Family::PollFailing, &[("reason", failure.reason)]));
+                updates.push(match health.state {
+                    State::Up => id.set(Family::Up, &[], 1),
+                    State::Waiting | State::Failing => id.remove(Family::Up, &[]),
+                });
+            }
+        }
+        lock(&self.pending).remove(id);
+        self.page.update(updates).await;
+    }
+
+    /// The oldest outstanding poll of a failing report is another than before.
+    pub async fn backlog(&self, id: &ReportId, due: Option<Timestamp>) {
         self.page.update(vec![id.set_due(due)]).await;
     }
 
@@ -227,6 +250,11 @@ impl Health {
             let health = reports.entry(id.clone()).or_default();
             health.failures = health.failures.saturating_add(1);
             let next = next(health.failures);
+            if health.state != State::Failing {
+                health.before_outage = health.state;
+            } else if reason != Reason::Ledger.name() {
+                health.before_outage = State::Waiting;
+            }
             health.state = State::Failing;
             health.next_poll = Some(next);
             let errors = health.errors.entry(reason).or_default();

@@ -11,17 +11,21 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use super::feed::Board;
+use super::health::ReportId;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
 use crate::clock::{Clock, Look, Steady};
 use crate::ledger::{Content, DueQuery, PolledMessage, Reschedule, StoredReport, TrackedMessage};
 use crate::page::{Sample, Update, text};
-use crate::provider::error::{PollError, Reason};
+use crate::provider::error::PollError;
 use crate::provider::pace::{Pace, age};
-use crate::provider::{AskedMessage, MessageReadings, MessageReport};
+use crate::provider::{AskedMessage, Blame, MessageReadings, MessageReport};
 use crate::reading::{Metric, Reading};
 
 /// The ages between which a message is read for its first ten minutes.
 const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
+
+/// Polls in which a provider may refuse every id before the ids are to blame: an hour at the slowest pace.
+const MAX_REFUSALS: u32 = 6;
 
 /// A report by message.
 pub struct MessageWork {
@@ -38,7 +42,7 @@ pub struct MessageWork {
 }
 
 /// What is remembered between polls and over restarts.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MessageMemory {
     /// The schedule that due times were made by.
@@ -46,6 +50,15 @@ pub struct MessageMemory {
     /// The newest messages with a number, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     newest: Vec<Newest>,
+    /// Polls in a row in which every id was refused.
+    #[serde(skip)]
+    refusals: u32,
+}
+
+impl MessageMemory {
+    fn write(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// One of the newest messages.
@@ -60,24 +73,36 @@ struct Newest {
 /// What is shown of each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
 
+/// How a report stands with the messages of its app.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Whether new messages come to it.
+    pub is_current: bool,
+    /// How many of the newest messages are shown.
+    pub newest: usize,
+    /// When its first message is due, if any is.
+    pub next: Option<Timestamp>,
+    /// Whether messages were registered by a clock ahead of this one.
+    pub was_ahead: bool,
+}
+
 impl MessageWork {
-    /// Shows what the ledger remembers of the report, and makes it ready to be polled. New messages come to
-    /// the one `is_current`; `next` is when its first message is due, if any is.
+    /// Shows what the ledger remembers of the report, and makes it ready to be polled.
     pub async fn ready(
         poller: Poller,
         report: Box<dyn MessageReport>,
         board: Arc<Board>,
-        is_current: bool,
-        newest: usize,
+        standing: Standing,
         stored: StoredReport,
-        next: Option<Timestamp>,
     ) -> Ready<MessageWork> {
+        let Standing { is_current, newest, next, was_ahead } = standing;
         let mut memory: MessageMemory = serde_json::from_str(&stored.memory).unwrap_or_default();
         memory.newest.truncate(newest);
         let clock = &poller.services.clock;
         let now = clock.now();
-        let is_out_of_step =
-            memory.pace.as_ref() != Some(report.pace()) || stored.last_success.is_some_and(|last| last > now);
+        let is_out_of_step = memory.pace.as_ref() != Some(report.pace())
+            || was_ahead
+            || stored.last_success.is_some_and(|last| last > now);
         let steady = Steady::new(clock);
         let updates = memory.newest.iter().flat_map(|one| samples(&board, one)).map(Update::Set).collect();
         poller.services.page.update(updates).await;
@@ -106,7 +131,7 @@ impl Work for MessageWork {
             report: Arc::clone(&self.report),
             board: Arc::clone(&self.board),
             look,
-            newest: self.newest,
+            limit: self.newest,
             memory: self.memory.clone(),
             has_new_numbers: false,
         };
@@ -135,7 +160,8 @@ struct Poll {
     report: Arc<dyn MessageReport>,
     board: Arc<Board>,
     look: Look,
-    newest: usize,
+    /// How many of the newest messages are shown.
+    limit: usize,
     memory: MessageMemory,
     has_new_numbers: bool,
 }
@@ -143,8 +169,8 @@ struct Poll {
 /// What the parts of a call have brought.
 #[derive(Default)]
 struct Gathered {
-    /// Messages that were asked for, each with what the answer says about it.
-    answered: Vec<(TrackedMessage, Option<MessageReadings>)>,
+    /// Messages that were asked for, each with what the answer said about it and when it came.
+    answered: Vec<(TrackedMessage, Option<MessageReadings>, Timestamp)>,
     unknown: Vec<String>,
     /// Messages that were refused when they were asked for alone.
     refused: Vec<(TrackedMessage, PollError)>,
@@ -156,18 +182,20 @@ impl Poll {
         let Poller { app, services, .. } = &*self.poller;
         let (app, report, now) = (*app, self.report.name(), self.look.now);
         if is_out_of_step {
+            self.memory.pace = Some(self.report.pace().clone());
             let steps = self.report.pace().steps().iter().map(|step| (step.until, step.every)).collect();
-            let change = Reschedule { app, report, now, steps };
+            let change = Reschedule { app, report, now, steps, memory: self.memory.write() };
             services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
         }
-        self.memory.pace = Some(self.report.pace().clone());
         let limit = i64::try_from(self.report.batch()).unwrap_or(i64::MAX);
         let query = DueQuery { app, report, now, limit };
         let due = services.ledger.due_messages(query).await.map_err(PollError::Ledger)?;
         if due.batch.is_empty() {
             return Ok(Done::NothingDue(due.next));
         }
-        let gathered = self.ask(due.batch).await;
+        let is_alone = due.batch.len() == 1;
+        let mut gathered = self.ask(due.batch).await;
+        self.judge(&mut gathered, is_alone);
         self.commit(gathered).await
     }
 
@@ -183,44 +211,52 @@ impl Poll {
                 .collect();
             match self.poller.ask(&mut retries, || self.report.ask(&asked, &self.poller.client)).await {
                 Ok(numbers) => {
+                    let now = self.poller.services.clock.now();
                     let mut by_id: HashMap<String, MessageReadings> =
                         numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
                     gathered.unknown.extend(numbers.unknown);
                     gathered.answered.extend(part.into_iter().map(|message| {
                         let readings = by_id.remove(&message.id);
-                        (message, readings)
+                        (message, readings, now)
                     }));
                 }
-                Err(error) if error.reason() == Reason::BadRequest && part.len() > 1 => {
-                    parts.push(part.split_off(part.len() / 2));
-                    parts.push(part);
-                }
-                Err(error) if error.reason() == Reason::BadRequest => {
-                    gathered.refused.extend(part.pop().map(|message| (message, error)));
-                }
-                Err(error) => {
+                Err(error) if self.report.blames(&error) == Blame::Question => {
                     gathered.failure = Some(error);
                     break;
                 }
+                Err(_) if part.len() > 1 => {
+                    parts.push(part.split_off(part.len() / 2));
+                    parts.push(part);
+                }
+                Err(error) => gathered.refused.extend(part.pop().map(|message| (message, error))),
             }
         }
         gathered
     }
 
-    async fn commit(&mut self, gathered: Gathered) -> Result<Done, PollError> {
-        let Gathered { answered, unknown, mut refused, mut failure } = gathered;
-        // An id is to blame if it was named, or if others pass; else something is wrong with the question.
-        let are_to_blame = !answered.is_empty() || refused.iter().all(|(_, error)| self.report.blames_the_id(error));
-        if !are_to_blame {
-            failure = failure.or(refused.pop().map(|(_, error)| error));
+    /// Decides whether ids that were refused are to blame: if others pass, or if the only one was named.
+    /// A provider that refuses all of them has trouble of its own, until it has done so for an hour.
+    fn judge(&mut self, gathered: &mut Gathered, is_alone: bool) {
+        let Gathered { answered, refused, failure, .. } = gathered;
+        let is_named = refused.iter().all(|(_, error)| self.report.blames(error) == Blame::AnId);
+        if !answered.is_empty() || (is_alone && is_named) || self.memory.refusals >= MAX_REFUSALS {
+            return;
+        }
+        if let Some((_, error)) = refused.pop() {
+            self.memory.refusals += 1;
+            failure.get_or_insert(error);
             refused.clear();
         }
-        if answered.is_empty() && refused.is_empty() {
-            return failure.map_or(Ok(Done::NothingDue(None)), Err);
-        }
-        let now = self.poller.services.clock.now();
+    }
+
+    async fn commit(&mut self, gathered: Gathered) -> Result<Done, PollError> {
+        let Gathered { answered, unknown, refused, failure } = gathered;
+        let failure = match failure {
+            Some(failure) if answered.is_empty() && refused.is_empty() => return Err(failure),
+            failure => failure,
+        };
         for (message, error) in &refused {
-            let crate::poll::health::ReportId { provider, app, report } = &self.poller.id;
+            let ReportId { provider, app, report } = &self.poller.id;
             let error = self.poller.in_words(error);
             tracing::warn!(
                 provider,
@@ -232,61 +268,62 @@ impl Poll {
             );
         }
         let mut ended: Vec<String> = refused.iter().map(|(message, _)| message.id.clone()).collect();
-        let mut shown = Vec::new();
+        let mut fresh = Vec::new();
         let mut polled = Vec::with_capacity(answered.len());
-        for (message, numbers) in answered {
+        for (message, numbers, at) in answered {
             let TrackedMessage { row, id, sent_at, shape, has_10m } = message;
-            let sure = self.look.sure.saturating_add(age(self.look.now, now)).unwrap_or(now).min(now);
-            let next = self.report.pace().next(sent_at, now, sure);
+            let sure = self.look.sure.saturating_add(age(self.look.now, at)).unwrap_or(at).min(at);
+            let next = self.report.pace().next(sent_at, at, sure);
             let MessageReadings { readings, shape, .. } =
                 numbers.unwrap_or_else(|| MessageReadings { shape, ..MessageReadings::default() });
             let counts = readings.iter().any(|reading| reading.series.metric.at_10m().is_some());
-            let is_at_10m = !has_10m && counts && AT_10M.contains(&age(sent_at, now));
+            let is_at_10m = !has_10m && counts && AT_10M.contains(&age(sent_at, at));
             if next.is_none() {
                 ended.push(id);
             } else if !readings.is_empty() {
-                shown.push(Newest { id, sent_at, values: sums(&readings) });
+                fresh.push(Newest { id, sent_at, values: sums(&readings) });
             }
             polled.push(PolledMessage { row, readings, shape, is_at_10m, next });
         }
-        let updates = self.show(shown, &ended);
+        let (newest, updates) = self.newest(fresh, &ended);
+        let memory = MessageMemory { newest, refusals: 0, ..self.memory.clone() };
         let answered = Answered {
             content: Content::Messages { polled, rejected: refused.iter().map(|(message, _)| message.row).collect() },
             unknown,
-            memory: Some(serde_json::to_string(&self.memory).unwrap_or_default()),
+            memory: (memory != self.memory).then(|| memory.write()),
             succeeded: failure.is_none(),
             due: None,
         };
         let receipt = self.poller.commit(answered).await?;
+        self.memory = memory;
         self.has_new_numbers |= receipt.has_new_numbers;
         self.poller.services.page.update(updates).await;
         if let Some(state) = receipt.messages {
             self.board.show(state).await;
         }
         match failure {
-            Some(error) => Err(error),
+            Some(error) => {
+                self.poller.services.health.backlog(&self.poller.id, receipt.next_due).await;
+                Err(error)
+            }
             None => Ok(Done::Succeeded(receipt.next_due)),
         }
     }
 
-    /// Takes what the newest messages have now, and tells what that changes on the page.
-    fn show(&mut self, fresh: Vec<Newest>, ended: &[String]) -> Vec<Update> {
-        if self.newest == 0 {
-            return Vec::new();
-        }
-        let before = std::mem::take(&mut self.memory.newest);
-        let is_over = |one: &&Newest| ended.contains(&one.id) || fresh.iter().any(|fresh| fresh.id == one.id);
+    /// The newest messages with what they have now, and what that changes on the page.
+    fn newest(&self, fresh: Vec<Newest>, ended: &[String]) -> (Vec<Newest>, Vec<Update>) {
+        let before = &self.memory.newest;
+        let is_over = |one: &Newest| ended.contains(&one.id) || fresh.iter().any(|fresh| fresh.id == one.id);
         let mut newest: Vec<Newest> = before.iter().filter(|one| !is_over(one)).cloned().collect();
         newest.extend(fresh);
         newest.sort_by(|a, b| (b.sent_at, &b.id).cmp(&(a.sent_at, &a.id)));
-        newest.truncate(self.newest);
+        newest.truncate(self.limit);
         let now: Vec<Sample> = newest.iter().flat_map(|one| samples(&self.board, one)).collect();
         let is_gone = |old: &Sample| !now.iter().any(|new| (new.family, &new.rest) == (old.family, &old.rest));
         let gone = before.iter().flat_map(|one| samples(&self.board, one)).filter(is_gone).map(Update::remove);
         let mut updates: Vec<Update> = gone.collect();
         updates.extend(now.into_iter().map(Update::Set));
-        self.memory.newest = newest;
-        updates
+        (newest, updates)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Polling: from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report being polled ([`runner`]) by window
-//! ([`windows`]) or by message ([`messages`]), where message ids come in ([`feed`]), how reports are
-//! ([`health`]).
+//! Polling: from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report
+//! being polled ([`runner`]) by window ([`windows`]) or by message ([`messages`]), where message ids come in
+//! ([`feed`]), how reports are ([`health`]).
 
 pub mod feed;
 mod gauges;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Board, Feed, Target};
 use super::health::{ReportId, owner};
-use super::messages::MessageWork;
+use super::messages::{MessageWork, Standing};
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
 use crate::config::secret::Scrubber;
@@ -18,16 +18,6 @@ use crate::ledger::{AppKey, DueQuery, LedgerError, Restored, SeriesTotal, Stored
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Budget, Limit};
 use crate::provider::{Messages, Surroundings};
-
-/// A hold that ends later than it could have begun was written by a clock that was ahead; its series may
-/// have shown their totals already.
-fn unhold(mut series: Vec<SeriesTotal>, config: &Config, now: Timestamp) -> Vec<SeriesTotal> {
-    let latest = now.saturating_add(config.new_series_hold).unwrap_or(now);
-    for one in series.iter_mut().filter(|one| one.held_until > latest) {
-        one.held_until = now;
-    }
-    series
-}
 
 /// An app on its way from the configuration to its pollers.
 pub struct Opening<'a> {
@@ -139,9 +129,14 @@ impl<'a> Opening<'a> {
             // Messages stay with the report that first had a number for them.
             if is_current || next.is_some() {
                 let poller = poller(name, report.limit()).await;
-                let newest = if is_current { messages.newest } else { 0 };
+                let standing = Standing {
+                    is_current,
+                    newest: if is_current { messages.newest } else { 0 },
+                    next,
+                    was_ahead: stored.messages.newest.is_some_and(|newest| newest > services.clock.now()),
+                };
                 let board = Arc::clone(&board);
-                let ready = MessageWork::ready(poller, report, board, is_current, newest, of_report(name), next).await;
+                let ready = MessageWork::ready(poller, report, board, standing, of_report(name)).await;
                 pollings.push(ready.run(stop.clone()));
             }
         }
@@ -150,7 +145,7 @@ impl<'a> Opening<'a> {
 }
 
 /// The way in for message ids to all apps that take any.
-pub fn feed(apps: &[Opening<'_>], services: &Services) -> Feed {
+pub fn message_feed(apps: &[Opening<'_>], services: &Services) -> Feed {
     let mut targets = BTreeMap::new();
     let mut others = Vec::new();
     for opening in apps {
@@ -161,4 +156,14 @@ pub fn feed(apps: &[Opening<'_>], services: &Services) -> Feed {
         }
     }
     Feed::new(services.clock.clone(), services.ledger.clone(), targets, others)
+}
+
+/// A hold that ends later than it could have begun was written by a clock that was ahead; its series may
+/// have shown their totals already.
+fn unhold(mut series: Vec<SeriesTotal>, config: &Config, now: Timestamp) -> Vec<SeriesTotal> {
+    let latest = now.saturating_add(config.new_series_hold).unwrap_or(now);
+    for one in series.iter_mut().filter(|one| one.held_until > latest) {
+        one.held_until = now;
+    }
+    series
 }

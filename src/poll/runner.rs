@@ -2,6 +2,7 @@
 //! backing off, and telling how it went. Measured the same way for every provider. What a poll asks is a
 //! [`Work`]: `windows.rs` or `messages.rs`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,8 +181,8 @@ impl Poller {
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
                 Ok(Done::NothingDue(due)) => {
-                    health.due(&self.id, due).await;
-                    next = due;
+                    health.nothing_due(&self.id, due).await;
+                    (next, failed_with, is_to_blame) = (due, None, false);
                 }
                 Err(error) => {
                     is_to_blame = error.reason() == Reason::Ledger;
@@ -285,8 +286,8 @@ impl Poller {
             now: self.services.clock.now(),
             hold: self.hold,
             content,
-            // A name comes from the provider, which may repeat a secret.
-            unknown: unknown.iter().map(|name| self.account.scrubber().scrub(name)).collect(),
+            // A name comes from the provider, which may repeat a secret, and itself for each message.
+            unknown: BTreeSet::from_iter(unknown).iter().map(|name| self.account.scrubber().scrub(name)).collect(),
             memory,
             succeeded,
             due,

@@ -214,6 +214,11 @@ impl Client {
         self.requests.waited_ms.fetch_add(waited, Ordering::Relaxed);
     }
 
+    /// Remembers a secret that is sent, to keep it out of texts.
+    pub fn learn(&self, secret: &SecretString) {
+        self.scrubber.learn(secret);
+    }
+
     /// Remembers a fetched token: to keep it out of texts, and to show when it expires.
     pub fn learn_token(&self, value: &SecretString, expiry: Option<jiff::Timestamp>) {
         self.scrubber.learn(value);

@@ -92,14 +92,25 @@ pub trait MessageReport: Send + Sync {
     fn limit(&self) -> quota::Limit;
     /// How many messages a request may name.
     fn batch(&self) -> usize;
-    /// Whether a refusal names a message id as its cause.
-    fn blames_the_id(&self, error: &PollError) -> bool;
+    /// What a refusal blames.
+    fn blames(&self, error: &PollError) -> Blame;
     /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
     fn ask<'a>(
         &'a self,
         messages: &'a [AskedMessage],
         client: &'a Client,
     ) -> BoxFuture<'a, Result<MessageNumbers, PollError>>;
+}
+
+/// What is to blame for a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The question as a whole, the account or the provider.
+    Question,
+    /// Perhaps one of the message ids.
+    PerhapsAnId,
+    /// A message id.
+    AnId,
 }
 
 /// A message to ask for.

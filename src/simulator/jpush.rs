@@ -22,6 +22,10 @@ pub struct JpushApp {
     pub is_vip: bool,
     /// Requests a minute that the plan allows.
     pub per_minute: usize,
+    /// Seconds that data of a message are answered.
+    pub answered: i64,
+    /// Seconds that a message is kept after that, for the truth.
+    pub kept: i64,
     /// Seed of the events.
     pub seed: u64,
 }
@@ -34,6 +38,8 @@ impl JpushApp {
             master_secret: "5e987ac6d2e04d95-demo".to_owned(),
             is_vip: true,
             per_minute: 2400,
+            answered: 28 * beijing::DAY,
+            kept: 2 * beijing::DAY,
             seed: 1,
         }
     }
@@ -117,7 +123,6 @@ const TAIL: [(i64, f64); 5] =
 
 /// Statistics of a message can be asked for this many seconds after the push.
 const DELAY: i64 = 3;
-const DAYS_KEPT: i64 = 28;
 
 /// The simulator of one app.
 pub struct JpushSimulator {
@@ -132,8 +137,8 @@ struct State {
     messages: BTreeMap<u64, Message>,
     refused_ids: HashSet<u64>,
     limit: RateLimit,
-    /// How many ids each call named.
-    calls: Vec<usize>,
+    /// How many calls named so many ids.
+    calls: BTreeMap<usize, u64>,
     /// Nothing happens after this time.
     frozen_at: Option<i64>,
 }
@@ -154,7 +159,7 @@ impl JpushSimulator {
             messages: BTreeMap::new(),
             refused_ids: HashSet::new(),
             limit: RateLimit::new(app.per_minute, 60_000),
-            calls: Vec::new(),
+            calls: BTreeMap::new(),
             frozen_at: None,
         };
         JpushSimulator { clock, app, state: Mutex::new(state) }
@@ -179,7 +184,7 @@ impl JpushSimulator {
         let mut state = self.state();
         let state = &mut *state;
         state.last_id += state.random.u64(1..5_000);
-        state.messages.retain(|_, message| message.sent_at + (DAYS_KEPT + 2) * beijing::DAY > now);
+        state.messages.retain(|_, message| message.sent_at + self.app.answered + self.app.kept > now);
         let mut events = Vec::new();
         for channel in channels {
             channel.course(devices, now + 1, &mut state.random, &mut events);
@@ -220,8 +225,8 @@ impl JpushSimulator {
         self.state().refused_ids.insert(id);
     }
 
-    /// How many ids each call named so far.
-    pub fn calls(&self) -> Vec<usize> {
+    /// How many calls named so many ids.
+    pub fn calls(&self) -> BTreeMap<usize, u64> {
         self.state().calls.clone()
     }
 
@@ -251,7 +256,7 @@ impl JpushSimulator {
         else {
             return error(400, 3002, "Invalid parameter 'msg_id'.");
         };
-        state.calls.push(ids.len());
+        *state.calls.entry(ids.len()).or_default() += 1;
         let now = time.as_second();
         let items: Vec<Value> = ids
             .iter()
@@ -259,7 +264,7 @@ impl JpushSimulator {
                 // As a number in some answers, as a text in others.
                 let mut item = json!({ "msg_id": if id % 2 == 0 { json!(id) } else { json!(id.to_string()) } });
                 if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
-                    && message.has_data(now)
+                    && message.has_data(now, self.app.answered)
                 {
                     let counts = message.counts(state.happened(now));
                     fields.extend(if path == "messages/detail" { details(&counts) } else { received(&counts) });
@@ -317,8 +322,8 @@ impl Channel {
 }
 
 impl Message {
-    fn has_data(&self, now: i64) -> bool {
-        !self.has_vanished && (self.sent_at + DELAY..self.sent_at + DAYS_KEPT * beijing::DAY).contains(&now)
+    fn has_data(&self, now: i64, answered: i64) -> bool {
+        !self.has_vanished && (DELAY..answered).contains(&(now - self.sent_at))
     }
 
     fn counts(&self, now: i64) -> BTreeMap<(Leaf, Outcome), i64> {

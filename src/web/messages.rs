@@ -31,6 +31,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bodies in memory at once; further ones wait.
 const AT_ONCE: usize = 8;
+/// How long they wait.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(1);
+const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered, send it again later";
 
 /// The message API, where it is on.
 pub struct MessageApi {
@@ -114,9 +117,12 @@ impl MessageApi {
             }
             Err(Refusal { status, error, index }) => {
                 let mut response = json(status, &Refused { error, index });
-                if status == StatusCode::UNAUTHORIZED {
-                    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                }
+                let more = match status {
+                    StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+                    StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
+                    _ => None,
+                };
+                response.headers_mut().extend(more);
                 response
             }
         }
@@ -132,18 +138,22 @@ impl MessageApi {
     {
         self.authenticate(head)?;
         let is_lines = is_lines(head)?;
-        let Ok(_place) = self.places.acquire().await else {
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the exporter is stopping"));
+        let unavailable = |error: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        if !self.feed.is_up() {
+            return Err(unavailable(LEDGER_DOWN));
+        }
+        // Senders that wait must not take all connections, or a scrape would wait for them.
+        let Ok(Ok(_place)) = tokio::time::timeout(PLACE_TIMEOUT, self.places.acquire()).await else {
+            return Err(unavailable("too many senders at once; send it again later"));
         };
         let body = read(body).await?;
         let entries = if is_lines { self.lines(&body)? } else { self.document(&body)? };
         drop(body);
-        let unavailable = |error: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
         match tokio::time::timeout(LEDGER_TIMEOUT, self.feed.register(entries)).await {
             Ok(Ok(registered)) => Ok(registered),
             Ok(Err(error)) => {
                 tracing::debug!(error = error.to_string(), "message ids could not be registered");
-                Err(unavailable("the ledger cannot be written; nothing was registered, send it again later"))
+                Err(unavailable(LEDGER_DOWN))
             }
             Err(_) => Err(unavailable("the ledger is busy; send it again later, ids that it has taken count once")),
         }

@@ -20,6 +20,8 @@ pub struct Script {
     pub refused: Mutex<BTreeSet<u64>>,
     /// A status and body for every call.
     pub failure: Mutex<Option<(u16, String)>>,
+    /// Done once, at the next call.
+    pub on_call: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Path and ids of every call.
     pub calls: Mutex<Vec<(String, Vec<u64>)>>,
 }
@@ -35,6 +37,9 @@ impl Simulator for Script {
             .map(|id| id.parse().unwrap())
             .collect();
         self.calls.lock().unwrap().push((request.uri().path().to_owned(), ids.clone()));
+        if let Some(act) = self.on_call.lock().unwrap().take() {
+            act();
+        }
         let mut response = Response::new(Vec::new());
         if let Some((status, body)) = &*self.failure.lock().unwrap() {
             *response.status_mut() = http::StatusCode::from_u16(*status).unwrap();

@@ -15,6 +15,7 @@ mod documents;
 mod failures;
 mod jpush_documents;
 mod message_api;
+mod message_faults;
 mod message_month;
 mod messages;
 mod month;

@@ -27,10 +27,10 @@ pub(super) async fn delivery(
     let mut url = url(&settings.base_url, &path);
     // Digits and commas, as the document writes them.
     url.set_query(Some(&format!("msg_ids={}", ids.join(","))));
-    let authorization = basic(settings);
-    client.learn_token(&authorization, None);
+    let credentials = credentials(settings);
+    client.learn(&credentials);
     let request = Request::get(url.as_str())
-        .header(header::AUTHORIZATION, authorization.expose_secret())
+        .header(header::AUTHORIZATION, format!("Basic {}", credentials.expose_secret()))
         .header(header::ACCEPT, "application/json")
         .body(Vec::new())
         .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
@@ -45,9 +45,8 @@ pub(super) async fn delivery(
     })
 }
 
-/// The header, which is as secret as what it is made of.
-fn basic(settings: &Settings) -> SecretString {
+/// What stands in the header, which is as secret as what it is made of.
+fn credentials(settings: &Settings) -> SecretString {
     let secret = settings.master_secret.current();
-    let credentials = format!("{}:{}", settings.app_key, secret.expose_secret());
-    format!("Basic {}", STANDARD.encode(credentials)).into()
+    STANDARD.encode(format!("{}:{}", settings.app_key, secret.expose_secret())).into()
 }

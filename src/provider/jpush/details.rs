@@ -106,14 +106,7 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         if !sink.readings.is_empty() {
             shape.is_details = Some(is_details);
         }
-        sink.note_numbers("", item, |_| false);
-        sink.unknown.extend(
-            item.iter()
-                .filter(|(name, value)| {
-                    value.is_object() && *name != "details" && !older::BLOCKS.contains(&name.as_str())
-                })
-                .map(|(name, _)| name.clone()),
-        );
+        sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
         shape.write()
     })
 }
@@ -152,7 +145,7 @@ fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &
     if sink.readings.len() > before {
         shape.fix(kind.as_str(), by_leaves);
     }
-    sink.note_numbers(&format!("{path}."), object, is_count);
+    sink.note_unknown(&format!("{path}."), object, |name| is_count(name) || name.starts_with("sub_"));
 }
 
 /// `sub_<platform>`: a map of channels, or for live activities the counts themselves.
@@ -169,9 +162,7 @@ fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &La
             let key = series(metric, platform.clone(), channel.clone(), kind.clone());
             sink.take(&format!("{path}.{field}"), channels.get(field), key);
         }
-        sink.note_numbers(&format!("{path}."), channels, is_count);
-        sink.unknown
-            .extend(channels.iter().filter(|(_, value)| value.is_object()).map(|(name, _)| format!("{path}.{name}")));
+        sink.note_unknown(&format!("{path}."), channels, is_count);
         return;
     }
     for (name, value) in channels {
@@ -198,7 +189,7 @@ fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &La
                 sink.take(&path, counts.get(field), key);
             }
         }
-        sink.note_numbers(&format!("{path}."), counts, is_count);
+        sink.note_unknown(&format!("{path}."), counts, is_count);
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::provider::Blame;
 use crate::provider::error::{PollError, Reason, by_status};
 use crate::provider::http::Reply;
 
@@ -27,9 +28,16 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     PollError::Refused { status, code, message, log_id: None, reason, advice, reset: reset(reply) }
 }
 
-/// Whether a refusal is about a message id.
-pub(super) fn blames_the_id(error: &PollError) -> bool {
-    matches!(error, PollError::Refused { code, .. } if code == BAD_PARAMETER)
+/// What a refusal blames: a 400 may be about an id, unless its code is about dates.
+pub(super) fn blames(error: &PollError) -> Blame {
+    match error {
+        PollError::Refused { status: 400, code, reason: Reason::BadRequest, .. } => match code.as_str() {
+            BAD_PARAMETER => Blame::AnId,
+            "3004" | "3005" | "3006" | "3007" => Blame::Question,
+            _ => Blame::PerhapsAnId,
+        },
+        _ => Blame::Question,
+    }
 }
 
 /// `X-Rate-Limit-Reset`: seconds until the window is over. It stands on every answer.
@@ -123,7 +131,10 @@ mod tests {
     #[test]
     fn a_429_names_its_reset_and_3002_names_the_id() {
         assert_eq!(error(429, "").reset(), Some(Duration::from_secs(42)));
-        assert!(blames_the_id(&error(400, &body(3002, "Invalid parameter 'msg_id'."))));
-        assert!(!blames_the_id(&error(400, &body(3004, "x"))));
+        assert_eq!(blames(&error(400, &body(3002, "Invalid parameter 'msg_id'."))), Blame::AnId);
+        assert_eq!(blames(&error(400, "bad request")), Blame::PerhapsAnId);
+        for question in [error(400, &body(3004, "x")), error(405, ""), error(401, &body(3002, "x")), error(502, "")] {
+            assert_eq!(blames(&question), Blame::Question);
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::http::Client;
 use super::pace::{self, Pace};
 use super::quota::Limit;
 use super::{
-    Account, AskedMessage, BoxFuture, MessageNumbers, MessageReport, Messages, Provider, Report, Surroundings,
+    Account, AskedMessage, Blame, BoxFuture, MessageNumbers, MessageReport, Messages, Provider, Report, Surroundings,
 };
 use crate::config::{secret::Secret, section::Section};
 use config::Settings;
@@ -141,8 +141,8 @@ impl MessageReport for DeliveryReport {
         IDS_A_CALL
     }
 
-    fn blames_the_id(&self, error: &PollError) -> bool {
-        errors::blames_the_id(error)
+    fn blames(&self, error: &PollError) -> Blame {
+        errors::blames(error)
     }
 
     fn ask<'a>(

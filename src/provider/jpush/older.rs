@@ -86,7 +86,7 @@ pub(super) fn read(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink
             }
         }
         let is_known = |name: &str| FIELDS.iter().any(|row| (row.0, row.1) == (block, name));
-        sink.note_numbers(&format!("{block}."), fields, is_known);
+        sink.note_unknown(&format!("{block}."), fields, is_known);
     }
 }
 
@@ -116,7 +116,7 @@ fn read_vendors(fields: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<
                 let key = series(metric, Label::known("android"), channel.clone(), Label::ANY);
                 sink.take(&format!("{path}.{field}"), counts.get(field), key);
             }
-            sink.note_numbers(&format!("{path}."), counts, |name| {
+            sink.note_unknown(&format!("{path}."), counts, |name| {
                 VENDOR_COUNTS.iter().any(|(field, _)| *field == name)
             });
         }
@@ -131,7 +131,8 @@ fn read_vendors(fields: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<
         shape.fix(BLOCK, by_leaves);
     }
     let is_known = |name: &str| {
-        name.strip_prefix("pns_").is_some_and(|count| VENDOR_COUNTS.iter().any(|(field, _)| *field == count))
+        name.ends_with("_detail")
+            || name.strip_prefix("pns_").is_some_and(|count| VENDOR_COUNTS.iter().any(|(field, _)| *field == count))
     };
-    sink.note_numbers(&format!("{BLOCK}."), fields, is_known);
+    sink.note_unknown(&format!("{BLOCK}."), fields, is_known);
 }

@@ -1,6 +1,8 @@
 //! The field map of JPush's `received_detail`, and what all answers by message share: items with a
 //! `msg_id`. Pure: an answer in, readings out.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use crate::provider::{MessageNumbers, MessageReadings};
@@ -8,6 +10,9 @@ use crate::reading::{Count, Label, Metric, Reading, SeriesKey, count};
 
 /// More readings of one message than any document has; the rest is not read.
 const MAX_READINGS: usize = 1000;
+
+/// More items than a call can ask for; the rest is not read.
+const MAX_ITEMS: usize = 1000;
 
 /// Field, metric, platform, channel, kind of `received_detail`.
 const RECEIVED_DETAIL: [(&str, Metric, &str, &str, &str); 12] = [
@@ -55,7 +60,7 @@ pub(super) fn read(items: &[Value]) -> MessageNumbers {
                 || RECEIVED_DETAIL.iter().any(|(field, ..)| *field == name)
                 || LIVE_ACTIVITY.iter().any(|(.., spellings)| spellings.contains(&name))
         };
-        sink.note_numbers("", item, is_known);
+        sink.note_unknown("", item, is_known);
         String::new()
     })
 }
@@ -74,7 +79,8 @@ pub(super) fn read_items(
     mut read: impl FnMut(&str, &Map<String, Value>, &mut Sink) -> String,
 ) -> MessageNumbers {
     let mut numbers = MessageNumbers::default();
-    for item in items {
+    let mut seen = HashSet::new();
+    for item in items.iter().take(MAX_ITEMS) {
         let Value::Object(item) = item else {
             numbers.unknown.push("an item that is no object".to_owned());
             continue;
@@ -92,7 +98,7 @@ pub(super) fn read_items(
         let shape = read(&id, item, &mut sink);
         let readings = sink.readings;
         // An id that comes twice is no second message.
-        if !numbers.messages.iter().any(|earlier| earlier.id == id) {
+        if seen.insert(id.clone()) {
             numbers.messages.push(MessageReadings { id, readings, shape });
         }
     }
@@ -125,10 +131,10 @@ impl Sink<'_> {
         }
     }
 
-    /// Notes the numbers of an object that are not known. `prefix` is its path.
-    pub(super) fn note_numbers(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
-        let is_number = |value: &Value| matches!(count(Some(value)), Count::Is(_));
-        let new = object.iter().filter(|(name, value)| *name != "msg_id" && !is_known(name) && is_number(value));
+    /// Notes the numbers and blocks of an object that are not known. `prefix` is its path.
+    pub(super) fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
+        let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
+        let new = object.iter().filter(|(name, value)| *name != "msg_id" && !is_known(name) && may_matter(value));
         self.unknown.extend(new.map(|(name, _)| format!("{prefix}{name}")));
     }
 }

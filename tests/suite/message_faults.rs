@@ -1,0 +1,194 @@
+//! Messages when something is in the way: senders that hang up, ledgers that are gone for a while,
+//! providers that refuse everything, accounts that were wrong.
+
+use tokio::io::AsyncWriteExt;
+
+use crate::jpush_script::{OWNER, Scene, received, register, tracked};
+use crate::support::Page;
+
+const REPORT: &str = r#"provider="jpush",app="shop",report="received_detail""#;
+
+fn rejected(page: &Page) -> Option<f64> {
+    page.get(&format!("push_rejected_messages_total{{{OWNER}}}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_hangs_up_leaves_no_message_behind() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.minutes(0.1).await;
+    for id in 1..=30 {
+        let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
+        let mut stream = tokio::net::TcpStream::connect(exporter.address).await.unwrap();
+        let request = format!(
+            "POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t0ken\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        if id % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        // Nothing else is tracked: whoever took it must be asked for it.
+        scene.minutes(0.2).await;
+        let is_known = register(&exporter, &[(id, None)]).await == 0;
+        scene.minutes(0.2).await;
+        assert!(scene.calls().iter().any(|ids| ids.contains(&id)), "{id} was never asked for (known: {is_known})");
+    }
+    let page = exporter.scrape().await;
+    assert_eq!(tracked(&page).0, 30.0);
+    assert_eq!(page.get(&format!(r#"push_messages_registered_total{{{OWNER},source="api"}}"#)), Some(30.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_ledger_ends_for_reports_without_anything_due() {
+    let scene = Scene::new().await;
+    let text = scene.text("newest_messages: 1")
+        + "  - {app: idle, app_key: key2, master_secret: m4ster, base_url: 'http://127.0.0.1:1'}\n";
+    let exporter = scene.start_with(&text).await;
+    scene.say(1, r#""android_pns_sent":1"#);
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(200.0).await;
+    let ledger = scene.folder.path().join("push-exporter.db");
+    let away = scene.folder.path().join("away");
+    let idle = r#"provider="jpush",app="idle",report="received_detail""#;
+
+    std::fs::rename(&ledger, &away).unwrap();
+    // The next poll in half an hour fails on it, and a newer message is answered meanwhile.
+    scene.minutes(31.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(page.get("push_exporter_ledger_up"), Some(0.0));
+    for report in [REPORT, idle] {
+        assert_eq!(page.get(&format!("push_up{{{report}}}")), Some(0.0), "{report}");
+        assert_eq!(page.get(&format!(r#"push_poll_failing{{{report},reason="ledger"}}"#)), Some(1.0), "{report}");
+    }
+    std::fs::rename(&away, &ledger).unwrap();
+    scene.minutes(1.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(page.get("push_exporter_ledger_up"), Some(1.0));
+    assert_eq!(page.starting(&["push_poll_failing"]).len(), 0);
+    assert_eq!(page.get(&format!("push_up{{{idle}}}")), None, "absent before the first call");
+    assert_eq!(page.get(&format!("push_up{{{REPORT}}}")), Some(1.0));
+    assert_eq!(exporter.get("/-/ready").await.0, 200);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn newest_messages_do_not_stay_behind_a_failed_commit() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("newest_messages: 1").await;
+    for id in 1..=2 {
+        scene.say(id, r#""android_pns_sent":1"#);
+    }
+    let now = scene.now();
+    register(&exporter, &[(1, Some(now - 30))]).await;
+    scene.minutes(0.5).await;
+    register(&exporter, &[(2, None)]).await;
+    let ledger = scene.folder.path().join("push-exporter.db");
+    let away = scene.folder.path().join("away");
+    // Gone between the question and the commit.
+    let calls = scene.calls().len();
+    *scene.script.on_call.lock().unwrap() = Some(Box::new({
+        let (ledger, away) = (ledger.clone(), away.clone());
+        move || std::fs::rename(&ledger, &away).unwrap()
+    }));
+    scene.minutes(0.5).await;
+    assert!(scene.calls().len() > calls && away.exists(), "it was asked and could not be written");
+    std::fs::rename(&away, &ledger).unwrap();
+    scene.minutes(5.0).await;
+    let newest = exporter.scrape().await.starting(&["push_newest_message_sent"]);
+    assert_eq!(newest.into_keys().collect::<Vec<_>>(), [format!(r#"push_newest_message_sent{{{OWNER},msg_id="2"}}"#)]);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_changed_does_not_keep_it_from_being_ready() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    register(&exporter, &[(1, Some(scene.now() - 6 * 86_400))]).await;
+    scene.minutes(1.0).await;
+    exporter.stop().await;
+    let exporter = scene.start("schedule: [{until: 20d, every: 20h}]").await;
+    scene.minutes(1.0).await;
+    assert_eq!(exporter.get("/-/ready").await, (200, "push-exporter is ready.\n".to_owned()));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_refuses_everything_loses_nothing_at_once() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    for id in 1..=10 {
+        scene.say(id, r#""jpush_received":1"#);
+    }
+    let all: Vec<_> = (1..=10).map(|id| (id, None)).collect();
+    for (status, body) in [(405, ""), (400, r#"{"error":{"code":3002,"message":"Invalid parameter 'msg_id'."}}"#)] {
+        *scene.script.failure.lock().unwrap() = Some((status, body.to_owned()));
+        register(&exporter, &all).await;
+        scene.minutes(35.0).await;
+        let page = exporter.scrape().await;
+        assert_eq!((rejected(&page), tracked(&page)), (Some(0.0), (10.0, 0.0)), "{status}");
+        assert_eq!(page.get(&format!(r#"push_poll_failing{{{REPORT},reason="bad_request"}}"#)), Some(1.0));
+        // A 405 is no word about ids: it cuts no call in two.
+        assert_eq!(scene.calls().iter().any(|ids| ids.len() < 10), status == 400);
+    }
+    *scene.script.failure.lock().unwrap() = None;
+    scene.minutes(15.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(10.0), (0.0, 10.0)));
+
+    // Two that are always refused, with nothing beside them, are set aside in the end.
+    exporter.stop().await;
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.script.refused.lock().unwrap().extend([1, 2]);
+    register(&exporter, &[(1, None), (2, None)]).await;
+    scene.minutes(30.0).await;
+    assert_eq!(rejected(&exporter.scrape().await), Some(0.0));
+    scene.minutes(60.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (Some(2.0), (0.0, 0.0)));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_was_wrong_for_a_while_counts_nothing_twice() {
+    let scene = Scene::new().await;
+    let right = scene.text("messages: {ids: [1]}");
+    let exporter = scene.start_with(&right).await;
+    scene.say(1, r#""jpush_received":1000"#);
+    scene.say(2, r#""jpush_received":20"#);
+    register(&exporter, &[(2, None)]).await;
+    scene.minutes(10.0).await;
+    exporter.stop().await;
+    let exporter = scene.start_with(&right.replace("app_key: key", "app_key: typo")).await;
+    scene.minutes(10.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(1020.0));
+    exporter.stop().await;
+    scene.say(1, r#""jpush_received":1001"#);
+    let exporter = scene.start_with(&right).await;
+    scene.minutes(10.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(1021.0), (0.0, 2.0)));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_clock_that_was_ahead_become_messages_of_now() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("delivery: messages_detail").await;
+    scene.clock.step(jiff::SignedDuration::from_hours(1000));
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(5.0).await;
+    exporter.stop().await;
+    scene.clock.step(jiff::SignedDuration::from_hours(-1000));
+    let exporter = scene.start("delivery: messages_detail").await;
+    scene.minutes(5.0).await;
+    let page = exporter.scrape().await;
+    let newest = page.get(&format!("push_newest_message_timestamp_seconds{{{OWNER}}}")).unwrap();
+    assert!(newest <= scene.now() as f64);
+    scene.days(5.5).await;
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 0.0), "it retires five days from now, not from then");
+    exporter.stop().await;
+}
