@@ -7,6 +7,7 @@ use std::time::Duration;
 use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
 use crate::support::{Exporter, Page, fast_dir, simulate};
 
@@ -147,6 +148,80 @@ impl push_exporter::simulator::Simulator for Refusing {
         }
         self.0.answer(request)
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jpush_refusals() {
+    let free = JpushApp { is_vip: false, ..JpushApp::demo("key") };
+    for (path, secret, report, reason, advice) in [
+        ("/v3", "5e987ac6d2e04d95-demo", "messages_detail", "forbidden", "VIP plan"),
+        ("/v3", "wrong-secret", "received_detail", "auth", "Check app_key and master_secret"),
+        ("", "5e987ac6d2e04d95-demo", "received_detail", "not_found", "Check base_url"),
+    ] {
+        let clock = clock();
+        let (jpush, address) = simulate(JpushSimulator::new(clock.clone(), free.clone())).await;
+        let id = jpush.push(1000);
+        let folder = fast_dir();
+        let file = folder.path().join("secret");
+        std::fs::write(&file, secret).unwrap();
+        let text = format!(
+            "jpush:\n  - {{app: shop, base_url: 'http://{address}{path}', app_key: key, master_secret_file: secret, delivery: {report}, messages: {{ids: [{id}]}}}}\n"
+        );
+        let exporter = Exporter::start(&text, folder.path(), &clock).await;
+        seconds(5).await;
+        let labels = format!(r#"provider="jpush",app="shop",report="{report}""#);
+        let page = exporter.scrape().await;
+        assert!(failing(&page, &labels, reason), "{reason}: {page:#?}");
+        assert!(exporter.get("/").await.1.contains(advice), "{reason}");
+        // It needs a person: asked once, and again only at the slowest pace, 10 minutes.
+        let requests = |page: &Page| page.starting(&["push_api_requests_total"]).values().sum::<i64>();
+        assert_eq!(requests(&page), 1, "{reason}");
+        seconds(590).await;
+        assert_eq!(requests(&exporter.scrape().await), 1, "{reason}");
+        seconds(20).await;
+        assert_eq!(requests(&exporter.scrape().await), 2, "{reason}");
+        // A changed secret is tried within seconds.
+        std::fs::write(&file, "5e987ac6d2e04d95-demo").unwrap();
+        seconds(10).await;
+        assert_eq!(is_up(&exporter.scrape().await, &labels), reason == "auth");
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jpush_limits_are_kept_and_its_reset_is_waited_for() {
+    let clock = clock();
+    // The plan allows fewer requests than we think: 40 a minute instead of 60.
+    let app = JpushApp { per_minute: 40, ..JpushApp::demo("key") };
+    let secret = app.master_secret.clone();
+    let (jpush, address) = simulate(JpushSimulator::new(clock.clone(), app)).await;
+    let ids: Vec<String> = (0..1500).map(|_| jpush.push(10).to_string()).collect();
+    let folder = fast_dir();
+    let text = |per_minute: u32| {
+        format!(
+            "jpush:\n  - {{app: shop, base_url: 'http://{address}/v3', app_key: key, master_secret: {secret}, interval: 5s, requests_per_minute: {per_minute}, messages: {{ids: [{}]}}}}\n",
+            ids.join(", ")
+        )
+    };
+    let labels = r#"provider="jpush",app="shop",report="received_detail""#;
+    let requests = |page: &Page| page.starting(&[&format!("push_api_requests_total{{{labels}")]).values().sum::<i64>();
+    let exporter = Exporter::start(&text(60), folder.path(), &clock).await;
+    seconds(600).await;
+    let page = exporter.scrape().await;
+    // Each refusal is followed by a pause until the window is over, not by more refusals.
+    let (asked, refused) = (requests(&page), jpush.refused());
+    assert!((300..=420).contains(&asked) && (1..=20).contains(&refused), "{asked} asked, {refused} refused");
+    exporter.stop().await;
+    // With what it allows, none is refused, and the budget is used.
+    let exporter = Exporter::start(&text(39), folder.path(), &clock).await;
+    seconds(120).await;
+    let (refused, before) = (jpush.refused(), requests(&exporter.scrape().await));
+    seconds(600).await;
+    let page = exporter.scrape().await;
+    assert!(is_up(&page, labels));
+    assert_eq!(jpush.refused(), refused);
+    assert!((370..=390).contains(&(requests(&page) - before)), "{}", requests(&page) - before);
+    exporter.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
