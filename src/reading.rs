@@ -57,6 +57,8 @@ pub enum Metric {
     Targeted,
     /// Accepted by the channel.
     Sent,
+    /// Pushed to devices that were online.
+    PushedOnline,
     /// Refused by the channel.
     Failed,
     /// Arrived on the device.
@@ -77,6 +79,7 @@ impl Metric {
         match self {
             Metric::Targeted => Family::Targeted,
             Metric::Sent => Family::Sent,
+            Metric::PushedOnline => Family::PushedOnline,
             Metric::Failed => Family::Failed,
             Metric::Received => Family::Received,
             Metric::Displayed => Family::Displayed,
@@ -94,7 +97,7 @@ impl Metric {
             Metric::Received => Some(Family::WindowReceived),
             Metric::ReadWithin1h => Some(Family::WindowReadWithin1h),
             Metric::ReadWithin12h => Some(Family::WindowReadWithin12h),
-            Metric::Targeted | Metric::Displayed | Metric::Clicked => None,
+            Metric::Targeted | Metric::PushedOnline | Metric::Displayed | Metric::Clicked => None,
         }
     }
 
@@ -134,6 +137,7 @@ impl Metric {
         match self {
             Metric::Targeted => "targeted",
             Metric::Sent => "sent",
+            Metric::PushedOnline => "pushed_online",
             Metric::Failed => "failed",
             Metric::Received => "received",
             Metric::Displayed => "displayed",

@@ -60,6 +60,8 @@ families! {
         "Devices targeted after the provider's filtering (JPush messages/detail target). Polled by message and cached.";
     Sent, "push_messages_sent_total", Counter, Whole,
         "Deliveries accepted by the channel (JPush received/detail *_sent; JPush messages/detail sent, where it means that the task to send was created; Easemob successCount; Feishu send_msg_count, where a message to a chat of five counts five). Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
+    PushedOnline, "push_messages_pushed_online_total", Counter, Whole,
+        "Deliveries pushed to devices that were online (JPush online_push of messages and group/messages/detail). Polled by message and cached.";
     Failed, "push_messages_failed_total", Counter, Whole,
         "Deliveries refused by the channel (Easemob failCount). Polled and cached.";
     Received, "push_messages_received_total", Counter, Whole,

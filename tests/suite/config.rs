@@ -124,8 +124,8 @@ jpush:
         &[
             "push-exporter.yml:1:14: message_api.token: is required; give token, token_file or token: ${ENV_NAME}",
             "push-exporter.yml:1:15: message_api.tokn: unknown key; did you mean token?",
-            "push-exporter.yml:4:14: jpush[0].app_key: is no AppKey: letters and digits, no colon or space",
-            "push-exporter.yml:6:15: jpush[0].delivery: must be one of received_detail, messages_detail, none",
+            "push-exporter.yml:4:14: jpush[0].app_key: is no key: letters and digits, no colon or space",
+            "push-exporter.yml:6:15: jpush[0].delivery: must be one of received_detail, messages_detail, received, messages, none",
             "push-exporter.yml:7:22: jpush[0].newest_messages: expected a whole number from 0 to 1000",
             "push-exporter.yml:8:26: jpush[0].requests_per_minute: expected a whole number from 1 to 1000000",
             "push-exporter.yml:9:60: jpush[0].schedule[1].every: must be at least 1s",
@@ -143,6 +143,26 @@ jpush:
     assert_errors(
         &format!("jpush:\n{app}"),
         &["push-exporter.yml:2:95: jpush[0].schedule[1]: until must be greater than that of the step before"],
+    );
+    assert_errors(
+        "jpush:
+  - {app: all, group_key: group-9439, group_master_secret: pLanted-s3cret, delivery: received, messages: {ids: [Bsp54]}}
+  - {app: both, group_key: g, app_key: k, master_secret: pLanted-s3cret}
+",
+        &[
+            "push-exporter.yml:2:86: jpush[0].delivery: a group has one delivery report, group_messages_detail; leave delivery away",
+            "push-exporter.yml:2:113: jpush[0].messages.ids[0]: is no group_msgid: a-z and 0-9, at most 64",
+            "push-exporter.yml:3:5: jpush[1].group_master_secret: is required; give group_master_secret, group_master_secret_file or group_master_secret: ${ENV_NAME}",
+            "push-exporter.yml:3:40: jpush[1].app_key: cannot stand beside group_key; a group has group_key and group_master_secret",
+            "push-exporter.yml:3:58: jpush[1].master_secret: cannot stand beside group_key; a group has group_key and group_master_secret",
+        ],
+    );
+    assert_errors(
+        "jpush:
+  - {app: all, group_key: group-9439, group_master_secret: pLanted-s3cret}
+  - {app: again, group_key: 9439, group_master_secret: pLanted-s3cret}
+",
+        &["push-exporter.yml:3:5: jpush[1]: the same jpush account as in line 2; its numbers would be counted twice"],
     );
     let app = "  - {app: shop, app_key: k, master_secret: pLanted-s3cret, delivery: none, messages: {ids: [1]}}\n";
     assert_errors(

@@ -1,12 +1,15 @@
 //! Every example of JPush's document for message statistics, its comments taken out, gives exactly the
 //! readings written out by hand; and what the document leaves out: nulls, spellings, ids, shapes.
 
-use push_exporter::provider::jpush::{details, readings};
+use push_exporter::provider::jpush::Delivery;
 use push_exporter::provider::{AskedMessage, MessageNumbers};
-use push_exporter::reading::Metric::{self, Clicked, Displayed, Received, Sent, Targeted};
+use push_exporter::reading::Metric::{self, Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 
 const RECEIVED_DETAIL: &str = include_str!("../fixtures/jpush/received_detail.json");
 const MESSAGES_DETAIL: &str = include_str!("../fixtures/jpush/messages_detail.json");
+const RECEIVED: &str = include_str!("../fixtures/jpush/received.json");
+const MESSAGES: &str = include_str!("../fixtures/jpush/messages.json");
+const GROUP_MESSAGES_DETAIL: &str = include_str!("../fixtures/jpush/group_messages_detail.json");
 const LIVE_ACTIVITY: &str = include_str!("../fixtures/jpush/messages_detail_live_activity.json");
 
 /// Field path, metric, platform, channel, kind, value.
@@ -39,18 +42,18 @@ fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 fn received(body: &str) -> MessageNumbers {
-    readings::parse(body.as_bytes()).unwrap()
+    Delivery::ReceivedDetail.parse(body.as_bytes(), &[]).unwrap()
 }
 
 /// An answer to a first question.
 fn detail(body: &str) -> MessageNumbers {
-    details::parse(body.as_bytes(), &[]).unwrap()
+    Delivery::MessagesDetail.parse(body.as_bytes(), &[]).unwrap()
 }
 
 /// An answer to a question for a message of this shape; readings and the shape from then on.
 fn shaped(body: &str, shape: &str) -> (Vec<Row>, String) {
     let asked = [AskedMessage { id: "1".to_owned(), shape: shape.to_owned() }];
-    let numbers = details::parse(body.as_bytes(), &asked).unwrap();
+    let numbers = Delivery::MessagesDetail.parse(body.as_bytes(), &asked).unwrap();
     (written(&numbers, "1"), numbers.messages[0].shape.clone())
 }
 
@@ -96,6 +99,108 @@ fn received_detail() {
             row("hmos_msg_sent", Sent, "hmos", "hmpns", "message", 1),
         ])
     );
+}
+
+#[test]
+fn received_the_old() {
+    let numbers = Delivery::Received.parse(RECEIVED.as_bytes(), &[]).unwrap();
+    assert!(numbers.unknown.is_empty(), "{:?}", numbers.unknown);
+    assert_eq!(
+        written(&numbers, "1613113584"),
+        sorted(vec![
+            row("android_received", Received, "android", "any", "any", 62),
+            row("ios_apns_sent", Sent, "ios", "apns", "notification", 11),
+            row("ios_apns_received", Received, "ios", "apns", "notification", 5),
+            row("ios_msg_received", Received, "ios", "jpush", "message", 3),
+            row("wp_mpns_sent", Sent, "winphone", "mpns", "notification", 3),
+        ])
+    );
+    assert_eq!(
+        written(&numbers, "1229760629"),
+        sorted(vec![
+            row("android_received", Received, "android", "any", "any", 56),
+            row("ios_apns_sent", Sent, "ios", "apns", "notification", 33),
+            row("ios_apns_received", Received, "ios", "apns", "notification", 17),
+            row("ios_msg_received", Received, "ios", "jpush", "message", 3),
+        ])
+    );
+}
+
+#[test]
+fn messages_the_old() {
+    let numbers = Delivery::Messages.parse(MESSAGES.as_bytes(), &[]).unwrap();
+    assert!(numbers.unknown.is_empty(), "{:?}", numbers.unknown);
+    assert_eq!(
+        written(&numbers, "269978303"),
+        sorted(vec![
+            row("android.received", Received, "android", "any", "any", 1),
+            row("android.target", Targeted, "android", "any", "any", 4),
+            row("android.online_push", PushedOnline, "android", "any", "any", 1),
+            row("ios.apns_sent", Sent, "ios", "apns", "notification", 2),
+            row("ios.apns_target", Targeted, "ios", "apns", "notification", 2),
+            row("ios.apns_received", Received, "ios", "apns", "notification", 1),
+            row("ios.target", Targeted, "ios", "jpush", "message", 10),
+            row("ios.received", Received, "ios", "jpush", "message", 8),
+            row("ios.msg_click", Clicked, "ios", "jpush", "message", 50),
+        ])
+    );
+    let body = r#"[{"msg_id":7,"android":{"click":4,"msg_click":0},"ios":{"click":3,"msg_click":0,"new":1},"winphone":{"mpns_sent":2},"web":{"sent":1}}]"#;
+    let numbers = Delivery::Messages.parse(body.as_bytes(), &[]).unwrap();
+    assert_eq!(
+        written(&numbers, "7"),
+        sorted(vec![
+            row("android.click", Clicked, "android", "any", "notification", 4),
+            row("android.msg_click", Clicked, "android", "any", "message", 0),
+            row("ios.click", Clicked, "ios", "apns", "notification", 3),
+            row("winphone.mpns_sent", Sent, "winphone", "mpns", "notification", 2),
+        ])
+    );
+    assert_eq!(numbers.unknown, ["web", "ios.new"]);
+}
+
+#[test]
+fn group_messages_detail() {
+    let kind = Delivery::GroupMessagesDetail;
+    let numbers = kind.parse(GROUP_MESSAGES_DETAIL.as_bytes(), &[]).unwrap();
+    assert!(numbers.unknown.is_empty(), "{:?}", numbers.unknown);
+    let mut expected = vec![
+        row("jpush.target", Targeted, "any", "jpush", "any", 14),
+        row("jpush.received", Received, "any", "jpush", "any", 2),
+        row("jpush.online_push", PushedOnline, "any", "jpush", "any", 2),
+        row("jpush.click", Clicked, "any", "jpush", "notification", 0),
+        row("jpush.msg_click", Clicked, "any", "jpush", "message", 0),
+        row("ios.apns_target", Targeted, "ios", "apns", "notification", 0),
+        row("ios.apns_sent", Sent, "ios", "apns", "notification", 0),
+        row("ios.apns_received", Received, "ios", "apns", "notification", 0),
+        row("ios.apns_click", Clicked, "ios", "apns", "notification", 0),
+    ];
+    for (block, vendor, count) in [
+        ("fcm_detail", "fcm", 0),
+        ("hw_detail", "huawei", 0),
+        ("honor_detail", "honor", 0),
+        ("mz_detail", "meizu", 0),
+        ("oppo_detail", "oppo", 0),
+        ("vivo_detail", "vivo", 0),
+        ("xm_detail", "xiaomi", 1),
+        ("nio_detail", "nio", 0),
+    ] {
+        for (field, metric) in [("target", Targeted), ("sent", Sent), ("received", Received)] {
+            expected.push(row(&format!("android_pns.{block}.{field}"), metric, "android", vendor, "any", count));
+        }
+    }
+    assert_eq!(written(&numbers, "bsp54sn8bpn8hc3etq40"), sorted(expected));
+    assert_eq!(numbers.messages[0].shape, "+android_pns");
+    // The table of the document spells the id otherwise, and tells of Harmony.
+    let body = r#"[{"group_msgids":"a1","hmos":{"hmpns_sent":3,"msg_click":0},"quickapp_jpush":{"online_push":4}}]"#;
+    let numbers = kind.parse(body.as_bytes(), &[]).unwrap();
+    assert_eq!(
+        written(&numbers, "a1"),
+        sorted(vec![
+            row("hmos.hmpns_sent", Sent, "hmos", "hmpns", "notification", 3),
+            row("quickapp_jpush.online_push", PushedOnline, "quickapp", "jpush", "any", 4),
+        ])
+    );
+    assert!(numbers.unknown.is_empty(), "{:?}", numbers.unknown);
 }
 
 /// The leaves of the example's `details`: all have 100, 90, 80, 70 and no click.
@@ -336,8 +441,8 @@ fn nulls_spellings_strings_and_ids() {
     let mut unknown = numbers.unknown.clone();
     unknown.sort();
     unknown.dedup();
-    assert_eq!(unknown, ["an item that is no object", "an item without msg_id", "new_received"]);
+    assert_eq!(unknown, ["an item that is no object", "an item without an id", "new_received"]);
     for body in ["{}", "null", r#"{"error":{"code":10}}"#, ""] {
-        assert!(readings::parse(body.as_bytes()).is_err(), "{body}");
+        assert!(Delivery::ALL.iter().all(|kind| kind.parse(body.as_bytes(), &[]).is_err()), "{body}");
     }
 }

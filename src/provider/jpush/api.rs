@@ -1,4 +1,4 @@
-//! JPush over HTTP: Basic authentication with AppKey and Master Secret, ids in the query.
+//! JPush over HTTP: Basic authentication with the AppKey or group key and its Master Secret, ids in the query.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,27 +6,24 @@ use http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::config::Settings;
-use super::{Delivery, details, errors, readings};
+use super::config::{Holder, Settings};
+use super::{Delivery, errors};
 use crate::provider::error::PollError;
 use crate::provider::http::{Client, url};
 use crate::provider::{AskedMessage, MessageNumbers};
 
-/// `GET received/detail?msg_ids=…` or `GET messages/detail?msg_ids=…`
+/// `GET received/detail?msg_ids=…` and its like.
 pub(super) async fn delivery(
     settings: &Settings,
     kind: Delivery,
     messages: &[AskedMessage],
     client: &Client,
 ) -> Result<MessageNumbers, PollError> {
-    let path = match kind {
-        Delivery::Received => ["received", "detail"],
-        Delivery::Messages => ["messages", "detail"],
-    };
     let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
-    let mut url = url(&settings.base_url, &path);
-    // Digits and commas, as the document writes them.
-    url.set_query(Some(&format!("msg_ids={}", ids.join(","))));
+    let mut url = url(&settings.base_url, kind.path());
+    let name = if settings.holder == Holder::Group { "group_msgids" } else { "msg_ids" };
+    // Ids and commas, as the document writes them.
+    url.set_query(Some(&format!("{name}={}", ids.join(","))));
     let credentials = credentials(settings);
     client.learn(&credentials);
     let request = Request::get(url.as_str())
@@ -39,14 +36,11 @@ pub(super) async fn delivery(
         return Err(errors::refused(&reply));
     }
     let items: Vec<Value> = reply.json()?;
-    Ok(match kind {
-        Delivery::Received => readings::read(&items),
-        Delivery::Messages => details::read(&items, messages),
-    })
+    Ok(kind.read(&items, messages))
 }
 
 /// What stands in the header, which is as secret as what it is made of.
 fn credentials(settings: &Settings) -> SecretString {
     let secret = settings.master_secret.current();
-    STANDARD.encode(format!("{}:{}", settings.app_key, secret.expose_secret())).into()
+    STANDARD.encode(format!("{}:{}", settings.user, secret.expose_secret())).into()
 }

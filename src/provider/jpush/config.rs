@@ -5,17 +5,28 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{Delivery, RECEIVED_DETAIL, read_id};
+use super::Delivery;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::provider::pace::{Pace, Step};
 
-/// One JPush app.
+/// Whose statistics they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// An app, by its AppKey.
+    App,
+    /// A group of apps, by its group key.
+    Group,
+}
+
+/// One JPush app or group.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// AppKey, the user name.
-    pub app_key: String,
-    /// Master Secret, the password.
+    /// Which of them.
+    pub holder: Holder,
+    /// The user name: the AppKey, or `group-` and the group key.
+    pub user: String,
+    /// Master Secret or Group Master Secret, the password.
     pub master_secret: Secret,
     /// The report API with its path, which differs by data centre.
     pub base_url: Url,
@@ -40,19 +51,12 @@ const MAX_NEWEST: usize = 1000;
 impl Settings {
     /// Reads the keys; `None` after an error was noted.
     pub fn read(section: &mut Section<'_>) -> Option<Settings> {
-        let app_key = app_key(section);
-        let master_secret = section.secret("master_secret");
+        let (holder, user, master_secret) = credentials(section);
         let has_url = section.find("base_url").is_some();
         let base_url = if has_url { section.base_url("base_url") } else { Url::parse(BASE_URL).ok() };
-        let choices = [
-            (RECEIVED_DETAIL, Some(Delivery::Received)),
-            (super::MESSAGES_DETAIL, Some(Delivery::Messages)),
-            ("none", None),
-        ];
-        let has_delivery = section.find("delivery").is_some();
-        let delivery = if has_delivery { section.choice("delivery", &choices) } else { Some(Some(Delivery::Received)) };
+        let delivery = delivery(section, holder);
         let schedule = schedule(section);
-        let ids = ids(section);
+        let ids = ids(section, holder);
         if let (Some(None), false, Some(found)) = (delivery, ids.is_empty(), section.find("messages")) {
             let message = "delivery: none polls no messages; choose a report, or leave the ids away";
             section.context().error(found.place, &found.path, message);
@@ -60,7 +64,8 @@ impl Settings {
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
         Some(Settings {
-            app_key: app_key?,
+            holder,
+            user: user?,
             master_secret: master_secret?,
             base_url: base_url?,
             delivery: delivery?,
@@ -72,15 +77,50 @@ impl Settings {
     }
 }
 
-fn app_key(section: &mut Section<'_>) -> Option<String> {
-    let key = section.required_identifier("app_key")?;
+fn credentials(section: &mut Section<'_>) -> (Holder, Option<String>, Option<Secret>) {
+    if section.find("group_key").is_some() {
+        for key in ["app_key", "master_secret", "master_secret_file"] {
+            if let Some(found) = section.find(key) {
+                let message = "cannot stand beside group_key; a group has group_key and group_master_secret";
+                section.context().error(found.place, &found.path, message);
+            }
+        }
+        let key = key(section, "group_key");
+        // 使用的时候前面要加上 “group-” 前缀; some write it themselves.
+        let user = key.map(|key| format!("group-{}", key.strip_prefix("group-").unwrap_or(&key)));
+        return (Holder::Group, user, section.secret("group_master_secret"));
+    }
+    // Asked for so that a misspelt key is told the right one.
+    section.find("group_master_secret");
+    section.find("group_master_secret_file");
+    (Holder::App, key(section, "app_key"), section.secret("master_secret"))
+}
+
+fn key(section: &mut Section<'_>, name: &str) -> Option<String> {
+    let key = section.required_identifier(name)?;
     // Basic authentication ends the name there.
     if key.contains(':') || key.chars().any(|c| !c.is_ascii_graphic()) {
-        let found = section.find("app_key")?;
-        section.context().error(found.place, &found.path, "is no AppKey: letters and digits, no colon or space");
+        let found = section.find(name)?;
+        section.context().error(found.place, &found.path, "is no key: letters and digits, no colon or space");
         return None;
     }
     Some(key)
+}
+
+fn delivery(section: &mut Section<'_>, holder: Holder) -> Option<Option<Delivery>> {
+    let Some(found) = section.find("delivery") else {
+        let default = if holder == Holder::Group { Delivery::GroupMessagesDetail } else { Delivery::ReceivedDetail };
+        return Some(Some(default));
+    };
+    if holder == Holder::Group {
+        let message = "a group has one delivery report, group_messages_detail; leave delivery away";
+        section.context().error(found.place, &found.path, message);
+        return None;
+    }
+    let of_apps = Delivery::ALL.into_iter().filter(|kind| kind.holder() == Holder::App);
+    let mut choices: Vec<(&str, Option<Delivery>)> = of_apps.map(|kind| (kind.name(), Some(kind))).collect();
+    choices.push(("none", None));
+    section.choice("delivery", &choices)
 }
 
 /// `schedule: [{until: 10m, every: 1m}, …]`, in the order of the ages.
@@ -111,15 +151,18 @@ fn schedule(section: &mut Section<'_>) -> Option<Pace> {
     Some(Pace::new(steps))
 }
 
-fn ids(section: &mut Section<'_>) -> Vec<String> {
+fn ids(section: &mut Section<'_>, holder: Holder) -> Vec<String> {
     let Some(mut messages) = section.section("messages") else { return Vec::new() };
     let mut seen = HashSet::new();
     let mut ids = Vec::new();
     for (place, path, word) in messages.words("ids").unwrap_or_default() {
-        match read_id(&word) {
+        match holder.read_id()(&word) {
             Some(id) if seen.insert(id.clone()) => ids.push(id),
             Some(_) => messages.context().error(place, &path, "given twice"),
-            None => messages.context().error(place, &path, "is no msg_id: digits that fit 64 bits"),
+            None if holder == Holder::App => {
+                messages.context().error(place, &path, "is no msg_id: digits that fit 64 bits");
+            }
+            None => messages.context().error(place, &path, "is no group_msgid: a-z and 0-9, at most 64"),
         }
     }
     messages.finish();

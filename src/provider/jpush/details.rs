@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use super::older;
-use super::readings::{Sink, read_items, series};
+use super::readings::{Sink, group_message_id, message_id, read_items, series};
 use crate::provider::{AskedMessage, MessageNumbers};
 use crate::reading::{Label, Metric};
 
@@ -86,9 +86,8 @@ impl Shape {
 
 /// Reads the items of `messages/detail` as each message's shape says.
 pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
-    let shapes: HashMap<&str, &str> =
-        asked.iter().map(|message| (message.id.as_str(), message.shape.as_str())).collect();
-    read_items(items, |id, item, sink| {
+    let shapes = shapes(asked);
+    read_items(items, message_id, |id, item, sink| {
         let mut shape = Shape::parse(shapes.get(id).copied().unwrap_or_default());
         let found = item.get("details").and_then(Value::as_object);
         let is_details = shape.is_details.unwrap_or(found.is_some());
@@ -106,17 +105,25 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         if !sink.readings.is_empty() {
             shape.is_details = Some(is_details);
         }
-        sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
+        if is_details {
+            sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
+        }
         shape.write()
     })
 }
 
-/// Parses the body of `messages/detail` as the client does, for tests and fuzzing.
-///
-/// # Errors
-/// A body that is not an array.
-pub fn parse(body: &[u8], asked: &[AskedMessage]) -> Result<MessageNumbers, serde_json::Error> {
-    Ok(read(&serde_json::from_slice::<Vec<Value>>(body)?, asked))
+/// Reads the items of `group/messages/detail`, which have older blocks only.
+pub(super) fn read_group(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
+    let shapes = shapes(asked);
+    read_items(items, group_message_id, |id, item, sink| {
+        let mut shape = Shape::parse(shapes.get(id).copied().unwrap_or_default());
+        older::read_group(item, &mut shape, sink);
+        shape.write()
+    })
+}
+
+fn shapes(asked: &[AskedMessage]) -> HashMap<&str, &str> {
+    asked.iter().map(|message| (message.id.as_str(), message.shape.as_str())).collect()
 }
 
 /// One kind: its leaves, or its own counts where it has no platforms.

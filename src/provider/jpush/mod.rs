@@ -1,17 +1,22 @@
 //! JPush (极光): statistics of messages, by platform and vendor channel.
 //!
-//! Document: 统计 API (Report API v3): 送达统计详情 (`received/detail`, free) and 消息统计详情
-//! (`messages/detail`, VIP).
+//! Document: 统计 API (Report API v3): 送达统计详情 (`received/detail`, free), 消息统计详情
+//! (`messages/detail`, VIP), the old 送达统计 and 消息统计, and 分组统计-消息统计 (`group/messages/detail`,
+//! VIP).
 
 mod api;
 pub mod config;
-pub mod details;
+mod details;
 mod errors;
+mod ids;
 mod older;
-pub mod readings;
+mod readings;
+mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use super::error::PollError;
 use super::http::Client;
@@ -21,18 +26,11 @@ use super::{
     Account, AskedMessage, Blame, BoxFuture, MessageNumbers, MessageReport, Messages, Provider, Report, Surroundings,
 };
 use crate::config::{secret::Secret, section::Section};
-use config::Settings;
+use config::{Holder, Settings};
 
 /// The provider.
 pub struct Jpush;
 
-/// `GET received/detail`, the free delivery report.
-pub const RECEIVED_DETAIL: &str = "received_detail";
-/// `GET messages/detail`, the delivery report of the VIP plan.
-pub const MESSAGES_DETAIL: &str = "messages_detail";
-
-/// 最多支持 100 个 msg_id
-const IDS_A_CALL: usize = 100;
 /// `received/detail` answers for 28 days; the last call comes an hour before.
 const RECEIVED_END: Duration = Duration::from_secs(28 * pace::DAY - 3600);
 
@@ -42,7 +40,14 @@ impl Provider for Jpush {
     }
 
     fn reports(&self) -> &'static [&'static str] {
-        &[RECEIVED_DETAIL, MESSAGES_DETAIL]
+        const NAMES: [&str; 5] = [
+            Delivery::ReceivedDetail.name(),
+            Delivery::MessagesDetail.name(),
+            Delivery::Received.name(),
+            Delivery::Messages.name(),
+            Delivery::GroupMessagesDetail.name(),
+        ];
+        &NAMES
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
@@ -54,7 +59,7 @@ struct JpushAccount(Arc<Settings>);
 
 impl Account for JpushAccount {
     fn id(&self) -> String {
-        self.0.app_key.clone()
+        self.0.user.clone()
     }
 
     fn secrets(&self) -> Vec<Secret> {
@@ -66,55 +71,115 @@ impl Account for JpushAccount {
     }
 
     fn messages(&self, surroundings: &Surroundings) -> Option<Messages> {
-        let report = |kind: Delivery| {
+        let report = |kind: &Delivery| {
             let interval = surroundings.intervals.get(kind.name()).copied();
             let pace = match (&self.0.schedule, interval) {
                 (Some(schedule), _) => schedule.clone(),
                 (None, Some(interval)) => kind.pace().always(interval),
                 (None, None) => kind.pace(),
             };
-            Box::new(DeliveryReport { settings: Arc::clone(&self.0), kind, pace }) as Box<dyn MessageReport>
+            Box::new(DeliveryReport { settings: Arc::clone(&self.0), kind: *kind, pace }) as Box<dyn MessageReport>
         };
+        let reports = Delivery::ALL.iter().filter(|kind| kind.holder() == self.0.holder);
         Some(Messages {
             delivery: self.0.delivery.map(Delivery::name),
-            reports: [Delivery::Received, Delivery::Messages].map(report).into(),
+            reports: reports.map(report).collect(),
             ids: self.0.ids.clone(),
             newest: self.0.newest_messages,
-            read_id,
+            read_id: self.0.holder.read_id(),
         })
     }
 }
 
-/// A message id: digits that fit 64 bits, without leading zeros.
-pub(super) fn read_id(text: &str) -> Option<String> {
-    let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse::<u64>().ok()).flatten().map(|id| id.to_string())
+impl Holder {
+    fn read_id(self) -> fn(&str) -> Option<String> {
+        match self {
+            Holder::App => ids::read_id,
+            Holder::Group => ids::read_group_id,
+        }
+    }
 }
 
 /// A delivery report; an app has one of them, or deliveries would count twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// `received_detail`
+    /// 送达统计详情, free.
+    ReceivedDetail,
+    /// 消息统计详情, VIP.
+    MessagesDetail,
+    /// 送达统计(旧), free.
     Received,
-    /// `messages_detail`
+    /// 消息统计(旧), VIP.
     Messages,
+    /// 分组统计-消息统计, VIP: the one of groups.
+    GroupMessagesDetail,
 }
 
 impl Delivery {
+    /// All of them.
+    pub const ALL: [Delivery; 5] = [
+        Delivery::ReceivedDetail,
+        Delivery::MessagesDetail,
+        Delivery::Received,
+        Delivery::Messages,
+        Delivery::GroupMessagesDetail,
+    ];
+
     /// The label `report`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
-            Delivery::Received => RECEIVED_DETAIL,
-            Delivery::Messages => MESSAGES_DETAIL,
+            Delivery::ReceivedDetail => "received_detail",
+            Delivery::MessagesDetail => "messages_detail",
+            Delivery::Received => "received",
+            Delivery::Messages => "messages",
+            Delivery::GroupMessagesDetail => "group_messages_detail",
         }
+    }
+
+    fn holder(self) -> Holder {
+        if self == Delivery::GroupMessagesDetail { Holder::Group } else { Holder::App }
     }
 
     fn pace(self) -> Pace {
         match self {
-            Delivery::Received => Pace::until(RECEIVED_END),
+            Delivery::ReceivedDetail | Delivery::Received => Pace::until(RECEIVED_END),
             // 5天之后的送达数量不被计算在内
-            Delivery::Messages => Pace::five_days(),
+            Delivery::MessagesDetail | Delivery::Messages | Delivery::GroupMessagesDetail => Pace::five_days(),
         }
+    }
+
+    /// 最多支持 100 个 msg_id, 最多支持 10 个 group_msgids
+    fn batch(self) -> usize {
+        if self == Delivery::GroupMessagesDetail { 10 } else { 100 }
+    }
+
+    fn path(self) -> &'static [&'static str] {
+        match self {
+            Delivery::ReceivedDetail => &["received", "detail"],
+            Delivery::MessagesDetail => &["messages", "detail"],
+            Delivery::Received => &["received"],
+            Delivery::Messages => &["messages"],
+            Delivery::GroupMessagesDetail => &["group", "messages", "detail"],
+        }
+    }
+
+    /// The field map.
+    fn read(self, items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
+        match self {
+            Delivery::ReceivedDetail => readings::received_detail(items),
+            Delivery::MessagesDetail => details::read(items, asked),
+            Delivery::Received => readings::received(items),
+            Delivery::Messages => readings::messages(items),
+            Delivery::GroupMessagesDetail => details::read_group(items, asked),
+        }
+    }
+
+    /// Parses the body of an answer to a question for `asked` as the client does, for tests and fuzzing.
+    ///
+    /// # Errors
+    /// A body that is not an array.
+    pub fn parse(self, body: &[u8], asked: &[AskedMessage]) -> Result<MessageNumbers, serde_json::Error> {
+        Ok(self.read(&serde_json::from_slice::<Vec<Value>>(body)?, asked))
     }
 }
 
@@ -138,7 +203,7 @@ impl MessageReport for DeliveryReport {
     }
 
     fn batch(&self) -> usize {
-        IDS_A_CALL
+        self.kind.batch()
     }
 
     fn blames(&self, error: &PollError) -> Blame {
@@ -151,20 +216,5 @@ impl MessageReport for DeliveryReport {
         client: &'a Client,
     ) -> BoxFuture<'a, Result<MessageNumbers, PollError>> {
         Box::pin(api::delivery(&self.settings, self.kind, messages, client))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_digits_that_fit_64_bits() {
-        assert_eq!(read_id("1613113584").as_deref(), Some("1613113584"));
-        assert_eq!(read_id("18446744073709551615").as_deref(), Some("18446744073709551615"));
-        assert_eq!(read_id("007").as_deref(), Some("7"), "the same message as 7");
-        for bad in ["", "18446744073709551616", "99999999999999999999", "1.0", "-1", "+1", " 1", "1e3", "abc", "１"] {
-            assert_eq!(read_id(bad), None, "{bad:?}");
-        }
     }
 }

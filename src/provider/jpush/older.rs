@@ -1,98 +1,85 @@
-//! The blocks of JPush's answers from before 2021-09-01, by channel and without kinds. Pure.
+//! The blocks of JPush's answers from before 2021-09-01, by channel and without kinds: in `messages_detail`
+//! where there are no `details`, and in `group_messages_detail`. Pure.
 
 use serde_json::{Map, Value};
 
 use super::details::{Shape, known};
-use super::readings::{Sink, series};
-use crate::reading::{Label, Metric};
-
-/// Metric, platform, channel, kind.
-type Feeds = Option<(Metric, &'static str, &'static str, &'static str)>;
+use super::readings::{GROUP_IDS, Sink, series};
+use super::table::{self, Row, nothing, row};
+use crate::reading::Label;
+use crate::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 
 /// Their names in an answer.
-pub(super) const BLOCKS: [&str; 6] = ["jpush", "android_pns", "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
+pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
+const VENDOR_BLOCK: &str = "android_pns";
 
-/// Block, field, and what it feeds. Nothing: `ios.msg_*` are part of `jpush.*`, `online_push` is invalid
-/// since 2021-09-01.
-const FIELDS: [(&str, &str, Feeds); 34] = [
-    ("jpush", "target", Some((Metric::Targeted, "any", "jpush", "any"))),
-    ("jpush", "sent", Some((Metric::Sent, "any", "jpush", "any"))),
-    ("jpush", "received", Some((Metric::Received, "any", "jpush", "any"))),
-    ("jpush", "display", Some((Metric::Displayed, "any", "jpush", "any"))),
-    ("jpush", "click", Some((Metric::Clicked, "any", "jpush", "notification"))),
-    ("jpush", "msg_click", Some((Metric::Clicked, "any", "jpush", "message"))),
-    ("jpush", "online_push", None),
-    ("ios", "apns_target", Some((Metric::Targeted, "ios", "apns", "notification"))),
-    ("ios", "apns_sent", Some((Metric::Sent, "ios", "apns", "notification"))),
-    ("ios", "apns_received", Some((Metric::Received, "ios", "apns", "notification"))),
-    ("ios", "apns_display", Some((Metric::Displayed, "ios", "apns", "notification"))),
-    ("ios", "apns_click", Some((Metric::Clicked, "ios", "apns", "notification"))),
-    ("ios", "msg_target", None),
-    ("ios", "msg_sent", None),
-    ("ios", "msg_received", None),
-    ("ios", "msg_display", None),
-    ("ios", "msg_click", None),
-    ("quickapp_jpush", "target", Some((Metric::Targeted, "quickapp", "jpush", "any"))),
-    ("quickapp_jpush", "received", Some((Metric::Received, "quickapp", "jpush", "any"))),
-    ("quickapp_jpush", "click", Some((Metric::Clicked, "quickapp", "jpush", "notification"))),
-    ("quickapp_jpush", "msg_click", Some((Metric::Clicked, "quickapp", "jpush", "message"))),
-    ("quickapp_jpush", "online_push", None),
-    ("quickapp_pns", "pns_target", Some((Metric::Targeted, "quickapp", "vendor", "any"))),
-    ("quickapp_pns", "pns_sent", Some((Metric::Sent, "quickapp", "vendor", "any"))),
-    ("hmos", "hmpns_target", Some((Metric::Targeted, "hmos", "hmpns", "notification"))),
-    ("hmos", "hmpns_sent", Some((Metric::Sent, "hmos", "hmpns", "notification"))),
-    ("hmos", "hmpns_received", Some((Metric::Received, "hmos", "hmpns", "notification"))),
-    ("hmos", "hmpns_display", Some((Metric::Displayed, "hmos", "hmpns", "notification"))),
-    ("hmos", "hmpns_click", Some((Metric::Clicked, "hmos", "hmpns", "notification"))),
-    ("hmos", "msg_target", Some((Metric::Targeted, "hmos", "hmpns", "message"))),
-    ("hmos", "msg_sent", Some((Metric::Sent, "hmos", "hmpns", "message"))),
-    ("hmos", "msg_received", Some((Metric::Received, "hmos", "hmpns", "message"))),
-    ("hmos", "msg_display", Some((Metric::Displayed, "hmos", "hmpns", "message"))),
-    // A count that the API does not have, and sends as 0.
-    ("hmos", "msg_click", Some((Metric::Clicked, "hmos", "hmpns", "message"))),
+/// `ios.msg_*` are part of `jpush.*`; Harmony has no clicks of custom messages.
+const FIELDS: &[Row] = &[
+    row("jpush", "target", Targeted, ["any", "jpush", "any"]),
+    row("jpush", "sent", Sent, ["any", "jpush", "any"]),
+    row("jpush", "received", Received, ["any", "jpush", "any"]),
+    row("jpush", "display", Displayed, ["any", "jpush", "any"]),
+    row("jpush", "click", Clicked, ["any", "jpush", "notification"]),
+    row("jpush", "msg_click", Clicked, ["any", "jpush", "message"]),
+    row("ios", "apns_target", Targeted, ["ios", "apns", "notification"]),
+    row("ios", "apns_sent", Sent, ["ios", "apns", "notification"]),
+    row("ios", "apns_received", Received, ["ios", "apns", "notification"]),
+    row("ios", "apns_display", Displayed, ["ios", "apns", "notification"]),
+    row("ios", "apns_click", Clicked, ["ios", "apns", "notification"]),
+    nothing("ios", "msg_target"),
+    nothing("ios", "msg_sent"),
+    nothing("ios", "msg_received"),
+    nothing("ios", "msg_display"),
+    nothing("ios", "msg_click"),
+    row("quickapp_jpush", "target", Targeted, ["quickapp", "jpush", "any"]),
+    row("quickapp_jpush", "received", Received, ["quickapp", "jpush", "any"]),
+    row("quickapp_jpush", "click", Clicked, ["quickapp", "jpush", "notification"]),
+    row("quickapp_jpush", "msg_click", Clicked, ["quickapp", "jpush", "message"]),
+    row("quickapp_pns", "pns_target", Targeted, ["quickapp", "vendor", "any"]),
+    row("quickapp_pns", "pns_sent", Sent, ["quickapp", "vendor", "any"]),
+    row("hmos", "hmpns_target", Targeted, ["hmos", "hmpns", "notification"]),
+    row("hmos", "hmpns_sent", Sent, ["hmos", "hmpns", "notification"]),
+    row("hmos", "hmpns_received", Received, ["hmos", "hmpns", "notification"]),
+    row("hmos", "hmpns_display", Displayed, ["hmos", "hmpns", "notification"]),
+    row("hmos", "hmpns_click", Clicked, ["hmos", "hmpns", "notification"]),
+    row("hmos", "msg_target", Targeted, ["hmos", "hmpns", "message"]),
+    row("hmos", "msg_sent", Sent, ["hmos", "hmpns", "message"]),
+    row("hmos", "msg_received", Received, ["hmos", "hmpns", "message"]),
+    row("hmos", "msg_display", Displayed, ["hmos", "hmpns", "message"]),
+    row("hmos", "msg_click", Clicked, ["hmos", "hmpns", "message"]).unless_zero(),
 ];
+/// `online_push` is invalid since 2021-09-01 in answers by app, and still told of groups.
+const ONLINE: &[Row] = &[
+    row("jpush", "online_push", PushedOnline, ["any", "jpush", "any"]),
+    row("quickapp_jpush", "online_push", PushedOnline, ["quickapp", "jpush", "any"]),
+];
+const NO_ONLINE: &[Row] = &[nothing("jpush", "online_push"), nothing("quickapp_jpush", "online_push")];
 /// Of `<vendor>_detail`.
-const VENDOR_COUNTS: [(&str, Metric); 4] = [
-    ("target", Metric::Targeted),
-    ("sent", Metric::Sent),
-    ("received", Metric::Received),
-    ("display", Metric::Displayed),
-];
+const VENDOR_COUNTS: [(&str, crate::reading::Metric); 4] =
+    [("target", Targeted), ("sent", Sent), ("received", Received), ("display", Displayed)];
 const VENDORS: [&str; 6] = ["honor", "oppo", "vivo", "fcm", "asus", "nio"];
 
-/// Reads the blocks of one item.
+/// Reads the blocks of one item of an app's answer.
 pub(super) fn read(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
-    for block in BLOCKS {
-        let fields = match item.get(block) {
-            Some(Value::Object(fields)) => fields,
-            None | Some(Value::Null) => continue,
-            Some(_) => {
-                sink.unknown.push(block.to_owned());
-                continue;
-            }
-        };
-        if block == "android_pns" {
-            read_vendors(fields, shape, sink);
-            continue;
-        }
-        for (_, field, feeds) in FIELDS.iter().filter(|row| row.0 == block) {
-            let Some((metric, platform, channel, kind)) = *feeds else { continue };
-            let key = series(metric, Label::known(platform), Label::known(channel), Label::known(kind));
-            let path = format!("{block}.{field}");
-            if (block, *field) == ("hmos", "msg_click") {
-                sink.take_unless_zero(&path, fields.get(*field), key);
-            } else {
-                sink.take(&path, fields.get(*field), key);
-            }
-        }
-        let is_known = |name: &str| FIELDS.iter().any(|row| (row.0, row.1) == (block, name));
-        sink.note_unknown(&format!("{block}."), fields, is_known);
-    }
+    table::read(&[FIELDS, NO_ONLINE], &["details", VENDOR_BLOCK], item, sink);
+    read_vendors(item, shape, sink);
+}
+
+/// Reads the blocks of one item of a group's answer.
+pub(super) fn read_group(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
+    let [id, ids] = GROUP_IDS;
+    table::read(&[FIELDS, ONLINE], &[id, ids, VENDOR_BLOCK], item, sink);
+    read_vendors(item, shape, sink);
 }
 
 /// `android_pns`: by vendor, or in all where no vendor's block is there.
-fn read_vendors(fields: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
-    const BLOCK: &str = "android_pns";
+fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
+    const BLOCK: &str = VENDOR_BLOCK;
+    let fields = match item.get(BLOCK) {
+        Some(Value::Object(fields)) => fields,
+        None | Some(Value::Null) => return,
+        Some(_) => return sink.unknown.push(BLOCK.to_owned()),
+    };
     let mut vendors = fields.iter().filter(|(name, value)| name.ends_with("_detail") && !value.is_null()).peekable();
     let by_leaves = shape.reads_leaves(BLOCK, vendors.peek().is_some());
     let before = sink.readings.len();

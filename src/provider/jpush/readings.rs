@@ -1,81 +1,133 @@
-//! The field map of JPush's `received_detail`, and what all answers by message share: items with a
-//! `msg_id`. Pure: an answer in, readings out.
+//! The field maps of JPush's `received_detail`, `received` and `messages`, and what all answers by message
+//! share: items with an id. Pure: an answer in, readings out.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use super::ids::{read_group_id, read_id};
+use super::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
-use crate::reading::{Count, Label, Metric, Reading, SeriesKey, count};
+use crate::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
+use crate::reading::{Count, Label, Reading, SeriesKey, count};
 
 /// More readings of one message than any document has; the rest is not read.
 const MAX_READINGS: usize = 1000;
 
+/// Where the id of a group message stands.
+pub(super) const GROUP_IDS: [&str; 2] = ["group_msgid", "group_msgids"];
+
 /// More items than a call can ask for; the rest is not read.
 const MAX_ITEMS: usize = 1000;
 
-/// Field, metric, platform, channel, kind of `received_detail`.
-const RECEIVED_DETAIL: [(&str, Metric, &str, &str, &str); 12] = [
-    ("jpush_received", Metric::Received, "any", "jpush", "any"),
-    ("android_pns_sent", Metric::Sent, "android", "vendor", "any"),
-    ("android_pns_received", Metric::Received, "android", "vendor", "any"),
-    ("ios_apns_sent", Metric::Sent, "ios", "apns", "notification"),
-    ("ios_apns_received", Metric::Received, "ios", "apns", "notification"),
-    ("wp_mpns_sent", Metric::Sent, "winphone", "mpns", "notification"),
-    ("quickapp_jpush_received", Metric::Received, "quickapp", "jpush", "any"),
-    ("quickapp_pns_sent", Metric::Sent, "quickapp", "vendor", "any"),
-    ("hmos_hmpns_sent", Metric::Sent, "hmos", "hmpns", "notification"),
-    ("hmos_hmpns_received", Metric::Received, "hmos", "hmpns", "notification"),
-    ("hmos_msg_sent", Metric::Sent, "hmos", "hmpns", "message"),
-    ("hmos_msg_received", Metric::Received, "hmos", "hmpns", "message"),
+/// `received_detail`; `ios_msg_received` is part of `jpush_received`.
+const RECEIVED_DETAIL: &[Row] = &[
+    row("", "jpush_received", Received, ["any", "jpush", "any"]),
+    row("", "android_pns_sent", Sent, ["android", "vendor", "any"]),
+    row("", "android_pns_received", Received, ["android", "vendor", "any"]),
+    row("", "ios_apns_sent", Sent, ["ios", "apns", "notification"]),
+    row("", "ios_apns_received", Received, ["ios", "apns", "notification"]),
+    row("", "wp_mpns_sent", Sent, ["winphone", "mpns", "notification"]),
+    row("", "quickapp_jpush_received", Received, ["quickapp", "jpush", "any"]),
+    row("", "quickapp_pns_sent", Sent, ["quickapp", "vendor", "any"]),
+    row("", "hmos_hmpns_sent", Sent, ["hmos", "hmpns", "notification"]),
+    row("", "hmos_hmpns_received", Received, ["hmos", "hmpns", "notification"]),
+    row("", "hmos_msg_sent", Sent, ["hmos", "hmpns", "message"]),
+    row("", "hmos_msg_received", Received, ["hmos", "hmpns", "message"]),
+    nothing("", "ios_msg_received"),
 ];
-/// Part of `jpush_received`, so that it gives nothing.
-const IOS_MSG_RECEIVED: &str = "ios_msg_received";
+
+/// `received` (old); here `ios_msg_received` is no part of another field.
+const RECEIVED: &[Row] = &[
+    row("", "android_received", Received, ["android", "any", "any"]),
+    row("", "ios_apns_sent", Sent, ["ios", "apns", "notification"]),
+    row("", "ios_apns_received", Received, ["ios", "apns", "notification"]),
+    row("", "ios_msg_received", Received, ["ios", "jpush", "message"]),
+    row("", "wp_mpns_sent", Sent, ["winphone", "mpns", "notification"]),
+];
+
+/// `messages` (old); custom messages on iOS have no clicks.
+const MESSAGES: &[Row] = &[
+    row("android", "target", Targeted, ["android", "any", "any"]),
+    row("android", "online_push", PushedOnline, ["android", "any", "any"]),
+    row("android", "received", Received, ["android", "any", "any"]),
+    row("android", "click", Clicked, ["android", "any", "notification"]),
+    row("android", "msg_click", Clicked, ["android", "any", "message"]),
+    row("ios", "apns_target", Targeted, ["ios", "apns", "notification"]),
+    row("ios", "apns_sent", Sent, ["ios", "apns", "notification"]),
+    row("ios", "apns_received", Received, ["ios", "apns", "notification"]),
+    row("ios", "click", Clicked, ["ios", "apns", "notification"]),
+    row("ios", "target", Targeted, ["ios", "jpush", "message"]),
+    row("ios", "received", Received, ["ios", "jpush", "message"]),
+    row("ios", "msg_click", Clicked, ["ios", "jpush", "message"]).unless_zero(),
+    row("winphone", "mpns_target", Targeted, ["winphone", "mpns", "notification"]),
+    row("winphone", "mpns_sent", Sent, ["winphone", "mpns", "notification"]),
+    row("winphone", "mpns_received", Received, ["winphone", "mpns", "notification"]),
+    row("winphone", "click", Clicked, ["winphone", "mpns", "notification"]),
+    row("winphone", "target", Targeted, ["winphone", "jpush", "message"]),
+    row("winphone", "received", Received, ["winphone", "jpush", "message"]),
+    row("winphone", "msg_click", Clicked, ["winphone", "jpush", "message"]),
+];
 
 /// Live activities in all spellings that were seen; the first that is there counts, under one name, or a
 /// change of spelling would count twice.
 const LIVE_ACTIVITY: [(&str, Metric, &[&str]); 2] = [
     (
         "live_acivity_sent",
-        Metric::Sent,
+        Sent,
         &["live_acivity_sent", "live_acivity_send", "live_activity_sent", "live_activity_send"],
     ),
-    ("live_acivity_received", Metric::Received, &["live_acivity_received", "live_activity_received"]),
+    ("live_acivity_received", Received, &["live_acivity_received", "live_activity_received"]),
 ];
 
 /// Reads the items of `received/detail`.
-pub(super) fn read(items: &[Value]) -> MessageNumbers {
-    read_items(items, |_, item, sink| {
-        for (field, metric, platform, channel, kind) in RECEIVED_DETAIL {
-            let series = series(metric, Label::known(platform), Label::known(channel), Label::known(kind));
-            sink.take(field, item.get(field), series);
-        }
+pub(super) fn received_detail(items: &[Value]) -> MessageNumbers {
+    let spellings: Vec<&str> = LIVE_ACTIVITY.iter().flat_map(|(.., spellings)| spellings.iter().copied()).collect();
+    read_items(items, message_id, |_, item, sink| {
+        table::read(&[RECEIVED_DETAIL], &spellings, item, sink);
         for (name, metric, spellings) in LIVE_ACTIVITY {
             let first = spellings.iter().find_map(|spelling| item.get(*spelling).filter(|value| !value.is_null()));
             let (ios, apns) = (Label::known("ios"), Label::known("apns"));
             sink.take(name, first, series(metric, ios, apns, Label::known("live_activity")));
         }
-        let is_known = |name: &str| {
-            name == IOS_MSG_RECEIVED
-                || RECEIVED_DETAIL.iter().any(|(field, ..)| *field == name)
-                || LIVE_ACTIVITY.iter().any(|(.., spellings)| spellings.contains(&name))
-        };
-        sink.note_unknown("", item, is_known);
         String::new()
     })
 }
 
-/// Parses the body of `received/detail` as the client does, for tests and fuzzing.
-///
-/// # Errors
-/// A body that is not an array.
-pub fn parse(body: &[u8]) -> Result<MessageNumbers, serde_json::Error> {
-    Ok(read(&serde_json::from_slice::<Vec<Value>>(body)?))
+/// Reads the items of `received` (old).
+pub(super) fn received(items: &[Value]) -> MessageNumbers {
+    read_items(items, message_id, |_, item, sink| {
+        table::read(&[RECEIVED], &[], item, sink);
+        String::new()
+    })
 }
 
-/// Reads every item that has a `msg_id` and is an answer for it. `read` takes the id and returns the shape.
+/// Reads the items of `messages` (old).
+pub(super) fn messages(items: &[Value]) -> MessageNumbers {
+    read_items(items, message_id, |_, item, sink| {
+        table::read(&[MESSAGES], &[], item, sink);
+        String::new()
+    })
+}
+
+/// The id of an item about a message: a number as text or as a number.
+pub(super) fn message_id(item: &Map<String, Value>) -> Option<String> {
+    match item.get("msg_id")? {
+        Value::String(id) => read_id(id),
+        Value::Number(id) => id.as_u64().map(|id| id.to_string()),
+        _ => None,
+    }
+}
+
+/// The id of an item about a group message, in both spellings of the document.
+pub(super) fn group_message_id(item: &Map<String, Value>) -> Option<String> {
+    GROUP_IDS.iter().find_map(|field| item.get(*field)?.as_str()).and_then(read_group_id)
+}
+
+/// Reads every item that has an id and is an answer for it. `read` takes the id and returns the shape.
 pub(super) fn read_items(
     items: &[Value],
+    id_of: fn(&Map<String, Value>) -> Option<String>,
     mut read: impl FnMut(&str, &Map<String, Value>, &mut Sink) -> String,
 ) -> MessageNumbers {
     let mut numbers = MessageNumbers::default();
@@ -85,13 +137,8 @@ pub(super) fn read_items(
             numbers.unknown.push("an item that is no object".to_owned());
             continue;
         };
-        let id = match item.get("msg_id") {
-            Some(Value::String(id)) => super::read_id(id),
-            Some(Value::Number(id)) => id.as_u64().map(|id| id.to_string()),
-            _ => None,
-        };
-        let Some(id) = id else {
-            numbers.unknown.push("an item without msg_id".to_owned());
+        let Some(id) = id_of(item) else {
+            numbers.unknown.push("an item without an id".to_owned());
             continue;
         };
         let mut sink = Sink { readings: Vec::new(), unknown: &mut numbers.unknown };

@@ -1,0 +1,37 @@
+//! The ids of messages, as senders and answers write them.
+
+/// A message id: digits that fit 64 bits, without leading zeros.
+pub(super) fn read_id(text: &str) -> Option<String> {
+    let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse::<u64>().ok()).flatten().map(|id| id.to_string())
+}
+
+/// The id of a group message, such as `bsp54sn8bpn8hc3etq40`.
+pub(super) fn read_group_id(text: &str) -> Option<String> {
+    let is_id =
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    is_id.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ids_are_digits_that_fit_64_bits() {
+        assert_eq!(read_id("1613113584").as_deref(), Some("1613113584"));
+        assert_eq!(read_id("18446744073709551615").as_deref(), Some("18446744073709551615"));
+        assert_eq!(read_id("007").as_deref(), Some("7"), "the same message as 7");
+        for bad in ["", "18446744073709551616", "99999999999999999999", "1.0", "-1", "+1", " 1", "1e3", "abc", "１"] {
+            assert_eq!(read_id(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn group_ids_are_letters_and_digits() {
+        assert_eq!(read_group_id("bsp54sn8bpn8hc3etq40").as_deref(), Some("bsp54sn8bpn8hc3etq40"));
+        for bad in ["", "Bsp54", "bsp-54", "a b", &"a".repeat(65)] {
+            assert_eq!(read_group_id(bad), None, "{bad:?}");
+        }
+    }
+}
