@@ -40,6 +40,56 @@ fn received_series(app: &str, leaf: Leaf, metric: &str) -> Option<String> {
     ))
 }
 
+/// The series of `received` (old) that an outcome of a leaf counts in.
+fn received_old_series((_, platform, channel): Leaf, outcome: Outcome) -> Option<[&'static str; 4]> {
+    match (platform, channel, outcome) {
+        ("android", _, Outcome::Received) => Some(["received", "android", "any", "any"]),
+        ("ios", "apns", Outcome::Sent) => Some(["sent", "ios", "apns", "notification"]),
+        ("ios", "apns", Outcome::Received) => Some(["received", "ios", "apns", "notification"]),
+        ("ios", "jg_ios", Outcome::Received) => Some(["received", "ios", "jpush", "message"]),
+        _ => None,
+    }
+}
+
+/// The series of `messages` (old).
+fn messages_old_series((kind, platform, channel): Leaf, outcome: Outcome) -> Option<[&'static str; 4]> {
+    match (platform, channel, outcome) {
+        ("android", _, Outcome::Target) => Some(["targeted", "android", "any", "any"]),
+        ("android", _, Outcome::Received) => Some(["received", "android", "any", "any"]),
+        ("android", "jg_android", Outcome::Sent) => Some(["pushed_online", "android", "any", "any"]),
+        ("android", _, Outcome::Click) if kind == "message" => Some(["clicked", "android", "any", "message"]),
+        ("android", _, Outcome::Click) => Some(["clicked", "android", "any", "notification"]),
+        ("ios", "apns", Outcome::Target) => Some(["targeted", "ios", "apns", "notification"]),
+        ("ios", "apns", Outcome::Sent) => Some(["sent", "ios", "apns", "notification"]),
+        ("ios", "apns", Outcome::Received) => Some(["received", "ios", "apns", "notification"]),
+        ("ios", "apns", Outcome::Click) => Some(["clicked", "ios", "apns", "notification"]),
+        ("ios", "jg_ios", Outcome::Target) => Some(["targeted", "ios", "jpush", "message"]),
+        ("ios", "jg_ios", Outcome::Received) => Some(["received", "ios", "jpush", "message"]),
+        _ => None,
+    }
+}
+
+/// The series of `group_messages_detail`; the simulated one tells nothing of Harmony and quick apps.
+fn group_series((kind, platform, channel): Leaf, outcome: Outcome) -> Option<[&'static str; 4]> {
+    let is_jpush = matches!(channel, "jg_android" | "jg_ios");
+    match (platform, outcome) {
+        ("quickapp" | "hmos", _) => None,
+        (_, Outcome::Target) if is_jpush => Some(["targeted", "any", "jpush", "any"]),
+        (_, Outcome::Sent) if is_jpush => Some(["pushed_online", "any", "jpush", "any"]),
+        (_, Outcome::Received) if is_jpush => Some(["received", "any", "jpush", "any"]),
+        (_, Outcome::Click) if is_jpush && kind == "message" => Some(["clicked", "any", "jpush", "message"]),
+        (_, Outcome::Click) if is_jpush => Some(["clicked", "any", "jpush", "notification"]),
+        ("ios", Outcome::Click) => Some(["clicked", "ios", "apns", "notification"]),
+        ("ios", Outcome::Target | Outcome::Sent | Outcome::Received) => {
+            Some([metric(outcome), "ios", "apns", "notification"])
+        }
+        ("android", Outcome::Target | Outcome::Sent | Outcome::Received) => {
+            Some([metric(outcome), "android", channel, "any"])
+        }
+        _ => None,
+    }
+}
+
 fn metric(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Target => "targeted",
@@ -53,9 +103,18 @@ fn metric(outcome: Outcome) -> &'static str {
 /// Adds what `counts` come to in the series of a report.
 pub fn add(totals: &mut BTreeMap<String, i64>, app: &str, report: &str, counts: &Counts, sign: i64) {
     for ((leaf, outcome), count) in counts {
+        let named = |[metric, platform, channel, kind]: [&str; 4]| {
+            format!(
+                r#"push_messages_{metric}_total{{provider="jpush",app="{app}",platform="{platform}",channel="{channel}",kind="{kind}"}}"#
+            )
+        };
         let series = match report {
             "messages_detail" => Some(detail_series(app, *leaf, metric(*outcome))),
-            _ => received_series(app, *leaf, metric(*outcome)),
+            "received_detail" => received_series(app, *leaf, metric(*outcome)),
+            "received" => received_old_series(*leaf, *outcome).map(named),
+            "messages" => messages_old_series(*leaf, *outcome).map(named),
+            "group_messages_detail" => group_series(*leaf, *outcome).map(named),
+            report => panic!("{report}"),
         };
         if let Some(series) = series {
             *totals.entry(series).or_default() += sign * count;

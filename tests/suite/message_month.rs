@@ -1,5 +1,5 @@
-//! A month of messages in one paused runtime: two JPush apps, one for each delivery report, three pushes a
-//! day registered through the message API. At three points every counter equals the truth; the exporter is
+//! A month of messages in one paused runtime: four JPush apps and a group, one for each delivery report,
+//! three pushes a day registered through the message API. At three points every counter equals the truth; the exporter is
 //! away for two days, one message is restated down, one vanishes, old ones retire.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use push_exporter::clock::Clock;
-use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, Leaf, Outcome};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, Leaf, Outcome, group_id};
 
 use crate::jpush_truth::{Counts, add, add_at_10m};
 use crate::support::{Exporter, fast_dir, post, simulate};
@@ -44,7 +44,7 @@ struct App {
 
 struct Month {
     clock: Clock,
-    apps: [App; 2],
+    apps: [App; 5],
     exporter: Option<Exporter>,
 }
 
@@ -62,8 +62,9 @@ impl App {
     /// The field that Huawei's received is part of: its own leaf, or all vendors of Android in one number.
     fn restated_field(&self, counts: &Counts) -> i64 {
         let is_part = |leaf: &Leaf| match self.report {
-            "messages_detail" => *leaf == HUAWEI,
-            _ => leaf.1 == "android" && leaf.2 != "jg_android",
+            "messages_detail" | "group_messages_detail" => *leaf == HUAWEI,
+            "received_detail" => leaf.1 == "android" && leaf.2 != "jg_android",
+            _ => leaf.1 == "android",
         };
         let received = counts.iter().filter(|((leaf, outcome), _)| *outcome == Outcome::Received && is_part(leaf));
         received.map(|(_, count)| count).sum()
@@ -122,10 +123,11 @@ impl Month {
     async fn register(&mut self) {
         let Some(exporter) = &self.exporter else { return };
         let lines = self.apps.iter_mut().flat_map(|app| {
-            let name = app.name;
-            app.unregistered
-                .drain(..)
-                .map(move |(id, at)| format!(r#"{{"app":"{name}","msg_id":{id},"sent_at":{at}}}"#))
+            let (name, is_group) = (app.name, app.report == "group_messages_detail");
+            app.unregistered.drain(..).map(move |(id, at)| {
+                let id = if is_group { format!("\"{}\"", group_id(id)) } else { id.to_string() };
+                format!(r#"{{"app":"{name}","msg_id":{id},"sent_at":{at}}}"#)
+            })
         });
         let body: Vec<String> = lines.collect();
         let headers = [("authorization", "Bearer t"), ("content-type", "application/x-ndjson")];
@@ -183,7 +185,7 @@ impl Month {
             .map(|series| (series, counted.get(series), expected.get(series)))
             .collect();
         assert!(differ.is_empty(), "{day}: counted and true differ: {differ:#?}");
-        assert!(expected.len() > 60, "{}", expected.len());
+        assert!(expected.len() > 100, "{}", expected.len());
     }
 }
 
@@ -193,18 +195,27 @@ async fn a_month_of_messages() {
     let folder = fast_dir();
     let mut text = "message_api: {token: t}\njpush:\n".to_owned();
     let mut apps = Vec::new();
-    for (name, report, life, seed) in
-        [("shop", "messages_detail", 5 * DAY, 1), ("shop-free", "received_detail", 28 * DAY - 3600, 2)]
-    {
-        let app = JpushApp { is_vip: name == "shop", seed, ..JpushApp::demo(&format!("key-{name}")) };
-        let (key, secret) = (app.app_key.clone(), app.master_secret.clone());
+    let (short, long) = (5 * DAY, 28 * DAY - 3600);
+    for (name, report, life) in [
+        ("shop", "messages_detail", short),
+        ("shop-free", "received_detail", long),
+        ("shop-old", "messages", short),
+        ("shop-old-free", "received", long),
+        ("everywhere", "group_messages_detail", short),
+    ] {
+        let is_group = name == "everywhere";
+        let key = if is_group { "group-key".to_owned() } else { format!("key-{name}") };
+        let app = JpushApp { is_vip: life == short, seed: name.len() as u64, ..JpushApp::demo(&key) };
+        let secret = &app.master_secret;
+        let account = match is_group {
+            true => format!("group_key: key, group_master_secret: {secret}"),
+            false => format!("app_key: {key}, master_secret: {secret}, delivery: {report}"),
+        };
         let (simulator, address) = simulate(JpushSimulator::new(clock.clone(), app)).await;
-        text.push_str(&format!(
-            "  - {{app: {name}, base_url: 'http://{address}/v3', app_key: {key}, master_secret: {secret}, delivery: {report}}}\n"
-        ));
+        text.push_str(&format!("  - {{app: {name}, base_url: 'http://{address}/v3', {account}}}\n"));
         apps.push(App { name, report, life, simulator, messages: Vec::new(), unregistered: Vec::new() });
     }
-    let apps = apps.try_into().unwrap_or_else(|_| panic!("two apps"));
+    let apps = apps.try_into().unwrap_or_else(|_| panic!("five apps"));
     let mut month = Month { clock: clock.clone(), apps, exporter: None };
 
     // Pushed before the exporter was first started: three hours, which is the baseline, and half an hour,
@@ -283,7 +294,7 @@ async fn a_month_of_messages() {
         let asked: usize = calls.iter().map(|(ids, count)| ids * *count as usize).sum();
         let calls = calls.values().sum::<u64>() as usize;
         // By itself each message would be asked for 109 or 132 times.
-        let alone = app.messages.len() * if app.name == "shop" { 109 } else { 132 };
+        let alone = app.messages.len() * if app.life == short { 109 } else { 132 };
         assert!(calls * 2 < alone, "{}: {} calls for {asked} ids", app.name, calls);
         assert!(asked < alone * 2, "{}: {asked} ids asked for", app.name);
     }

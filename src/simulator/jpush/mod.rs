@@ -1,20 +1,24 @@
-//! JPush, simulated: Basic authentication, `received/detail` and `messages/detail` by message id, rate
-//! headers, 28 days of data. A message's deliveries are events with a course: most within minutes, a long
+//! JPush, simulated: Basic authentication, the reports by message id of apps and groups, rate headers, 28
+//! days of data. A message's deliveries are events with a course: most within minutes, a long
 //! tail over days, channels that differ in speed and loss.
+
+mod answers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderValue, Method, Request, Response, header};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, beijing, text};
 use crate::clock::Clock;
+pub use answers::group_id;
+use answers::{Counts, details, messages_old, of_group_id, older, received, received_old};
 
 /// An app as its owner set it up.
 #[derive(Clone, Debug)]
 pub struct JpushApp {
-    /// Credentials.
+    /// Credentials: an AppKey, or `group-` and a group key for a group of apps.
     pub app_key: String,
     /// Credentials.
     pub master_secret: String,
@@ -244,15 +248,16 @@ impl JpushSimulator {
         if !state.limit.admit(time.as_millisecond()) {
             return error(429, 2002, "Rate limit exceeded");
         }
-        if path == "messages/detail" && !self.app.is_vip {
+        let is_group = path.starts_with("group/");
+        if path.contains("messages") && !self.app.is_vip || is_group != self.app.app_key.starts_with("group-") {
             return error(403, 2003, "无权使用此接口");
         }
+        let (name, most) = if is_group { ("group_msgids=", 10) } else { ("msg_ids=", 100) };
         let query = request.uri().query().unwrap_or_default();
-        let ids: Option<Vec<u64>> = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("msg_ids="))
-            .and_then(|ids| ids.split(',').map(|id| id.parse().ok()).collect());
-        let Some(ids) = ids.filter(|ids| ids.len() <= 100 && !ids.iter().any(|id| state.refused_ids.contains(id)))
+        let ids: Option<Vec<u64>> = query.split('&').find_map(|pair| pair.strip_prefix(name)).and_then(|ids| {
+            ids.split(',').map(|id| if is_group { of_group_id(id) } else { id.parse().ok() }).collect()
+        });
+        let Some(ids) = ids.filter(|ids| ids.len() <= most && !ids.iter().any(|id| state.refused_ids.contains(id)))
         else {
             return error(400, 3002, "Invalid parameter 'msg_id'.");
         };
@@ -261,13 +266,24 @@ impl JpushSimulator {
         let items: Vec<Value> = ids
             .iter()
             .map(|id| {
-                // As a number in some answers, as a text in others.
-                let mut item = json!({ "msg_id": if id % 2 == 0 { json!(id) } else { json!(id.to_string()) } });
+                // As a number in some answers, as a text in others; groups in both spellings of the document.
+                let mut item = match (is_group, id % 2) {
+                    (true, 0) => json!({ "group_msgid": group_id(*id) }),
+                    (true, _) => json!({ "group_msgids": group_id(*id) }),
+                    (false, 0) => json!({ "msg_id": id }),
+                    (false, _) => json!({ "msg_id": id.to_string() }),
+                };
                 if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
                     && message.has_data(now, self.app.answered)
                 {
                     let counts = message.counts(state.happened(now));
-                    fields.extend(if path == "messages/detail" { details(&counts) } else { received(&counts) });
+                    fields.extend(match path {
+                        "messages/detail" => details(&counts),
+                        "received" => received_old(&counts),
+                        "messages" => messages_old(&counts),
+                        "group/messages/detail" => older(&counts, true),
+                        _ => received(&counts),
+                    });
                 }
                 item
             })
@@ -326,7 +342,7 @@ impl Message {
         !self.has_vanished && (DELAY..answered).contains(&(now - self.sent_at))
     }
 
-    fn counts(&self, now: i64) -> BTreeMap<(Leaf, Outcome), i64> {
+    fn counts(&self, now: i64) -> Counts {
         let mut counts = BTreeMap::new();
         for event in self.events.iter().filter(|event| event.at <= now) {
             *counts.entry((event.leaf, event.outcome)).or_default() += event.count;
@@ -335,79 +351,14 @@ impl Message {
     }
 }
 
-type Counts = BTreeMap<(Leaf, Outcome), i64>;
-
-fn sum(counts: &Counts, outcome: Outcome, is_part: impl Fn(Leaf) -> bool) -> i64 {
-    counts.iter().filter(|((leaf, of), _)| *of == outcome && is_part(*leaf)).map(|(_, count)| count).sum()
-}
-
-fn is_vendor(channel: &str) -> bool {
-    !channel.contains("jg")
-}
-
-/// The fields of `received/detail`; `null` where there is nothing.
-fn received(counts: &Counts) -> Map<String, Value> {
-    let field = |name: &str, outcome, is_part: fn(Leaf) -> bool| {
-        let count = sum(counts, outcome, is_part);
-        (name.to_owned(), if count > 0 { count.into() } else { Value::Null })
-    };
-    Map::from_iter([
-        field("jpush_received", Outcome::Received, |(_, platform, channel)| {
-            platform != "quickapp" && !is_vendor(channel)
-        }),
-        field("android_pns_sent", Outcome::Sent, |(_, platform, channel)| platform == "android" && is_vendor(channel)),
-        field("android_pns_received", Outcome::Received, |(_, platform, channel)| {
-            platform == "android" && is_vendor(channel)
-        }),
-        field("ios_apns_sent", Outcome::Sent, |(.., channel)| channel == "apns"),
-        field("ios_apns_received", Outcome::Received, |(.., channel)| channel == "apns"),
-        field("ios_msg_received", Outcome::Received, |(.., channel)| channel == "jg_ios"),
-        field("quickapp_jpush_received", Outcome::Received, |(.., channel)| channel == "quick_jg"),
-        field("hmos_hmpns_sent", Outcome::Sent, |(kind, .., channel)| kind == "notification" && channel == "hmpns"),
-        field("hmos_hmpns_received", Outcome::Received, |(kind, .., channel)| {
-            kind == "notification" && channel == "hmpns"
-        }),
-        ("wp_mpns_sent".to_owned(), Value::Null),
-    ])
-}
-
-/// `details` and the older blocks beside it, as in the document's example.
-fn details(counts: &Counts) -> Map<String, Value> {
-    let five = |is_part: &dyn Fn(Leaf) -> bool| {
-        let counts = OUTCOMES.map(|(outcome, name)| (name.to_owned(), sum(counts, outcome, is_part).into()));
-        Map::from_iter(counts)
-    };
-    let mut kinds = Map::new();
-    let leaves: BTreeMap<Leaf, ()> = counts.keys().map(|(leaf, _)| (*leaf, ())).collect();
-    for (kind, platform, channel) in leaves.into_keys() {
-        let totals = kinds.entry(kind).or_insert_with(|| five(&|leaf| leaf.0 == kind).into());
-        let platform_name = format!("sub_{platform}");
-        if totals.get(&platform_name).is_none() {
-            totals[&platform_name] = json!({});
-        }
-        totals[&platform_name][channel] = five(&|leaf| leaf == (kind, platform, channel)).into();
-    }
-    let mut jpush = five(&|(_, platform, channel)| platform != "quickapp" && !is_vendor(channel));
-    jpush.insert("online_push".to_owned(), 0.into());
-    jpush.insert("msg_click".to_owned(), 0.into());
-    let ios = five(&|(.., channel)| channel == "apns");
-    let ios = ios.into_iter().map(|(name, count)| (format!("apns_{name}"), count));
-    let vendors = five(&|(_, platform, channel)| platform == "android" && is_vendor(channel));
-    let vendors =
-        vendors.into_iter().filter(|(name, _)| name != "click").map(|(name, count)| (format!("pns_{name}"), count));
-    Map::from_iter([
-        ("details".to_owned(), kinds.into()),
-        ("jpush".to_owned(), jpush.into()),
-        ("ios".to_owned(), ios.collect::<Map<_, _>>().into()),
-        ("android_pns".to_owned(), vendors.collect::<Map<_, _>>().into()),
-    ])
-}
-
 impl Simulator for JpushSimulator {
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let path = request.uri().path().trim_start_matches("/v3/").to_owned();
         let mut response = match (request.method(), path.as_str()) {
-            (&Method::GET, "received/detail" | "messages/detail") => self.report(request, &path),
+            (
+                &Method::GET,
+                "received/detail" | "messages/detail" | "received" | "messages" | "group/messages/detail",
+            ) => self.report(request, &path),
             _ => return text(404, "404 page not found"),
         };
         let now = self.clock.now().as_millisecond();
