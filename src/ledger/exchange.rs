@@ -202,7 +202,7 @@ pub struct AddedMessages {
     pub state: MessageState,
 }
 
-/// Asks for the messages of one call.
+/// Asks for the messages of the next calls.
 #[derive(Clone, Copy, Debug)]
 pub struct DueQuery {
     /// Whose.
@@ -211,11 +211,13 @@ pub struct DueQuery {
     pub report: &'static str,
     /// The time.
     pub now: Timestamp,
-    /// How many at most.
-    pub limit: i64,
+    /// How many a call names.
+    pub batch: usize,
+    /// How many calls at most.
+    pub calls: usize,
 }
 
-/// Messages to ask for, the latest first, filled up with some that are nearly due.
+/// Messages to ask for, the latest first; the last call is filled up with some that are nearly due.
 #[derive(Clone, Debug, Default)]
 pub struct DueMessages {
     /// Empty if none is due.

@@ -70,11 +70,12 @@ pub(super) fn state(transaction: &Transaction<'_>, app: AppId) -> Result<Message
     )?)
 }
 
-/// The messages to ask for in one call, and when the next one is due.
+/// The messages to ask for in the next calls, and when the first is due.
 pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<DueMessages, LedgerError> {
-    let DueQuery { app, report, now, limit } = *query;
+    let DueQuery { app, report, now, batch, calls } = *query;
     let next = next_due(transaction, app, report)?;
-    if next.is_none_or(|next| next > now) {
+    let limit = batch.saturating_mul(calls);
+    if limit == 0 || next.is_none_or(|next| next > now) {
         return Ok(DueMessages { batch: Vec::new(), next });
     }
     let mut select = transaction.prepare_cached(
@@ -83,8 +84,9 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     )?;
     let mut found = Vec::new();
     for pace in paces(transaction, app, report)? {
-        // The call is made anyway: what is due within half its pace fills it up.
+        // The last call is made anyway: what is due within half its pace fills it up.
         let nearly_due = ms(now).saturating_add(pace / 2);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = select.query_map(params![app, report, pace, nearly_due, limit], |row| {
             let message = TrackedMessage {
                 row: row.get(0)?,
@@ -102,7 +104,8 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     }
     // The latest first, by how often it should have been asked for.
     found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let due = found.iter().filter(|(late, _)| *late >= 0.0).count();
+    found.truncate(due.next_multiple_of(batch.max(1)).min(limit));
     Ok(DueMessages { batch: found.into_iter().map(|(_, message)| message).collect(), next })
 }
 

@@ -1,6 +1,6 @@
-//! What is polled by message: the messages that are due go out in one call, filled up with some that are
-//! nearly due; what comes back is committed in one transaction with the time each is due again. A call
-//! that the provider refuses is cut in two until the id it does not like is alone.
+//! What is polled by message: the messages that are due go out in a few calls, the last filled up with some
+//! that are nearly due; what comes back is committed in one transaction with the time each is due again. A
+//! call that the provider refuses is cut in two until the id it does not like is alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 use super::feed::Board;
 use super::health::ReportId;
@@ -26,6 +27,10 @@ const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::fr
 
 /// Polls in which a provider may refuse every id before the ids are to blame: an hour at the slowest pace.
 const MAX_REFUSALS: u32 = 6;
+
+/// Calls of a poll that are under way at once: where answers take their time, one after the other would
+/// not use the budget.
+const CALLS_AT_ONCE: usize = 8;
 
 /// A report by message.
 pub struct MessageWork {
@@ -187,8 +192,7 @@ impl Poll {
             let change = Reschedule { app, report, now, steps, memory: self.memory.write() };
             services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
         }
-        let limit = i64::try_from(self.report.batch()).unwrap_or(i64::MAX);
-        let query = DueQuery { app, report, now, limit };
+        let query = DueQuery { app, report, now, batch: self.report.batch(), calls: CALLS_AT_ONCE };
         let due = services.ledger.due_messages(query).await.map_err(PollError::Ledger)?;
         if due.batch.is_empty() {
             return Ok(Done::NothingDue(due.next));
@@ -199,36 +203,22 @@ impl Poll {
         self.commit(gathered).await
     }
 
-    /// Asks for all of them, in as few calls as the provider takes.
-    async fn ask(&self, batch: Vec<TrackedMessage>) -> Gathered {
+    /// Asks for all of them, in as few calls as the provider takes, several at once.
+    async fn ask(&self, messages: Vec<TrackedMessage>) -> Gathered {
+        let mut calls = JoinSet::new();
+        for batch in messages.chunks(self.report.batch().max(1)) {
+            let (poller, report) = (Arc::clone(&self.poller), Arc::clone(&self.report));
+            calls.spawn(ask(poller, report, batch.to_vec()));
+        }
         let mut gathered = Gathered::default();
-        let mut retries = RETRIES;
-        let mut parts = vec![batch];
-        while let Some(mut part) = parts.pop() {
-            let asked: Vec<AskedMessage> = part
-                .iter()
-                .map(|message| AskedMessage { id: message.id.clone(), shape: message.shape.clone() })
-                .collect();
-            match self.poller.ask(&mut retries, || self.report.ask(&asked, &self.poller.client)).await {
-                Ok(numbers) => {
-                    let now = self.poller.services.clock.now();
-                    let mut by_id: HashMap<String, MessageReadings> =
-                        numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
-                    gathered.unknown.extend(numbers.unknown);
-                    gathered.answered.extend(part.into_iter().map(|message| {
-                        let readings = by_id.remove(&message.id);
-                        (message, readings, now)
-                    }));
-                }
-                Err(error) if self.report.blames(&error) == Blame::Question => {
-                    gathered.failure = Some(error);
-                    break;
-                }
-                Err(_) if part.len() > 1 => {
-                    parts.push(part.split_off(part.len() / 2));
-                    parts.push(part);
-                }
-                Err(error) => gathered.refused.extend(part.pop().map(|message| (message, error))),
+        while let Some(call) = calls.join_next().await {
+            match call {
+                Ok(call) => gathered.add(call),
+                // A panic is the poll's own.
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => gathered.failure = Some(PollError::Decode("a call was cancelled".to_owned())),
+                },
             }
         }
         gathered
@@ -325,6 +315,48 @@ impl Poll {
         updates.extend(now.into_iter().map(Update::Set));
         (newest, updates)
     }
+}
+
+impl Gathered {
+    fn add(&mut self, other: Gathered) {
+        self.answered.extend(other.answered);
+        self.unknown.extend(other.unknown);
+        self.refused.extend(other.refused);
+        self.failure = self.failure.take().or(other.failure);
+    }
+}
+
+/// Asks for the messages of one call, and where it is refused for the parts of it.
+async fn ask(poller: Arc<Poller>, report: Arc<dyn MessageReport>, batch: Vec<TrackedMessage>) -> Gathered {
+    let mut gathered = Gathered::default();
+    let mut retries = RETRIES;
+    let mut parts = vec![batch];
+    while let Some(mut part) = parts.pop() {
+        let asked: Vec<AskedMessage> =
+            part.iter().map(|message| AskedMessage { id: message.id.clone(), shape: message.shape.clone() }).collect();
+        match poller.ask(&mut retries, || report.ask(&asked, &poller.client)).await {
+            Ok(numbers) => {
+                let now = poller.services.clock.now();
+                let mut by_id: HashMap<String, MessageReadings> =
+                    numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
+                gathered.unknown.extend(numbers.unknown);
+                gathered.answered.extend(part.into_iter().map(|message| {
+                    let readings = by_id.remove(&message.id);
+                    (message, readings, now)
+                }));
+            }
+            Err(error) if report.blames(&error) == Blame::Question => {
+                gathered.failure = Some(error);
+                break;
+            }
+            Err(_) if part.len() > 1 => {
+                parts.push(part.split_off(part.len() / 2));
+                parts.push(part);
+            }
+            Err(error) => gathered.refused.extend(part.pop().map(|message| (message, error))),
+        }
+    }
+    gathered
 }
 
 /// The numbers of one message by metric.

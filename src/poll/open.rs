@@ -123,7 +123,7 @@ impl<'a> Opening<'a> {
         let Some(messages) = messages else { return Ok(pollings) };
         for report in messages.reports {
             let name = report.name();
-            let query = DueQuery { app: stored.id, report: name, now: services.clock.now(), limit: 0 };
+            let query = DueQuery { app: stored.id, report: name, now: services.clock.now(), batch: 0, calls: 0 };
             let next = services.ledger.due_messages(query).await?.next;
             let is_current = messages.delivery == Some(name);
             // Messages stay with the report that first had a number for them.

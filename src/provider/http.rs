@@ -2,7 +2,6 @@
 //! URL in an error, every request counted and within its budget.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::HeaderMap;
@@ -10,6 +9,7 @@ use http::{Request, StatusCode};
 use reqwest::Url;
 use reqwest::redirect;
 use secrecy::SecretString;
+use tokio::time::Instant;
 
 use super::BoxFuture;
 use super::error::PollError;
@@ -146,7 +146,30 @@ fn classify(error: reqwest::Error) -> TransportError {
 #[derive(Debug, Default)]
 pub struct Requests {
     codes: std::sync::Mutex<std::collections::BTreeMap<Option<u16>, u64>>,
-    waited_ms: AtomicU64,
+    waiting: std::sync::Mutex<Waiting>,
+}
+
+/// How long requests have waited for quota; those that waited side by side count once.
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: usize,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+/// A request that waits.
+struct Waits<'a>(&'a Requests);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.requests = waiting.requests.saturating_sub(1);
+        if waiting.requests == 0
+            && let Some(since) = waiting.since.take()
+        {
+            waiting.total += since.elapsed();
+        }
+    }
 }
 
 impl Requests {
@@ -158,7 +181,18 @@ impl Requests {
 
     /// Takes the time that was spent waiting for quota since the last call.
     pub fn take_waited(&self) -> Duration {
-        Duration::from_millis(self.waited_ms.swap(0, Ordering::Relaxed))
+        std::mem::take(&mut self.waiting().total)
+    }
+
+    fn wait(&self) -> Waits<'_> {
+        let mut waiting = self.waiting();
+        waiting.requests += 1;
+        waiting.since.get_or_insert_with(Instant::now);
+        Waits(self)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn count(&self, code: Option<u16>) {
@@ -195,7 +229,9 @@ impl Client {
     /// # Errors
     /// No answer.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
-        self.note_waiting(self.budget.acquire().await);
+        let waits = self.requests.wait();
+        self.budget.acquire().await;
+        drop(waits);
         self.transmit(request, &self.requests).await
     }
 
@@ -205,13 +241,10 @@ impl Client {
     /// # Errors
     /// No answer.
     pub async fn send_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
-        self.note_waiting(self.budget.pause().await);
+        let waits = self.requests.wait();
+        self.budget.pause().await;
+        drop(waits);
         self.transmit(request, &self.token_requests).await
-    }
-
-    fn note_waiting(&self, waited: Duration) {
-        let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
-        self.requests.waited_ms.fetch_add(waited, Ordering::Relaxed);
     }
 
     /// Remembers a secret that is sent, to keep it out of texts.

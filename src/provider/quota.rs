@@ -63,13 +63,11 @@ impl Budget {
         }
     }
 
-    /// Waits while the provider has asked for a pause, and takes no place. Returns how long it waited.
-    pub async fn pause(&self) -> Duration {
-        let asked = Instant::now();
+    /// Waits while the provider has asked for a pause, and takes no place.
+    pub async fn pause(&self) {
         while let Some(until) = self.blocked().filter(|until| *until > Instant::now()) {
             tokio::time::sleep_until(until).await;
         }
-        asked.elapsed()
     }
 
     /// Starts nothing until the provider's window is over; without a named reset, for the documented

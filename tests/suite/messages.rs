@@ -1,9 +1,15 @@
 //! How messages are polled and counted, against a JPush whose answers are set by hand: baseline, shapes,
 //! bad ids, retirement, ids that come again, reports that change, clocks that are set.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::SignedDuration;
+use push_exporter::provider::BoxFuture;
+use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError};
 
 use crate::jpush_script::{OWNER, Scene, delivery, received, register, tracked};
+use crate::support::Exporter;
 
 fn rejected(page: &crate::support::Page) -> f64 {
     page.get(&format!("push_rejected_messages_total{{{OWNER}}}")).unwrap()
@@ -372,6 +378,39 @@ async fn calls_are_filled_with_what_is_nearly_due() {
     assert!(calls[3..].iter().all(|ids| *ids == [1, 2]) && calls.len() <= 8, "{calls:?}");
     exporter.stop().await;
     exporter_of_two.stop().await;
+}
+
+/// A provider that takes half a second for each answer.
+struct Slow(Reqwest);
+
+impl Transport for Slow {
+    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.0.send(request).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_provider_is_asked_as_often_as_the_budget_allows() {
+    let scene = Scene::new().await;
+    // 20,000 messages every minute are 200 calls; one after the other they would take 100 s.
+    let all: Vec<_> = (1..=10_000).map(|id| (id, None)).collect();
+    let text = scene.text("interval: 1m");
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let transport = Arc::new(Slow(Reqwest::new(None).unwrap()));
+    let exporter = Exporter::start_through(transport, &text, scene.folder.path(), &scene.clock).await;
+    register(&exporter, &all).await;
+    let more: Vec<_> = (10_001..=20_000).map(|id| (id, None)).collect();
+    register(&exporter, &more).await;
+    scene.minutes(10.0).await;
+    let calls = scene.calls().len();
+    assert!((1800..=2300).contains(&calls), "{calls} calls in ten minutes");
+    let due =
+        exporter.scrape().await.get(&format!(r#"push_poll_due_timestamp_seconds{{{OWNER},report="received_detail"}}"#));
+    assert!(due.unwrap() as i64 > scene.now() - 15, "no backlog");
+    exporter.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use push_exporter::clock::Clock;
 use push_exporter::ledger::sqlite::Sqlite;
-use push_exporter::provider::http::Reqwest;
+use push_exporter::provider::http::{Reqwest, Transport};
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::{Parts, RunError, config};
 use tokio::net::TcpListener;
@@ -40,6 +40,11 @@ pub struct Exporter {
 impl Exporter {
     pub async fn start(text: &str, folder: &Path, clock: &Clock) -> Exporter {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Exporter::start_through(Arc::new(Reqwest::new(None).unwrap()), text, folder, clock).await
+    }
+
+    /// With a way to the providers of the test's own.
+    pub async fn start_through(transport: Arc<dyn Transport>, text: &str, folder: &Path, clock: &Clock) -> Exporter {
         let config =
             config::parse("test.yml", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -47,7 +52,7 @@ impl Exporter {
         let parts = Parts {
             clock: clock.clone(),
             listeners: vec![listener],
-            transport: Arc::new(Reqwest::new(None).unwrap()),
+            transport,
             store: Box::new(Sqlite::open(&config.ledger).unwrap()),
             telemetry_path: "/metrics".to_owned(),
         };
