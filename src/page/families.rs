@@ -136,6 +136,10 @@ families! {
         "How long the last poll of the report took, without waiting for quota.";
     ApiRequests, "push_api_requests_total", Counter, Whole,
         "Requests to the provider by HTTP status code; none when there was no answer.";
+    ApiQuotaLimit, "push_api_quota_limit", Gauge, Whole,
+        "Requests that the provider allows in a window, from its headers.";
+    ApiQuotaRemaining, "push_api_quota_remaining", Gauge, Whole,
+        "Requests that the provider says are left in its window, from its headers; others may use the account too.";
     TokenExpiry, "push_token_expiry_timestamp_seconds", Gauge, Seconds,
         "When the access token in use expires.";
     UnknownFields, "push_unknown_fields_total", Counter, Whole,

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::ledger::{AppId, Commit, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
 use crate::page::families::Family;
-use crate::page::{Page, Sample, Update};
+use crate::page::{Page, Sample, Update, text};
 use crate::provider::BoxFuture;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
@@ -374,7 +374,15 @@ impl Poller {
             value: expiry.map_or(0, jiff::Timestamp::as_millisecond),
         };
         // A token that does not expire has no such series.
-        page.update(vec![if expiry.is_some() { Update::Set(sample) } else { Update::remove(sample) }]).await;
+        let mut updates = vec![if expiry.is_some() { Update::Set(sample) } else { Update::remove(sample) }];
+        for (api, rate) in self.account.rates() {
+            for (family, count) in [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)] {
+                let value = count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX));
+                let sample = Sample { family, owner: self.id.owner(), rest: text::labels(&[("api", api)]), value };
+                updates.push(if count.is_some() { Update::Set(sample) } else { Update::remove(sample) });
+            }
+        }
+        page.update(updates).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP that all providers share: limits of time and size, redirects on the same host only, no
 //! URL in an error, every request counted and within its budget.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 
 use super::BoxFuture;
 use super::error::PollError;
-use super::quota::Budget;
+use super::quota::{Budget, Rate};
 use crate::config::secret::Scrubber;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +34,11 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// A header that is a whole number, by the first of its spellings that is there.
+    pub fn number(&self, names: &[&str]) -> Option<u64> {
+        names.iter().find_map(|name| self.header(name)?.trim().parse().ok())
+    }
+
     /// A header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
@@ -145,7 +151,7 @@ fn classify(error: reqwest::Error) -> TransportError {
 /// Counts the requests of one report by status code.
 #[derive(Debug, Default)]
 pub struct Requests {
-    codes: std::sync::Mutex<std::collections::BTreeMap<Option<u16>, u64>>,
+    codes: std::sync::Mutex<BTreeMap<Option<u16>, u64>>,
     waiting: std::sync::Mutex<Waiting>,
 }
 
@@ -208,6 +214,7 @@ pub struct Client {
     requests: Requests,
     token_requests: Arc<Requests>,
     token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
+    rates: Arc<Rates>,
     scrubber: Scrubber,
 }
 
@@ -220,6 +227,7 @@ impl Client {
             requests: Requests::default(),
             token_requests: Arc::clone(&account.token_requests),
             token_expiry: Arc::clone(&account.token_expiry),
+            rates: Arc::clone(&account.rates),
             scrubber: account.scrubber.clone(),
         }
     }
@@ -245,6 +253,14 @@ impl Client {
         self.budget.pause().await;
         drop(waits);
         self.transmit(request, &self.token_requests).await
+    }
+
+    /// Takes what the headers of an answer say of the quota of `api`.
+    pub fn note_rate(&self, api: &'static str, rate: Rate) {
+        self.budget.correct(rate);
+        if rate.limit.is_some() || rate.remaining.is_some() {
+            self.rates.note(api, rate);
+        }
     }
 
     /// Remembers a secret that is sent, to keep it out of texts.
@@ -280,8 +296,38 @@ impl Client {
     }
 }
 
+/// What the provider's headers said last, by API.
+#[derive(Debug, Default)]
+struct Rates(std::sync::Mutex<BTreeMap<&'static str, (Rate, u32)>>);
+
+/// Polls of an account after which a quota that no answer tells any more leaves the page.
+const FORGOTTEN_AFTER: u32 = 3;
+
+impl Rates {
+    fn note(&self, api: &'static str, rate: Rate) {
+        self.lock().insert(api, (rate, 0));
+    }
+
+    fn take(&self) -> Vec<(&'static str, Rate)> {
+        let mut rates = self.lock();
+        let mut shown = Vec::new();
+        rates.retain(|api, (rate, polls)| {
+            *polls += 1;
+            let is_forgotten = *polls > FORGOTTEN_AFTER;
+            shown.push((*api, if is_forgotten { Rate::default() } else { *rate }));
+            !is_forgotten
+        });
+        shown
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, (Rate, u32)>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// What the reports of one account share.
 pub struct AccountClient {
+    rates: Arc<Rates>,
     budget: Arc<Budget>,
     token_requests: Arc<Requests>,
     token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
@@ -292,6 +338,7 @@ impl AccountClient {
     /// For an account with this budget.
     pub fn new(budget: Budget, scrubber: Scrubber) -> Self {
         AccountClient {
+            rates: Arc::default(),
             budget: Arc::new(budget),
             token_requests: Arc::default(),
             token_expiry: Arc::default(),
@@ -307,6 +354,12 @@ impl AccountClient {
     /// When the current token expires, where known.
     pub fn token_expiry(&self) -> Option<jiff::Timestamp> {
         *self.token_expiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What the provider's headers say of its quotas, by API, after a poll. One that was not told for three
+    /// polls comes once more, with nothing in it.
+    pub fn rates(&self) -> Vec<(&'static str, Rate)> {
+        self.rates.take()
     }
 
     /// What takes secrets out of texts.

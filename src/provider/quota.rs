@@ -21,10 +21,23 @@ const SLACK: Duration = Duration::from_millis(500);
 /// No provider names a longer reset; a wrong header must not silence a report for days.
 pub const LONGEST_RESET: Duration = Duration::from_secs(3600);
 
+/// What a provider's headers say of its own count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests in a window.
+    pub limit: Option<u64>,
+    /// How many are left in this one.
+    pub remaining: Option<u64>,
+    /// When it is over.
+    pub reset: Option<Duration>,
+}
+
 /// The budget of one account at one API.
 #[derive(Debug)]
 pub struct Budget {
     limit: Limit,
+    /// What the provider says is left until when: others may use the account too.
+    left: Mutex<Option<(u64, Instant)>>,
     /// Held while waiting, so that callers are served in turn.
     turn: tokio::sync::Mutex<VecDeque<Instant>>,
     blocked_until: Mutex<Option<Instant>>,
@@ -33,7 +46,7 @@ pub struct Budget {
 impl Budget {
     /// A budget that nothing has been taken from.
     pub fn new(limit: Limit) -> Self {
-        Budget { limit, turn: tokio::sync::Mutex::default(), blocked_until: Mutex::new(None) }
+        Budget { limit, left: Mutex::default(), turn: tokio::sync::Mutex::default(), blocked_until: Mutex::default() }
     }
 
     /// Waits until a request may start and takes its place. Returns how long it waited.
@@ -53,10 +66,13 @@ impl Budget {
             let is_half_full = starts.len() * 2 >= self.limit.requests;
             let spacing = window / u32::try_from(self.limit.requests.max(1)).unwrap_or(u32::MAX);
             let spaced = starts.back().map(|last| *last + spacing).filter(|at| is_half_full && *at > now);
-            match full.max(blocked).max(spaced) {
+            match full.max(blocked).max(spaced).max(self.used_up(now)) {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => {
                     starts.push_back(now);
+                    if let Some((left, _)) = &mut *lock(&self.left) {
+                        *left = left.saturating_sub(1);
+                    }
                     return now.duration_since(asked);
                 }
             }
@@ -70,17 +86,42 @@ impl Budget {
         }
     }
 
+    /// Takes the provider's own count: no more is started in its window than it says is left.
+    pub fn correct(&self, rate: Rate) {
+        let (Some(remaining), Some(reset)) = (rate.remaining, rate.reset) else { return };
+        let until = Instant::now() + reset.min(LONGEST_RESET);
+        let mut left = lock(&self.left);
+        // Answers overtake each other: within a window the smallest number is the latest.
+        *left = match *left {
+            Some((smaller, same)) if until < same + self.limit.window / 2 => Some((smaller.min(remaining), same)),
+            _ => Some((remaining, until)),
+        };
+    }
+
+    /// When the provider's window is over, if nothing is left in it.
+    fn used_up(&self, now: Instant) -> Option<Instant> {
+        let mut left = lock(&self.left);
+        if left.is_some_and(|(_, until)| until <= now) {
+            *left = None;
+        }
+        left.filter(|(left, _)| *left == 0).map(|(_, until)| until)
+    }
+
     /// Starts nothing until the provider's window is over; without a named reset, for the documented
     /// window.
     pub fn block(&self, reset: Option<Duration>) {
         let until = Instant::now() + reset.unwrap_or(self.limit.window).min(LONGEST_RESET);
-        let mut blocked = self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut blocked = lock(&self.blocked_until);
         *blocked = Some(blocked.map_or(until, |earlier| earlier.max(until)));
     }
 
     fn blocked(&self) -> Option<Instant> {
-        *self.blocked_until.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.blocked_until)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -111,6 +152,33 @@ mod tests {
             assert!(inside <= 10, "{inside} requests within one window");
         }
         assert!(starts[94].duration_since(starts[0]) < Duration::from_secs(100), "the budget is used up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_providers_own_count_is_kept() {
+        let budget = Budget::new(Limit { requests: 100, window: Duration::from_secs(60) });
+        let rate = |remaining, reset| Rate {
+            limit: Some(40),
+            remaining: Some(remaining),
+            reset: Some(Duration::from_secs(reset)),
+        };
+        budget.correct(rate(3, 20));
+        // An answer that was overtaken says more than is left.
+        budget.correct(rate(5, 20));
+        let started = Instant::now();
+        for _ in 0..3 {
+            budget.acquire().await;
+        }
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        budget.acquire().await;
+        assert_eq!(started.elapsed().as_secs(), 20);
+        // A new window, and headers without a reset, say nothing of the old one.
+        budget.correct(rate(30, 60));
+        budget.correct(Rate { limit: Some(40), ..Rate::default() });
+        for _ in 0..30 {
+            budget.acquire().await;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[tokio::test(start_paused = true)]

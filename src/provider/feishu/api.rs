@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::config::Settings;
 use super::errors::{self, Envelope};
-use super::readings;
+use super::{MESSAGE_PUSH_OVERVIEW, readings};
 use crate::clock::Clock;
 use crate::provider::error::PollError;
 use crate::provider::http::{Client, Reply, url};
+use crate::provider::quota::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask};
 use crate::window::Unit;
@@ -61,6 +62,9 @@ pub(super) async fn message_push_overview(
     let send = |token: Token| async move { client.send(request(settings, ask, &token)?).await };
     let refuses = |reply: &Reply| matches!(code_of(reply), Ok(Some(code)) if errors::refuses_token(code));
     let reply = cache.send(fetch, send, refuses).await?;
+    // Only answers over the limit tell it.
+    let limit = reply.number(&["x-ogw-ratelimit-limit"]);
+    client.note_rate(MESSAGE_PUSH_OVERVIEW, Rate { limit, ..Rate::default() });
     match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
             let overview: Overview = reply.json()?;

@@ -12,6 +12,9 @@ use crate::provider::error::PollError;
 use crate::provider::http::{Client, url};
 use crate::provider::{AskedMessage, MessageNumbers};
 
+/// The label `api` of its quota: all reports share it.
+const API: &str = "report";
+
 /// `GET received/detail?msg_ids=…` and its like.
 pub(super) async fn delivery(
     settings: &Settings,
@@ -32,6 +35,7 @@ pub(super) async fn delivery(
         .body(Vec::new())
         .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
     let reply = client.send(request).await?;
+    client.note_rate(API, errors::rate(&reply));
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::provider::Blame;
 use crate::provider::error::{PollError, Reason, by_status};
 use crate::provider::http::Reply;
+use crate::provider::quota::Rate;
 
 /// `Invalid parameter 'msg_id'.`, which the document does not list.
 const BAD_PARAMETER: &str = "3002";
@@ -25,7 +26,15 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     };
     let message = error["message"].as_str().unwrap_or_default().to_owned();
     let (reason, advice) = meaning(status, &code, &message);
-    PollError::Refused { status, code, message, log_id: None, reason, advice, reset: reset(reply) }
+    PollError::Refused {
+        status,
+        code,
+        message,
+        log_id: None,
+        reason,
+        advice,
+        reset: rate(reply).reset.filter(|_| status == 429),
+    }
 }
 
 /// What a refusal blames: a 400 may be about an id, unless its code is about dates.
@@ -40,11 +49,13 @@ pub(super) fn blames(error: &PollError) -> Blame {
     }
 }
 
-/// `X-Rate-Limit-Reset`: seconds until the window is over. It stands on every answer.
-fn reset(reply: &Reply) -> Option<Duration> {
-    let is_limited = reply.status.as_u16() == 429;
-    let seconds = reply.header("x-rate-limit-reset").filter(|_| is_limited)?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+/// `X-Rate-Limit-Limit` (or `-Quota`), `-Remaining` and `-Reset` (in seconds), which stand on every answer.
+pub(super) fn rate(reply: &Reply) -> Rate {
+    Rate {
+        limit: reply.number(&["x-rate-limit-limit", "x-rate-limit-quota"]),
+        remaining: reply.number(&["x-rate-limit-remaining"]),
+        reset: reply.number(&["x-rate-limit-reset"]).map(Duration::from_secs),
+    }
 }
 
 fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
@@ -79,7 +90,7 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderValue, StatusCode};
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
     fn error(status: u16, body: &str) -> PollError {
         let headers = HeaderMap::from_iter([(
@@ -119,6 +130,17 @@ mod tests {
             error(400, r#"{"code":"3002","message":"Invalid parameter 'msg_id'."}"#).reason(),
             Reason::BadRequest
         );
+    }
+
+    #[test]
+    fn rate_headers_in_both_spellings() {
+        let rate = |name: &'static str| {
+            let headers = [(name, "2400"), ("x-rate-limit-remaining", "2399"), ("x-rate-limit-reset", "60")];
+            let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            super::rate(&Reply { status: StatusCode::OK, headers: HeaderMap::from_iter(headers), body: Vec::new() })
+        };
+        let expected = Rate { limit: Some(2400), remaining: Some(2399), reset: Some(Duration::from_secs(60)) };
+        assert_eq!((rate("x-rate-limit-limit"), rate("x-rate-limit-quota")), (expected, expected));
     }
 
     #[test]
