@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Prometheus exporter for push-notification delivery: polls the statistics of Easemob and Feishu, keeps
+/// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob and Feishu, keeps
 /// a ledger, and serves true counters.
 #[derive(Debug, Parser)]
 #[command(name = "push-exporter", version, propagate_version = true)]

@@ -70,6 +70,13 @@ pub struct Found<'a> {
     node: &'a Node,
 }
 
+impl Found<'_> {
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.value, Value::List(_))
+    }
+}
+
 impl<'a> Section<'a> {
     /// Opens `node` as a mapping; an error and `None` if it is something else.
     pub fn open(context: &'a Context<'a>, node: &'a Node, path: String) -> Option<Self> {
@@ -238,6 +245,7 @@ impl<'a> Section<'a> {
             let path = format!("{}[{index}]", found.path);
             match &item.value {
                 Value::Text { text, .. } if !text.is_empty() => words.push((item.place, path, text.clone())),
+                Value::Text { .. } => self.context.error(item.place, &path, "must not be empty"),
                 value => self.context.error(item.place, &path, format!("expected a text, found {}", value.kind())),
             }
         }

@@ -239,6 +239,8 @@ pub struct TrackedMessage {
     pub shape: String,
     /// Whether its first ten minutes are counted.
     pub has_10m: bool,
+    /// Whether it has had a number.
+    pub is_live: bool,
 }
 
 /// A message that was asked for.

@@ -79,7 +79,7 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
         return Ok(DueMessages { batch: Vec::new(), next });
     }
     let mut select = transaction.prepare_cached(
-        "SELECT id, subject, sent, shape, at_10m, due FROM message \
+        "SELECT id, subject, sent, shape, at_10m, due, watermark IS NOT NULL FROM message \
          WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5",
     )?;
     let mut found = Vec::new();
@@ -94,6 +94,7 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
                 sent_at: time(row.get(2)?),
                 shape: row.get(3)?,
                 has_10m: row.get(4)?,
+                is_live: row.get(6)?,
             };
             let late = ms(now).saturating_sub(row.get(5)?) as f64 / pace.max(1) as f64;
             Ok((late, message))
@@ -259,6 +260,17 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
          ON CONFLICT (app, report) DO UPDATE SET memory = excluded.memory",
         params![app, report, memory],
     )?;
+    Ok(())
+}
+
+/// Takes a new baseline of every message: its account has changed.
+pub(super) fn rebase(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<(), LedgerError> {
+    let before = ms(now).saturating_sub(LEEWAY.as_millis() as i64 + 1);
+    transaction.execute(
+        "UPDATE message SET watermark = NULL, shape = '', at_10m = TRUE, sent = min(sent, ?2) WHERE app = ?1",
+        params![app, before],
+    )?;
+    transaction.execute("UPDATE app SET waiting = waiting + live, live = 0 WHERE id = ?1", [app])?;
     Ok(())
 }
 

@@ -246,11 +246,12 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
                     "UPDATE app SET account = ?2, first_known = ?3 WHERE id = ?1",
                     params![id, app.account, ms(now)],
                 )?;
-                // Message ids stay, whichever account they are of: forgotten, they would count again when a
-                // wrong account is set right.
                 for table in ["subject", "report", "window_gauge"] {
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
+                // Message ids stay, whichever account they are of: forgotten, they would count again when a
+                // wrong account is set right.
+                messages::rebase(transaction, id, now)?;
             }
             transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![id, ms(now)])?;
             id

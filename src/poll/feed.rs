@@ -13,6 +13,7 @@ use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMes
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::poll::runner::counters;
+use crate::provider::error::shorten;
 use crate::provider::pace::{Pace, age};
 
 /// A provider knows nothing of a message that it has only just taken, and messages come in bursts: the
@@ -119,16 +120,16 @@ pub struct Registered {
 }
 
 /// Why an entry cannot be registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadEntry {
     /// No such app.
-    #[error("no app of this name is configured")]
-    UnknownApp,
+    #[error("no app {0:?} is configured")]
+    UnknownApp(String),
     /// An app of a provider, or with a configuration, that polls no messages.
-    #[error("this app takes no messages")]
+    #[error("this app takes no messages: its provider has no statistics by message, or its delivery is none")]
     TakesNone,
     /// Not an id of this provider.
-    #[error("msg_id is not an id of this app's provider")]
+    #[error("msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64")]
     BadId,
 }
 
@@ -145,7 +146,7 @@ impl Feed {
     pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<Entry, BadEntry> {
         let Some(target) = self.targets.get(app) else {
             let is_known = self.others.iter().any(|other| other == app);
-            return Err(if is_known { BadEntry::TakesNone } else { BadEntry::UnknownApp });
+            return Err(if is_known { BadEntry::TakesNone } else { BadEntry::UnknownApp(shorten(app)) });
         };
         let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;
         Ok(Entry { app: app.to_owned(), id, sent_at })

@@ -197,7 +197,8 @@ impl Poll {
         if due.batch.is_empty() {
             return Ok(Done::NothingDue(due.next));
         }
-        let is_alone = due.batch.len() == 1;
+        // The only one, which never had a number.
+        let is_alone = matches!(due.batch.as_slice(), [only] if !only.is_live);
         let mut gathered = self.ask(due.batch).await;
         self.judge(&mut gathered, is_alone);
         self.commit(gathered).await
@@ -224,7 +225,7 @@ impl Poll {
         gathered
     }
 
-    /// Decides whether ids that were refused are to blame: if others pass, or if the only one was named.
+    /// Decides whether ids that were refused are to blame: if others pass, or if a new one alone was named.
     /// A provider that refuses all of them has trouble of its own, until it has done so for an hour.
     fn judge(&mut self, gathered: &mut Gathered, is_alone: bool) {
         let Gathered { answered, refused, failure, .. } = gathered;
@@ -261,7 +262,7 @@ impl Poll {
         let mut fresh = Vec::new();
         let mut polled = Vec::with_capacity(answered.len());
         for (message, numbers, at) in answered {
-            let TrackedMessage { row, id, sent_at, shape, has_10m } = message;
+            let TrackedMessage { row, id, sent_at, shape, has_10m, .. } = message;
             let sure = self.look.sure.saturating_add(age(self.look.now, at)).unwrap_or(at).min(at);
             let next = self.report.pace().next(sent_at, at, sure);
             let MessageReadings { readings, shape, .. } =

@@ -272,6 +272,8 @@ impl Poller {
             let ReportId { provider, app, report } = &self.id;
             let message = self.in_words(&error);
             tracing::debug!(provider, app, report, error = message, "asking again");
+            // Waiting may take minutes; that it has begun can be seen.
+            self.services.health.requests(&self.id, self.client.requests()).await;
             tokio::time::sleep(schedule::retry_delay(attempt)).await;
             attempt += 1;
         }

@@ -82,9 +82,10 @@ impl Site {
         let mut response = match (handler, &head.method, &self.messages) {
             (Handler::Messages, &Method::POST, Some(messages)) => messages.answer(&head, body).await,
             (Handler::Messages, _, Some(_)) => not_allowed("Only POST is answered here.\n", "POST"),
-            (Handler::Other | Handler::Messages, ..) => {
-                message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n")
+            (Handler::Messages, ..) => {
+                message(StatusCode::NOT_FOUND, "The message API is off; it needs message_api with a token.\n")
             }
+            (Handler::Other, ..) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
             (_, &Method::GET | &Method::HEAD, _) => self.handle(handler, &head),
             _ => not_allowed("Only GET and HEAD are answered here.\n", "GET, HEAD"),
         };

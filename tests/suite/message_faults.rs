@@ -153,6 +153,25 @@ async fn a_provider_that_refuses_everything_loses_nothing_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_refusal_does_not_end_a_message_that_had_numbers() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.say(1, r#""jpush_received":7"#);
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(5.0).await;
+    scene.script.refused.lock().unwrap().insert(1);
+    scene.minutes(15.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (Some(0.0), (0.0, 1.0)));
+    assert_eq!(page.get(&format!(r#"push_poll_failing{{{REPORT},reason="bad_request"}}"#)), Some(1.0));
+    scene.script.refused.lock().unwrap().clear();
+    scene.say(1, r#""jpush_received":9"#);
+    scene.minutes(15.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(9.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_account_that_was_wrong_for_a_while_counts_nothing_twice() {
     let scene = Scene::new().await;
     let right = scene.text("messages: {ids: [1]}");
@@ -162,15 +181,22 @@ async fn an_account_that_was_wrong_for_a_while_counts_nothing_twice() {
     register(&exporter, &[(2, None)]).await;
     scene.minutes(10.0).await;
     exporter.stop().await;
+    // Whatever the other account says of these ids is its baseline.
+    scene.say(1, r#""jpush_received":5000"#);
     let exporter = scene.start_with(&right.replace("app_key: key", "app_key: typo")).await;
+    assert_eq!(tracked(&exporter.scrape().await), (2.0, 0.0));
     scene.minutes(10.0).await;
     assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(1020.0));
     exporter.stop().await;
+    // Right again: a new baseline, and from there on what grows.
     scene.say(1, r#""jpush_received":1001"#);
     let exporter = scene.start_with(&right).await;
     scene.minutes(10.0).await;
+    scene.say(1, r#""jpush_received":1003,"ios_apns_received":4"#);
+    scene.minutes(40.0).await;
     let page = exporter.scrape().await;
-    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(1021.0), (0.0, 2.0)));
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(1022.0), (0.0, 2.0)));
+    assert_eq!(received(&page, "ios", "apns", "notification"), Some(4.0));
     exporter.stop().await;
 }
 

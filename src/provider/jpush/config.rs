@@ -128,7 +128,9 @@ fn schedule(section: &mut Section<'_>) -> Option<Pace> {
     let second = Duration::from_secs(1);
     let found = section.find("schedule")?;
     let mut steps: Vec<Step> = Vec::new();
-    for mut step in section.sections("schedule") {
+    let given = section.sections("schedule");
+    let is_empty = given.is_empty() && found.is_list();
+    for mut step in given {
         let (place, path) = (step.place(), step.path().to_owned());
         let (until, every) = (step.duration("until", second), step.duration("every", second));
         if until.is_none() {
@@ -144,11 +146,10 @@ fn schedule(section: &mut Section<'_>) -> Option<Pace> {
         }
         steps.push(Step { until, every });
     }
-    if steps.is_empty() {
+    if is_empty {
         section.context().error(found.place, &found.path, "needs at least one step, such as {until: 5d, every: 1h}");
-        return None;
     }
-    Some(Pace::new(steps))
+    (!steps.is_empty()).then(|| Pace::new(steps))
 }
 
 fn ids(section: &mut Section<'_>, holder: Holder) -> Vec<String> {
