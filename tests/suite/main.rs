@@ -16,6 +16,7 @@ mod failures;
 mod jpush_documents;
 mod message_api;
 mod message_faults;
+mod message_life;
 mod message_month;
 mod messages;
 mod month;
