@@ -17,7 +17,7 @@ use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
 use crate::clock::{Clock, Look, Steady};
 use crate::ledger::{Content, DueQuery, PolledMessage, Reschedule, StoredReport, TrackedMessage};
 use crate::page::{Sample, Update, text};
-use crate::provider::error::PollError;
+use crate::provider::error::{PollError, Reason};
 use crate::provider::pace::{Pace, age};
 use crate::provider::{AskedMessage, Blame, MessageReadings, MessageReport};
 use crate::reading::{Metric, Reading};
@@ -31,6 +31,9 @@ const MAX_REFUSALS: u32 = 6;
 /// Calls of a poll that are under way at once: where answers take their time, one after the other would
 /// not use the budget.
 const CALLS_AT_ONCE: usize = 8;
+
+/// How often calls are halved after failures: to an eighth, of which eight are still as many messages.
+const SMALLEST: u32 = 3;
 
 /// A report by message.
 pub struct MessageWork {
@@ -58,6 +61,9 @@ pub struct MessageMemory {
     /// Polls in a row in which every id was refused.
     #[serde(skip)]
     refusals: u32,
+    /// Polls in a row in which a call had no answer that can be read.
+    #[serde(skip)]
+    failures: u32,
 }
 
 impl MessageMemory {
@@ -192,22 +198,35 @@ impl Poll {
             let change = Reschedule { app, report, now, steps, memory: self.memory.write() };
             services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
         }
-        let query = DueQuery { app, report, now, batch: self.report.batch(), calls: CALLS_AT_ONCE };
+        // Smaller calls after each failure: a message that no call gets past must not hold up the others.
+        let batch = (self.report.batch() >> self.memory.failures.min(SMALLEST)).max(1);
+        let query = DueQuery { app, report, now, batch, calls: CALLS_AT_ONCE };
         let due = services.ledger.due_messages(query).await.map_err(PollError::Ledger)?;
         if due.batch.is_empty() {
             return Ok(Done::NothingDue(due.next));
         }
         // The only one, which never had a number.
         let is_alone = matches!(due.batch.as_slice(), [only] if !only.is_live);
-        let mut gathered = self.ask(due.batch).await;
+        let mut gathered = self.ask(due.batch, batch).await;
         self.judge(&mut gathered, is_alone);
+        self.memory.failures = match &gathered.failure {
+            None => 0,
+            Some(error) if matches!(error.reason(), Reason::Server | Reason::Decode | Reason::Timeout) => {
+                self.memory.failures.saturating_add(1)
+            }
+            Some(_) => self.memory.failures,
+        };
         self.commit(gathered).await
     }
 
     /// Asks for all of them, in as few calls as the provider takes, several at once.
-    async fn ask(&self, messages: Vec<TrackedMessage>) -> Gathered {
+    async fn ask(&self, mut messages: Vec<TrackedMessage>, batch: usize) -> Gathered {
         let mut calls = JoinSet::new();
-        for batch in messages.chunks(self.report.batch().max(1)) {
+        if self.memory.failures > 0 {
+            // In other company each time.
+            fastrand::shuffle(&mut messages);
+        }
+        for batch in messages.chunks(batch) {
             let (poller, report) = (Arc::clone(&self.poller), Arc::clone(&self.report));
             calls.spawn(ask(poller, report, batch.to_vec()));
         }

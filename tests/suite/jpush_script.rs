@@ -18,6 +18,8 @@ pub struct Script {
     pub items: Mutex<BTreeMap<u64, String>>,
     /// Ids that a call must not name.
     pub refused: Mutex<BTreeSet<u64>>,
+    /// Ids that a call does not get past: it ends in a 500.
+    pub broken: Mutex<BTreeSet<u64>>,
     /// A status and body for every call.
     pub failure: Mutex<Option<(u16, String)>>,
     /// Done once, at the next call.
@@ -44,6 +46,10 @@ impl Simulator for Script {
         if let Some((status, body)) = &*self.failure.lock().unwrap() {
             *response.status_mut() = http::StatusCode::from_u16(*status).unwrap();
             *response.body_mut() = body.clone().into_bytes();
+            return response;
+        }
+        if ids.iter().any(|id| self.broken.lock().unwrap().contains(id)) {
+            *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
             return response;
         }
         if ids.iter().any(|id| self.refused.lock().unwrap().contains(id)) {

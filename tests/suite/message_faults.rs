@@ -185,6 +185,35 @@ async fn every_code_of_the_error_table_has_its_reason_and_advice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_no_call_gets_past_does_not_hold_up_the_others() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    for id in 1..=60 {
+        scene.say(id, r#""jpush_received":1"#);
+    }
+    scene.script.broken.lock().unwrap().insert(17);
+    let all: Vec<_> = (1..=60).map(|id| (id, None)).collect();
+    register(&exporter, &all).await;
+    // At the slowest pace of ten minutes, in other company each time.
+    scene.minutes(120.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(59.0), (1.0, 59.0)));
+    assert_eq!(page.get(&format!(r#"push_poll_failing{{{REPORT},reason="server"}}"#)), Some(1.0));
+    for id in 1..=60 {
+        scene.say(id, r#""jpush_received":2"#);
+    }
+    scene.minutes(300.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(118.0));
+    // And with it, calls are full again.
+    scene.script.broken.lock().unwrap().clear();
+    scene.minutes(60.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(120.0), (0.0, 60.0)));
+    assert!(scene.calls().iter().rev().take(3).any(|ids| ids.len() > 50), "{:?}", scene.calls().last());
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_refusal_does_not_end_a_message_that_had_numbers() {
     let scene = Scene::new().await;
     let exporter = scene.start("").await;
