@@ -18,6 +18,7 @@ mod message_api;
 mod message_faults;
 mod message_life;
 mod message_month;
+mod message_storm;
 mod messages;
 mod month;
 mod readme;
