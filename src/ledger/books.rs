@@ -35,6 +35,7 @@ pub(super) struct Books<'a> {
     /// Numbers looked up before: a hundred messages have the same fields.
     fields: HashMap<String, i64>,
     series: HashMap<(Family, SeriesKey), i64>,
+    restated: HashMap<Metric, i64>,
     sums: HashMap<i64, i64>,
     new_series: Vec<i64>,
     /// Whether any reading was new.
@@ -60,6 +61,7 @@ impl<'a> Books<'a> {
             first_known,
             fields: HashMap::new(),
             series: HashMap::new(),
+            restated: HashMap::new(),
             sums: HashMap::new(),
             new_series: Vec::new(),
             has_new_numbers: false,
@@ -95,13 +97,14 @@ impl<'a> Books<'a> {
                     let (mark, change) = Mark::first(series, reading.value, is_baseline);
                     watermark.marks.insert(field, mark);
                     // So that its first growth is seen.
-                    self.count(Family::Restated, &self.restated_labels(metric), 0)?;
+                    self.restated(metric)?;
                     (series, change)
                 }
             };
             self.add(series, change.counted);
             if change.fallen > 0 {
-                self.count(Family::Restated, &self.restated_labels(metric), change.fallen)?;
+                let restated = self.restated(metric)?;
+                self.add(restated, change.fallen);
             }
             is_dirty |= change.is_new;
             self.has_new_numbers |= change.is_new;
@@ -128,8 +131,15 @@ impl<'a> Books<'a> {
         *sum = sum.saturating_add(count);
     }
 
-    fn restated_labels(&self, metric: Metric) -> String {
-        text::labels(&[("report", self.report), ("metric", metric.name())])
+    /// The number of the counter of restatements of a metric.
+    fn restated(&mut self, metric: Metric) -> Result<i64, LedgerError> {
+        if let Some(id) = self.restated.get(&metric) {
+            return Ok(*id);
+        }
+        let labels = text::labels(&[("report", self.report), ("metric", metric.name())]);
+        let id = self.ensure_series(Family::Restated, &labels)?;
+        self.restated.insert(metric, id);
+        Ok(id)
     }
 
     /// The number of a field's path, unless there are too many.

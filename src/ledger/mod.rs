@@ -92,7 +92,7 @@ pub trait Store: Send {
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>>;
     /// Makes messages known, all of them or none.
     fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>>;
-    /// The messages to ask for in one call.
+    /// The messages to ask for in the next calls.
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>>;
     /// Brings due times back to what a schedule allows.
     fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>>;
