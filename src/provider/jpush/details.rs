@@ -12,17 +12,18 @@ use serde_json::{Map, Value};
 use super::older;
 use super::readings::{Sink, group_message_id, message_id, read_items, series};
 use crate::provider::{AskedMessage, MessageNumbers};
-use crate::reading::{Label, Metric};
+use crate::reading::{Count, Label, Metric, count};
 
-/// The five counts of a leaf and of a kind.
+/// The five counts of a leaf and of a kind; clicks last.
 const COUNTS: [(&str, Metric); 5] = [
     ("target", Metric::Targeted),
     ("sent", Metric::Sent),
     ("received", Metric::Received),
     ("display", Metric::Displayed),
-    ("click", Metric::Clicked),
+    (CLICK, Metric::Clicked),
 ];
-/// A kind of JPush, and of no other shape than the others: `sub_ios` holds the counts themselves.
+const CLICK: &str = "click";
+/// A kind of another shape than the others: `sub_ios` holds the counts themselves.
 const LIVE_ACTIVITY: &str = "live_activity";
 const KINDS: [&str; 4] = ["notification", "message", "inapp", LIVE_ACTIVITY];
 const PLATFORMS: [&str; 5] = ["android", "ios", "hmos", "quickapp", "winphone"];
@@ -92,6 +93,7 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         let found = item.get("details").and_then(Value::as_object);
         let is_details = shape.is_details.unwrap_or(found.is_some());
         if is_details {
+            sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
             for (kind, value) in found.into_iter().flatten() {
                 match value {
                     Value::Object(object) => read_kind(kind, object, &mut shape, sink),
@@ -104,9 +106,6 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         }
         if !sink.readings.is_empty() {
             shape.is_details = Some(is_details);
-        }
-        if is_details {
-            sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
         }
         shape.write()
     })
@@ -144,10 +143,8 @@ fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &
             }
         }
     } else {
-        for (field, metric) in COUNTS {
-            let key = series(metric, Label::ANY, Label::ANY, kind.clone());
-            sink.take(&format!("{path}.{field}"), object.get(field), key);
-        }
+        let of = |metric| series(metric, Label::ANY, Label::ANY, kind.clone());
+        sink.take_counts(&path, "", object, &COUNTS, of);
     }
     if sink.readings.len() > before {
         shape.fix(kind.as_str(), by_leaves);
@@ -165,10 +162,8 @@ fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &La
     }
     if kind.as_str() == LIVE_ACTIVITY {
         let channel = if name == "ios" { Label::known("apns") } else { Label::ANY };
-        for (field, metric) in COUNTS {
-            let key = series(metric, platform.clone(), channel.clone(), kind.clone());
-            sink.take(&format!("{path}.{field}"), channels.get(field), key);
-        }
+        let of = |metric| series(metric, platform.clone(), channel.clone(), kind.clone());
+        sink.take_counts(&path, "", channels, &COUNTS, of);
         sink.note_unknown(&format!("{path}."), channels, is_count);
         return;
     }
@@ -185,17 +180,13 @@ fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &La
         if !channel.is_known() {
             sink.unknown.push(path.clone());
         }
-        for (field, metric) in COUNTS {
-            let key = series(metric, platform.clone(), channel.clone(), kind.clone());
-            let path = format!("{path}.{field}");
-            // iOS 自定义消息无点击指标统计,但会有此字段返回
-            let has_no_clicks = kind.as_str() == "message" && platform.as_str() == "ios" && field == "click";
-            if has_no_clicks {
-                sink.take_unless_zero(&path, counts.get(field), key);
-            } else {
-                sink.take(&path, counts.get(field), key);
-            }
-        }
+        // iOS 自定义消息无点击指标统计,但会有此字段返回
+        let has_no_clicks = kind.as_str() == "message" && platform.as_str() == "ios";
+        let says_nothing = has_no_clicks && count(counts.get(CLICK)) == Count::Is(0);
+        let told = if says_nothing { &COUNTS[..COUNTS.len() - 1] } else { &COUNTS[..] };
+        sink.take_counts(&path, "", counts, told, |metric| {
+            series(metric, platform.clone(), channel.clone(), kind.clone())
+        });
         sink.note_unknown(&format!("{path}."), counts, is_count);
     }
 }

@@ -12,6 +12,8 @@ use crate::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, T
 /// Their names in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
 const VENDOR_BLOCK: &str = "android_pns";
+/// What the counts of all vendors in one number begin with.
+const TOTAL: &str = "pns_";
 
 /// `ios.msg_*` are part of `jpush.*`; Harmony has no clicks of custom messages.
 const FIELDS: &[Row] = &[
@@ -74,18 +76,17 @@ pub(super) fn read_group(item: &Map<String, Value>, shape: &mut Shape, sink: &mu
 
 /// `android_pns`: by vendor, or in all where no vendor's block is there.
 fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
-    const BLOCK: &str = VENDOR_BLOCK;
-    let fields = match item.get(BLOCK) {
+    let fields = match item.get(VENDOR_BLOCK) {
         Some(Value::Object(fields)) => fields,
         None | Some(Value::Null) => return,
-        Some(_) => return sink.unknown.push(BLOCK.to_owned()),
+        Some(_) => return sink.unknown.push(VENDOR_BLOCK.to_owned()),
     };
     let mut vendors = fields.iter().filter(|(name, value)| name.ends_with("_detail") && !value.is_null()).peekable();
-    let by_leaves = shape.reads_leaves(BLOCK, vendors.peek().is_some());
+    let by_leaves = shape.reads_leaves(VENDOR_BLOCK, vendors.peek().is_some());
     let before = sink.readings.len();
     if by_leaves {
         for (name, value) in vendors {
-            let path = format!("{BLOCK}.{name}");
+            let path = format!("{VENDOR_BLOCK}.{name}");
             let Value::Object(counts) = value else {
                 sink.unknown.push(path);
                 continue;
@@ -99,27 +100,21 @@ fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_
             if !channel.is_known() {
                 sink.unknown.push(path.clone());
             }
-            for (field, metric) in VENDOR_COUNTS {
-                let key = series(metric, Label::known("android"), channel.clone(), Label::ANY);
-                sink.take(&format!("{path}.{field}"), counts.get(field), key);
-            }
-            sink.note_unknown(&format!("{path}."), counts, |name| {
-                VENDOR_COUNTS.iter().any(|(field, _)| *field == name)
-            });
+            let of = |metric| series(metric, Label::known("android"), channel.clone(), Label::ANY);
+            sink.take_counts(&path, "", counts, &VENDOR_COUNTS, of);
+            sink.note_unknown(&format!("{path}."), counts, is_count);
         }
     } else {
-        for (field, metric) in VENDOR_COUNTS {
-            let key = series(metric, Label::known("android"), Label::known("vendor"), Label::ANY);
-            let field = format!("pns_{field}");
-            sink.take(&format!("{BLOCK}.{field}"), fields.get(&field), key);
-        }
+        let of = |metric| series(metric, Label::known("android"), Label::known("vendor"), Label::ANY);
+        sink.take_counts(VENDOR_BLOCK, TOTAL, fields, &VENDOR_COUNTS, of);
     }
     if sink.readings.len() > before {
-        shape.fix(BLOCK, by_leaves);
+        shape.fix(VENDOR_BLOCK, by_leaves);
     }
-    let is_known = |name: &str| {
-        name.ends_with("_detail")
-            || name.strip_prefix("pns_").is_some_and(|count| VENDOR_COUNTS.iter().any(|(field, _)| *field == count))
-    };
-    sink.note_unknown(&format!("{BLOCK}."), fields, is_known);
+    let is_known = |name: &str| name.ends_with("_detail") || name.strip_prefix(TOTAL).is_some_and(is_count);
+    sink.note_unknown(&format!("{VENDOR_BLOCK}."), fields, is_known);
+}
+
+fn is_count(name: &str) -> bool {
+    VENDOR_COUNTS.iter().any(|(count, _)| *count == name)
 }

@@ -178,6 +178,22 @@ impl Sink<'_> {
         }
     }
 
+    /// Takes the counts of a leaf or a block, each for the series that `of` its metric. `path` is that of the
+    /// object, `prefix` what its fields' names begin with.
+    pub(super) fn take_counts(
+        &mut self,
+        path: &str,
+        prefix: &str,
+        object: &Map<String, Value>,
+        counts: &[(&str, Metric)],
+        of: impl Fn(Metric) -> SeriesKey,
+    ) {
+        for (name, metric) in counts {
+            let field = format!("{prefix}{name}");
+            self.take(&format!("{path}.{field}"), object.get(&field), of(*metric));
+        }
+    }
+
     /// Notes the numbers and blocks of an object that are not known. `prefix` is its path.
     pub(super) fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
         let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
