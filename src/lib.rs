@@ -171,6 +171,11 @@ async fn wait_for_failure(check: impl Future<Output = Result<(), LedgerError>>) 
     }
 }
 
+/// Takes a lock, also after a panic elsewhere: what these locks guard is whole between any two statements.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// An error with its causes, each once, separated by colons.
 pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use crate::lock;
 use secrecy::{ExposeSecret, SecretString};
 
 /// The environment variables that a configuration may name.
@@ -70,7 +71,7 @@ impl Secret {
         match &*self.0 {
             Source::Value(value) => value.clone(),
             Source::File { path, last } => {
-                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut last = lock(last);
                 if let Ok(fresh) = read(path) {
                     *last = fresh;
                 }
@@ -107,7 +108,7 @@ const SHORTEST: usize = 4;
 impl Scrubber {
     /// Remembers a secret or token to be taken out.
     pub fn learn(&self, secret: &SecretString) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if !known.iter().any(|old| old.expose_secret() == secret.expose_secret()) {
             if known.len() >= MAX_REMEMBERED {
                 known.remove(0);
@@ -118,7 +119,7 @@ impl Scrubber {
 
     /// The text with every known secret replaced by `***`.
     pub fn scrub(&self, text: &str) -> String {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock(&self.0);
         known.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST).fold(
             text.to_owned(),
             |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text },

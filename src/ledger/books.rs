@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::account::Mark;
-use super::sqlite::{ms, time};
+use super::sqlite::{ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{AppId, LedgerError, SeriesTotal};
 use crate::page::families::Family;
@@ -188,10 +188,9 @@ impl<'a> Books<'a> {
         if let Some(id) = found {
             return Ok(id);
         }
-        let hold = i64::try_from(self.hold.as_millis()).unwrap_or(i64::MAX);
         self.transaction.execute(
             "INSERT INTO series (app, family, labels, total, shown, held_until) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
-            params![self.app, family.name(), labels, ms(self.now), ms(self.now).saturating_add(hold)],
+            params![self.app, family.name(), labels, ms(self.now), ms(self.now).saturating_add(span_ms(self.hold))],
         )?;
         let id = self.transaction.last_insert_rowid();
         self.new_series.push(id);

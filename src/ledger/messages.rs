@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::books::Books;
-use super::sqlite::{DAY_MS, ms, time};
+use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
     AddedMessages, AppId, DueMessages, DueQuery, LedgerError, MessageState, NewMessages, PolledMessage, Reschedule,
@@ -36,8 +36,7 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
         if remembered.execute(params![app, message.id, ms(now).saturating_add(REMEMBERED_MS)])? > 0 {
             continue;
         }
-        let pace = i64::try_from(message.pace.as_millis()).unwrap_or(i64::MAX);
-        let row = params![app, message.id, report, ms(message.sent_at), pace, ms(message.due)];
+        let row = params![app, message.id, report, ms(message.sent_at), span_ms(message.pace), ms(message.due)];
         if insert.execute(row)? > 0 {
             added += 1;
             newest = newest.max(Some(ms(message.sent_at)));
@@ -180,7 +179,7 @@ pub(super) fn polled(
             *count -= 1;
             continue;
         };
-        let pace = i64::try_from(pace.as_millis()).unwrap_or(i64::MAX);
+        let pace = span_ms(pace);
         if is_dirty || message.is_at_10m {
             let row = params![message.row, pace, ms(due), message.is_at_10m, message.shape, watermark.encode()];
             update.execute(row)?;
@@ -249,7 +248,7 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
     )?;
     let mut youngest = i64::MAX;
     for (index, (until, every)) in steps.iter().enumerate() {
-        let [until, every] = [until, every].map(|span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
+        let [until, every] = [*until, *every].map(span_ms);
         let is_last = index + 1 == steps.len();
         let oldest = if is_last { i64::MIN } else { ms(now).saturating_sub(until) };
         update.execute(params![app, report, oldest, youngest, every, ms(now).saturating_add(every)])?;

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -86,7 +86,7 @@ impl Sqlite {
                 if std::fs::metadata(&path).map(|meta| meta.ino()).ok() != Some(inode) {
                     return Err(LedgerError::Replaced(path));
                 }
-                work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
+                work(&mut crate::lock(&connection))
             });
             worked.await.unwrap_or(Err(LedgerError::Closed))
         })
@@ -351,6 +351,10 @@ fn collect<T>(
 
 pub(super) fn ms(at: Timestamp) -> i64 {
     at.as_millisecond()
+}
+
+pub(super) fn span_ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn time(ms: i64) -> Timestamp {

@@ -29,6 +29,14 @@ pub enum Update {
 }
 
 impl Update {
+    /// Shows a value if there is one, else takes the series off the page.
+    pub fn show(family: Family, owner: Arc<str>, rest: String, value: Option<i64>) -> Update {
+        match value {
+            Some(value) => Update::Set(Sample { family, owner, rest, value }),
+            None => Update::Remove { family, owner, rest },
+        }
+    }
+
     /// Takes the series of a sample off the page.
     pub fn remove(sample: Sample) -> Update {
         let Sample { family, owner, rest, .. } = sample;

@@ -2,12 +2,13 @@
 //! from here, so they cannot differ.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::provider::error::Reason;
@@ -45,10 +46,7 @@ impl ReportId {
     }
 
     fn set_due(&self, due: Option<Timestamp>) -> Update {
-        match due {
-            Some(due) => self.set(Family::PollDue, &[], due.as_millisecond()),
-            None => self.remove(Family::PollDue, &[]),
-        }
+        Update::show(Family::PollDue, self.owner(), self.rest(&[]), due.map(Timestamp::as_millisecond))
     }
 
     /// The removal of such a series.
@@ -312,8 +310,4 @@ impl Health {
 
 fn duration(id: &ReportId, took: Duration) -> Update {
     id.set(Family::PollDuration, &[], i64::try_from(took.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

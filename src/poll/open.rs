@@ -12,7 +12,6 @@ use super::health::{ReportId, owner};
 use super::messages::{MessageWork, Standing};
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
-use crate::config::secret::Scrubber;
 use crate::config::{App, Config};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Restored, SeriesTotal, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
@@ -44,12 +43,8 @@ impl<'a> Opening<'a> {
             provider: self.app.provider.name(),
             name: self.app.name.clone(),
             account: self.app.account.id(),
-            delivery: self.delivery(),
+            delivery: self.messages.as_ref().and_then(|messages| messages.delivery),
         }
-    }
-
-    fn delivery(&self) -> Option<&'static str> {
-        self.messages.as_ref()?.delivery
     }
 
     /// Shows what the ledger has counted.
@@ -89,11 +84,9 @@ impl<'a> Opening<'a> {
         stop: &CancellationToken,
     ) -> Result<Vec<Polling>, LedgerError> {
         let Opening { app, surroundings, messages, stored, board } = self;
-        let scrubber = Scrubber::default();
         let mut account: Option<Arc<AccountClient>> = None;
         let mut poller = async |name: &'static str, limit: Limit| {
-            let account =
-                account.get_or_insert_with(|| Arc::new(AccountClient::new(Budget::new(limit), scrubber.clone())));
+            let account = account.get_or_insert_with(|| Arc::new(AccountClient::new(Budget::new(limit))));
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
             let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
             services.health.unknown_names(&id, names).await;

@@ -368,20 +368,14 @@ impl Poller {
         health.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
         health.requests(&token, self.account.token_requests()).await;
-        let expiry = self.account.token_expiry();
-        let sample = Sample {
-            family: Family::TokenExpiry,
-            owner: self.id.owner(),
-            rest: String::new(),
-            value: expiry.map_or(0, jiff::Timestamp::as_millisecond),
-        };
+        let show = |family, rest, value| Update::show(family, self.id.owner(), rest, value);
         // A token that does not expire has no such series.
-        let mut updates = vec![if expiry.is_some() { Update::Set(sample) } else { Update::remove(sample) }];
+        let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
+        let mut updates = vec![show(Family::TokenExpiry, String::new(), expiry)];
         for (api, rate) in self.account.rates() {
             for (family, count) in [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)] {
-                let value = count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX));
-                let sample = Sample { family, owner: self.id.owner(), rest: text::labels(&[("api", api)]), value };
-                updates.push(if count.is_some() { Update::Set(sample) } else { Update::remove(sample) });
+                let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+                updates.push(show(family, text::labels(&[("api", api)]), count));
             }
         }
         page.update(updates).await;

@@ -16,6 +16,7 @@ use super::BoxFuture;
 use super::error::PollError;
 use super::quota::{Budget, Rate};
 use crate::config::secret::Scrubber;
+use crate::lock;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -181,7 +182,7 @@ impl Drop for Waits<'_> {
 impl Requests {
     /// Requests so far by status code, `None` for those without an answer.
     pub fn by_code(&self) -> Vec<(Option<u16>, u64)> {
-        let codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let codes = lock(&self.codes);
         codes.iter().map(|(code, count)| (*code, *count)).collect()
     }
 
@@ -198,11 +199,11 @@ impl Requests {
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.waiting)
     }
 
     fn count(&self, code: Option<u16>) {
-        let mut codes = self.codes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut codes = lock(&self.codes);
         *codes.entry(code).or_default() += 1;
     }
 }
@@ -271,7 +272,7 @@ impl Client {
     /// Remembers a fetched token: to keep it out of texts, and to show when it expires.
     pub fn learn_token(&self, value: &SecretString, expiry: Option<jiff::Timestamp>) {
         self.scrubber.learn(value);
-        *self.token_expiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = expiry;
+        *lock(&self.token_expiry) = expiry;
     }
 
     /// The requests of this report.
@@ -321,7 +322,7 @@ impl Rates {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, (Rate, u32)>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
@@ -336,13 +337,13 @@ pub struct AccountClient {
 
 impl AccountClient {
     /// For an account with this budget.
-    pub fn new(budget: Budget, scrubber: Scrubber) -> Self {
+    pub fn new(budget: Budget) -> Self {
         AccountClient {
             rates: Arc::default(),
             budget: Arc::new(budget),
             token_requests: Arc::default(),
             token_expiry: Arc::default(),
-            scrubber,
+            scrubber: Scrubber::default(),
         }
     }
 
@@ -353,7 +354,7 @@ impl AccountClient {
 
     /// When the current token expires, where known.
     pub fn token_expiry(&self) -> Option<jiff::Timestamp> {
-        *self.token_expiry.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *lock(&self.token_expiry)
     }
 
     /// What the provider's headers say of its quotas, by API, after a poll. One that was not told for three

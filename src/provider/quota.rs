@@ -2,9 +2,10 @@
 //! so that a paused clock moves it.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
+use crate::lock;
 use tokio::time::Instant;
 
 /// A documented limit.
@@ -118,10 +119,6 @@ impl Budget {
     fn blocked(&self) -> Option<Instant> {
         *lock(&self.blocked_until)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

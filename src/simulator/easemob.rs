@@ -1,13 +1,14 @@
 //! Easemob, simulated: app tokens and `offline-push`, 10 requests in 10 seconds.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use http::{Method, Request, Response};
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, around, bearer, beijing, text};
 use crate::clock::Clock;
+use crate::lock;
 
 /// An app as its owner set it up.
 #[derive(Clone, Debug)]
@@ -128,7 +129,7 @@ impl EasemobSimulator {
 
     /// The state grown up to now.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }

@@ -2,13 +2,14 @@
 //! late at 10:00, weeks by their Monday, months by their first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, around, bearer, beijing, text};
 use crate::clock::Clock;
+use crate::lock;
 
 /// When the numbers of a day can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl FeishuSimulator {
 
     /// The state grown up to now.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }

@@ -5,13 +5,14 @@
 mod answers;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, beijing, text};
 use crate::clock::Clock;
+use crate::lock;
 pub use answers::group_id;
 use answers::{Counts, details, messages_old, of_group_id, older, received, received_old};
 
@@ -170,7 +171,7 @@ impl JpushSimulator {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Pushes a notification to so many devices, as a sender would, and returns its msg_id.
