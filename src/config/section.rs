@@ -289,6 +289,11 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// The same with a default.
+    pub fn base_url_or(&mut self, key: &str, default: &str) -> Option<Url> {
+        if self.find(key).is_some() { self.base_url(key) } else { Url::parse(default).ok() }
+    }
+
     /// A time zone by its IANA name.
     pub fn timezone(&mut self, key: &str) -> Option<TimeZone> {
         let (found, text) = self.text(key)?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Steady};
@@ -110,8 +111,8 @@ pub struct Entry {
     pub sent_at: Option<Timestamp>,
 }
 
-/// What was registered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was registered, as the message API answers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Registered {
     /// Ids that were given.
     pub received: usize,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body as HttpBody, Bytes};
+use hyper::body::Bytes;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::value::MapAccessDeserializer;
@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::routes::{Body, respond};
+use super::routes::{Body, RequestBody, respond};
 use crate::config::secret::Secret;
-use crate::poll::feed::{Entry, Feed};
+use crate::poll::feed::{Entry, Feed, Registered};
 
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_ENTRIES: usize = 10_000;
@@ -65,11 +65,14 @@ enum WireTime {
     Text(String),
 }
 
-/// Why a request is refused.
+/// Why a request is refused, as it is answered.
+#[derive(Serialize)]
 struct Refusal {
+    #[serde(skip)]
     status: StatusCode,
     error: String,
     /// Which entry, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
 }
 
@@ -95,29 +98,12 @@ impl MessageApi {
     }
 
     /// Answers a request.
-    pub(super) async fn answer<B: HttpBody<Data = Bytes>>(&self, head: &Parts, body: B) -> Response<Body>
-    where
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        #[derive(Serialize)]
-        struct Registered {
-            received: usize,
-            new: i64,
-        }
-        #[derive(Serialize)]
-        struct Refused {
-            error: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            index: Option<usize>,
-        }
+    pub(super) async fn answer(&self, head: &Parts, body: impl RequestBody) -> Response<Body> {
         match self.register(head, body).await {
-            Ok(registered) => {
-                let answer = Registered { received: registered.received, new: registered.new };
-                json(StatusCode::OK, &answer)
-            }
-            Err(Refusal { status, error, index }) => {
-                let mut response = json(status, &Refused { error, index });
-                let more = match status {
+            Ok(registered) => json(StatusCode::OK, &registered),
+            Err(refusal) => {
+                let mut response = json(refusal.status, &refusal);
+                let more = match refusal.status {
                     StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
                     StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
                     _ => None,
@@ -128,14 +114,7 @@ impl MessageApi {
         }
     }
 
-    async fn register<B: HttpBody<Data = Bytes>>(
-        &self,
-        head: &Parts,
-        body: B,
-    ) -> Result<crate::poll::feed::Registered, Refusal>
-    where
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registered, Refusal> {
         self.authenticate(head)?;
         let is_lines = is_lines(head)?;
         let unavailable = |error: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
@@ -280,10 +259,7 @@ fn is_lines(head: &Parts) -> Result<bool, Refusal> {
     }
 }
 
-async fn read<B: HttpBody<Data = Bytes>>(body: B) -> Result<Bytes, Refusal>
-where
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn read(body: impl RequestBody) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
         return Err(Refusal::too_large());
     }

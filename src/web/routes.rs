@@ -70,12 +70,14 @@ impl Handler {
     }
 }
 
+/// The body of a request, whatever it is received by.
+pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>> RequestBody for B {}
+
 impl Site {
     /// Answers a request and counts it.
-    pub async fn answer<B: HttpBody<Data = Bytes>>(&self, request: Request<B>) -> Response<Body>
-    where
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn answer(&self, request: Request<impl RequestBody>) -> Response<Body> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
         let handler = self.route(head.uri.path());

@@ -31,10 +31,7 @@ impl Settings {
     pub fn read(section: &mut Section<'_>) -> Option<Settings> {
         let app_id = section.required_identifier("app_id");
         let app_secret = section.secret("app_secret");
-        let base_url = match section.find("base_url") {
-            Some(_) => section.base_url("base_url"),
-            None => Url::parse(FEISHU).ok(),
-        };
+        let base_url = section.base_url_or("base_url", FEISHU);
         let windows = match section.find("windows") {
             Some(_) => section.choices("windows", &Unit::ALL),
             None => Some(vec![Unit::Day, Unit::Week, Unit::Month]),

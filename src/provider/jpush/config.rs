@@ -52,8 +52,7 @@ impl Settings {
     /// Reads the keys; `None` after an error was noted.
     pub fn read(section: &mut Section<'_>) -> Option<Settings> {
         let (holder, user, master_secret) = credentials(section);
-        let has_url = section.find("base_url").is_some();
-        let base_url = if has_url { section.base_url("base_url") } else { Url::parse(BASE_URL).ok() };
+        let base_url = section.base_url_or("base_url", BASE_URL);
         let delivery = delivery(section, holder);
         let schedule = schedule(section);
         let ids = ids(section, holder);
