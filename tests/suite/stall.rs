@@ -38,7 +38,8 @@ async fn a_silent_provider_delays_nobody() {
     let page = exporter.scrape().await;
     assert!(before.elapsed() < Duration::from_secs(1), "a scrape waited");
     assert_eq!(page.get(&format!("push_up{{{easemob}}}")), Some(1.0));
-    assert_eq!(page.get(&format!(r#"push_api_requests_total{{{easemob},code="200"}}"#)), Some(3.0));
+    let polls = page.get(&format!(r#"push_api_requests_total{{{easemob},code="200"}}"#)).unwrap();
+    assert!((2.0..=4.0).contains(&polls), "{polls} polls in 25 s at 10 s");
     assert_eq!(page.get(&format!("push_up{{{feishu}}}")), None, "no result yet");
     let (status, text) = exporter.get("/-/ready").await;
     assert_eq!((status, text.as_str()), (503, "Waiting for the first result of:\nfeishu bot message_push_overview\n"));
@@ -50,7 +51,9 @@ async fn a_silent_provider_delays_nobody() {
     assert_eq!(page.get(&format!(r#"push_poll_failing{{{feishu},reason="timeout"}}"#)), Some(1.0));
     let tokens = r#"push_api_requests_total{provider="feishu",app="bot",report="token",code="none"}"#;
     assert_eq!(page.get(tokens), Some(3.0));
-    assert_eq!(page.get(&format!(r#"push_api_requests_total{{{easemob},code="200"}}"#)), Some(11.0));
+    // Paused time jumps while a socket is slow, so the count may be one off; a delayed report would be far below.
+    let polls = page.get(&format!(r#"push_api_requests_total{{{easemob},code="200"}}"#)).unwrap();
+    assert!((10.0..=13.0).contains(&polls), "{polls} polls in 110 s at 10 s");
     assert_eq!(exporter.get("/-/ready").await.0, 200);
     exporter.stop().await;
 }
