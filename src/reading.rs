@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::page::families::Family;
@@ -181,6 +182,46 @@ pub struct WindowReadings {
     pub readings: Vec<Reading>,
     /// Distinct users reached: a gauge only, since users of two windows cannot be added.
     pub users_reached: Option<i64>,
+    /// Users of the app itself by platform and state: gauges only.
+    pub users: Vec<UserCount>,
+}
+
+impl WindowReadings {
+    /// A window that nothing is known of yet.
+    pub fn empty(window: Window) -> WindowReadings {
+        WindowReadings { window, readings: Vec::new(), users_reached: None, users: Vec::new() }
+    }
+}
+
+/// A message that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub sent_at: Timestamp,
+}
+
+/// How many users of a platform were new, online or active in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserCount {
+    /// android, ios, …
+    pub platform: Label,
+    /// new, online, active.
+    pub state: &'static str,
+    /// How many.
+    pub value: i64,
+}
+
+/// A number that is shown as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GaugeReading {
+    /// Its family.
+    pub family: Family,
+    /// Its labels behind provider and app.
+    pub labels: Vec<(&'static str, Label)>,
+    /// The number.
+    pub value: i64,
 }
 
 /// How a field of an answer reads as a count.

@@ -1,4 +1,4 @@
-//! Calendar windows: a day, a week from Monday, a month from the 1st. Pure calendar arithmetic; what
+//! Calendar windows: an hour, a day, a week from Monday, a month from the 1st. Pure calendar arithmetic; what
 //! is due when is decided by each provider's rhythm.
 
 use jiff::civil::Date;
@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
+    /// One hour of the clock.
+    Hour,
     /// One calendar day.
     Day,
     /// Monday to Sunday.
@@ -20,11 +22,13 @@ pub enum Unit {
 
 impl Unit {
     /// All units, as written in a configuration.
-    pub const ALL: [(&'static str, Unit); 3] = [("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
+    pub const ALL: [(&'static str, Unit); 4] =
+        [("hour", Unit::Hour), ("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
 
     /// The value of the label `window`.
     pub fn name(self) -> &'static str {
         match self {
+            Unit::Hour => "hour",
             Unit::Day => "day",
             Unit::Week => "week",
             Unit::Month => "month",
@@ -37,40 +41,55 @@ impl Unit {
     }
 }
 
-/// A window of one unit, named by its first day.
+/// A window of one unit, named by its first day and, where it is an hour, by that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
     /// How long it is.
     pub unit: Unit,
     /// Its first day: any day, a Monday, or the 1st of a month.
     pub first: Date,
+    /// The hour of that day, from 0 to 23; 0 if it is longer than an hour.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hour: i8,
+}
+
+fn is_zero(hour: &i8) -> bool {
+    *hour == 0
 }
 
 impl Window {
-    /// The window of `unit` that `day` lies in.
+    /// The window of `unit` that the beginning of `day` lies in.
     pub fn holding(unit: Unit, day: Date) -> Window {
         let first = match unit {
-            Unit::Day => day,
+            Unit::Hour | Unit::Day => day,
             Unit::Week => plus_days(day, -i32::from(day.weekday().to_monday_zero_offset())),
             Unit::Month => day.first_of_month(),
         };
-        Window { unit, first }
+        Window { unit, first, hour: 0 }
     }
 
     /// The window of one day.
     pub fn day(day: Date) -> Window {
-        Window { unit: Unit::Day, first: day }
+        Window::holding(Unit::Day, day)
+    }
+
+    /// The window of one hour, from 0 to 23.
+    pub fn hour(day: Date, hour: i8) -> Window {
+        Window { unit: Unit::Hour, first: day, hour }
     }
 
     /// What the ledger keys it by; sorts by date within a unit.
     pub fn key(self) -> String {
-        format!("{} {}", self.unit.name(), self.first)
+        match self.unit {
+            Unit::Hour => format!("hour {} {:02}", self.first, self.hour),
+            unit => format!("{} {}", unit.name(), self.first),
+        }
     }
 
     /// Its last day.
     pub fn last(self) -> Date {
         match self.unit {
-            Unit::Day => self.first,
+            Unit::Hour | Unit::Day => self.first,
             Unit::Week => plus_days(self.first, 6),
             Unit::Month => self.first.last_of_month(),
         }
@@ -78,17 +97,25 @@ impl Window {
 
     /// The window just before this one.
     pub fn previous(self) -> Window {
-        Window::holding(self.unit, plus_days(self.first, -1))
+        let day_before = plus_days(self.first, -1);
+        match (self.unit, self.hour) {
+            (Unit::Hour, 0) => Window::hour(day_before, 23),
+            (Unit::Hour, hour) => Window::hour(self.first, hour - 1),
+            (unit, _) => Window::holding(unit, day_before),
+        }
     }
 
     /// The instant it begins.
     pub fn begin(self, zone: &TimeZone) -> Timestamp {
-        midnight(self.first, zone)
+        at(self.first, self.hour, zone)
     }
 
     /// The instant it ends: the first that is not in it any more.
     pub fn end(self, zone: &TimeZone) -> Timestamp {
-        midnight(plus_days(self.last(), 1), zone)
+        match (self.unit, self.hour) {
+            (Unit::Hour, hour) if hour < 23 => at(self.first, hour + 1, zone),
+            _ => midnight(plus_days(self.last(), 1), zone),
+        }
     }
 }
 
@@ -138,6 +165,25 @@ mod tests {
         assert_eq!(day.begin(&zone).to_string(), "2025-12-31T16:00:00Z");
         assert_eq!(day.end(&zone).to_string(), "2026-01-01T16:00:00Z");
         assert_eq!(date_of("2026-01-01T15:59:59Z".parse().unwrap(), &zone), date(2026, 1, 1));
+    }
+
+    #[test]
+    fn hours() {
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        let nine = Window::hour(date(2014, 6, 11), 9);
+        assert_eq!(nine.key(), "hour 2014-06-11 09");
+        assert_eq!(
+            (nine.begin(&zone).to_string(), nine.last()),
+            ("2014-06-11T01:00:00Z".to_owned(), date(2014, 6, 11))
+        );
+        assert_eq!(nine.end(&zone).duration_since(nine.begin(&zone)).as_secs(), 3600);
+        let first = Window::hour(date(2014, 6, 11), 0);
+        assert_eq!((nine.previous().hour, first.previous()), (8, Window::hour(date(2014, 6, 10), 23)));
+        assert_eq!(first.previous().end(&zone), first.begin(&zone));
+        // As a window is remembered: of days as ever, of hours with the hour.
+        let day = serde_json::to_string(&Window::day(date(2014, 6, 11))).unwrap();
+        assert_eq!(day, r#"{"unit":"day","first":"2014-06-11"}"#);
+        assert_eq!(serde_json::from_str::<Window>(&serde_json::to_string(&nine).unwrap()).unwrap(), nine);
     }
 
     #[test]

@@ -200,6 +200,20 @@ impl<'a> Section<'a> {
         chosen
     }
 
+    /// `true` or `false`.
+    pub fn boolean(&mut self, key: &str) -> Option<bool> {
+        let found = self.find(key)?;
+        match &found.node.value {
+            Value::Text { text, plain: true } if text == "true" => Some(true),
+            Value::Text { text, plain: true } if text == "false" => Some(false),
+            value => {
+                let message = format!("expected true or false, found {}", value.kind());
+                self.context.error(found.place, &found.path, message);
+                None
+            }
+        }
+    }
+
     /// A whole number from `min` to `max`.
     pub fn number(&mut self, key: &str, min: usize, max: usize) -> Option<usize> {
         let (found, text) = self.identifier(key)?;
@@ -302,6 +316,20 @@ impl<'a> Section<'a> {
             self.context.error(found.place, &found.path, "is not a time zone such as Asia/Shanghai");
         }
         zone
+    }
+
+    /// A list of files, relative to the configuration, none of them twice. They need not be there.
+    pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for (place, path, word) in self.words(key).unwrap_or_default() {
+            let file = self.context.resolve(&word);
+            if paths.contains(&file) {
+                self.context.error(place, &path, "given twice");
+            } else {
+                paths.push(file);
+            }
+        }
+        paths
     }
 
     /// The contents of a file named by `key`, relative to the configuration.

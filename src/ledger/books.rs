@@ -1,7 +1,7 @@
 //! The counters during one transaction: readings are taken into watermarks, what they add is gathered
 //! by series, and [`Books::close`] writes the totals. What is counted is decided in [`super::account`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::watermark::Watermark;
 use super::{AppId, LedgerError, SeriesTotal};
 use crate::page::families::Family;
 use crate::page::text;
-use crate::reading::{Label, Metric, Reading, SeriesKey};
+use crate::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
 const MAX_UNKNOWN_LABELS: i64 = 16;
@@ -173,7 +173,8 @@ impl<'a> Books<'a> {
         if let Some(id) = self.series.get(&key) {
             return Ok(*id);
         }
-        let labels = self.labels(&key.1)?;
+        let SeriesKey { platform, channel, kind, .. } = &key.1;
+        let labels = self.labels(&[("platform", platform), ("channel", channel), ("kind", kind)])?;
         let id = self.ensure_series(family, &labels)?;
         self.series.insert(key, id);
         Ok(id)
@@ -198,9 +199,22 @@ impl<'a> Books<'a> {
     }
 
     /// The labels of a series; the first few unknown names of an app as they are, then `other`.
-    pub(super) fn labels(&self, key: &SeriesKey) -> Result<String, LedgerError> {
-        let [platform, channel, kind] = [self.admit(&key.platform)?, self.admit(&key.channel)?, self.admit(&key.kind)?];
-        Ok(text::labels(&[("platform", platform.as_str()), ("channel", channel.as_str()), ("kind", kind.as_str())]))
+    fn labels(&self, pairs: &[(&str, &Label)]) -> Result<String, LedgerError> {
+        let admitted = pairs.iter().map(|(name, label)| Ok((*name, self.admit(label)?)));
+        let admitted = admitted.collect::<Result<Vec<_>, LedgerError>>()?;
+        let pairs: Vec<(&str, &str)> = admitted.iter().map(|(name, label)| (*name, label.as_str())).collect();
+        Ok(text::labels(&pairs))
+    }
+
+    /// Gauges with their labels; what has the same is added.
+    pub(super) fn gauges(&self, gauges: &[GaugeReading]) -> Result<Vec<(Family, String, i64)>, LedgerError> {
+        let mut rows: BTreeMap<(Family, String), i64> = BTreeMap::new();
+        for GaugeReading { family, labels, value } in gauges {
+            let labels: Vec<(&str, &Label)> = labels.iter().map(|(name, label)| (*name, label)).collect();
+            let sum = rows.entry((*family, self.labels(&labels)?)).or_default();
+            *sum = sum.saturating_add(*value);
+        }
+        Ok(rows.into_iter().map(|((family, labels), value)| (family, labels, value)).collect())
     }
 
     fn admit(&self, label: &Label) -> Result<Label, LedgerError> {

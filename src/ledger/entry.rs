@@ -1,15 +1,12 @@
 //! One answer of a provider written into SQLite, inside one transaction: watermarks, totals, window
 //! gauges, unknown names, what the report remembers.
 
-use std::collections::HashMap;
-
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::books::Books;
 use super::sqlite::{ms, stored_gauges, time};
 use super::watermark::Watermark;
 use super::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
-use crate::page::families::Family;
 
 /// Settled windows whose watermarks are kept for each report, so that a clock that was wrong counts
 /// nothing twice.
@@ -37,8 +34,15 @@ impl Entry<'_> {
                     self.window(subject, covers, &mut books)?;
                 }
                 for gauge in gauges {
-                    receipt.gauges.push(self.gauges(gauge, &books)?);
+                    let (gauges, are_new) = self.gauges(gauge, &books)?;
+                    receipt.gauges.push(gauges);
+                    // A report that counts nothing has its gauges alone to tell how old its data are.
+                    receipt.has_new_numbers |= are_new && gauge.department.is_empty() && subjects.is_empty();
                 }
+            }
+            Content::Moment { gauges, is_new } => {
+                receipt.moment = books.gauges(gauges)?;
+                receipt.has_new_numbers = *is_new;
             }
             Content::Messages { polled, rejected } => {
                 messages::polled(self.transaction, app, now, polled, &mut books)?;
@@ -47,7 +51,7 @@ impl Entry<'_> {
                 receipt.next_due = messages::next_due(self.transaction, app, report)?;
             }
         }
-        receipt.has_new_numbers = books.has_new_numbers;
+        receipt.has_new_numbers |= books.has_new_numbers;
         receipt.series = books.close()?;
         receipt.new_names = self.unknown_names()?;
         self.report(receipt.has_new_numbers)?;
@@ -86,8 +90,9 @@ impl Entry<'_> {
         Ok(())
     }
 
-    /// Puts the gauges of a window in the place of the last one's, unless those are of a later window.
-    fn gauges(&self, gauge: &GaugeReadings, books: &Books<'_>) -> Result<StoredGauges, LedgerError> {
+    /// Puts the gauges of a window in the place of the last one's, unless those are of a later window. Returns
+    /// those that hold now, and whether there are numbers among them that were not there.
+    fn gauges(&self, gauge: &GaugeReadings, books: &Books<'_>) -> Result<(StoredGauges, bool), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
         let key = params![app, report, gauge.department, gauge.unit.name()];
         let stored: Option<i64> = self
@@ -97,8 +102,11 @@ impl Entry<'_> {
             )?
             .query_row(key, |row| row.get(0))
             .optional()?;
-        if let Some(stored) = stored.filter(|ends| *ends > ms(gauge.end) && *ends <= ms(self.commit.now)) {
-            return stored_gauges(self.transaction, app, report, &gauge.department, gauge.unit, time(stored));
+        let read = |end| stored_gauges(self.transaction, app, report, &gauge.department, gauge.unit, end);
+        let before = stored.map(|ends| read(time(ends))).transpose()?;
+        let now = ms(self.commit.now);
+        if let Some(later) = before.as_ref().filter(|before| (ms(gauge.end) + 1..=now).contains(&ms(before.end))) {
+            return Ok((later.clone(), false));
         }
         self.transaction
             .prepare_cached(
@@ -110,19 +118,15 @@ impl Entry<'_> {
                 "INSERT INTO window_gauge (app, report, department, unit, ends) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![app, report, gauge.department, gauge.unit.name(), ms(gauge.end)])?;
-        let mut rows: HashMap<(Family, String), i64> = HashMap::new();
-        for (family, series, value) in &gauge.deliveries {
-            let sum = rows.entry((*family, books.labels(series)?)).or_default();
-            *sum = sum.saturating_add(*value);
-        }
-        rows.extend(gauge.users.map(|(family, value)| ((family, String::new()), value)));
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO window_gauge_value (app, report, department, unit, family, labels, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
-        for ((family, labels), value) in rows {
+        for (family, labels, value) in books.gauges(&gauge.values)? {
             insert.execute(params![app, report, gauge.department, gauge.unit.name(), family.name(), labels, value])?;
         }
-        stored_gauges(self.transaction, app, report, &gauge.department, gauge.unit, gauge.end)
+        let after = read(gauge.end)?;
+        let are_new = !after.values.is_empty() && before.is_none_or(|before| before != after);
+        Ok((after, are_new))
     }
 
     /// Remembers names that were not known, and returns those that are new.

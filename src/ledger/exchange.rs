@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::page::families::Family;
-use crate::reading::{Reading, SeriesKey};
+use crate::reading::{GaugeReading, Reading};
 use crate::window::Unit;
 
 /// The number of an app's row.
@@ -139,6 +139,13 @@ pub enum Content {
         /// The rows of those that the provider refused.
         rejected: Vec<i64>,
     },
+    /// Numbers of this moment, which are not kept.
+    Moment {
+        /// The numbers.
+        gauges: Vec<GaugeReading>,
+        /// Whether they are others than before.
+        is_new: bool,
+    },
 }
 
 /// Where a message id came from, which is the label `source`.
@@ -226,6 +233,17 @@ pub struct DueMessages {
     pub next: Option<Timestamp>,
 }
 
+/// Asks for the newest messages of an app.
+#[derive(Clone, Copy, Debug)]
+pub struct NewestQuery {
+    /// Whose.
+    pub app: AppId,
+    /// None that was sent before.
+    pub since: Timestamp,
+    /// At most so many.
+    pub count: usize,
+}
+
 /// A message on its way to the provider and back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackedMessage {
@@ -293,10 +311,8 @@ pub struct GaugeReadings {
     pub unit: Unit,
     /// When the window ended.
     pub end: Timestamp,
-    /// Deliveries, each for the gauge of its family.
-    pub deliveries: Vec<(Family, SeriesKey, i64)>,
-    /// Numbers without platform, channel and kind.
-    pub users: Option<(Family, i64)>,
+    /// Its numbers; those of one series are added.
+    pub values: Vec<GaugeReading>,
 }
 
 /// What a commit has changed.
@@ -306,6 +322,8 @@ pub struct Receipt {
     pub series: Vec<SeriesTotal>,
     /// Window gauges as they are now.
     pub gauges: Vec<StoredGauges>,
+    /// Gauges of this moment: family, labels behind provider and app, value.
+    pub moment: Vec<(Family, String, i64)>,
     /// Whether any number was new.
     pub has_new_numbers: bool,
     /// Names that were never seen before in this app.

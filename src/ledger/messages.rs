@@ -9,11 +9,12 @@ use super::books::Books;
 use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
-    AddedMessages, AppId, DueMessages, DueQuery, LedgerError, MessageState, NewMessages, PolledMessage, Reschedule,
-    TrackedMessage,
+    AddedMessages, AppId, DueMessages, DueQuery, LedgerError, MessageState, NewMessages, NewestQuery, PolledMessage,
+    Reschedule, TrackedMessage,
 };
 use crate::page::families::Family;
 use crate::page::text;
+use crate::reading::SentMessage;
 
 /// A retired message is remembered this long, from when it retired or was last registered.
 const REMEMBERED_MS: i64 = 90 * DAY_MS;
@@ -107,6 +108,19 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     let due = found.iter().filter(|(late, _)| *late >= 0.0).count();
     found.truncate(due.next_multiple_of(batch.max(1)).min(limit));
     Ok(DueMessages { batch: found.into_iter().map(|(_, message)| message).collect(), next })
+}
+
+/// The newest of the messages that are tracked, the newest first.
+pub(super) fn newest(transaction: &Transaction<'_>, query: &NewestQuery) -> Result<Vec<SentMessage>, LedgerError> {
+    let NewestQuery { app, since, count } = *query;
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let mut select = transaction.prepare_cached(
+        "SELECT subject, sent FROM message WHERE app = ?1 AND sent >= ?2 ORDER BY sent DESC, subject DESC LIMIT ?3",
+    )?;
+    let rows = select.query_map(params![app, ms(since), count], |row| {
+        Ok(SentMessage { id: row.get(0)?, sent_at: time(row.get(1)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// When the first message of a report is due.

@@ -19,10 +19,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::page::own::LedgerMetrics;
 use crate::provider::BoxFuture;
+use crate::reading::SentMessage;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, GaugeReadings, MessageState, NewMessage,
-    NewMessages, PolledMessage, Receipt, Reschedule, Restored, SeriesTotal, Source, StoredGauges, StoredReport,
-    SubjectReadings, TrackedMessage,
+    NewMessages, NewestQuery, PolledMessage, Receipt, Reschedule, Restored, SeriesTotal, Source, StoredGauges,
+    StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Why the ledger cannot be opened or written.
@@ -94,6 +95,8 @@ pub trait Store: Send {
     fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>>;
     /// The messages to ask for in the next calls.
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>>;
+    /// The newest of the messages that are tracked, the newest first.
+    fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>>;
     /// Brings due times back to what a schedule allows.
     fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>>;
     /// What is due once a day for an app that is configured: drops some memories of retired messages that have
@@ -119,6 +122,7 @@ enum Request {
     Commit(Box<Commit>, oneshot::Sender<Result<Receipt, LedgerError>>),
     Add(Vec<NewMessages>, oneshot::Sender<Result<Vec<AddedMessages>, LedgerError>>),
     Due(DueQuery, oneshot::Sender<Result<DueMessages, LedgerError>>),
+    Newest(NewestQuery, oneshot::Sender<Result<Vec<SentMessage>, LedgerError>>),
     Reschedule(Reschedule, oneshot::Sender<Result<(), LedgerError>>),
     Upkeep(AppId, Timestamp, oneshot::Sender<Result<bool, LedgerError>>),
 }
@@ -169,6 +173,14 @@ impl Ledger {
     /// A ledger that cannot be read.
     pub async fn due_messages(&self, query: DueQuery) -> Result<DueMessages, LedgerError> {
         self.request(|reply| Request::Due(query, reply)).await
+    }
+
+    /// See [`Store::newest_messages`].
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub async fn newest_messages(&self, query: NewestQuery) -> Result<Vec<SentMessage>, LedgerError> {
+        self.request(|reply| Request::Newest(query, reply)).await
     }
 
     /// See [`Store::reschedule`].
@@ -260,11 +272,11 @@ impl Task {
             }
             Request::Due(query, reply) => {
                 let result = self.store.due_messages(query).await;
-                // Reading that works says nothing about whether writing does.
-                if result.is_err() {
-                    self.note(&result);
-                }
-                let _ = reply.send(result);
+                self.reply_to_reader(result, reply);
+            }
+            Request::Newest(query, reply) => {
+                let result = self.store.newest_messages(query).await;
+                self.reply_to_reader(result, reply);
             }
             Request::Reschedule(change, reply) => {
                 let result = self.store.reschedule(change).await;
@@ -280,6 +292,14 @@ impl Task {
     /// Notes how a write went and tells who asked for it, who may be gone: what is written stays written.
     fn reply<T>(&self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
         self.note(&result);
+        let _ = reply.send(result);
+    }
+
+    /// The same for who only reads: that it works says nothing about whether writing does.
+    fn reply_to_reader<T>(&self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
+        if result.is_err() {
+            self.note(&result);
+        }
         let _ = reply.send(result);
     }
 

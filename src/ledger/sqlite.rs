@@ -13,15 +13,17 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use super::entry::Entry;
 use super::hook::{self, Did};
 use super::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, Receipt, Reschedule,
-    Restored, SeriesTotal, Store, StoredGauges, StoredReport, messages,
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
+    Reschedule, Restored, SeriesTotal, Store, StoredGauges, StoredReport, messages,
 };
 use crate::page::families::Family;
 use crate::provider::BoxFuture;
+use crate::reading::SentMessage;
 use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
 /// `push` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7075_7368;
 /// An app that left the configuration is forgotten after this many days.
@@ -173,6 +175,10 @@ impl Store for Sqlite {
 
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
         self.read(move |transaction| messages::due(transaction, &query))
+    }
+
+    fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>> {
+        self.read(move |transaction| messages::newest(transaction, &query))
     }
 
     fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>> {

@@ -102,6 +102,14 @@ families! {
         "Distinct users reached of a department and those below it in the newest closed window (Feishu send_user_count). Polled and cached, two days late; departments nest.";
     WindowEnd, "push_window_end_timestamp_seconds", Gauge, Seconds,
         "When the newest closed window of a unit ended: the window that the push_window gauges describe. Moves on when a window closes empty.";
+    Users, "push_users", Gauge, Whole,
+        "Users of the app in the newest closed window, by state: new, online or active (JPush users and group/users). Polled and cached; push_window_end_timestamp_seconds says which window, and windows cannot be added.";
+    TestDevices, "push_test_devices", Gauge, Whole,
+        "Test devices by what became of the newest messages on them, each device once a message: delivered, undelivered, foreign (of another app), not_targeted, error, or unknown where JPush does not say (JPush status/message status of the newest 20 messages of 24 hours). Polled and cached.";
+    VendorQuota, "push_vendor_quota", Gauge, Whole,
+        "Messages a day that a vendor channel takes from the app, by class (JPush push/quota total). Polled and cached.";
+    VendorQuotaUsed, "push_vendor_quota_used", Gauge, Whole,
+        "Messages of today that count against push_vendor_quota (JPush push/quota used). Polled and cached.";
     NewestTargeted, "push_newest_message_targeted", Gauge, Whole,
         "Devices targeted by one of the newest messages (JPush target), with newest_messages. Polled and cached.";
     NewestSent, "push_newest_message_sent", Gauge, Whole,

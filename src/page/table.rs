@@ -42,6 +42,15 @@ impl Update {
         let Sample { family, owner, rest, .. } = sample;
         Update::Remove { family, owner, rest }
     }
+
+    /// Shows `new` in the place of `old`: what is not among them any more goes.
+    pub fn replace(old: impl IntoIterator<Item = Sample>, new: Vec<Sample>) -> Vec<Update> {
+        let is_same = |a: &Sample, b: &Sample| (a.family, &a.owner, &a.rest) == (b.family, &b.owner, &b.rest);
+        let gone = old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new)));
+        let mut updates: Vec<Update> = gone.map(Update::remove).collect();
+        updates.extend(new.into_iter().map(Update::Set));
+        updates
+    }
 }
 
 /// A series with its value.

@@ -12,6 +12,7 @@ use crate::ledger::{GaugeReadings, StoredGauges};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::provider::WindowGauges;
+use crate::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
 use crate::window::Unit;
 
 /// The window gauges of a report, and whether they are on the page.
@@ -59,17 +60,12 @@ impl Gauges {
 
     /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.
     pub(super) async fn replace(&mut self, window: StoredGauges) {
-        let mut updates = Vec::new();
         let key = (window.department.clone(), window.unit);
+        let new = self.samples(&window);
+        let old = self.windows.insert(key, window).map(|old| self.samples(&old)).unwrap_or_default();
         if self.are_shown {
-            let new = self.samples(&window);
-            let old = self.windows.get(&key).map(|old| self.samples(old)).unwrap_or_default();
-            let is_same = |a: &Sample, b: &Sample| (a.family, &a.rest) == (b.family, &b.rest);
-            updates.extend(old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new))).map(Update::remove));
-            updates.extend(new.into_iter().map(Update::Set));
+            self.page.update(Update::replace(old, new)).await;
         }
-        self.windows.insert(key, window);
-        self.page.update(updates).await;
     }
 
     /// The series of a closed window: when it ended, and its values.
@@ -97,21 +93,20 @@ impl Gauges {
 pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
     let WindowGauges { department, end, numbers } = gauges;
     let is_department = department.is_some();
-    let deliveries = numbers
-        .readings
-        .into_iter()
-        .filter_map(|reading| {
-            let metric = reading.series.metric;
-            let family = if is_department { metric.department_gauge() } else { metric.window_gauge() };
-            Some((family?, reading.series, reading.value))
-        })
-        .collect();
+    let WindowReadings { window, readings, users_reached, users } = numbers;
+    let deliveries = readings.into_iter().filter_map(|Reading { series, value, .. }| {
+        let SeriesKey { metric, platform, channel, kind } = series;
+        let family = if is_department { metric.department_gauge() } else { metric.window_gauge() };
+        let labels = vec![("platform", platform), ("channel", channel), ("kind", kind)];
+        Some(GaugeReading { family: family?, labels, value })
+    });
     let family = if is_department { Family::DepartmentWindowUsersReached } else { Family::WindowUsersReached };
-    GaugeReadings {
-        department: department.unwrap_or_default(),
-        unit: numbers.window.unit,
-        end,
-        deliveries,
-        users: numbers.users_reached.map(|users| (family, users)),
-    }
+    let reached = users_reached.map(|value| GaugeReading { family, labels: Vec::new(), value });
+    let users = users.into_iter().map(|UserCount { platform, state, value }| GaugeReading {
+        family: Family::Users,
+        labels: vec![("platform", platform), ("state", Label::known(state))],
+        value,
+    });
+    let values = deliveries.chain(reached).chain(users).collect();
+    GaugeReadings { department: department.unwrap_or_default(), unit: window.unit, end, values }
 }

@@ -328,11 +328,8 @@ impl Poll {
         newest.extend(fresh);
         newest.sort_by(|a, b| (b.sent_at, &b.id).cmp(&(a.sent_at, &a.id)));
         newest.truncate(self.limit);
-        let now: Vec<Sample> = newest.iter().flat_map(|one| samples(&self.board, one)).collect();
-        let is_gone = |old: &Sample| !now.iter().any(|new| (new.family, &new.rest) == (old.family, &old.rest));
-        let gone = before.iter().flat_map(|one| samples(&self.board, one)).filter(is_gone).map(Update::remove);
-        let mut updates: Vec<Update> = gone.collect();
-        updates.extend(now.into_iter().map(Update::Set));
+        let of = |newest: &[Newest]| newest.iter().flat_map(|one| samples(&self.board, one)).collect::<Vec<Sample>>();
+        let updates = Update::replace(of(before), of(&newest));
         (newest, updates)
     }
 }

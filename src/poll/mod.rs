@@ -1,11 +1,13 @@
 //! Polling: from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report
-//! being polled ([`runner`]) by window ([`windows`]) or by message ([`messages`]), where message ids come in
-//! ([`feed`]), how reports are ([`health`]).
+//! being polled ([`runner`]) by window ([`windows`]), by message ([`messages`]) or as it stands ([`moments`]),
+//! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]).
 
 pub mod feed;
+//pub mod files;
 mod gauges;
 pub mod health;
 pub mod messages;
+pub mod moments;
 pub mod open;
 pub mod runner;
 pub mod schedule;

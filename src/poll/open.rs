@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::feed::{Board, Feed, Target};
 use super::health::{ReportId, owner};
 use super::messages::{MessageWork, Standing};
+use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
 use crate::config::{App, Config};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Restored, SeriesTotal, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
-use crate::provider::quota::{Budget, Limit};
+use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};
 
 /// An app on its way from the configuration to its pollers.
@@ -84,17 +85,16 @@ impl<'a> Opening<'a> {
         stop: &CancellationToken,
     ) -> Result<Vec<Polling>, LedgerError> {
         let Opening { app, surroundings, messages, stored, board } = self;
-        let mut account: Option<Arc<AccountClient>> = None;
-        let mut poller = async |name: &'static str, limit: Limit| {
-            let account = account.get_or_insert_with(|| Arc::new(AccountClient::new(Budget::new(limit))));
+        let account = Arc::new(AccountClient::default());
+        let poller = async |name: &'static str, limit: Limit, priority: Priority| {
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
             let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
             services.health.unknown_names(&id, names).await;
             Poller {
                 id,
                 app: stored.id,
-                client: Client::new(Arc::clone(transport), account),
-                account: Arc::clone(account),
+                client: Client::new(Arc::clone(transport), &account, limit, priority),
+                account: Arc::clone(&account),
                 secrets: app.account.secrets(),
                 hold: config.new_series_hold,
                 services: services.clone(),
@@ -107,10 +107,16 @@ impl<'a> Opening<'a> {
         let mut pollings = Vec::new();
         for report in app.account.open(&surroundings) {
             let name = report.name();
-            let poller = poller(name, report.limit()).await;
+            let poller = poller(name, report.limit(), Priority::First).await;
             let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
             let (zone, max_age) = (app.zone.clone(), config.max_age);
             let ready = WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges).await;
+            pollings.push(ready.run(stop.clone()));
+        }
+        for report in app.account.moments(&surroundings) {
+            let name = report.name();
+            let poller = poller(name, report.limit(), Priority::First).await;
+            let ready = MomentWork::ready(poller, report, of_report(name)).await;
             pollings.push(ready.run(stop.clone()));
         }
         let Some(messages) = messages else { return Ok(pollings) };
@@ -121,7 +127,7 @@ impl<'a> Opening<'a> {
             let is_current = messages.delivery == Some(name);
             // Messages stay with the report that first had a number for them.
             if is_current || next.is_some() {
-                let poller = poller(name, report.limit()).await;
+                let poller = poller(name, report.limit(), Priority::Last).await;
                 let standing = Standing {
                     is_current,
                     newest: if is_current { messages.newest } else { 0 },

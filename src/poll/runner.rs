@@ -1,6 +1,6 @@
 //! One report being polled, whatever it is asked for: waiting until it is due, retrying, committing,
 //! backing off, and telling how it went. Measured the same way for every provider. What a poll asks is a
-//! [`Work`]: `windows.rs` or `messages.rs`.
+//! [`Work`]: `windows.rs`, `messages.rs` or `moments.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -115,13 +115,23 @@ pub type Polling = BoxFuture<'static, ()>;
 impl<W: Work> Ready<W> {
     /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
     pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> Ready<W> {
+        Ready::shared(Arc::new(poller), work, stored, next).await
+    }
+
+    /// The same for work that knows its poller.
+    pub(super) async fn shared(
+        poller: Arc<Poller>,
+        work: W,
+        stored: &StoredReport,
+        next: Option<Timestamp>,
+    ) -> Ready<W> {
         let restored = ReportHealth {
             last_success: stored.last_success,
             last_change: stored.last_change,
             ..ReportHealth::default()
         };
         poller.services.health.add(&poller.id, restored, next, poller.services.clock.now()).await;
-        Ready { poller: Arc::new(poller), work, next }
+        Ready { poller, work, next }
     }
 
     /// Polls until `stop`.

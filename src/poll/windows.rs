@@ -77,7 +77,7 @@ impl Work for WindowWork {
             has_new_numbers: false,
         };
         async move {
-            let result = poll.ask_everything().await.map(|due| Done::Succeeded(Some(due)));
+            let result = poll.ask_everything().await;
             Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
         }
     }
@@ -109,7 +109,7 @@ struct Poll {
 }
 
 impl Poll {
-    async fn ask_everything(&mut self) -> Result<Timestamp, PollError> {
+    async fn ask_everything(&mut self) -> Result<Done, PollError> {
         let report = Arc::clone(&self.report);
         let now = self.now;
         let mut asked: Vec<Ask> = Vec::new();
@@ -136,9 +136,11 @@ impl Poll {
                 Err(error) => return Err(failure.unwrap_or(error)),
             }
         }
+        let due = Some(report.next_due(now, &self.outcome.memory));
         match failure {
             Some(error) => Err(error),
-            None => Ok(report.next_due(now, &self.outcome.memory)),
+            None if asked.is_empty() => Ok(Done::NothingDue(due)),
+            None => Ok(Done::Succeeded(due)),
         }
     }
 

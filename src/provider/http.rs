@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::BoxFuture;
 use super::error::PollError;
-use super::quota::{Budget, Rate};
+use super::quota::{Budget, Limit, Priority, Rate};
 use crate::config::secret::Scrubber;
 use crate::lock;
 
@@ -212,6 +212,7 @@ impl Requests {
 pub struct Client {
     transport: Arc<dyn Transport>,
     budget: Arc<Budget>,
+    priority: Priority,
     requests: Requests,
     token_requests: Arc<Requests>,
     token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
@@ -220,11 +221,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// `budget`, `token_requests` and `token_expiry` are shared by the reports of an account.
-    pub fn new(transport: Arc<dyn Transport>, account: &AccountClient) -> Self {
+    /// The budget of an API, the token and its requests are shared by the reports of an account.
+    pub fn new(transport: Arc<dyn Transport>, account: &AccountClient, limit: Limit, priority: Priority) -> Self {
         Client {
             transport,
-            budget: Arc::clone(&account.budget),
+            budget: account.budget(limit),
+            priority,
             requests: Requests::default(),
             token_requests: Arc::clone(&account.token_requests),
             token_expiry: Arc::clone(&account.token_expiry),
@@ -239,7 +241,7 @@ impl Client {
     /// No answer.
     pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
         let waits = self.requests.wait();
-        self.budget.acquire().await;
+        self.budget.acquire(self.priority).await;
         drop(waits);
         self.transmit(request, &self.requests).await
     }
@@ -256,11 +258,11 @@ impl Client {
         self.transmit(request, &self.token_requests).await
     }
 
-    /// Takes what the headers of an answer say of the quota of `api`.
-    pub fn note_rate(&self, api: &'static str, rate: Rate) {
+    /// Takes what the headers of an answer say of the quota of the report's API.
+    pub fn note_rate(&self, rate: Rate) {
         self.budget.correct(rate);
         if rate.limit.is_some() || rate.remaining.is_some() {
-            self.rates.note(api, rate);
+            self.rates.note(self.budget.api(), rate);
         }
     }
 
@@ -327,24 +329,19 @@ impl Rates {
 }
 
 /// What the reports of one account share.
+#[derive(Default)]
 pub struct AccountClient {
     rates: Arc<Rates>,
-    budget: Arc<Budget>,
+    budgets: std::sync::Mutex<BTreeMap<&'static str, Arc<Budget>>>,
     token_requests: Arc<Requests>,
     token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
     scrubber: Scrubber,
 }
 
 impl AccountClient {
-    /// For an account with this budget.
-    pub fn new(budget: Budget) -> Self {
-        AccountClient {
-            rates: Arc::default(),
-            budget: Arc::new(budget),
-            token_requests: Arc::default(),
-            token_expiry: Arc::default(),
-            scrubber: Scrubber::default(),
-        }
+    /// The budget of an API, which its first report sets up.
+    fn budget(&self, limit: Limit) -> Arc<Budget> {
+        Arc::clone(lock(&self.budgets).entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit))))
     }
 
     /// Requests for tokens.

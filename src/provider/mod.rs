@@ -5,7 +5,8 @@
 //! 1. A folder beside `easemob/` with `config.rs` (its keys), `api.rs` (wire types and HTTP),
 //!    `readings.rs` (a pure function from an answer to readings: the field map), `rhythm.rs` (pure
 //!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice). What
-//!    is asked by window is a [`Report`], what is asked by message id a [`MessageReport`].
+//!    is asked by window is a [`Report`], what is asked by message id a [`MessageReport`], and what is only
+//!    shown as it stands a [`MomentReport`].
 //! 2. One line in [`registry::PROVIDERS`].
 //! 3. Its rows in the README's tables, and a simulator.
 //!
@@ -24,6 +25,7 @@ pub mod token;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
-use crate::reading::{Reading, WindowReadings};
+use crate::reading::{GaugeReading, Reading, SentMessage, WindowReadings};
 use crate::window::{Unit, Window};
 use error::PollError;
 use http::Client;
@@ -62,6 +64,10 @@ pub trait Account: Send + Sync {
     fn secrets(&self) -> Vec<Secret>;
     /// Its reports by window, ready to be polled.
     fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>>;
+    /// Its reports of this moment, where it has any.
+    fn moments(&self, _surroundings: &Surroundings) -> Vec<Box<dyn MomentReport>> {
+        Vec::new()
+    }
     /// Its reports by message, where it has any.
     fn messages(&self, _surroundings: &Surroundings) -> Option<Messages> {
         None
@@ -76,6 +82,8 @@ pub struct Messages {
     pub reports: Vec<Box<dyn MessageReport>>,
     /// Ids of the configuration, as the provider writes them.
     pub ids: Vec<String>,
+    /// Files of ids to follow.
+    pub files: Vec<PathBuf>,
     /// How many of the newest messages are shown one by one.
     pub newest: usize,
     /// Reads an id: as the provider writes it, or `None` if it can be none.
@@ -140,6 +148,56 @@ pub struct MessageReadings {
     pub readings: Vec<Reading>,
     /// How its answers are to be read from now on.
     pub shape: String,
+}
+
+/// One statistics endpoint that is asked how things stand at this moment. What it says is shown, not kept.
+pub trait MomentReport: Send + Sync {
+    /// The label `report`.
+    fn name(&self) -> &'static str;
+    /// From poll to poll.
+    fn interval(&self) -> Duration;
+    /// The request limit of its API.
+    fn limit(&self) -> quota::Limit;
+    /// Which of the app's messages it asks about, if it does.
+    fn choice(&self) -> Option<Choice> {
+        None
+    }
+    /// The questions of a poll; none if there is nothing to ask. Pure.
+    fn questions(&self, messages: &[SentMessage]) -> Vec<MomentAsk>;
+    /// What is shown of a question that the provider does not accept while it answers others; `None` if that
+    /// fails the poll.
+    fn if_refused(&self, _ask: &MomentAsk) -> Option<MomentNumbers> {
+        None
+    }
+    /// Asks the provider, once.
+    fn ask<'a>(&'a self, ask: &'a MomentAsk, client: &'a Client) -> BoxFuture<'a, Result<MomentNumbers, PollError>>;
+}
+
+/// The newest messages of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// At most so many.
+    pub count: usize,
+    /// None that was sent longer ago.
+    pub max_age: Duration,
+}
+
+/// One question of a [`MomentReport`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MomentAsk {
+    /// The message it is about, if it is about one.
+    pub message: Option<SentMessage>,
+    /// Which part of what a call has no room for, from 0.
+    pub part: usize,
+}
+
+/// What an answer says about this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MomentNumbers {
+    /// Its numbers; those of one series are added.
+    pub gauges: Vec<GaugeReading>,
+    /// Names in the answer that the exporter does not know, or values it cannot read.
+    pub unknown: Vec<String>,
 }
 
 /// What a report may use of the world outside.

@@ -1,5 +1,6 @@
-//! How often a message is polled, by its age. Pure.
+//! How often a message is polled, by its age, and how far accounts are spread in time. Pure.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -92,6 +93,14 @@ fn step((until, every): (u64, u64)) -> Step {
 /// How long ago `then` was; nothing if it is to come.
 pub fn age(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
+/// Where in a span of time an account has its place, so that not all of the world ask at once: always the
+/// same for it.
+pub fn spread(account: &str, over: Duration) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    account.hash(&mut hasher);
+    Duration::from_secs(hasher.finish() % over.as_secs().max(1))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 /// A documented limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
+    /// What it limits: reports of an account that name the same API share a budget. The label `api`.
+    pub api: &'static str,
     /// How many requests.
     pub requests: usize,
     /// In how long a window.
@@ -33,10 +35,22 @@ pub struct Rate {
     pub reset: Option<Duration>,
 }
 
+/// Who goes first where requests wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// Few requests, of which each matters.
+    #[default]
+    First,
+    /// Many, of which each waits for those that go first.
+    Last,
+}
+
 /// The budget of one account at one API.
 #[derive(Debug)]
 pub struct Budget {
     limit: Limit,
+    /// Held by the one request of low priority that stands in line with the others.
+    last: tokio::sync::Mutex<()>,
     /// What the provider says is left until when: others may use the account too.
     left: Mutex<Option<(u64, Instant)>>,
     /// Held while waiting, so that callers are served in turn.
@@ -47,12 +61,27 @@ pub struct Budget {
 impl Budget {
     /// A budget that nothing has been taken from.
     pub fn new(limit: Limit) -> Self {
-        Budget { limit, left: Mutex::default(), turn: tokio::sync::Mutex::default(), blocked_until: Mutex::default() }
+        Budget {
+            limit,
+            last: tokio::sync::Mutex::default(),
+            left: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            blocked_until: Mutex::default(),
+        }
+    }
+
+    /// The API that it is for.
+    pub fn api(&self) -> &'static str {
+        self.limit.api
     }
 
     /// Waits until a request may start and takes its place. Returns how long it waited.
-    pub async fn acquire(&self) -> Duration {
+    pub async fn acquire(&self, priority: Priority) -> Duration {
         let asked = Instant::now();
+        let _last = match priority {
+            Priority::First => None,
+            Priority::Last => Some(self.last.lock().await),
+        };
         let mut starts = self.turn.lock().await;
         loop {
             let now = Instant::now();
@@ -126,15 +155,17 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
+    const LIMIT: Limit = Limit { api: "test", requests: 10, window: Duration::from_secs(10) };
+
     #[tokio::test(start_paused = true)]
     async fn no_window_holds_more_than_the_limit() {
-        let limit = Limit { requests: 10, window: Duration::from_secs(10) };
+        let limit = LIMIT;
         let budget = Arc::new(Budget::new(limit));
         let tasks: Vec<_> = (0..95)
             .map(|_| {
                 let budget = Arc::clone(&budget);
                 tokio::spawn(async move {
-                    budget.acquire().await;
+                    budget.acquire(Priority::First).await;
                     Instant::now()
                 })
             })
@@ -152,8 +183,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn few_requests_go_before_many() {
+        let budget = Arc::new(Budget::new(Limit { requests: 1, ..LIMIT }));
+        budget.acquire(Priority::First).await;
+        let order: Arc<Mutex<Vec<&str>>> = Arc::default();
+        let ask = |name: &'static str, priority| {
+            let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
+            tokio::spawn(async move {
+                budget.acquire(priority).await;
+                lock(&order).push(name);
+            })
+        };
+        let mut tasks: Vec<_> = (0..5).map(|_| ask("message", Priority::Last)).collect();
+        tokio::task::yield_now().await;
+        tasks.extend((0..3).map(|_| ask("window", Priority::First)));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        // The message that already stood in line keeps its place.
+        let expected = ["message", "window", "window", "window", "message", "message", "message", "message"];
+        assert_eq!(*lock(&order), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_providers_own_count_is_kept() {
-        let budget = Budget::new(Limit { requests: 100, window: Duration::from_secs(60) });
+        let budget = Budget::new(Limit { requests: 100, window: Duration::from_secs(60), ..LIMIT });
         let rate = |remaining, reset| Rate {
             limit: Some(40),
             remaining: Some(remaining),
@@ -164,26 +218,26 @@ mod tests {
         budget.correct(rate(5, 20));
         let started = Instant::now();
         for _ in 0..3 {
-            budget.acquire().await;
+            budget.acquire(Priority::First).await;
         }
         assert_eq!(started.elapsed(), Duration::ZERO);
-        budget.acquire().await;
+        budget.acquire(Priority::First).await;
         assert_eq!(started.elapsed().as_secs(), 20);
         // A new window, and headers without a reset, say nothing of the old one.
         budget.correct(rate(30, 60));
         budget.correct(Rate { limit: Some(40), ..Rate::default() });
         for _ in 0..30 {
-            budget.acquire().await;
+            budget.acquire(Priority::First).await;
         }
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_named_reset_is_waited_for() {
-        let budget = Budget::new(Limit { requests: 10, window: Duration::from_secs(10) });
+        let budget = Budget::new(LIMIT);
         budget.block(Some(Duration::from_secs(52)));
-        assert_eq!(budget.acquire().await.as_secs(), 52);
+        assert_eq!(budget.acquire(Priority::First).await.as_secs(), 52);
         budget.block(Some(Duration::MAX));
-        assert_eq!(budget.acquire().await, LONGEST_RESET);
+        assert_eq!(budget.acquire(Priority::First).await, LONGEST_RESET);
     }
 }

@@ -82,7 +82,7 @@ fn a_ledger_that_cannot_be_used_is_1() {
         (
             Some(1),
             format!(
-                "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 2); use that release\n"
+                "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 3); use that release\n"
             )
         )
     );

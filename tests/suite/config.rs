@@ -139,6 +139,32 @@ jpush:
             "push-exporter.yml:14:15: jpush[1].schedule: needs at least one step, such as {until: 5d, every: 1h}",
         ],
     );
+    assert_errors(
+        "jpush:
+  - app: shop
+    app_key: k
+    master_secret: pLanted-s3cret
+    users: [day, week]
+    test_devices: [1506bfd3a7c568d4761, 'a,b', 1506bfd3a7c568d4761]
+    vendor_quota: 'true'
+    push_url: api.jpush.cn
+    messages: {files: [ids.txt, ./sub/../ids.txt, ids.txt]}
+  - {app: none, app_key: n, master_secret: pLanted-s3cret, delivery: none, test_devices: [a], messages: {files: [x]}}
+  - {app: all, group_key: g, group_master_secret: pLanted-s3cret, test_devices: [a], vendor_quota: true}
+",
+        &[
+            "push-exporter.yml:5:18: jpush[0].users[1]: must be one of hour, day, month",
+            "push-exporter.yml:6:41: jpush[0].test_devices[1]: is no registration id: letters and digits",
+            "push-exporter.yml:6:48: jpush[0].test_devices[2]: given twice",
+            "push-exporter.yml:7:19: jpush[0].vendor_quota: expected true or false, found a text",
+            "push-exporter.yml:8:15: jpush[0].push_url: is not a URL; it should look like https://host or https://host/path",
+            "push-exporter.yml:9:51: jpush[0].messages.files[2]: given twice",
+            "push-exporter.yml:10:90: jpush[1].test_devices: delivery: none knows no messages to ask about; choose a report, or leave test_devices away",
+            "push-exporter.yml:10:105: jpush[1].messages: delivery: none polls no messages; choose a report, or leave the ids and files away",
+            "push-exporter.yml:11:81: jpush[2].test_devices: a group has no status of devices; put test_devices under its apps",
+            "push-exporter.yml:11:100: jpush[2].vendor_quota: a group has no quotas of vendors; put vendor_quota under its apps",
+        ],
+    );
     let app = "  - {app: shop, app_key: k, master_secret: pLanted-s3cret, schedule: [{until: 1h, every: 1m}, {until: 30m, every: 1m}]}\n";
     assert_errors(
         &format!("jpush:\n{app}"),
@@ -168,7 +194,7 @@ jpush:
     assert_errors(
         &format!("jpush:\n{app}"),
         &[
-            "push-exporter.yml:2:86: jpush[0].messages: delivery: none polls no messages; choose a report, or leave the ids away",
+            "push-exporter.yml:2:86: jpush[0].messages: delivery: none polls no messages; choose a report, or leave the ids and files away",
         ],
     );
 }

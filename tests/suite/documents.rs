@@ -3,7 +3,7 @@
 use jiff::civil::date;
 use push_exporter::provider::{Answer, Ask, easemob, feishu};
 use push_exporter::reading::{Metric, Reading};
-use push_exporter::window::{Unit, Window};
+use push_exporter::window::Window;
 
 /// 响应示例 of 查询离线推送结果统计数据.
 const EASEMOB: &str = r#"{
@@ -182,7 +182,7 @@ fn feishu_message_push_overview() {
     let Answer::Numbers(numbers) = feishu::readings::parse(&ask, FEISHU.as_bytes()).unwrap() else { panic!() };
     assert!(numbers.unknown.is_empty());
     assert_eq!(numbers.windows.len(), 1);
-    assert_eq!(numbers.windows[0].window, Window { unit: Unit::Day, first: date(2021, 11, 18) });
+    assert_eq!(numbers.windows[0].window, Window::day(date(2021, 11, 18)));
     assert_eq!(numbers.windows[0].users_reached, Some(7));
     assert_eq!(
         written(&numbers.windows[0].readings),

@@ -153,38 +153,6 @@ async fn a_provider_that_refuses_everything_loses_nothing_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_code_of_the_error_table_has_its_reason_and_advice() {
-    // 错误码 of the document, and what it leaves out: 2001, 2002, both meanings of 2003, 3002.
-    for (status, code, message, reason, advice) in [
-        (500, 10, "internal", "server", "JPush has trouble; it is asked again by itself"),
-        (429, 2001, "x", "rate_limited", "lower requests_per_minute"),
-        (429, 2002, "Rate limit exceeded", "rate_limited", "lower requests_per_minute"),
-        (403, 2003, "无权使用此接口", "forbidden", "VIP plan"),
-        (403, 2003, "The appKey is in black list.", "forbidden", "has put the AppKey on its black list"),
-        (401, 3001, "Basic authentication failed", "auth", "Check app_key and master_secret"),
-        (400, 3002, "Invalid parameter 'msg_id'.", "bad_request", "those that its push API has returned"),
-        (400, 3004, "x", "bad_request", "report this as a bug"),
-        (400, 3005, "x", "bad_request", "report this as a bug"),
-        (400, 3006, "x", "bad_request", "report this as a bug"),
-        (400, 3007, "x", "bad_request", "report this as a bug"),
-        (402, 9999, "of the future", "bad_request", "check the account"),
-    ] {
-        let scene = Scene::new().await;
-        let body = serde_json::json!({ "error": { "code": code, "message": message } });
-        *scene.script.failure.lock().unwrap() = Some((status, body.to_string()));
-        let exporter = scene.start("messages: {ids: [1, 2]}").await;
-        // A 429 without a reset is waited for twice within the poll.
-        scene.minutes(4.0).await;
-        let page = exporter.scrape().await;
-        assert_eq!(page.get(&format!(r#"push_poll_failing{{{REPORT},reason="{reason}"}}"#)), Some(1.0), "{code}");
-        let html = exporter.get("/").await.1.replace("&#39;", "'");
-        assert!(html.contains(advice) && html.contains(&format!("code {code}")), "{code}: {html}");
-        assert_eq!(rejected(&page), Some(0.0), "{code}");
-        exporter.stop().await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_message_that_no_call_gets_past_does_not_hold_up_the_others() {
     let scene = Scene::new().await;
     let exporter = scene.start("").await;

@@ -29,7 +29,7 @@ pub struct Easemob;
 pub const OFFLINE_PUSH: &str = "offline_push";
 
 /// 10 requests in 10 seconds for each App Key (调用频率上限).
-const LIMIT: Limit = Limit { requests: 10, window: Duration::from_secs(10) };
+const LIMIT: Limit = Limit { api: OFFLINE_PUSH, requests: 10, window: Duration::from_secs(10) };
 
 impl Provider for Easemob {
     fn name(&self) -> &'static str {

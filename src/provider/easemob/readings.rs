@@ -35,7 +35,7 @@ pub(super) fn read(ask: &Ask, data: &Map<String, Value>, numbers: &mut Numbers) 
                 earlier.readings.retain(|reading| !readings.iter().any(|again| again.field == reading.field));
                 earlier.readings.extend(readings);
             }
-            None => numbers.windows.push(WindowReadings { window, readings, users_reached: None }),
+            None => numbers.windows.push(WindowReadings { readings, ..WindowReadings::empty(window) }),
         }
     }
 }

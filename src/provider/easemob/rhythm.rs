@@ -61,7 +61,7 @@ impl Rhythm {
         let mut day = ask.first;
         while day <= ask.last {
             let found = windows.iter().find(|numbers| numbers.window == day);
-            let empty = WindowReadings { window: day, readings: Vec::new(), users_reached: None };
+            let empty = WindowReadings::empty(day);
             counted.push(found.cloned().unwrap_or(empty));
             day = Window::holding(Unit::Day, plus_days(day.first, 1));
         }

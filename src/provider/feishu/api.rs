@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::config::Settings;
 use super::errors::{self, Envelope};
-use super::{MESSAGE_PUSH_OVERVIEW, readings};
+use super::readings;
 use crate::clock::Clock;
 use crate::provider::error::PollError;
 use crate::provider::http::{Client, Reply, url};
@@ -64,7 +64,7 @@ pub(super) async fn message_push_overview(
     let reply = cache.send(fetch, send, refuses).await?;
     // Only answers over the limit tell it.
     let limit = reply.number(&["x-ogw-ratelimit-limit"]);
-    client.note_rate(MESSAGE_PUSH_OVERVIEW, Rate { limit, ..Rate::default() });
+    client.note_rate(Rate { limit, ..Rate::default() });
     match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
             let overview: Overview = reply.json()?;
@@ -93,7 +93,8 @@ fn request(settings: &Settings, ask: &Ask, token: &Token) -> Result<Request<Vec<
     let mut url = url(&settings.base_url, &path);
     url.set_query(Some(&format!("department_id_type={}", settings.department_id_type)));
     let cycle_type = match ask.first.unit {
-        Unit::Day => 1,
+        // Feishu knows nothing shorter.
+        Unit::Hour | Unit::Day => 1,
         Unit::Week => 2,
         Unit::Month => 3,
     };

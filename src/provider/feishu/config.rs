@@ -24,6 +24,8 @@ pub struct Settings {
 }
 
 const FEISHU: &str = "https://open.feishu.cn";
+/// What `cycle_type` knows.
+const WINDOWS: [(&str, Unit); 3] = [("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
 const ID_TYPES: [&str; 2] = ["open_department_id", "department_id"];
 
 impl Settings {
@@ -33,7 +35,7 @@ impl Settings {
         let app_secret = section.secret("app_secret");
         let base_url = section.base_url_or("base_url", FEISHU);
         let windows = match section.find("windows") {
-            Some(_) => section.choices("windows", &Unit::ALL),
+            Some(_) => section.choices("windows", &WINDOWS),
             None => Some(vec![Unit::Day, Unit::Week, Unit::Month]),
         };
         let id_type = match section.text("department_id_type") {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::pace::spread;
 use super::quota::Limit;
 use super::token::TokenCache;
 use super::{Account, Answer, Ask, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
@@ -30,7 +31,7 @@ pub struct Feishu;
 pub const MESSAGE_PUSH_OVERVIEW: &str = "message_push_overview";
 
 /// 100 requests a minute (接口频率限制).
-const LIMIT: Limit = Limit { requests: 100, window: Duration::from_secs(60) };
+const LIMIT: Limit = Limit { api: MESSAGE_PUSH_OVERVIEW, requests: 100, window: Duration::from_secs(60) };
 
 impl Provider for Feishu {
     fn name(&self) -> &'static str {
@@ -67,7 +68,7 @@ impl Account for FeishuAccount {
                 interval: surroundings.intervals.get(MESSAGE_PUSH_OVERVIEW).copied(),
                 units: self.0.windows.clone(),
                 departments: self.0.departments.clone(),
-                jitter: rhythm::jitter(&self.0.app_id),
+                jitter: spread(&self.0.app_id, rhythm::SPREAD),
             },
         })]
     }

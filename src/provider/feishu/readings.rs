@@ -14,7 +14,7 @@ pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
         return Answer::NoData;
     }
     let mut numbers = Numbers::default();
-    let mut window = WindowReadings { window: ask.first, readings: Vec::new(), users_reached: None };
+    let mut window = WindowReadings::empty(ask.first);
     for Item { metric_name, metric_value } in items {
         let value = count(metric_value.as_ref());
         let metric = match metric_name.as_str() {

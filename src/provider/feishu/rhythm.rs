@@ -5,7 +5,6 @@
 //! In its own rhythm a report is polled from 10:00 (with jitter) hourly until D-2 is there, when D-3 is
 //! read once more; with an explicit interval it asks for all unsettled windows at that pace.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -44,12 +43,8 @@ pub struct Rhythm {
     pub jitter: Duration,
 }
 
-/// Up to ten minutes, always the same for an app.
-pub fn jitter(app_id: &str) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    app_id.hash(&mut hasher);
-    Duration::from_secs(hasher.finish() % 600)
-}
+/// How far apps are spread behind 10:00.
+pub const SPREAD: Duration = Duration::from_secs(600);
 
 impl Rhythm {
     /// The next window to ask for: the tenant's days in order, then its weeks and months, then the
@@ -186,7 +181,7 @@ impl Rhythm {
 
         let mut new = state(&memory, department, window);
         new.answered = Some(now);
-        let mut numbers = WindowReadings { window, readings: Vec::new(), users_reached: None };
+        let mut numbers = WindowReadings::empty(window);
         match answer {
             Answer::Numbers(found) => {
                 digest.unknown = found.unknown;

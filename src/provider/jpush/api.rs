@@ -1,19 +1,20 @@
-//! JPush over HTTP: Basic authentication with the AppKey or group key and its Master Secret, ids in the query.
+//! JPush over HTTP: Basic authentication with the AppKey or group key and its Master Secret, questions in
+//! the query.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
+use jiff::civil::Date;
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::config::{Holder, Settings};
-use super::{Delivery, errors};
+use super::{Delivery, errors, users};
 use crate::provider::error::PollError;
-use crate::provider::http::{Client, url};
-use crate::provider::{AskedMessage, MessageNumbers};
-
-/// The label `api` of its quota: all reports share it.
-const API: &str = "report";
+use crate::provider::http::{Client, Reply, url};
+use crate::provider::{Answer, Ask, AskedMessage, MessageNumbers};
+use crate::window::Unit;
 
 /// `GET received/detail?msg_ids=…` and its like.
 pub(super) async fn delivery(
@@ -27,20 +28,69 @@ pub(super) async fn delivery(
     let name = if settings.holder == Holder::Group { "group_msgids" } else { "msg_ids" };
     // Ids and commas, as the document writes them.
     url.set_query(Some(&format!("{name}={}", ids.join(","))));
+    let items: Vec<Value> = ask(settings, &url, None, client).await?.json()?;
+    Ok(kind.read(&items, messages))
+}
+
+/// `GET users?time_unit=…&start=…&duration=…`, of a group `group/users`.
+pub(super) async fn users(settings: &Settings, question: &Ask, client: &Client) -> Result<Answer, PollError> {
+    let path: &[&str] = if settings.holder == Holder::Group { &["group", "users"] } else { &["users"] };
+    let mut url = url(&settings.base_url, path);
+    url.query_pairs_mut().extend_pairs(users::query(question));
+    let answer: Map<String, Value> = match ask(settings, &url, None, client).await {
+        Ok(reply) => reply.json()?,
+        // A month begins before the 60 or 30 days that are answered soon after it is over.
+        Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => return Ok(Answer::Lost),
+        Err(error) => return Err(error),
+    };
+    users::read(&answer, question).map(Answer::Numbers)
+}
+
+/// `POST status/message` for one message that was sent on `date`.
+pub(super) async fn status_message(
+    settings: &Settings,
+    id: &str,
+    date: Date,
+    devices: &[String],
+    client: &Client,
+) -> Result<Map<String, Value>, PollError> {
+    let url = url(&settings.base_url, &["status", "message"]);
+    // A text is refused (3002), and a float would be another id.
+    let id: u64 = id.parse().map_err(|_| PollError::Decode("a message id that is no number".to_owned()))?;
+    let body = json!({ "msg_id": id, "registration_ids": devices, "date": date.to_string() });
+    ask(settings, &url, Some(body), client).await?.json()
+}
+
+/// `GET push/quota` of the Push API.
+pub(super) async fn vendor_quota(settings: &Settings, client: &Client) -> Result<Map<String, Value>, PollError> {
+    let url = url(&settings.push_url, &["push", "quota"]);
+    let reply = ask(settings, &url, None, client).await?;
+    let answer: Map<String, Value> = reply.json()?;
+    match answer.get("code") {
+        None | Some(Value::Null) => Ok(answer),
+        Some(code) if code.as_i64() == Some(0) => Ok(answer),
+        Some(_) => Err(errors::refused(&reply)),
+    }
+}
+
+/// Sends a question, a body with POST, and takes the answer if it is a success.
+async fn ask(settings: &Settings, url: &Url, body: Option<Value>, client: &Client) -> Result<Reply, PollError> {
     let credentials = credentials(settings);
     client.learn(&credentials);
-    let request = Request::get(url.as_str())
+    let mut request = Request::builder()
+        .method(if body.is_some() { Method::POST } else { Method::GET })
+        .uri(url.as_str())
         .header(header::AUTHORIZATION, format!("Basic {}", credentials.expose_secret()))
-        .header(header::ACCEPT, "application/json")
-        .body(Vec::new())
+        .header(header::ACCEPT, "application/json");
+    if body.is_some() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let request = request
+        .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
         .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
     let reply = client.send(request).await?;
-    client.note_rate(API, errors::rate(&reply));
-    if reply.status != StatusCode::OK {
-        return Err(errors::refused(&reply));
-    }
-    let items: Vec<Value> = reply.json()?;
-    Ok(kind.read(&items, messages))
+    client.note_rate(errors::rate(&reply));
+    if reply.status == StatusCode::OK { Ok(reply) } else { Err(errors::refused(&reply)) }
 }
 
 /// What stands in the header, which is as secret as what it is made of.

@@ -1,6 +1,7 @@
 //! The keys of an app under `jpush`.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -9,6 +10,8 @@ use super::Delivery;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::provider::pace::{Pace, Step};
+use crate::provider::quota::Limit;
+use crate::window::Unit;
 
 /// Whose statistics they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +33,22 @@ pub struct Settings {
     pub master_secret: Secret,
     /// The report API with its path, which differs by data centre.
     pub base_url: Url,
+    /// The push API with its path, which knows the vendors' quotas.
+    pub push_url: Url,
     /// The one delivery report of new messages, if any.
     pub delivery: Option<Delivery>,
     /// How often messages are polled by age, if set.
     pub schedule: Option<Pace>,
     /// Message ids to track.
     pub ids: Vec<String>,
+    /// Files of message ids to follow.
+    pub files: Vec<PathBuf>,
+    /// The windows of which users are shown.
+    pub users: Vec<Unit>,
+    /// The registration ids of test devices.
+    pub test_devices: Vec<String>,
+    /// Whether the vendors' quotas are shown.
+    pub vendor_quota: bool,
     /// How many of the newest messages are shown one by one.
     pub newest_messages: usize,
     /// The limit shared by all reports of the app.
@@ -43,6 +56,11 @@ pub struct Settings {
 }
 
 const BASE_URL: &str = "https://report.jpush.cn/v3";
+const PUSH_URL: &str = "https://api.jpush.cn/v3";
+/// What `time_unit` knows.
+const USERS: [(&str, Unit); 3] = [("hour", Unit::Hour), ("day", Unit::Day), ("month", Unit::Month)];
+/// Each is a call more for every message of a day.
+const MAX_TEST_DEVICES: usize = 10_000;
 /// Half of what the free plan allows, since others use the account too.
 const REQUESTS_PER_MINUTE: usize = 1200;
 /// More would make the page larger than anyone reads.
@@ -55,11 +73,27 @@ impl Settings {
         let base_url = section.base_url_or("base_url", BASE_URL);
         let delivery = delivery(section, holder);
         let schedule = schedule(section);
-        let ids = ids(section, holder);
-        if let (Some(None), false, Some(found)) = (delivery, ids.is_empty(), section.find("messages")) {
-            let message = "delivery: none polls no messages; choose a report, or leave the ids away";
-            section.context().error(found.place, &found.path, message);
-        }
+        let (ids, files) = messages(section, holder);
+        let push_url = section.base_url_or("push_url", PUSH_URL);
+        let users = section.choices("users", &USERS).unwrap_or_default();
+        let test_devices = test_devices(section);
+        let vendor_quota = section.boolean("vendor_quota").unwrap_or(false);
+        let mut impossible = |is_given: bool, key: &str, message: &str| {
+            if let Some(found) = section.find(key).filter(|_| is_given) {
+                section.context().error(found.place, &found.path, message);
+            }
+        };
+        let is_none = matches!(delivery, Some(None));
+        let has_messages = !ids.is_empty() || !files.is_empty();
+        let message = "delivery: none polls no messages; choose a report, or leave the ids and files away";
+        impossible(is_none && has_messages, "messages", message);
+        let message = "delivery: none knows no messages to ask about; choose a report, or leave test_devices away";
+        impossible(is_none && !test_devices.is_empty(), "test_devices", message);
+        let is_group = holder == Holder::Group;
+        let message = "a group has no status of devices; put test_devices under its apps";
+        impossible(is_group && !test_devices.is_empty(), "test_devices", message);
+        let message = "a group has no quotas of vendors; put vendor_quota under its apps";
+        impossible(is_group && vendor_quota, "vendor_quota", message);
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
         Some(Settings {
@@ -67,12 +101,22 @@ impl Settings {
             user: user?,
             master_secret: master_secret?,
             base_url: base_url?,
+            push_url: push_url?,
             delivery: delivery?,
             schedule,
             ids,
+            files,
+            users,
+            test_devices,
+            vendor_quota,
             newest_messages: newest,
             requests_per_minute: per_minute,
         })
+    }
+
+    /// What all reports of the report API share.
+    pub fn limit(&self) -> Limit {
+        Limit { api: "report", requests: self.requests_per_minute, window: Duration::from_secs(60) }
     }
 }
 
@@ -151,8 +195,35 @@ fn schedule(section: &mut Section<'_>) -> Option<Pace> {
     (!steps.is_empty()).then(|| Pace::new(steps))
 }
 
-fn ids(section: &mut Section<'_>, holder: Holder) -> Vec<String> {
-    let Some(mut messages) = section.section("messages") else { return Vec::new() };
+fn test_devices(section: &mut Section<'_>) -> Vec<String> {
+    let mut devices: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    for (place, path, device) in section.words("test_devices").unwrap_or_default() {
+        let message = if device.len() > 128 || !device.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            "is no registration id: letters and digits"
+        } else if !seen.insert(device.clone()) {
+            "given twice"
+        } else if seen.len() > MAX_TEST_DEVICES {
+            "more than 10000 test devices"
+        } else {
+            devices.push(device);
+            continue;
+        };
+        section.context().error(place, &path, message);
+    }
+    devices
+}
+
+/// Ids and files of them.
+fn messages(section: &mut Section<'_>, holder: Holder) -> (Vec<String>, Vec<PathBuf>) {
+    let Some(mut messages) = section.section("messages") else { return Default::default() };
+    let ids = ids(&mut messages, holder);
+    let files = messages.paths("files");
+    messages.finish();
+    (ids, files)
+}
+
+fn ids(messages: &mut Section<'_>, holder: Holder) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut ids = Vec::new();
     for (place, path, word) in messages.words("ids").unwrap_or_default() {
@@ -165,6 +236,5 @@ fn ids(section: &mut Section<'_>, holder: Holder) -> Vec<String> {
             None => messages.context().error(place, &path, "is no group_msgid: a-z and 0-9, at most 64"),
         }
     }
-    messages.finish();
     ids
 }

@@ -11,6 +11,8 @@ use crate::provider::quota::Rate;
 
 /// `Invalid parameter 'msg_id'.`, which the document does not list.
 const BAD_PARAMETER: &str = "3002";
+/// 只支持查询 60 天以内的用户信息, of groups 30.
+const TOO_OLD: &str = "3005";
 
 /// What a reply that is not a success means.
 pub(super) fn refused(reply: &Reply) -> PollError {
@@ -42,11 +44,16 @@ pub(super) fn blames(error: &PollError) -> Blame {
     match error {
         PollError::Refused { status: 400, code, reason: Reason::BadRequest, .. } => match code.as_str() {
             BAD_PARAMETER => Blame::AnId,
-            "3004" | "3005" | "3006" | "3007" => Blame::Question,
+            "3004" | TOO_OLD | "3006" | "3007" => Blame::Question,
             _ => Blame::PerhapsAnId,
         },
         _ => Blame::Question,
     }
+}
+
+/// Whether what was asked for lies before the days that are answered.
+pub(super) fn is_too_old(error: &PollError) -> bool {
+    matches!(error, PollError::Refused { code, reason: Reason::BadRequest, .. } if code == TOO_OLD)
 }
 
 /// `X-Rate-Limit-Limit` (or `-Quota`), `-Remaining` and `-Reset` (in seconds), which stand on every answer.
@@ -71,7 +78,7 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
         ),
         (_, "2003") => (
             Reason::Forbidden,
-            "No right to this endpoint. Those by message are part of JPush's VIP plan, but for received_detail and received: ask JPush's sales to open it, or change delivery. If those are refused too, the AppKey may be on the black list: ask JPush's support.",
+            "No right to this endpoint. Those by message are part of JPush's VIP plan, but for received_detail and received: ask JPush's sales to open it, change delivery, or leave users and test_devices away. If those are refused too, the AppKey may be on the black list: ask JPush's support.",
         ),
         (_, "3001" | "1004") | (401, _) => {
             (Reason::Auth, "Check app_key and master_secret against the JPush console (应用设置).")
@@ -80,9 +87,18 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
             Reason::BadRequest,
             "JPush does not take a message id; check that the ids are those that its push API has returned.",
         ),
-        (_, "3004" | "3005" | "3006" | "3007") => {
-            (Reason::BadRequest, "JPush does not accept the dates that were asked for; please report this as a bug.")
-        }
+        (_, "3004" | "3006") => (
+            Reason::BadRequest,
+            "JPush does not accept the form of the dates that were asked for; please report this as a bug.",
+        ),
+        (_, TOO_OLD) => (
+            Reason::BadRequest,
+            "JPush answers for the last 60 days, of groups for 30; check the clock of this machine and timezone.",
+        ),
+        (_, "3007") => (
+            Reason::BadRequest,
+            "JPush takes the time that was asked for to lie in the future; check the clock of this machine and timezone.",
+        ),
         _ => by_status(status),
     }
 }

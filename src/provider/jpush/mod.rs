@@ -1,38 +1,66 @@
-//! JPush (极光): statistics of messages, by platform and vendor channel.
+//! JPush (极光): statistics of messages by platform and vendor channel, of users, and quotas of vendors.
 //!
 //! Document: 统计 API (Report API v3): 送达统计详情 (`received/detail`, free), 消息统计详情
-//! (`messages/detail`, VIP), the old 送达统计 and 消息统计, and 分组统计-消息统计 (`group/messages/detail`,
-//! VIP).
+//! (`messages/detail`, VIP), the old 送达统计 and 消息统计, 分组统计-消息统计 (`group/messages/detail`, VIP),
+//! 送达状态查询 (`status/message`, VIP), 用户统计 and 分组统计-用户统计 (`users`, `group/users`, VIP). The
+//! quota of vendors is of the Push API (`push/quota`, free).
 
 mod api;
 pub mod config;
+mod delivery;
 mod details;
 mod errors;
 mod ids;
+mod moments;
 mod older;
 mod readings;
 mod table;
+mod users;
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde_json::Value;
 
 use super::error::PollError;
-use super::http::Client;
-use super::pace::{self, Pace};
-use super::quota::Limit;
 use super::{
-    Account, AskedMessage, Blame, BoxFuture, MessageNumbers, MessageReport, Messages, Provider, Report, Surroundings,
+    Account, Ask, MessageReport, Messages, MomentNumbers, MomentReport, Numbers, Provider, Report, Surroundings,
 };
 use crate::config::{secret::Secret, section::Section};
 use config::{Holder, Settings};
+pub use delivery::Delivery;
+use delivery::DeliveryReport;
+use moments::{STATUS_MESSAGE, TestDevices, VENDOR_QUOTA, VendorQuota};
+use users::{GROUP_USERS, USERS, Users};
 
 /// The provider.
 pub struct Jpush;
 
-/// `received/detail` answers for 28 days; the last call comes an hour before.
-const RECEIVED_END: Duration = Duration::from_secs(28 * pace::DAY - 3600);
+/// Parses the body of an answer of `users` or `group/users` to `ask` as the client does, for tests and
+/// fuzzing.
+///
+/// # Errors
+/// A body that is not of the documented shape.
+pub fn parse_users(body: &[u8], ask: &Ask) -> Result<Numbers, PollError> {
+    users::read(&object(body)?, ask)
+}
+
+/// The same for `status/message` about `asked` devices.
+///
+/// # Errors
+/// A body that is not an object.
+pub fn parse_devices(body: &[u8], asked: usize) -> Result<MomentNumbers, PollError> {
+    Ok(moments::devices(&object(body)?, asked))
+}
+
+/// The same for `push/quota`.
+///
+/// # Errors
+/// A body that is not an object.
+pub fn parse_quotas(body: &[u8]) -> Result<MomentNumbers, PollError> {
+    Ok(moments::quotas(&object(body)?))
+}
+
+fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, PollError> {
+    serde_json::from_slice(body).map_err(|error| PollError::Decode(error.to_string()))
+}
 
 impl Provider for Jpush {
     fn name(&self) -> &'static str {
@@ -40,12 +68,16 @@ impl Provider for Jpush {
     }
 
     fn reports(&self) -> &'static [&'static str] {
-        const NAMES: [&str; 5] = [
+        const NAMES: [&str; 9] = [
             Delivery::ReceivedDetail.name(),
             Delivery::MessagesDetail.name(),
             Delivery::Received.name(),
             Delivery::Messages.name(),
             Delivery::GroupMessagesDetail.name(),
+            STATUS_MESSAGE,
+            USERS,
+            GROUP_USERS,
+            VENDOR_QUOTA,
         ];
         &NAMES
     }
@@ -66,8 +98,25 @@ impl Account for JpushAccount {
         vec![self.0.master_secret.clone()]
     }
 
-    fn open(&self, _: &Surroundings) -> Vec<Box<dyn Report>> {
-        Vec::new()
+    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
+        if self.0.users.is_empty() {
+            return Vec::new();
+        }
+        vec![Box::new(Users::new(Arc::clone(&self.0), surroundings))]
+    }
+
+    fn moments(&self, surroundings: &Surroundings) -> Vec<Box<dyn MomentReport>> {
+        let settings = || Arc::clone(&self.0);
+        let interval = |report| surroundings.intervals.get(report).copied().unwrap_or(moments::INTERVAL);
+        let mut reports: Vec<Box<dyn MomentReport>> = Vec::new();
+        if !self.0.test_devices.is_empty() {
+            let zone = surroundings.zone.clone();
+            reports.push(Box::new(TestDevices { settings: settings(), zone, interval: interval(STATUS_MESSAGE) }));
+        }
+        if self.0.vendor_quota {
+            reports.push(Box::new(VendorQuota { settings: settings(), interval: interval(VENDOR_QUOTA) }));
+        }
+        reports
     }
 
     fn messages(&self, surroundings: &Surroundings) -> Option<Messages> {
@@ -85,6 +134,7 @@ impl Account for JpushAccount {
             delivery: self.0.delivery.map(Delivery::name),
             reports: reports.map(report).collect(),
             ids: self.0.ids.clone(),
+            files: self.0.files.clone(),
             newest: self.0.newest_messages,
             read_id: self.0.holder.read_id(),
         })
@@ -97,124 +147,5 @@ impl Holder {
             Holder::App => ids::read_id,
             Holder::Group => ids::read_group_id,
         }
-    }
-}
-
-/// A delivery report; an app has one of them, or deliveries would count twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// 送达统计详情, free.
-    ReceivedDetail,
-    /// 消息统计详情, VIP.
-    MessagesDetail,
-    /// 送达统计(旧), free.
-    Received,
-    /// 消息统计(旧), VIP.
-    Messages,
-    /// 分组统计-消息统计, VIP: the one of groups.
-    GroupMessagesDetail,
-}
-
-impl Delivery {
-    /// All of them.
-    pub const ALL: [Delivery; 5] = [
-        Delivery::ReceivedDetail,
-        Delivery::MessagesDetail,
-        Delivery::Received,
-        Delivery::Messages,
-        Delivery::GroupMessagesDetail,
-    ];
-
-    /// The label `report`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Delivery::ReceivedDetail => "received_detail",
-            Delivery::MessagesDetail => "messages_detail",
-            Delivery::Received => "received",
-            Delivery::Messages => "messages",
-            Delivery::GroupMessagesDetail => "group_messages_detail",
-        }
-    }
-
-    fn holder(self) -> Holder {
-        if self == Delivery::GroupMessagesDetail { Holder::Group } else { Holder::App }
-    }
-
-    fn pace(self) -> Pace {
-        match self {
-            Delivery::ReceivedDetail | Delivery::Received => Pace::until(RECEIVED_END),
-            // 5天之后的送达数量不被计算在内
-            Delivery::MessagesDetail | Delivery::Messages | Delivery::GroupMessagesDetail => Pace::five_days(),
-        }
-    }
-
-    /// 最多支持 100 个 msg_id, 最多支持 10 个 group_msgids
-    fn batch(self) -> usize {
-        if self == Delivery::GroupMessagesDetail { 10 } else { 100 }
-    }
-
-    fn path(self) -> &'static [&'static str] {
-        match self {
-            Delivery::ReceivedDetail => &["received", "detail"],
-            Delivery::MessagesDetail => &["messages", "detail"],
-            Delivery::Received => &["received"],
-            Delivery::Messages => &["messages"],
-            Delivery::GroupMessagesDetail => &["group", "messages", "detail"],
-        }
-    }
-
-    /// The field map.
-    fn read(self, items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
-        match self {
-            Delivery::ReceivedDetail => readings::received_detail(items),
-            Delivery::MessagesDetail => details::read(items, asked),
-            Delivery::Received => readings::received(items),
-            Delivery::Messages => readings::messages(items),
-            Delivery::GroupMessagesDetail => details::read_group(items, asked),
-        }
-    }
-
-    /// Parses the body of an answer to a question for `asked` as the client does, for tests and fuzzing.
-    ///
-    /// # Errors
-    /// A body that is not an array.
-    pub fn parse(self, body: &[u8], asked: &[AskedMessage]) -> Result<MessageNumbers, serde_json::Error> {
-        Ok(self.read(&serde_json::from_slice::<Vec<Value>>(body)?, asked))
-    }
-}
-
-struct DeliveryReport {
-    settings: Arc<Settings>,
-    kind: Delivery,
-    pace: Pace,
-}
-
-impl MessageReport for DeliveryReport {
-    fn name(&self) -> &'static str {
-        self.kind.name()
-    }
-
-    fn pace(&self) -> &Pace {
-        &self.pace
-    }
-
-    fn limit(&self) -> Limit {
-        Limit { requests: self.settings.requests_per_minute, window: Duration::from_secs(60) }
-    }
-
-    fn batch(&self) -> usize {
-        self.kind.batch()
-    }
-
-    fn blames(&self, error: &PollError) -> Blame {
-        errors::blames(error)
-    }
-
-    fn ask<'a>(
-        &'a self,
-        messages: &'a [AskedMessage],
-        client: &'a Client,
-    ) -> BoxFuture<'a, Result<MessageNumbers, PollError>> {
-        Box::pin(api::delivery(&self.settings, self.kind, messages, client))
     }
 }

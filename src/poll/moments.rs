@@ -1,0 +1,197 @@
+//! What is asked how it stands at this moment: every question of a poll, and the gauges, which are shown
+//! until too many polls have been missed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
+use super::schedule;
+use crate::clock::Clock;
+use crate::ledger::{Content, NewestQuery, StoredReport};
+use crate::page::{Sample, Update};
+use crate::provider::error::{PollError, Reason};
+use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
+use crate::reading::GaugeReading;
+
+/// The gauges leave when a third poll has been missed, with a little time for one that is slow.
+const MISSED: f64 = 3.5;
+
+/// A report of this moment.
+pub struct MomentWork {
+    report: Arc<dyn MomentReport>,
+    poller: Arc<Poller>,
+    /// What was said last, to tell whether it is said again.
+    memory: String,
+    shown: Vec<Sample>,
+    /// When it was said.
+    fresh: Instant,
+}
+
+impl MomentWork {
+    /// Makes the report ready to be polled.
+    pub async fn ready(poller: Poller, report: Box<dyn MomentReport>, stored: StoredReport) -> Ready<MomentWork> {
+        let now = poller.services.clock.now();
+        let by_rhythm = now.saturating_add(report.interval()).unwrap_or(now);
+        // What it shows is not kept, so it is asked for at once.
+        let next = schedule::due_at_start(stored.due, by_rhythm, now).min(now);
+        let poller = Arc::new(poller);
+        let work = MomentWork {
+            report: report.into(),
+            poller: Arc::clone(&poller),
+            memory: stored.memory.clone(),
+            shown: Vec::new(),
+            fresh: Instant::now(),
+        };
+        Ready::shared(poller, work, &stored, Some(next)).await
+    }
+
+    /// Shows these in the place of those before.
+    async fn show(&mut self, samples: Vec<Sample>) {
+        let before = std::mem::replace(&mut self.shown, samples.clone());
+        self.poller.services.page.update(Update::replace(before, samples)).await;
+    }
+}
+
+/// What a poll of this moment brings.
+#[derive(Default)]
+pub struct Outcome {
+    memory: Option<String>,
+    samples: Vec<Sample>,
+    has_nothing_to_ask: bool,
+}
+
+impl Work for MomentWork {
+    type Outcome = Outcome;
+
+    fn interval(&self) -> Duration {
+        self.report.interval()
+    }
+
+    fn wake(&self) -> Option<Arc<Notify>> {
+        None
+    }
+
+    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Outcome>> + Send + 'static {
+        let mut poll = Poll {
+            poller,
+            report: Arc::clone(&self.report),
+            memory: self.memory.clone(),
+            outcome: Outcome::default(),
+            has_new_numbers: false,
+        };
+        async move {
+            let result = poll.run().await;
+            Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
+        }
+    }
+
+    async fn finish(&mut self, outcome: Outcome, is_ok: bool, _now: Timestamp) {
+        let Outcome { memory, samples, has_nothing_to_ask } = outcome;
+        if has_nothing_to_ask {
+            self.show(Vec::new()).await;
+        } else if is_ok {
+            self.memory = memory.unwrap_or_default();
+            self.fresh = Instant::now();
+            self.show(samples).await;
+        }
+    }
+
+    async fn tick(&mut self, _clock: &Clock) -> bool {
+        if !self.shown.is_empty() && self.fresh.elapsed() > self.report.interval().mul_f64(MISSED) {
+            self.show(Vec::new()).await;
+        }
+        false
+    }
+}
+
+/// One poll.
+struct Poll {
+    poller: Arc<Poller>,
+    report: Arc<dyn MomentReport>,
+    memory: String,
+    outcome: Outcome,
+    has_new_numbers: bool,
+}
+
+impl Poll {
+    async fn run(&mut self) -> Result<Done, PollError> {
+        let Poller { app, services, .. } = &*self.poller;
+        let now = services.clock.now();
+        let due = Some(now.saturating_add(self.report.interval()).unwrap_or(now));
+        let messages = match self.report.choice() {
+            Some(choice) => {
+                let since = now.checked_sub(choice.max_age).unwrap_or(now);
+                let query = NewestQuery { app: *app, since, count: choice.count };
+                services.ledger.newest_messages(query).await.map_err(PollError::Ledger)?
+            }
+            None => Vec::new(),
+        };
+        let questions = self.report.questions(&messages);
+        if questions.is_empty() {
+            self.outcome.has_nothing_to_ask = true;
+            return Ok(Done::NothingDue(due));
+        }
+        let MomentNumbers { gauges, unknown } = self.ask(&questions).await?;
+        let memory = written(&gauges);
+        let is_new = memory != self.memory;
+        let answered = Answered {
+            content: Content::Moment { gauges, is_new },
+            unknown,
+            memory: is_new.then(|| memory.clone()),
+            succeeded: true,
+            due,
+        };
+        let receipt = self.poller.commit(answered).await?;
+        self.has_new_numbers = receipt.has_new_numbers;
+        let owner = self.poller.id.owner();
+        let sample = |(family, rest, value)| Sample { family, owner: Arc::clone(&owner), rest, value };
+        self.outcome.samples = receipt.moment.into_iter().map(sample).collect();
+        self.outcome.memory = Some(memory);
+        Ok(Done::Succeeded(due))
+    }
+
+    /// Every question, with the retries of one poll. One that is not accepted does not spoil the others.
+    async fn ask(&self, questions: &[MomentAsk]) -> Result<MomentNumbers, PollError> {
+        let mut retries = RETRIES;
+        let mut numbers = MomentNumbers::default();
+        let mut refused = Vec::new();
+        for ask in questions {
+            match self.poller.ask(&mut retries, || self.report.ask(ask, &self.poller.client)).await {
+                Ok(answer) => {
+                    numbers.gauges.extend(answer.gauges);
+                    numbers.unknown.extend(answer.unknown);
+                }
+                Err(error) if error.reason() == Reason::BadRequest => {
+                    let instead = self.report.if_refused(ask);
+                    refused.push((error, instead));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let all_are_refused = refused.len() == questions.len();
+        for (error, instead) in refused {
+            match instead {
+                Some(instead) if !all_are_refused => numbers.gauges.extend(instead.gauges),
+                _ => return Err(error),
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+/// Gauges as text, to be remembered.
+fn written(gauges: &[GaugeReading]) -> String {
+    let mut sums: BTreeMap<(&str, Vec<&str>), i64> = BTreeMap::new();
+    for gauge in gauges {
+        let labels = gauge.labels.iter().map(|(_, label)| label.as_str()).collect();
+        let sum = sums.entry((gauge.family.name(), labels)).or_default();
+        *sum = sum.saturating_add(gauge.value);
+    }
+    let lines = sums.iter().map(|((family, labels), sum)| format!("{family} {} {sum}", labels.join(" ")));
+    lines.collect::<Vec<_>>().join("\n")
+}

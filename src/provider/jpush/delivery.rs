@@ -1,0 +1,138 @@
+//! The delivery reports: one endpoint each, asked by message id, with its pace, its size of a call and its
+//! field map. An app has one of them, or deliveries would count twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::config::{Holder, Settings};
+use super::{api, details, errors, readings};
+use crate::provider::error::PollError;
+use crate::provider::http::Client;
+use crate::provider::pace::{self, Pace};
+use crate::provider::quota::Limit;
+use crate::provider::{AskedMessage, Blame, BoxFuture, MessageNumbers, MessageReport};
+
+/// `received/detail` answers for 28 days; the last call comes an hour before.
+const RECEIVED_END: Duration = Duration::from_secs(28 * pace::DAY - 3600);
+
+/// A delivery report; an app has one of them, or deliveries would count twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// 送达统计详情, free.
+    ReceivedDetail,
+    /// 消息统计详情, VIP.
+    MessagesDetail,
+    /// 送达统计(旧), free.
+    Received,
+    /// 消息统计(旧), VIP.
+    Messages,
+    /// 分组统计-消息统计, VIP: the one of groups.
+    GroupMessagesDetail,
+}
+
+impl Delivery {
+    /// All of them.
+    pub const ALL: [Delivery; 5] = [
+        Delivery::ReceivedDetail,
+        Delivery::MessagesDetail,
+        Delivery::Received,
+        Delivery::Messages,
+        Delivery::GroupMessagesDetail,
+    ];
+
+    /// The label `report`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Delivery::ReceivedDetail => "received_detail",
+            Delivery::MessagesDetail => "messages_detail",
+            Delivery::Received => "received",
+            Delivery::Messages => "messages",
+            Delivery::GroupMessagesDetail => "group_messages_detail",
+        }
+    }
+
+    pub(super) fn holder(self) -> Holder {
+        if self == Delivery::GroupMessagesDetail { Holder::Group } else { Holder::App }
+    }
+
+    pub(super) fn pace(self) -> Pace {
+        match self {
+            Delivery::ReceivedDetail | Delivery::Received => Pace::until(RECEIVED_END),
+            // 5天之后的送达数量不被计算在内
+            Delivery::MessagesDetail | Delivery::Messages | Delivery::GroupMessagesDetail => Pace::five_days(),
+        }
+    }
+
+    /// 最多支持 100 个 msg_id, 最多支持 10 个 group_msgids
+    fn batch(self) -> usize {
+        if self == Delivery::GroupMessagesDetail { 10 } else { 100 }
+    }
+
+    pub(super) fn path(self) -> &'static [&'static str] {
+        match self {
+            Delivery::ReceivedDetail => &["received", "detail"],
+            Delivery::MessagesDetail => &["messages", "detail"],
+            Delivery::Received => &["received"],
+            Delivery::Messages => &["messages"],
+            Delivery::GroupMessagesDetail => &["group", "messages", "detail"],
+        }
+    }
+
+    /// The field map.
+    pub(super) fn read(self, items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
+        match self {
+            Delivery::ReceivedDetail => readings::received_detail(items),
+            Delivery::MessagesDetail => details::read(items, asked),
+            Delivery::Received => readings::received(items),
+            Delivery::Messages => readings::messages(items),
+            Delivery::GroupMessagesDetail => details::read_group(items, asked),
+        }
+    }
+
+    /// Parses the body of an answer to a question for `asked` as the client does, for tests and fuzzing.
+    ///
+    /// # Errors
+    /// A body that is not an array.
+    pub fn parse(self, body: &[u8], asked: &[AskedMessage]) -> Result<MessageNumbers, serde_json::Error> {
+        Ok(self.read(&serde_json::from_slice::<Vec<Value>>(body)?, asked))
+    }
+}
+
+/// The delivery report of one app.
+pub(super) struct DeliveryReport {
+    pub(super) settings: Arc<Settings>,
+    pub(super) kind: Delivery,
+    pub(super) pace: Pace,
+}
+
+impl MessageReport for DeliveryReport {
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    fn limit(&self) -> Limit {
+        self.settings.limit()
+    }
+
+    fn batch(&self) -> usize {
+        self.kind.batch()
+    }
+
+    fn blames(&self, error: &PollError) -> Blame {
+        errors::blames(error)
+    }
+
+    fn ask<'a>(
+        &'a self,
+        messages: &'a [AskedMessage],
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<MessageNumbers, PollError>> {
+        Box::pin(api::delivery(&self.settings, self.kind, messages, client))
+    }
+}

@@ -1,0 +1,233 @@
+//! `users` and `group/users`: how many users were new, online or active, by platform, in the newest closed
+//! hour, day and month. Pure but for the asking: when what is asked, and what an answer says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::api;
+use super::config::{Holder, Settings};
+use crate::provider::error::PollError;
+use crate::provider::http::Client;
+use crate::provider::pace::spread;
+use crate::provider::quota::Limit;
+use crate::provider::{
+    Answer, Ask, BoxFuture, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState,
+};
+use crate::reading::{Count, Label, UserCount, WindowReadings, count};
+use crate::window::{Unit, Window, at, date_of, plus_days};
+
+/// The report of an app.
+pub(super) const USERS: &str = "users";
+/// The report of a group.
+pub(super) const GROUP_USERS: &str = "group_users";
+
+const HOURLY: Duration = Duration::from_secs(3600);
+/// An hour is asked for this long after it has ended, and a little later by account.
+const DELAY: Duration = Duration::from_secs(300);
+const SPREAD: Duration = Duration::from_secs(240);
+/// A window without numbers counts as empty this long after its end; before, JPush may not be done with it.
+const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
+/// More items than the hours of a day or what a range can hold; the rest is not read.
+const MAX_ITEMS: usize = 100;
+const STATES: [&str; 3] = ["new", "online", "active"];
+/// 返回参数: the platforms of the document.
+const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
+
+/// The report of one app or group.
+pub(super) struct Users {
+    settings: Arc<Settings>,
+    zone: TimeZone,
+    /// The explicit interval, if any.
+    interval: Option<Duration>,
+    spread: Duration,
+}
+
+impl Users {
+    pub(super) fn new(settings: Arc<Settings>, surroundings: &Surroundings) -> Users {
+        let interval = surroundings.intervals.get(name(settings.holder)).copied();
+        let spread = spread(&settings.user, SPREAD);
+        Users { zone: surroundings.zone.clone(), interval, spread, settings }
+    }
+
+    /// The newest closed window of a unit; of hours all of today's, since the newest may not be there yet.
+    /// The end is never in the future.
+    fn question(&self, now: Timestamp, unit: Unit) -> Option<Ask> {
+        let local = self.zone.to_datetime(now);
+        let today = local.date();
+        let (first, last) = match unit {
+            // 只支持输出当天的统计结果: there is none before one o'clock.
+            Unit::Hour if local.hour() == 0 => return None,
+            Unit::Hour => (Window::hour(today, 0), Window::hour(today, local.hour() - 1)),
+            unit => {
+                let closed = Window::holding(unit, today).previous();
+                (closed, closed)
+            }
+        };
+        Some(Ask { first, last, department: None })
+    }
+}
+
+fn name(holder: Holder) -> &'static str {
+    match holder {
+        Holder::App => USERS,
+        Holder::Group => GROUP_USERS,
+    }
+}
+
+impl Report for Users {
+    fn name(&self) -> &'static str {
+        name(self.settings.holder)
+    }
+
+    fn interval(&self) -> Duration {
+        self.interval.unwrap_or(HOURLY)
+    }
+
+    fn limit(&self) -> Limit {
+        self.settings.limit()
+    }
+
+    fn shows(&self, department: &str, unit: Unit) -> bool {
+        department.is_empty() && self.settings.users.contains(&unit)
+    }
+
+    fn next(&self, now: Timestamp, _memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+        let units = self.settings.users.iter().filter(|unit| !asked.iter().any(|ask| ask.first.unit == **unit));
+        units.copied().find_map(|unit| self.question(now, unit))
+    }
+
+    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
+        Box::pin(api::users(&self.settings, ask, client))
+    }
+
+    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        let mut digest = Digest { memory: memory.clone(), ..Digest::default() };
+        // Out of reach: what was read stays.
+        let Answer::Numbers(Numbers { windows, unknown, .. }) = answer else { return digest };
+        digest.unknown = unknown;
+        let newest = windows.into_iter().filter(|window| !window.users.is_empty()).max_by_key(|found| found.window);
+        let remembered = &mut digest.memory.windows;
+        remembered.retain(|(_, window), _| window.unit != ask.first.unit || (ask.first..=ask.last).contains(window));
+        // Numbers that were there and vanish leave the gauges as they are.
+        let had_numbers = remembered.keys().any(|(_, window)| window.unit == ask.first.unit);
+        if let Some(found) = &newest {
+            let state = WindowState { answered: Some(now), has_numbers: true, ..WindowState::default() };
+            remembered.insert((String::new(), found.window), state);
+        }
+        let is_empty = !had_numbers && now.duration_since(ask.first.end(&self.zone)) >= EMPTY_AFTER;
+        let numbers = newest.or_else(|| is_empty.then(|| WindowReadings::empty(ask.last)));
+        digest.gauges.extend(numbers.map(|numbers| WindowGauges {
+            department: None,
+            end: numbers.window.end(&self.zone),
+            numbers,
+        }));
+        digest
+    }
+
+    /// The explicit interval, or five minutes past the hour.
+    fn next_due(&self, now: Timestamp, _memory: &Memory) -> Timestamp {
+        if let Some(interval) = self.interval {
+            return now.saturating_add(interval).unwrap_or(now);
+        }
+        let hour = at(date_of(now, &self.zone), self.zone.to_datetime(now).hour(), &self.zone);
+        let slot = hour.saturating_add(DELAY + self.spread).unwrap_or(now);
+        if slot > now { slot } else { slot.saturating_add(HOURLY).unwrap_or(now) }
+    }
+}
+
+/// Reads an answer to `ask`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
+/// time are one window; items out of the range that was asked for are not read.
+///
+/// # Errors
+/// No items.
+pub(super) fn read(answer: &Map<String, Value>, ask: &Ask) -> Result<Numbers, PollError> {
+    let Some(Value::Array(items)) = answer.get("items") else {
+        return Err(PollError::Decode("not of the documented shape: no items".to_owned()));
+    };
+    let mut numbers = Numbers::default();
+    for item in items.iter().take(MAX_ITEMS) {
+        let time = item.get("time").and_then(Value::as_str).and_then(|time| window(time, ask.first.unit));
+        let (Some(window), Value::Object(platforms)) = (time, item) else {
+            numbers.unknown.push("an item without a time".to_owned());
+            continue;
+        };
+        if !(ask.first..=ask.last).contains(&window) {
+            continue;
+        }
+        let index = match numbers.windows.iter().position(|known| known.window == window) {
+            Some(index) => index,
+            None => {
+                numbers.windows.push(WindowReadings::empty(window));
+                numbers.windows.len() - 1
+            }
+        };
+        let users = &mut numbers.windows[index].users;
+        for (platform, states) in platforms.iter().filter(|(name, value)| *name != "time" && !value.is_null()) {
+            let known = PLATFORMS.iter().find(|known| *known == platform);
+            let (label, states) = match (known, states) {
+                (Some(known), Value::Object(states)) => (Label::known(known), states),
+                (None, Value::Object(states)) => {
+                    numbers.unknown.push(platform.clone());
+                    (Label::unknown(platform), states)
+                }
+                _ => {
+                    numbers.unknown.push(platform.clone());
+                    continue;
+                }
+            };
+            for (state, value) in states {
+                match (STATES.iter().find(|known| *known == state), count(Some(value))) {
+                    (_, Count::Absent) => {}
+                    (Some(state), Count::Is(value)) => {
+                        let is_same = |known: &UserCount| (&known.platform, known.state) == (&label, *state);
+                        if !users.iter().any(is_same) {
+                            users.push(UserCount { platform: label.clone(), state, value });
+                        }
+                    }
+                    _ => numbers.unknown.push(format!("{platform}.{state}")),
+                }
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// `2014-06-11 09`, `2014-06-11` or `2014-06`; what stands behind is not looked at.
+fn window(time: &str, unit: Unit) -> Option<Window> {
+    let month = time.get(..7)?;
+    if unit == Unit::Month {
+        return Some(Window::holding(unit, format!("{month}-01").parse().ok()?));
+    }
+    let day: Date = time.get(..10)?.parse().ok()?;
+    match unit {
+        Unit::Hour => {
+            let hour = time.get(10..13)?.trim_start_matches([' ', 'T']).parse().ok()?;
+            (0..24).contains(&hour).then(|| Window::hour(day, hour))
+        }
+        _ => Some(Window::holding(unit, day)),
+    }
+}
+
+/// The query of a question: time_unit, start and duration.
+pub(super) fn query(ask: &Ask) -> [(&'static str, String); 3] {
+    let Window { unit, first, hour } = ask.first;
+    let (unit, start, duration) = match unit {
+        Unit::Hour => ("HOUR", format!("{first} {hour:02}"), i32::from(ask.last.hour - hour) + 1),
+        Unit::Month => ("MONTH", first.strftime("%Y-%m").to_string(), 1),
+        Unit::Day | Unit::Week => ("DAY", first.to_string(), days(first, ask.last.first)),
+    };
+    [("time_unit", unit.to_owned()), ("start", start), ("duration", duration.to_string())]
+}
+
+fn days(first: Date, last: Date) -> i32 {
+    let mut days = 1;
+    while plus_days(first, days) <= last {
+        days += 1;
+    }
+    days
+}

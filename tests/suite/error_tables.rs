@@ -1,0 +1,158 @@
+//! Every code of the three providers' error tables, and of what those leave out: its reason on the page, and
+//! on the status page the code and a sentence of advice. Written by hand from the documents.
+
+use std::time::Duration;
+
+use push_exporter::clock::Clock;
+use serde_json::json;
+
+use crate::fake::Fake;
+use crate::support::{Exporter, fast_dir, simulate};
+
+/// Runs an exporter in front of a provider that answers so, and looks at its page and status page.
+async fn look(section: &str, answers: &[(&'static str, u16, &str)], labels: &str, reason: &str, texts: &[&str]) {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let (fake, address) = simulate(Fake::default()).await;
+    for (path, status, body) in answers {
+        fake.say(path, *status, body);
+    }
+    let folder = fast_dir();
+    let exporter = Exporter::start(&section.replace("ADDRESS", &address.to_string()), folder.path(), &clock).await;
+    // A 429 without a reset is waited for twice within the poll.
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    let page = exporter.scrape().await;
+    let context = format!("{answers:?}");
+    let failing = page.starting(&[&format!("push_poll_failing{{{labels}")]);
+    let expected = format!(r#"push_poll_failing{{{labels},reason="{reason}"}}"#);
+    assert_eq!(failing.into_iter().collect::<Vec<_>>(), [(expected, 1)], "{context}");
+    assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(0.0), "{context}");
+    assert!(page.get(&format!(r#"push_poll_errors_total{{{labels},reason="{reason}"}}"#)).unwrap() >= 1.0, "{context}");
+    let html = exporter.get("/").await.1.replace("&#39;", "'").replace("&quot;", "\"");
+    let status: serde_json::Value = serde_json::from_str(&exporter.get("/api/v1/status").await.1).unwrap();
+    for text in texts {
+        assert!(html.contains(text), "{context}: {text:?} is not on the status page:\n{html}");
+        assert!(status.to_string().replace("\\\"", "\"").contains(text), "{context}: {text:?} is not in {status}");
+    }
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jpush() {
+    let section = "jpush:\n  - {app: shop, base_url: 'http://ADDRESS/v3', app_key: key, master_secret: m4ster, users: [day], messages: {ids: [1, 2]}}\n";
+    // 错误码 of the document; 2001, 2002, 2003's second meaning, 3002 and 1004 are not in it.
+    for (status, code, message, reason, advice) in [
+        (500, 10, "internal", "server", "JPush has trouble; it is asked again by itself."),
+        (429, 2001, "x", "rate_limited", "lower requests_per_minute"),
+        (429, 2002, "Rate limit exceeded", "rate_limited", "lower requests_per_minute"),
+        (403, 2003, "无权使用此接口", "forbidden", "No right to this endpoint."),
+        (403, 2003, "The appKey is in black list.", "forbidden", "has put the AppKey on its black list"),
+        (401, 3001, "Basic authentication failed", "auth", "Check app_key and master_secret"),
+        (401, 1004, "Basic authentication failed", "auth", "Check app_key and master_secret"),
+        (400, 3002, "Invalid parameter 'msg_id'.", "bad_request", "those that its push API has returned"),
+        (400, 3004, "x", "bad_request", "the form of the dates"),
+        (400, 3005, "x", "bad_request", "for the last 60 days, of groups for 30"),
+        (400, 3006, "x", "bad_request", "the form of the dates"),
+        (400, 3007, "x", "bad_request", "to lie in the future"),
+        (402, 9999, "of the future", "bad_request", "check the account"),
+    ] {
+        let body = json!({ "error": { "code": code, "message": message } }).to_string();
+        for report in ["received_detail", "users"] {
+            let labels = format!(r#"provider="jpush",app="shop",report="{report}""#);
+            look(section, &[("/v3", status, &body)], &labels, reason, &[&format!("code {code}"), message, advice])
+                .await;
+        }
+    }
+    let labels = r#"provider="jpush",app="shop",report="users""#;
+    let html = "<html><title>502 Bad Gateway</title></html>";
+    look(section, &[("/v3", 502, html)], labels, "server", &["HTTP 502", "it is asked again by itself"]).await;
+    look(section, &[("/v3", 404, "")], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn easemob() {
+    let section = "easemob:\n  - {app: chat, base_url: 'http://ADDRESS', org_name: acme, app_name: chat, client_id: YXA6, client_secret: x}\n";
+    let labels = r#"provider="easemob",app="chat",report="offline_push""#;
+    let body = |error: &str, description: &str| {
+        json!({ "error": error, "exception": "x", "timestamp": 1_626_160_000_000_i64, "duration": 0, "error_description": description })
+            .to_string()
+    };
+    let token = r#"{"access_token":"YWMt","expires_in":1024000,"application":"a"}"#;
+    // 错误码 of the document: forbidden_op, unauthorized; the others of 响应状态码.
+    for (status, code, description, reason, advice) in [
+        (403, "forbidden_op", "", "forbidden", "Offline push statistics are not opened for this app"),
+        (401, "unauthorized", "Unable to authenticate (OAuth)", "auth", "a new one neither"),
+        (401, "auth_bad_access_token", "due to expired access token", "auth", "a new one neither"),
+        (
+            403,
+            "forbidden_service_operation",
+            "the app is banned",
+            "forbidden",
+            "The app is banned; ask Easemob's support.",
+        ),
+        (404, "organization_application_not_found", "no app", "not_found", "the app's own data centre"),
+        (429, "reach_limit", "This request has reached api limit.", "rate_limited", "10 requests in 10 seconds"),
+        (429, "resource_limited", "You have exceeded the limit of the Free edition", "forbidden", "upgrade the plan"),
+        (400, "invalid_parameter", "of the future", "bad_request", "check the account's settings"),
+        (503, "unavailable", "", "server", "it is asked again by itself"),
+    ] {
+        let body = body(code, description);
+        let answers = [("/acme/chat/token", 200, token), ("/acme/chat", status, body.as_str())];
+        look(section, &answers, labels, reason, &[&format!("HTTP {status}, code {code}"), description, advice]).await;
+    }
+    let not_ok = r#"{"status":"FAIL","data":{}}"#;
+    let answers = [("/acme/chat/token", 200, token), ("/acme/chat", 200, not_ok)];
+    look(section, &answers, labels, "server", &["status FAIL instead of OK", "it is asked again by itself"]).await;
+    for description in ["client_id does not match", "client_secret does not match"] {
+        let refused = body("invalid_grant", description);
+        let answers = [("/acme/chat/token", 400, refused.as_str())];
+        let texts = ["code invalid_grant", description, "Check client_id and client_secret"];
+        look(section, &answers, labels, "auth", &texts).await;
+    }
+    let gone = body("organization_application_not_found", "");
+    look(section, &[("/acme/chat/token", 404, &gone)], labels, "not_found", &["the app's own data centre"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn feishu() {
+    let section = "feishu:\n  - {app: bot, base_url: 'http://ADDRESS', app_id: cli_x, app_secret: y}\n";
+    let labels = r#"provider="feishu",app="bot",report="message_push_overview""#;
+    let body =
+        |code: i64, msg: &str| json!({ "code": code, "msg": msg, "error": { "log_id": "2026031012" } }).to_string();
+    let token = r#"{"code":0,"msg":"ok","tenant_access_token":"t-1","expire":7200}"#;
+    let token_path = "/open-apis/auth/v3/tenant_access_token/internal";
+    // 错误码 of the document (211011 is no failure), then those of the gateway.
+    for (status, code, msg, reason, advice) in [
+        (403, 211_004, "no authority for quota limit", "forbidden", "Enterprise or Flagship edition"),
+        (403, 211_010, "invalid date range", "bad_request", "out of Feishu's range"),
+        (400, 211_007, "invalid date format", "bad_request", "The date is not accepted"),
+        (400, 211_005, "invalid app id", "bad_request", "the tenant's own apps"),
+        (400, 99_991_661, "Missing access token", "auth", "a new one too"),
+        (400, 99_991_663, "Invalid access token", "auth", "a new one too"),
+        (400, 99_991_664, "x", "auth", "a new one too"),
+        (400, 99_991_668, "x", "auth", "a new one too"),
+        (400, 99_991_671, "x", "auth", "a new one too"),
+        (400, 99_991_677, "Authentication token expired", "auth", "a new one too"),
+        (400, 99_991_672, "Access denied.", "forbidden", "application.app_message_stats.overview:readonly"),
+        (429, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
+        (400, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
+        (200, 2200, "Internal Error", "server", "Feishu has trouble; it is asked again by itself."),
+        (200, 190_001, "of the future", "server", "Feishu's table of error codes"),
+    ] {
+        let body = body(code, msg);
+        let answers = [(token_path, 200, token), ("/open-apis/application", status, body.as_str())];
+        let texts = [&*format!("HTTP {status}, code {code}: {msg}"), advice, "2026031012"];
+        look(section, &answers, labels, reason, &texts).await;
+    }
+    // Of the token.
+    for (status, code, msg, reason, advice) in [
+        (200, 10_003, "invalid param", "auth", "Check app_id and app_secret"),
+        (200, 10_014, "app id not exists", "auth", "Check app_id and app_secret"),
+        (400, 10_014, "app secret invalid", "auth", "Check app_id and app_secret"),
+        (200, 2200, "Internal Error", "server", "Feishu has trouble"),
+    ] {
+        let body = body(code, msg);
+        let texts = [&*format!("no access token: HTTP {status}, code {code}: {msg}"), advice];
+        look(section, &[(token_path, status, &body)], labels, reason, &texts).await;
+    }
+    look(section, &[], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}
