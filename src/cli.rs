@@ -19,12 +19,39 @@ pub struct Cli {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Poll the configured apps and serve /metrics (the default)
     Serve,
     /// Serve against built-in simulators of the providers; nothing to configure
     Demo,
+    /// Message ids, for a running exporter
+    Messages {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: MessagesCommand,
+    },
+}
+
+/// What to do with message ids.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum MessagesCommand {
+    /// Register message ids from standard input: one id a line, or one JSON object with msg_id, app and sent_at
+    Add(AddMessages),
+}
+
+/// The flags of `messages add`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct AddMessages {
+    /// The running exporter
+    #[arg(long, value_name = "URL", default_value = "http://localhost:10110")]
+    pub url: String,
+    /// The file with the token of message_api
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// The app of lines that name none
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
 }
 
 /// The flags of all commands.

@@ -63,6 +63,7 @@ use config::Config;
 use ledger::{Ledger, LedgerError, Store};
 use page::Page;
 use page::own::OwnMetrics;
+use poll::files;
 use poll::health::Health;
 use poll::open::{Opening, message_feed};
 use poll::runner::Services;
@@ -128,6 +129,11 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         for poller in app.open(&config, &transport, &services, &stop).await? {
             tasks.spawn(poller);
         }
+    }
+    for (app, path, position) in feed.files() {
+        let file = files::follow(Arc::clone(&feed), services.health.clone(), clock.clone(), app, path, position);
+        let stop = stop.clone();
+        tasks.spawn(async move { stop.run_until_cancelled(file).await.unwrap_or_default() });
     }
     let (upkeep, upkeep_stop) = (Arc::clone(&feed), stop.clone());
     tasks.spawn(async move { upkeep_stop.run_until_cancelled(upkeep.upkeep()).await.unwrap_or_default() });

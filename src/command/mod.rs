@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: logging, listening, signals.
 
 pub mod demo;
+pub mod messages;
 pub mod serve;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel};
+use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 
 /// Why a command ends badly, and with which exit code.
 #[derive(Debug)]
@@ -37,9 +38,10 @@ impl From<anyhow::Error> for Failure {
 /// What the process should end with.
 pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
     start_logging(&cli.flags);
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(&cli.flags),
-        Command::Demo => demo::run(&cli.flags),
+    match &cli.command {
+        None | Some(Command::Serve) => serve::run(&cli.flags),
+        Some(Command::Demo) => demo::run(&cli.flags),
+        Some(Command::Messages { command: MessagesCommand::Add(options) }) => messages::add(options),
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::page::families::Family;
+use crate::poll::follow::Position;
 use crate::reading::{GaugeReading, Reading};
 use crate::window::Unit;
 
@@ -39,6 +40,8 @@ pub struct Restored {
     pub unknown: Vec<(String, i64)>,
     /// Its messages.
     pub messages: MessageState,
+    /// How far its files of message ids have been read, by path.
+    pub files: Vec<(String, Position)>,
 }
 
 /// The messages of an app, in numbers.
@@ -153,18 +156,21 @@ pub enum Content {
 pub enum Source {
     /// The configuration.
     Config,
+    /// A followed file.
+    File,
     /// `POST /api/v1/messages`.
     Api,
 }
 
 impl Source {
     /// All of them, each of which starts at 0.
-    pub const ALL: [Source; 2] = [Source::Config, Source::Api];
+    pub const ALL: [Source; 3] = [Source::Config, Source::File, Source::Api];
 
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {
             Source::Config => "config",
+            Source::File => "file",
             Source::Api => "api",
         }
     }
@@ -183,6 +189,19 @@ pub struct NewMessages {
     pub now: Timestamp,
     /// The messages.
     pub messages: Vec<NewMessage>,
+    /// The file they were read from, which is read up to there once they are known.
+    pub read: Option<ReadFile>,
+}
+
+/// What has been read of a file.
+#[derive(Clone, Debug)]
+pub struct ReadFile {
+    /// Its path.
+    pub path: String,
+    /// Up to where.
+    pub position: Position,
+    /// Lines among it that were no ids.
+    pub bad_lines: i64,
 }
 
 /// One of them.

@@ -10,7 +10,7 @@ use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
     AddedMessages, AppId, DueMessages, DueQuery, LedgerError, MessageState, NewMessages, NewestQuery, PolledMessage,
-    Reschedule, TrackedMessage,
+    ReadFile, Reschedule, TrackedMessage, files,
 };
 use crate::page::families::Family;
 use crate::page::text;
@@ -25,7 +25,7 @@ const DROPPED_AT_ONCE: i64 = 20_000;
 
 /// Makes messages known. One that is tracked stays as it is; one that has retired is remembered anew.
 pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
-    let NewMessages { app, report, source, now, ref messages } = *new;
+    let NewMessages { app, report, source, now, ref messages, ref read } = *new;
     let mut remembered = transaction
         .prepare_cached("UPDATE tombstone SET expires = max(expires, ?3) WHERE app = ?1 AND subject = ?2")?;
     let mut insert = transaction.prepare_cached(
@@ -52,6 +52,10 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
     }
     let mut books = Books::open(transaction, app, report, now, std::time::Duration::ZERO)?;
     books.count(Family::MessagesRegistered, &text::labels(&[("source", source.name())]), added)?;
+    if let Some(ReadFile { path, position, bad_lines }) = read {
+        files::keep(transaction, app, path, position)?;
+        books.count(Family::BadLines, "", *bad_lines)?;
+    }
     Ok(AddedMessages { new: added, series: books.close()?, state: state(transaction, app)? })
 }
 

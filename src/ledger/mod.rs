@@ -6,6 +6,7 @@ pub mod account;
 mod books;
 mod entry;
 mod exchange;
+mod files;
 mod hook;
 mod messages;
 pub mod sqlite;
@@ -22,8 +23,8 @@ use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, GaugeReadings, MessageState, NewMessage,
-    NewMessages, NewestQuery, PolledMessage, Receipt, Reschedule, Restored, SeriesTotal, Source, StoredGauges,
-    StoredReport, SubjectReadings, TrackedMessage,
+    NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source,
+    StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Why the ledger cannot be opened or written.

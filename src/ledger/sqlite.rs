@@ -14,7 +14,7 @@ use super::entry::Entry;
 use super::hook::{self, Did};
 use super::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, SeriesTotal, Store, StoredGauges, StoredReport, messages,
+    Reschedule, Restored, SeriesTotal, Store, StoredGauges, StoredReport, files, messages,
 };
 use crate::page::families::Family;
 use crate::provider::BoxFuture;
@@ -319,7 +319,8 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
             Ok((row.get(0)?, row.get(1)?))
         })?;
     let messages = messages::state(transaction, id)?;
-    Ok(Restored { id, reports, series, gauges, unknown, messages })
+    let files = files::kept(transaction, id)?;
+    Ok(Restored { id, reports, series, gauges, unknown, messages, files })
 }
 
 pub(super) fn stored_gauges(

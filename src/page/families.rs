@@ -126,6 +126,8 @@ families! {
         "When the newest registered message was sent: in the past, its age tells whether the feed of ids is alive.";
     TrackedMessages, "push_tracked_messages", Gauge, Whole,
         "Messages that are polled: waiting for a first number, or live.";
+    BadLines, "push_message_file_bad_lines_total", Counter, Whole,
+        "Lines of followed files that were no message ids; the log names each by its number.";
     RejectedMessages, "push_rejected_messages_total", Counter, Whole,
         "Message ids that the provider refused; they are not asked for any more.";
     Up, "push_up", Gauge, Whole,

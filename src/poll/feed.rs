@@ -1,7 +1,8 @@
-//! Where message ids come in: from the configuration and from the message API, into the ledger, then to
-//! the report that polls them. An id is registered once; registered again in any way it counts nothing.
+//! Where message ids come in: from the configuration, from files and from the message API, into the ledger,
+//! then to the report that polls them. An id is registered once; registered again in any way it counts nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Steady};
-use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMessages, Source};
+use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMessages, ReadFile, Source};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
+use crate::poll::follow::Position;
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
 use crate::provider::pace::{Pace, age};
@@ -62,11 +64,14 @@ impl Board {
     }
 
     /// Shows the counters that start at 0.
-    pub async fn start(&self, state: MessageState) {
+    pub async fn start(&self, state: MessageState, has_files: bool) {
         let zero = |family, rest| (Sample { family, owner: self.owner(), rest, value: 0 }, Timestamp::UNIX_EPOCH);
         let sources = Source::ALL.map(|source| text::labels(&[("source", source.name())]));
         let mut zeros: Vec<_> = sources.into_iter().map(|rest| zero(Family::MessagesRegistered, rest)).collect();
         zeros.push(zero(Family::RejectedMessages, String::new()));
+        if has_files {
+            zeros.push(zero(Family::BadLines, String::new()));
+        }
         self.page.count(zeros).await;
         self.show(state).await;
     }
@@ -84,6 +89,8 @@ pub struct Target {
     pub read_id: fn(&str) -> Option<String>,
     /// Ids of the configuration.
     pub ids: Vec<String>,
+    /// Files of ids, each with how far it has been read.
+    pub files: Vec<(PathBuf, Option<Position>)>,
     /// Its messages on the page.
     pub board: Arc<Board>,
 }
@@ -166,8 +173,10 @@ impl Feed {
             for entry in &entries {
                 by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
             }
+            let now = feed.clock.now();
             let apps = by_app.into_iter().filter_map(|(app, messages)| Some((feed.targets.get(app)?, messages)));
-            let new = feed.add(Source::Api, apps.collect()).await?;
+            let new = apps.map(|(target, messages)| (target, target.messages(Source::Api, now, &messages)));
+            let new = feed.add(new.collect()).await?;
             Ok(Registered { received: entries.len(), new })
         });
         registering.await.unwrap_or(Err(LedgerError::Closed))
@@ -183,20 +192,51 @@ impl Feed {
     /// # Errors
     /// Nothing was registered.
     pub async fn register_configured(&self) -> Result<(), LedgerError> {
+        let now = self.clock.now();
         let apps = self.targets.values().filter(|target| !target.ids.is_empty());
-        let messages = apps.map(|target| (target, target.ids.iter().map(|id| (id.as_str(), None)).collect())).collect();
-        self.add(Source::Config, messages).await.map(drop)
+        let new = apps.map(|target| {
+            let ids: Given<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
+            (target, target.messages(Source::Config, now, &ids))
+        });
+        self.add(new.collect()).await.map(drop)
     }
 
-    async fn add(&self, source: Source, apps: Vec<(&Target, Given<'_>)>) -> Result<i64, LedgerError> {
+    /// Registers what was read of a file of an app, and up to where that was. Returns how many ids were new.
+    ///
+    /// # Errors
+    /// Nothing was registered, and the position is as before.
+    pub async fn register_read(&self, app: &str, entries: &[Entry], read: ReadFile) -> Result<i64, LedgerError> {
+        let Some(target) = self.targets.get(app) else { return Ok(0) };
+        let messages: Given<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
+        let new = target.messages(Source::File, self.clock.now(), &messages);
+        self.add(vec![(target, NewMessages { read: Some(read), ..new })]).await
+    }
+
+    /// Every file to follow, with its app and how far it has been read.
+    pub fn files(&self) -> Vec<(String, PathBuf, Option<Position>)> {
+        let of = |(app, target): (&String, &Target)| {
+            let files = target.files.iter().cloned();
+            files.map(|(path, position)| (app.clone(), path, position)).collect::<Vec<_>>()
+        };
+        self.targets.iter().flat_map(of).collect()
+    }
+
+    /// Waits until the ledger can be written.
+    pub async fn wait_for_ledger(&self) {
+        // Its task ends only with the exporter.
+        if self.ledger.watch().wait_for(|up| *up).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn add(&self, apps: Vec<(&Target, NewMessages)>) -> Result<i64, LedgerError> {
         if apps.is_empty() {
             return Ok(0);
         }
-        let now = self.clock.now();
-        let new = apps.iter().map(|(target, messages)| target.messages(source, now, messages)).collect();
+        let (targets, new): (Vec<&Target>, Vec<NewMessages>) = apps.into_iter().unzip();
         let added = self.ledger.add_messages(new).await?;
         let mut count = 0;
-        for ((target, _), added) in apps.iter().zip(added) {
+        for (target, added) in targets.iter().zip(added) {
             let board = &target.board;
             board.page.count(counters(&board.owner, added.series)).await;
             board.show(added.state).await;
@@ -240,7 +280,7 @@ impl Target {
         let message = |(id, sent_at): &(&str, Option<Timestamp>)| {
             let sent_at = sent_at.map_or(now, |sent_at| sent_at.min(now));
             let age = age(sent_at, now);
-            let wait = if source == Source::Api { FIRST_POLL.min(self.pace.at(age)) } else { Duration::ZERO };
+            let wait = if source == Source::Config { Duration::ZERO } else { FIRST_POLL.min(self.pace.at(age)) };
             let due = now.saturating_add(wait).unwrap_or(now);
             (age < self.pace.end()).then(|| NewMessage { id: (*id).to_owned(), sent_at, due, pace: wait })
         };
@@ -250,6 +290,7 @@ impl Target {
             source,
             now,
             messages: messages.iter().filter_map(message).collect(),
+            read: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::files::BadLine;
 use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
@@ -125,9 +126,24 @@ pub struct LastError {
     pub message: String,
 }
 
+/// How a followed file of message ids is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FileHealth {
+    /// Lines read.
+    pub lines: u64,
+    /// Lines since the start that were no ids.
+    pub bad_lines: i64,
+    /// The last of them.
+    pub last_bad_line: Option<BadLine>,
+    /// Why it cannot be read, if it cannot.
+    pub trouble: Option<String>,
+}
+
 /// The health of all reports, shared by the pollers and the web.
 #[derive(Clone)]
 pub struct Health {
+    /// Followed files by app and path.
+    files: Arc<Mutex<BTreeMap<(String, String), FileHealth>>>,
     reports: Arc<Mutex<BTreeMap<ReportId, ReportHealth>>>,
     /// Reports without a first result, because one is due.
     pending: Arc<Mutex<BTreeSet<ReportId>>>,
@@ -139,12 +155,28 @@ pub struct Health {
 impl Health {
     /// Knows nothing yet.
     pub fn new(page: Page) -> Health {
-        Health { reports: Arc::default(), pending: Arc::default(), unknown: Arc::default(), page }
+        Health {
+            files: Arc::default(),
+            reports: Arc::default(),
+            pending: Arc::default(),
+            unknown: Arc::default(),
+            page,
+        }
     }
 
     /// All reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
         lock(&self.reports).iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+    }
+
+    /// All followed files by app and path.
+    pub fn files(&self) -> Vec<((String, String), FileHealth)> {
+        lock(&self.files).iter().map(|(key, health)| (key.clone(), health.clone())).collect()
+    }
+
+    /// Notes how a followed file of an app is.
+    pub fn file(&self, app: &str, path: &str, health: FileHealth) {
+        lock(&self.files).insert((app.to_owned(), path.to_owned()), health);
     }
 
     /// The reports that are due and have no first result.

@@ -3,7 +3,8 @@
 //! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]).
 
 pub mod feed;
-//pub mod files;
+pub mod files;
+pub mod follow;
 mod gauges;
 pub mod health;
 pub mod messages;
@@ -12,3 +13,4 @@ pub mod open;
 pub mod runner;
 pub mod schedule;
 pub mod windows;
+pub mod wire;

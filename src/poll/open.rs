@@ -2,12 +2,15 @@
 //! opened, and each of its reports made ready to be polled.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::feed::{Board, Feed, Target};
+use super::files;
+use super::follow::Position;
 use super::health::{ReportId, owner};
 use super::messages::{MessageWork, Standing};
 use super::moments::MomentWork;
@@ -54,8 +57,8 @@ impl<'a> Opening<'a> {
         let series = std::mem::take(&mut self.stored.series);
         let series = unhold(series, config, services.clock.now());
         services.page.count(counters(&self.board.owner(), series)).await;
-        if self.messages.is_some() {
-            self.board.start(self.stored.messages).await;
+        if let Some(messages) = &self.messages {
+            self.board.start(self.stored.messages, !messages.files.is_empty()).await;
         }
     }
 
@@ -69,8 +72,15 @@ impl<'a> Opening<'a> {
             pace: report.pace().clone(),
             read_id: messages.read_id,
             ids: messages.ids.clone(),
+            files: messages.files.iter().map(|path| (path.clone(), self.position(path))).collect(),
             board: Arc::clone(&self.board),
         })
+    }
+
+    /// How far a file has been read.
+    fn position(&self, path: &Path) -> Option<Position> {
+        let key = files::key(path);
+        self.stored.files.iter().find(|(path, _)| *path == key).map(|(_, position)| position.clone())
     }
 
     /// Makes its reports ready to be polled until `stop`.

@@ -11,7 +11,6 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -22,6 +21,7 @@ use tokio::sync::Semaphore;
 use super::routes::{Body, RequestBody, respond};
 use crate::config::secret::Secret;
 use crate::poll::feed::{Entry, Feed, Registered};
+use crate::poll::wire::{BAD_TIME, WireId, WireTime};
 
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_ENTRIES: usize = 10_000;
@@ -48,21 +48,6 @@ struct Wire {
     app: String,
     msg_id: WireId,
     sent_at: Option<WireTime>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "msg_id must be a string or an unsigned 64-bit number")]
-enum WireId {
-    Number(u64),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "sent_at must be RFC 3339 or Unix seconds")]
-enum WireTime {
-    Whole(i64),
-    Fraction(f64),
-    Text(String),
 }
 
 /// Why a request is refused, as it is answered.
@@ -178,28 +163,8 @@ impl MessageApi {
 
     fn check(&self, index: usize, wire: Wire) -> Result<Entry, Refusal> {
         let Wire { app, msg_id, sent_at } = wire;
-        let sent_at = sent_at
-            .map(|time| time.read().ok_or_else(|| Refusal::bad(index, "sent_at must be RFC 3339 or Unix seconds")));
-        let id = match msg_id {
-            WireId::Number(number) => number.to_string(),
-            WireId::Text(text) => text,
-        };
-        self.feed.check(&app, &id, sent_at.transpose()?).map_err(|error| Refusal::bad(index, error))
-    }
-}
-
-impl WireTime {
-    fn read(&self) -> Option<Timestamp> {
-        match self {
-            // Later than the calendar is the future, which is clamped to now anyway.
-            WireTime::Whole(seconds) => Some(Timestamp::from_second(*seconds).unwrap_or(if *seconds > 0 {
-                Timestamp::MAX
-            } else {
-                Timestamp::MIN
-            })),
-            WireTime::Fraction(seconds) => WireTime::Whole(*seconds as i64).read(),
-            WireTime::Text(text) => text.parse().ok(),
-        }
+        let sent_at = sent_at.map(|time| time.read().ok_or_else(|| Refusal::bad(index, BAD_TIME)));
+        self.feed.check(&app, &msg_id.into_text(), sent_at.transpose()?).map_err(|error| Refusal::bad(index, error))
     }
 }
 
@@ -273,19 +238,4 @@ async fn read(body: impl RequestBody) -> Result<Bytes, Refusal> {
 
 fn json(status: StatusCode, answer: &impl Serialize) -> Response<Body> {
     respond(status, "application/json", serde_json::to_string(answer).unwrap_or_default().into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times() {
-        let read = |json: &str| serde_json::from_str::<WireTime>(json).unwrap().read().map(|time| time.to_string());
-        assert_eq!(read("1773104400").as_deref(), Some("2026-03-10T01:00:00Z"));
-        assert_eq!(read("1773104400.75").as_deref(), Some("2026-03-10T01:00:00Z"));
-        assert_eq!(read(r#""2026-03-10T09:00:00+08:00""#).as_deref(), Some("2026-03-10T01:00:00Z"));
-        assert_eq!(read("1e300"), Some(Timestamp::MAX.to_string()));
-        assert_eq!(read(r#""yesterday""#), None);
-    }
 }

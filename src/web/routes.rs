@@ -142,8 +142,7 @@ impl Site {
     }
 
     fn status_page(&self) -> Response<Body> {
-        let reports = self.health.reports();
-        match status::page(&reports, self.clock.now(), &self.telemetry_path) {
+        match status::page(&self.health, self.clock.now(), &self.telemetry_path) {
             Ok(html) => {
                 let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", html.into());
                 let policy = HeaderValue::from_static(
@@ -172,7 +171,7 @@ impl Site {
     }
 
     fn api_status(&self) -> Response<Body> {
-        let json = status::json(&self.health.reports(), self.clock.now());
+        let json = status::json(&self.health, self.clock.now());
         respond(StatusCode::OK, "application/json", json.into())
     }
 }

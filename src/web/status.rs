@@ -5,7 +5,8 @@ use askama::Template;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::poll::health::{ReportHealth, ReportId, State};
+use crate::poll::files::BadLine;
+use crate::poll::health::{FileHealth, Health, ReportHealth, ReportId, State};
 
 #[derive(Template)]
 #[template(path = "status.html")]
@@ -15,6 +16,17 @@ struct StatusPage<'a> {
     telemetry_path: &'a str,
     summary: String,
     rows: Vec<Row<'a>>,
+    files: Vec<FileRow<'a>>,
+}
+
+/// A followed file of message ids.
+struct FileRow<'a> {
+    app: &'a str,
+    path: &'a str,
+    lines: u64,
+    bad_lines: i64,
+    trouble: Option<&'a str>,
+    last_bad_line: Option<(&'a BadLine, String)>,
 }
 
 struct Row<'a> {
@@ -36,11 +48,8 @@ struct ErrorCell<'a> {
 }
 
 /// The status page as HTML.
-pub(super) fn page(
-    reports: &[(ReportId, ReportHealth)],
-    now: Timestamp,
-    telemetry_path: &str,
-) -> Result<String, askama::Error> {
+pub(super) fn page(health: &Health, now: Timestamp, telemetry_path: &str) -> Result<String, askama::Error> {
+    let (reports, files) = (health.reports(), health.files());
     let rows: Vec<Row<'_>> = reports.iter().map(|(id, health)| row(id, health, now)).collect();
     let failing = reports.iter().filter(|(_, health)| health.state == State::Failing).count();
     let waiting = reports.iter().filter(|(_, health)| health.state == State::Waiting).count();
@@ -49,7 +58,19 @@ pub(super) fn page(
         (0, waiting) => format!("{waiting} of {} reports wait for their next poll, none is failing.", reports.len()),
         (failing, _) => format!("{failing} of {} reports are failing.", reports.len()),
     };
-    StatusPage { version: env!("CARGO_PKG_VERSION"), now: at(now), telemetry_path, summary, rows }.render()
+    let files = files.iter().map(|((app, path), health)| file(app, path, health, now)).collect();
+    StatusPage { version: env!("CARGO_PKG_VERSION"), now: at(now), telemetry_path, summary, rows, files }.render()
+}
+
+fn file<'a>(app: &'a str, path: &'a str, health: &'a FileHealth, now: Timestamp) -> FileRow<'a> {
+    FileRow {
+        app,
+        path,
+        lines: health.lines,
+        bad_lines: health.bad_lines,
+        trouble: health.trouble.as_deref(),
+        last_bad_line: health.last_bad_line.as_ref().map(|bad| (bad, age(now, bad.at))),
+    }
 }
 
 fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a> {
@@ -82,12 +103,14 @@ fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a
 }
 
 /// The status page as JSON.
-pub(super) fn json(reports: &[(ReportId, ReportHealth)], now: Timestamp) -> String {
+pub(super) fn json(health: &Health, now: Timestamp) -> String {
+    let (reports, files) = (health.reports(), health.files());
     #[derive(Serialize)]
     struct Status<'a> {
         version: &'static str,
         now: Timestamp,
         reports: Vec<Entry<'a>>,
+        files: Vec<FileEntry<'a>>,
     }
     #[derive(Serialize)]
     struct Entry<'a> {
@@ -97,6 +120,13 @@ pub(super) fn json(reports: &[(ReportId, ReportHealth)], now: Timestamp) -> Stri
         health: &'a ReportHealth,
         data_age_seconds: Option<i64>,
     }
+    #[derive(Serialize)]
+    struct FileEntry<'a> {
+        app: &'a str,
+        path: &'a str,
+        #[serde(flatten)]
+        health: &'a FileHealth,
+    }
     let reports = reports
         .iter()
         .map(|(id, health)| Entry {
@@ -105,7 +135,8 @@ pub(super) fn json(reports: &[(ReportId, ReportHealth)], now: Timestamp) -> Stri
             data_age_seconds: health.last_change.map(|then| now.duration_since(then).as_secs()),
         })
         .collect();
-    serde_json::to_string(&Status { version: env!("CARGO_PKG_VERSION"), now, reports }).unwrap_or_default()
+    let files = files.iter().map(|((app, path), health)| FileEntry { app, path, health }).collect();
+    serde_json::to_string(&Status { version: env!("CARGO_PKG_VERSION"), now, reports, files }).unwrap_or_default()
 }
 
 fn at(time: Timestamp) -> String {

@@ -19,6 +19,7 @@ mod jpush_documents;
 mod jpush_reports;
 mod message_api;
 mod message_faults;
+mod message_files;
 mod message_life;
 mod message_month;
 mod message_storm;

@@ -1,0 +1,278 @@
+//! `push-exporter messages add`: registers message ids from standard input with a running exporter, through
+//! its message API. An id that is known counts nothing, so the same input may be sent again.
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Client, StatusCode, Url};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Failure;
+use crate::cli::AddMessages;
+
+/// What the message API takes at once, with room for what is around it.
+const MAX_ENTRIES: usize = 10_000;
+const MAX_BYTES: usize = 900 * 1024;
+/// A longer line is no message id.
+const MAX_LINE: usize = 64 * 1024;
+/// Lines that come slowly are sent after this time.
+const FLUSH: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// From word to word on long input.
+const PROGRESS: Duration = Duration::from_secs(2);
+/// Waits before asking again: an exporter that restarts or has no disk for a moment.
+const RETRIES: [u64; 6] = [1, 2, 4, 8, 15, 30];
+/// Bad lines after which the input is taken for something else.
+const MAX_BAD: u64 = 1000;
+
+/// Reads standard input to its end and registers what it says.
+///
+/// # Errors
+/// Input, token or exporter that cannot be used, or lines that are no message ids (exit code 1); a wrong URL
+/// (2).
+pub fn add(options: &AddMessages) -> Result<(), Failure> {
+    let mut url: Url =
+        options.url.parse().map_err(|_| Failure::Usage("--url should look like http://localhost:10110".to_owned()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(Failure::Usage("--url should look like http://localhost:10110".to_owned()));
+    }
+    let path = url.path().trim_end_matches('/').trim_end_matches("/api/v1/messages").to_owned();
+    url.set_path(&format!("{path}/api/v1/messages"));
+    let token = token(&options.token_file)?;
+    let mut client = Client::builder().timeout(TIMEOUT);
+    if is_this_machine(&url) {
+        client = client.no_proxy();
+    }
+    let client = client.build().context("cannot set up HTTP")?;
+    let sender = Sender { client, url, token, app: options.app.clone() };
+    super::block_on(run(sender))?;
+    Ok(())
+}
+
+fn token(file: &Path) -> anyhow::Result<String> {
+    let token = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let token = token.trim();
+    if token.is_empty() {
+        bail!("{} is empty", file.display());
+    }
+    Ok(token.to_owned())
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// How it stands.
+#[derive(Default)]
+struct Tally {
+    lines: u64,
+    received: u64,
+    new: u64,
+    bad: u64,
+}
+
+async fn run(sender: Sender) -> anyhow::Result<()> {
+    let mut lines = read_lines();
+    let mut tally = Tally::default();
+    let mut batch = Batch::default();
+    let mut said = Instant::now();
+    loop {
+        let next = match batch.entries.is_empty() {
+            true => lines.recv().await,
+            false => match tokio::time::timeout(FLUSH, lines.recv()).await {
+                Ok(next) => next,
+                Err(_) => {
+                    sender.send(&mut batch, &mut tally).await?;
+                    continue;
+                }
+            },
+        };
+        let Some(line) = next else { break };
+        let line = line.context("cannot read standard input")?;
+        tally.lines += 1;
+        match sender.entry(line.as_deref()) {
+            Ok(None) => {}
+            Ok(Some(entry)) => {
+                if batch.entries.len() >= MAX_ENTRIES || batch.bytes + entry.len() >= MAX_BYTES {
+                    sender.send(&mut batch, &mut tally).await?;
+                }
+                batch.bytes += entry.len() + 1;
+                batch.entries.push((tally.lines, entry));
+            }
+            Err(reason) => tally.refuse(tally.lines, &reason)?,
+        }
+        if said.elapsed() >= PROGRESS {
+            said = Instant::now();
+            eprintln!("{} lines read, {} ids registered, {} of them new", tally.lines, tally.received, tally.new);
+        }
+    }
+    sender.send(&mut batch, &mut tally).await?;
+    println!("{} ids registered, {} of them new", tally.received, tally.new);
+    if tally.bad > 0 {
+        bail!("{} of {} lines were no message ids; correct them and send them again", tally.bad, tally.lines);
+    }
+    Ok(())
+}
+
+impl Tally {
+    fn refuse(&mut self, line: u64, reason: &str) -> anyhow::Result<()> {
+        self.bad += 1;
+        eprintln!("line {line}: {reason}");
+        if self.bad >= MAX_BAD {
+            bail!(
+                "{MAX_BAD} lines were no message ids; is this the right input? {} ids were registered",
+                self.received
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What is sent at once: objects as text, each with its line.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<(u64, String)>,
+    bytes: usize,
+}
+
+/// The way to the exporter.
+struct Sender {
+    client: Client,
+    url: Url,
+    token: String,
+    /// The app of lines that name none.
+    app: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    received: u64,
+    new: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    error: String,
+    index: Option<usize>,
+}
+
+impl Sender {
+    /// A line as the message API takes it; nothing for one that is empty.
+    fn entry(&self, line: Option<&[u8]>) -> Result<Option<String>, String> {
+        let Some(line) = line else { return Err(format!("longer than {MAX_LINE} bytes")) };
+        let line = std::str::from_utf8(line).map_err(|_| "not UTF-8")?.trim_start_matches('\u{feff}').trim();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let mut entry = match line.starts_with('{') {
+            true => serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?,
+            false => serde_json::json!({ "msg_id": line }),
+        };
+        let Value::Object(fields) = &mut entry else { return Err("not an object".to_owned()) };
+        if !fields.contains_key("app") {
+            let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
+            fields.insert("app".to_owned(), app.as_str().into());
+        }
+        Ok(Some(entry.to_string()))
+    }
+
+    /// Registers a batch. An entry that the exporter does not take is said and left out.
+    async fn send(&self, batch: &mut Batch, tally: &mut Tally) -> anyhow::Result<()> {
+        let Batch { mut entries, .. } = std::mem::take(batch);
+        let mut waits = RETRIES.iter();
+        while !entries.is_empty() {
+            let body: Vec<&str> = entries.iter().map(|(_, entry)| entry.as_str()).collect();
+            let request = self
+                .client
+                .post(self.url.clone())
+                .bearer_auth(&self.token)
+                .header("content-type", "application/x-ndjson")
+                .body(body.join("\n"));
+            let trouble = match request.send().await {
+                Ok(response) => match self.read(response).await? {
+                    Answer::Registered(Registered { received, new }) => {
+                        tally.received += received;
+                        tally.new += new;
+                        return Ok(());
+                    }
+                    Answer::Refused(index, reason) if index < entries.len() => {
+                        let (line, _) = entries.remove(index);
+                        tally.refuse(line, &reason)?;
+                        continue;
+                    }
+                    Answer::Refused(_, reason) | Answer::Later(reason) => reason,
+                },
+                Err(error) => crate::error_chain(&error.without_url()),
+            };
+            let Some(wait) = waits.next() else {
+                bail!("{trouble}; {} ids were registered before, send the input again later", tally.received);
+            };
+            eprintln!("{trouble}; trying again in {wait} s");
+            tokio::time::sleep(Duration::from_secs(*wait)).await;
+        }
+        Ok(())
+    }
+
+    async fn read(&self, response: reqwest::Response) -> anyhow::Result<Answer> {
+        let status = response.status();
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(error) => return Ok(Answer::Later(crate::error_chain(&error.without_url()))),
+        };
+        if status == StatusCode::OK {
+            let registered = serde_json::from_slice(&body);
+            return Ok(Answer::Registered(
+                registered.context("the answer is not that of a push-exporter; check --url")?,
+            ));
+        }
+        let Refusal { error, index } = serde_json::from_slice(&body).unwrap_or_default();
+        let said = if error.is_empty() { String::new() } else { format!(": {error}") };
+        match (status.as_u16(), index) {
+            (400, Some(index)) => Ok(Answer::Refused(index, error)),
+            (408 | 429 | 500..=599, _) => Ok(Answer::Later(format!("the exporter answers {status}{said}"))),
+            (401, _) => bail!("the exporter does not take the token; give the one of message_api with --token-file"),
+            (404, _) => {
+                bail!("there is no message API; check --url, and set message_api.token_file in the configuration")
+            }
+            _ => bail!("the exporter answers {status}{said}"),
+        }
+    }
+}
+
+/// What became of a request.
+enum Answer {
+    Registered(Registered),
+    /// Which entry is not taken, and why.
+    Refused(usize, String),
+    Later(String),
+}
+
+/// The lines of standard input, as they come; `None` in the place of one that is too long.
+fn read_lines() -> mpsc::Receiver<std::io::Result<Option<Vec<u8>>>> {
+    let (lines, receiver) = mpsc::channel(1000);
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            let read = input.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut line);
+            let item = match read {
+                Ok(0) => return,
+                Ok(_) if line.len() > MAX_LINE && !line.ends_with(b"\n") => input.skip_until(b'\n').map(|_| None),
+                Ok(_) => Ok(Some(line)),
+                Err(error) => Err(error),
+            };
+            let is_over = item.is_err();
+            if lines.blocking_send(item).is_err() || is_over {
+                return;
+            }
+        }
+    });
+    receiver
+}
