@@ -9,6 +9,7 @@ missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
+python3 -c "import ensurepip, venv" 2>/dev/null || missing+=(python3-venv)
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "installing: ${missing[*]}"
     as_root=()
@@ -17,6 +18,14 @@ if [ "${#missing[@]}" -gt 0 ]; then
     log=$(mktemp)
     { "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
         { cat "$log"; echo "cannot install ${missing[*]}; on another system than Debian install them by hand"; exit 1; }
+fi
+
+# The providers' own SDKs, in a place of their own.
+if ! target/python/bin/pip show --quiet jpush lark-oapi 2>/dev/null; then
+    echo "installing the providers' SDKs for Python"
+    log=$(mktemp)
+    { python3 -m venv --clear target/python && target/python/bin/pip install --requirement tests/sdk/requirements.txt; } >"$log" 2>&1 ||
+        { cat "$log"; echo "cannot install tests/sdk/requirements.txt"; exit 1; }
 fi
 
 # The same build either way; nextest runs the tests side by side and prints less.

@@ -1,7 +1,10 @@
-//! `push-exporter demo`: the exporter against the built-in simulators, with nothing to configure, and a
-//! sender that pushes simulated messages and registers them through the message API.
+//! `push-exporter demo`: the exporter against the built-in simulators, with nothing to configure and every
+//! report in use, and a sender that pushes simulated messages and registers them through the message API and
+//! a file.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +19,14 @@ use crate::config;
 use crate::simulator::Simulator;
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
-use crate::simulator::jpush::{JpushApp, JpushSimulator};
+use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
 
 /// From push to push.
 const PUSHES: Duration = Duration::from_secs(4);
 /// More are not kept while the exporter takes none.
 const MAX_UNREGISTERED: usize = 1000;
+/// Where the sender of one app writes its ids.
+const FILE: &str = "ids.log";
 /// Shown in the README, so that users can register ids of their own with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -41,25 +46,17 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
         let clock = Clock::system();
-        let vip = JpushApp { answered: 2 * 3600, kept: 0, ..JpushApp::demo("7d431e42dfa6a6d693ac2d04") };
-        let free = JpushApp { app_key: "dd1066407b044738b6479275".to_owned(), is_vip: false, seed: 2, ..vip.clone() };
-        let [shop, shop_free] = [&vip, &free].map(|app| Arc::new(JpushSimulator::new(clock.clone(), app.clone())));
+        let jpush = Shop::all(&clock);
         let easemob = EasemobApp::demo("acme", "chat");
         let feishu = FeishuApp { publishing: Publishing::PieceByPiece, ..FeishuApp::demo("cli_demo0000000001") };
-        // A real app follows its messages for weeks; here an hour must do.
-        let schedule = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {until: 1h, every: 1m}]";
+        let mut sections = String::new();
+        for shop in &jpush {
+            sections += &shop.section(start(Arc::clone(&shop.simulator)).await?);
+        }
         let text = format!(
-            "ledger: sqlite:demo.db\nnew_series_hold: 5s\nmessage_api: {{token: {TOKEN}}}\n\
-             jpush:\n  - {{app: shop, base_url: \"http://{}/v3\", app_key: {}, master_secret: {}, delivery: messages_detail, newest_messages: 5, schedule: {schedule}}}\n  \
-             - {{app: shop-free, base_url: \"http://{}/v3\", app_key: {}, master_secret: {}, schedule: {schedule}}}\n\
+            "ledger: sqlite:demo.db\nnew_series_hold: 5s\nmessage_api: {{token: {TOKEN}}}\njpush:\n{sections}\
              easemob:\n  - {{app: chat, base_url: \"http://{}\", org_name: acme, app_name: chat, client_id: {}, client_secret: {}, interval: 2s}}\n\
              feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n",
-            start(Arc::clone(&shop)).await?,
-            vip.app_key,
-            vip.master_secret,
-            start(Arc::clone(&shop_free)).await?,
-            free.app_key,
-            free.master_secret,
             start(Arc::new(EasemobSimulator::new(clock.clone(), easemob.clone()))).await?,
             easemob.client_id,
             easemob.client_secret,
@@ -75,7 +72,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let listeners = super::listen(flags).await?;
         let exporter = listeners.first().and_then(|listener| listener.local_addr().ok());
         if let Some(exporter) = exporter {
-            tokio::spawn(push([("shop", shop), ("shop-free", shop_free)], exporter));
+            tokio::spawn(push(jpush, exporter, folder.path().join(FILE)));
         }
         super::serve::serve(config, store, listeners, flags, clock, stop).await
     })?;
@@ -90,8 +87,62 @@ async fn start(simulator: Arc<impl Simulator>) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// Pushes now and then and registers each message at the exporter, as a sender would.
-async fn push(apps: [(&str, Arc<JpushSimulator>); 2], exporter: SocketAddr) {
+/// A JPush app of the demo, one for each delivery report.
+struct Shop {
+    name: &'static str,
+    /// Its further keys in the configuration.
+    keys: String,
+    simulator: Arc<JpushSimulator>,
+    app: JpushApp,
+}
+
+impl Shop {
+    fn all(clock: &Clock) -> Vec<Shop> {
+        let shop = |seed: u64, name: &'static str, key: &str, is_vip: bool, keys: &str| {
+            let demo = JpushApp::demo(key);
+            let app = JpushApp { answered: 2 * 3600, kept: 0, is_vip, seed, ..demo };
+            let simulator = Arc::new(JpushSimulator::new(clock.clone(), app.clone()));
+            Shop { name, keys: keys.to_owned(), simulator, app }
+        };
+        let devices = JpushApp::demo("").devices.join(", ");
+        let everything = format!(
+            "delivery: messages_detail, newest_messages: 5, users: [hour, day, month], vendor_quota: true, \
+             test_devices: [{devices}], intervals: {{users: 15s, vendor_quota: 4s, status_message: 10s}}"
+        );
+        vec![
+            shop(1, "shop", "7d431e42dfa6a6d693ac2d04", true, &everything),
+            shop(2, "shop-free", "dd1066407b044738b6479275", false, &format!("messages: {{files: [{FILE}]}}")),
+            shop(3, "shop-old", "29ea851419f747be7b5785a0", true, "delivery: messages"),
+            shop(4, "shop-old-free", "5e987ac6d2e04d95a9d8f0d1", false, "delivery: received"),
+            shop(
+                5,
+                "shop-group",
+                "group-9439ee12e91bd4c895d1b0f5",
+                true,
+                "users: [day], intervals: {group_users: 15s}",
+            ),
+        ]
+    }
+
+    /// Its section of the configuration. A real app follows its messages for weeks; here an hour must do.
+    fn section(&self, address: SocketAddr) -> String {
+        let Shop { name, keys, app, .. } = self;
+        let (key, secret) = if app.app_key.starts_with("group-") {
+            ("group_key", "group_master_secret")
+        } else {
+            ("app_key", "master_secret")
+        };
+        let schedule = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {until: 1h, every: 1m}]";
+        format!(
+            "  - {{app: {name}, base_url: \"http://{address}/v3\", push_url: \"http://{address}/v3\", {key}: {}, {secret}: {}, schedule: {schedule}, {keys}}}\n",
+            app.app_key, app.master_secret
+        )
+    }
+}
+
+/// Pushes now and then and registers each message, as senders would: one of the apps through a file, the others
+/// at the exporter.
+async fn push(apps: Vec<Shop>, exporter: SocketAddr, file: PathBuf) {
     let host = match exporter.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -101,10 +152,19 @@ async fn push(apps: [(&str, Arc<JpushSimulator>); 2], exporter: SocketAddr) {
     let Ok(client) = reqwest::Client::builder().no_proxy().timeout(PUSHES).build() else { return };
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
     for count in 0_u64.. {
-        for (app, simulator) in &apps {
+        let mut lines = String::new();
+        for Shop { name, keys, simulator, app } in &apps {
             let devices = fastrand::i64(200..20_000);
             let id = if count % 5 == 4 { simulator.push_message(devices) } else { simulator.push(devices) };
-            unregistered.push(serde_json::json!({ "app": app, "msg_id": id }));
+            let id = if app.app_key.starts_with("group-") { group_id(id) } else { id.to_string() };
+            if keys.contains(FILE) {
+                lines += &format!("{id}\n");
+            } else {
+                unregistered.push(serde_json::json!({ "app": name, "msg_id": id }));
+            }
+        }
+        if let Err(error) = append(&file, &lines) {
+            tracing::debug!(error = error.to_string(), "the demo cannot write its file of message ids");
         }
         unregistered.truncate(MAX_UNREGISTERED);
         // What could not be registered is sent again: an id counts once.
@@ -117,4 +177,8 @@ async fn push(apps: [(&str, Arc<JpushSimulator>); 2], exporter: SocketAddr) {
         }
         tokio::time::sleep(PUSHES).await;
     }
+}
+
+fn append(file: &Path, lines: &str) -> std::io::Result<()> {
+    std::fs::File::options().create(true).append(true).open(file)?.write_all(lines.as_bytes())
 }

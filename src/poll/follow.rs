@@ -633,15 +633,13 @@ mod tests {
                     }
                     _ => {
                         story.push("look".to_owned());
-                        if let Look::Lines(Lines { lines, position }) = place.follower.look().unwrap() {
-                            if random.bool() {
-                                read.extend(
-                                    lines.into_iter().map(|(_, line)| String::from_utf8(line.unwrap()).unwrap()),
-                                );
-                                story.push(format!("read up to {:?}", read.last()));
-                                place.position = Some(position.clone());
-                                place.follower.advance(position);
-                            }
+                        if let Look::Lines(Lines { lines, position }) = place.follower.look().unwrap()
+                            && random.bool()
+                        {
+                            read.extend(lines.into_iter().map(|(_, line)| String::from_utf8(line.unwrap()).unwrap()));
+                            story.push(format!("read up to {:?}", read.last()));
+                            place.position = Some(position.clone());
+                            place.follower.advance(position);
                         }
                         tokio::time::advance(Duration::from_millis(random.u64(..3000))).await;
                     }

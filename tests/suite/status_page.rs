@@ -59,9 +59,36 @@ fn lists_every_report_with_its_state() {
 #[test]
 fn the_demo_works() {
     let program = Program::start(&["demo"]);
+    // Every report there is, each once.
+    let mut expected = [
+        "received_detail",
+        "received",
+        "messages_detail",
+        "messages",
+        "group_messages_detail",
+        "status_message",
+        "users",
+        "group_users",
+        "vendor_quota",
+        "offline_push",
+        "message_push_overview",
+    ];
+    expected.sort_unstable();
     eventually("all up", 60, || {
-        program.get("/api/v1/status").1.matches("\"state\":\"up\"").count().eq(&4).then_some(())
+        let status: serde_json::Value = serde_json::from_str(&program.get("/api/v1/status").1).unwrap();
+        let up = status["reports"].as_array()?.iter().filter(|report| report["state"] == "up");
+        let mut up: Vec<&str> = up.filter_map(|report| report["report"].as_str()).collect();
+        up.sort_unstable();
+        (up == expected).then_some(())
     });
     let html = dom(&format!("http://{}/", program.address));
-    assert!(html.contains("All 4 reports work."), "{html}");
+    assert!(html.contains("All 11 reports work.") && html.contains("ids.log"), "{html}");
+    // What is not a counter of deliveries.
+    let page = eventually("gauges", 60, || {
+        let page = program.try_scrape()?;
+        let families = ["push_users{", "push_test_devices{", "push_vendor_quota{", "push_newest_message_sent{"];
+        families.iter().all(|family| !page.starting(&[family]).is_empty()).then_some(page)
+    });
+    let file = r#"push_messages_registered_total{provider="jpush",app="shop-free",source="file"}"#;
+    assert!(page.get(file) > Some(0.0));
 }

@@ -1,8 +1,9 @@
-//! JPush, simulated: Basic authentication, the reports by message id of apps and groups, rate headers, 28
-//! days of data. A message's deliveries are events with a course: most within minutes, a long
+//! JPush, simulated: Basic authentication, every report of apps and groups with its rights and limits, rate
+//! headers, 28 days of data. A message's deliveries are events with a course: most within minutes, a long
 //! tail over days, channels that differ in speed and loss.
 
 mod answers;
+mod reports;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
@@ -15,6 +16,8 @@ use crate::clock::Clock;
 use crate::lock;
 pub use answers::group_id;
 use answers::{Counts, details, messages_old, of_group_id, older, received, received_old};
+use reports::parameter;
+pub use reports::{TimeUnit, UserCounts};
 
 /// An app as its owner set it up.
 #[derive(Clone, Debug)]
@@ -23,8 +26,10 @@ pub struct JpushApp {
     pub app_key: String,
     /// Credentials.
     pub master_secret: String,
-    /// Whether the VIP plan is paid for, which `messages/detail` needs.
+    /// Whether the VIP plan is paid for, which all but `received`, `received/detail` and `push/quota` need.
     pub is_vip: bool,
+    /// The registration ids of its test devices.
+    pub devices: Vec<String>,
     /// Requests a minute that the plan allows.
     pub per_minute: usize,
     /// Seconds that data of a message are answered.
@@ -42,6 +47,7 @@ impl JpushApp {
             app_key: app_key.to_owned(),
             master_secret: "5e987ac6d2e04d95-demo".to_owned(),
             is_vip: true,
+            devices: vec!["1506bfd3a7c568d4761".to_owned(), "02078f0f1b8".to_owned(), "0207870a9b8".to_owned()],
             per_minute: 2400,
             answered: 28 * beijing::DAY,
             kept: 2 * beijing::DAY,
@@ -142,6 +148,10 @@ struct State {
     messages: BTreeMap<u64, Message>,
     refused_ids: HashSet<u64>,
     limit: RateLimit,
+    /// That of the Push API.
+    push_limit: RateLimit,
+    /// What was sent, by day and channel.
+    used: BTreeMap<(i64, &'static str), i64>,
     /// How many calls named so many ids.
     calls: BTreeMap<usize, u64>,
     /// Nothing happens after this time.
@@ -164,6 +174,8 @@ impl JpushSimulator {
             messages: BTreeMap::new(),
             refused_ids: HashSet::new(),
             limit: RateLimit::new(app.per_minute, 60_000),
+            push_limit: RateLimit::new(600, 60_000),
+            used: BTreeMap::new(),
             calls: BTreeMap::new(),
             frozen_at: None,
         };
@@ -193,6 +205,11 @@ impl JpushSimulator {
         let mut events = Vec::new();
         for channel in channels {
             channel.course(devices, now + 1, &mut state.random, &mut events);
+        }
+        let today = beijing::day_of(now);
+        state.used.retain(|(day, _), _| *day >= today);
+        for event in events.iter().filter(|event| event.outcome == Outcome::Sent) {
+            *state.used.entry((beijing::day_of(event.at), event.leaf.2)).or_default() += event.count;
         }
         state.messages.insert(state.last_id, Message { sent_at: now, events, has_vanished: false });
         state.last_id
@@ -237,25 +254,29 @@ impl JpushSimulator {
 
     /// Requests over the limit so far.
     pub fn refused(&self) -> u64 {
-        self.state().limit.refused
+        let state = self.state();
+        state.limit.refused + state.push_limit.refused
     }
 
-    fn report(&self, request: &Request<Vec<u8>>, path: &str) -> Response<Vec<u8>> {
-        let time = self.clock.now();
-        let mut state = self.state();
+    /// Why a request is not answered, if it is not: who asks, how often, and with what right.
+    fn refusal(&self, request: &Request<Vec<u8>>, path: &str, state: &mut State) -> Option<Response<Vec<u8>>> {
         if !self.knows(request) {
-            return error(401, 3001, "Basic authentication failed");
+            return Some(error(401, 3001, "Basic authentication failed"));
         }
-        if !state.limit.admit(time.as_millisecond()) {
-            return error(429, 2002, "Rate limit exceeded");
+        let now = self.clock.now().as_millisecond();
+        if !state.limit_of(path).admit(now) {
+            return Some(error(429, 2002, "Rate limit exceeded"));
         }
+        let is_free = matches!(path, "received" | "received/detail" | "push/quota");
+        let is_of_groups = path.starts_with("group/");
+        let has_right = (is_free || self.app.is_vip) && is_of_groups == self.app.app_key.starts_with("group-");
+        (!has_right).then(|| error(403, 2003, "无权使用此接口"))
+    }
+
+    fn report(&self, request: &Request<Vec<u8>>, path: &str, state: &mut State) -> Response<Vec<u8>> {
         let is_group = path.starts_with("group/");
-        if path.contains("messages") && !self.app.is_vip || is_group != self.app.app_key.starts_with("group-") {
-            return error(403, 2003, "无权使用此接口");
-        }
-        let (name, most) = if is_group { ("group_msgids=", 10) } else { ("msg_ids=", 100) };
-        let query = request.uri().query().unwrap_or_default();
-        let ids: Option<Vec<u64>> = query.split('&').find_map(|pair| pair.strip_prefix(name)).and_then(|ids| {
+        let (name, most) = if is_group { ("group_msgids", 10) } else { ("msg_ids", 100) };
+        let ids: Option<Vec<u64>> = parameter(request, name).and_then(|ids| {
             ids.split(',').map(|id| if is_group { of_group_id(id) } else { id.parse().ok() }).collect()
         });
         let Some(ids) = ids.filter(|ids| ids.len() <= most && !ids.iter().any(|id| state.refused_ids.contains(id)))
@@ -263,7 +284,7 @@ impl JpushSimulator {
             return error(400, 3002, "Invalid parameter 'msg_id'.");
         };
         *state.calls.entry(ids.len()).or_default() += 1;
-        let now = time.as_second();
+        let now = self.clock.now().as_second();
         let items: Vec<Value> = ids
             .iter()
             .map(|id| {
@@ -302,6 +323,17 @@ impl JpushSimulator {
 }
 
 impl State {
+    /// What a path counts against.
+    fn limit_of(&mut self, path: &str) -> &mut RateLimit {
+        if path == "push/quota" { &mut self.push_limit } else { &mut self.limit }
+    }
+
+    /// What was sent through a channel today.
+    fn used_today(&self, channel: &str, now: i64) -> i64 {
+        let of_today = self.used.iter().filter(|((day, of), _)| (*day, *of) == (beijing::day_of(now), channel));
+        of_today.map(|(_, count)| count).sum()
+    }
+
     /// The time until which events have happened.
     fn happened(&self, now: i64) -> i64 {
         self.frozen_at.map_or(now, |frozen| frozen.min(now))
@@ -354,21 +386,32 @@ impl Message {
 
 impl Simulator for JpushSimulator {
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        const BY_MESSAGE: [&str; 5] =
+            ["received/detail", "messages/detail", "received", "messages", "group/messages/detail"];
         let path = request.uri().path().trim_start_matches("/v3/").to_owned();
+        let mut state = self.state();
+        let answer = |state: &mut State| {
+            self.refusal(request, &path, state).unwrap_or_else(|| match path.as_str() {
+                "users" | "group/users" => self.answer_users(request),
+                "status/message" => self.answer_status(request, state),
+                "push/quota" => self.answer_quota(state),
+                _ => self.report(request, &path, state),
+            })
+        };
         let mut response = match (request.method(), path.as_str()) {
-            (
-                &Method::GET,
-                "received/detail" | "messages/detail" | "received" | "messages" | "group/messages/detail",
-            ) => self.report(request, &path),
+            (&Method::GET, "users" | "group/users" | "push/quota") | (&Method::POST, "status/message") => {
+                answer(&mut state)
+            }
+            (&Method::GET, path) if BY_MESSAGE.contains(&path) => answer(&mut state),
             _ => return text(404, "404 page not found"),
         };
         let now = self.clock.now().as_millisecond();
-        let state = self.state();
-        let left = state.limit.requests.saturating_sub(state.limit.starts.len());
+        let limit = state.limit_of(&path);
+        let left = limit.requests.saturating_sub(limit.starts.len());
         let headers: HashMap<&'static str, i64> = HashMap::from([
-            ("x-rate-limit-limit", self.app.per_minute as i64),
+            ("x-rate-limit-limit", limit.requests as i64),
             ("x-rate-limit-remaining", left as i64),
-            ("x-rate-limit-reset", state.limit.reset_seconds(now)),
+            ("x-rate-limit-reset", limit.reset_seconds(now)),
         ]);
         response.headers_mut().extend(
             headers.into_iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from(value))),

@@ -1,0 +1,118 @@
+//! The providers' own SDKs for Python against the simulators: what they read is what the exporter shows. So
+//! neither the simulators nor the clients are right only for each other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use push_exporter::clock::Clock;
+use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+
+use crate::support::{Exporter, Page, fast_dir, post, simulate, tool};
+
+/// Runs a script of tests/sdk and reads the series that it prints.
+async fn numbers(script: &'static str, args: Vec<String>) -> BTreeMap<String, i64> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join("target/python/bin/python").display().to_string();
+    let script = root.join("tests/sdk").join(script).display().to_string();
+    let args: Vec<String> = std::iter::once(script).chain(args).collect();
+    let output = tokio::task::spawn_blocking(move || {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        tool(&python, &args, b"")
+    });
+    let output = output.await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Scrapes until a page is as it should be.
+async fn scrape_until(exporter: &Exporter, what: &str, is_it: impl Fn(&Page) -> bool) -> Page {
+    for _ in 0..300 {
+        let page = exporter.scrape().await;
+        if is_it(&page) {
+            return page;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("still not: {what}; {:#?}", exporter.scrape().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jpush() {
+    // A calendar of its own, in real time, since the SDK is another process.
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let mut text = "new_series_hold: 0s\nmessage_api: {token: t0ken}\njpush:\n".to_owned();
+    let mut apps = Vec::new();
+    for (index, report) in ["received", "received_detail", "messages", "messages_detail"].into_iter().enumerate() {
+        let app = JpushApp { seed: index as u64 + 7, ..JpushApp::demo(&format!("key{index}")) };
+        let (key, secret) = (app.app_key.clone(), app.master_secret.clone());
+        let devices = format!("{},ffff", app.devices.join(","));
+        let (simulator, address) = simulate(JpushSimulator::new(clock.clone(), app)).await;
+        let more = if report == "messages_detail" {
+            format!("users: [day, month], test_devices: [{devices}]")
+        } else {
+            String::new()
+        };
+        text += &format!(
+            "  - {{app: {report}, base_url: 'http://{address}/v3', app_key: {key}, master_secret: {secret}, delivery: {report}, interval: 1s, {more}}}\n"
+        );
+        apps.push((report, simulator, format!("http://{address}/v3/"), key, secret, devices));
+    }
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    let mut ids = BTreeMap::new();
+    for (report, simulator, ..) in &apps {
+        let pushed = [simulator.push(50_000), simulator.push_message(9_000), simulator.push(400)];
+        let body: Vec<String> = pushed.iter().map(|id| format!(r#"{{"app":"{report}","msg_id":"{id}"}}"#)).collect();
+        let headers = [("authorization", "Bearer t0ken"), ("content-type", "application/json")];
+        let body = format!("[{}]", body.join(",")).into_bytes();
+        assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body).await.0, 200);
+        ids.insert(*report, pushed.map(|id| id.to_string()).join(","));
+    }
+    // Some of it has arrived; nothing happens any more.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    for (_, simulator, ..) in &apps {
+        simulator.freeze();
+    }
+    for (report, _, url, key, secret, devices) in apps {
+        let args = [&url, report, &key, &secret, report, &ids[report], "2026-03-09", "2026-02", "2026-03-10", &devices];
+        let mut expected = numbers("jpush_numbers.py", args.map(str::to_owned).to_vec()).await;
+        expected.retain(|_, count| *count != 0);
+        assert!(expected.len() >= 4, "{expected:?}");
+        let owner = format!(r#"provider="jpush",app="{report}""#);
+        let of_app = |page: &Page| -> BTreeMap<String, i64> {
+            let metrics = ["targeted", "sent", "pushed_online", "received", "displayed", "clicked"];
+            let mut shown = page.starting(
+                &metrics.map(|metric| format!("push_messages_{metric}_total{{{owner}")).each_ref().map(String::as_str),
+            );
+            shown.extend(page.starting(&[&format!("push_users{{{owner}"), &format!("push_test_devices{{{owner}")]));
+            shown.retain(|_, count| *count != 0);
+            shown
+        };
+        let page = scrape_until(&exporter, "the SDK's numbers", |page| of_app(page) == expected).await;
+        assert_eq!(of_app(&page), expected);
+    }
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feishu() {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let app = FeishuApp { step: 600, per_day: 900.0, ..FeishuApp::demo("cli_1") };
+    let secret = app.app_secret.clone();
+    let (_, address) = simulate(FeishuSimulator::new(clock.clone(), app)).await;
+    let folder = fast_dir();
+    let text =
+        format!("feishu:\n  - {{app: bot, base_url: 'http://{address}', app_id: cli_1, app_secret: {secret}}}\n");
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    // Tuesday: the newest day is Sunday, the newest closed week that of the 2nd, the month February.
+    let url = format!("http://{address}");
+    let args = [&url, "bot", "cli_1", &secret, "2026-03-08", "2026-03-02", "2026-02-01"];
+    let expected = numbers("feishu_numbers.py", args.map(str::to_owned).to_vec()).await;
+    assert_eq!(expected.len(), 12, "{expected:?}");
+    let shown = |page: &Page| page.starting(&["push_window_messages_", "push_window_users_reached"]);
+    let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page).len() >= 12).await;
+    assert_eq!(shown(&page), expected);
+    exporter.stop().await;
+}
