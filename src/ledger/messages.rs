@@ -20,6 +20,8 @@ use crate::reading::SentMessage;
 const REMEMBERED_MS: i64 = 90 * DAY_MS;
 /// A message sent this long before the ledger knew its app still counts in full.
 const LEEWAY: SignedDuration = SignedDuration::from_hours(1);
+/// A message is nearly due within this part of its pace.
+const NEARLY_DUE: i64 = 2;
 /// Expired memories that are dropped in one transaction, so that none takes long.
 const DROPPED_AT_ONCE: i64 = 20_000;
 
@@ -88,8 +90,8 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     )?;
     let mut found = Vec::new();
     for pace in paces(transaction, app, report)? {
-        // The last call is made anyway: what is due within half its pace fills it up.
-        let nearly_due = ms(now).saturating_add(pace / 2);
+        // The last call is made anyway: what is nearly due fills it up.
+        let nearly_due = ms(now).saturating_add(pace / NEARLY_DUE);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = select.query_map(params![app, report, pace, nearly_due, limit], |row| {
             let message = TrackedMessage {

@@ -30,6 +30,7 @@ mod official_sdks;
 mod readme;
 mod real_programs;
 mod scale;
+mod schedule_scale;
 mod secrets;
 mod stall;
 mod status_page;
