@@ -130,9 +130,11 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
             tasks.spawn(poller);
         }
     }
-    for (app, path, position) in feed.files() {
-        let file = files::follow(Arc::clone(&feed), services.health.clone(), clock.clone(), app, path, position);
-        let stop = stop.clone();
+    let followed = feed.files();
+    let paths: Arc<[_]> = followed.iter().map(|(_, path, _)| path.clone()).collect();
+    for (app, path, position) in followed {
+        let (feed, services, stop) = (Arc::clone(&feed), services.clone(), stop.clone());
+        let file = files::follow(feed, services, app, path, position, Arc::clone(&paths));
         tasks.spawn(async move { stop.run_until_cancelled(file).await.unwrap_or_default() });
     }
     let (upkeep, upkeep_stop) = (Arc::clone(&feed), stop.clone());

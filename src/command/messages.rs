@@ -14,12 +14,11 @@ use tokio::time::Instant;
 
 use super::Failure;
 use crate::cli::AddMessages;
+use crate::poll::wire::{self, MAX_LINE};
 
 /// What the message API takes at once, with room for what is around it.
 const MAX_ENTRIES: usize = 10_000;
 const MAX_BYTES: usize = 900 * 1024;
-/// A longer line is no message id.
-const MAX_LINE: usize = 64 * 1024;
 /// Lines that come slowly are sent after this time.
 const FLUSH: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -83,9 +82,9 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
     let mut batch = Batch::default();
     let mut said = Instant::now();
     loop {
-        let next = match batch.entries.is_empty() {
-            true => lines.recv().await,
-            false => match tokio::time::timeout(FLUSH, lines.recv()).await {
+        let next = match batch.since {
+            None => lines.recv().await,
+            Some(since) => match tokio::time::timeout_at(since + FLUSH, lines.recv()).await {
                 Ok(next) => next,
                 Err(_) => {
                     sender.send(&mut batch, &mut tally).await?;
@@ -102,6 +101,7 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
                 if batch.entries.len() >= MAX_ENTRIES || batch.bytes + entry.len() >= MAX_BYTES {
                     sender.send(&mut batch, &mut tally).await?;
                 }
+                batch.since.get_or_insert_with(Instant::now);
                 batch.bytes += entry.len() + 1;
                 batch.entries.push((tally.lines, entry));
             }
@@ -139,6 +139,8 @@ impl Tally {
 struct Batch {
     entries: Vec<(u64, String)>,
     bytes: usize,
+    /// When its first entry came.
+    since: Option<Instant>,
 }
 
 /// The way to the exporter.
@@ -166,11 +168,7 @@ struct Refusal {
 impl Sender {
     /// A line as the message API takes it; nothing for one that is empty.
     fn entry(&self, line: Option<&[u8]>) -> Result<Option<String>, String> {
-        let Some(line) = line else { return Err(format!("longer than {MAX_LINE} bytes")) };
-        let line = std::str::from_utf8(line).map_err(|_| "not UTF-8")?.trim_start_matches('\u{feff}').trim();
-        if line.is_empty() {
-            return Ok(None);
-        }
+        let Some(line) = wire::text_of(line)? else { return Ok(None) };
         let mut entry = match line.starts_with('{') {
             true => serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?,
             false => serde_json::json!({ "msg_id": line }),

@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::page::families::Family;
-use crate::poll::follow::Position;
 use crate::reading::{GaugeReading, Reading};
 use crate::window::Unit;
 
@@ -191,6 +190,24 @@ pub struct NewMessages {
     pub messages: Vec<NewMessage>,
     /// The file they were read from, which is read up to there once they are known.
     pub read: Option<ReadFile>,
+}
+
+/// How far a file has been read. An offset of 0 stands before the first file, behind those that had been
+/// rotated away by then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The device of the file.
+    pub device: u64,
+    /// Its inode.
+    pub inode: u64,
+    /// Bytes read.
+    pub offset: u64,
+    /// Lines read.
+    pub lines: u64,
+    /// When it was last written to, in Unix nanoseconds.
+    pub modified: i64,
+    /// The bytes just before the offset, at most 64.
+    pub before: Vec<u8>,
 }
 
 /// What has been read of a file.

@@ -2,8 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
-use super::{AppId, LedgerError};
-use crate::poll::follow::Position;
+use super::{AppId, LedgerError, Position};
 
 /// Keeps a position in the place of the one before.
 pub(super) fn keep(

@@ -23,7 +23,7 @@ use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, GaugeReadings, MessageState, NewMessage,
-    NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source,
+    NewMessages, NewestQuery, PolledMessage, Position, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source,
     StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 

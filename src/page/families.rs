@@ -127,7 +127,7 @@ families! {
     TrackedMessages, "push_tracked_messages", Gauge, Whole,
         "Messages that are polled: waiting for a first number, or live.";
     BadLines, "push_message_file_bad_lines_total", Counter, Whole,
-        "Lines of followed files that were no message ids; the log names each by its number.";
+        "Lines of followed files that were no message ids; the log names them by their numbers.";
     RejectedMessages, "push_rejected_messages_total", Counter, Whole,
         "Message ids that the provider refused; they are not asked for any more.";
     Up, "push_up", Gauge, Whole,

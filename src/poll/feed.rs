@@ -11,10 +11,9 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Steady};
-use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMessages, ReadFile, Source};
+use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMessages, Position, ReadFile, Source};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
-use crate::poll::follow::Position;
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
 use crate::provider::pace::{Pace, age};

@@ -10,16 +10,19 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::feed::{Entry, Feed};
-use super::follow::{Follower, Lines, Look, MAX_LINE, Position};
-use super::health::{FileHealth, Health};
-use super::wire::{BAD_TIME, WireLine};
-use crate::clock::Clock;
-use crate::ledger::ReadFile;
+use super::follow::{Follower, Lines, Look};
+use super::health::FileHealth;
+use super::runner::Services;
+use super::wire::{self, BAD_TIME, WireLine};
+use crate::ledger::{Position, ReadFile};
 
 /// From look to look at a file that has nothing new.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bad lines of one reading that are named in the log; then they are only counted.
+/// Bad lines of one reading that the log names with what is wrong with them, and of the others by their numbers.
 const NAMED: usize = 10;
+const NUMBERED: usize = 200;
+/// From a panic to another try.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 /// From word to word about a file that takes long.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -39,20 +42,20 @@ pub fn key(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
-/// Follows a file of message ids of an app, for ever.
+/// Follows a file of message ids of an app, for ever. `others` are followed too, and never taken for it.
 pub async fn follow(
     feed: Arc<Feed>,
-    health: Health,
-    clock: Clock,
+    services: Services,
     app: String,
     path: PathBuf,
     position: Option<Position>,
+    others: Arc<[PathBuf]>,
 ) {
     let key = key(&path);
     let state = FileHealth { lines: position.as_ref().map_or(0, |position| position.lines), ..FileHealth::default() };
     tracing::info!(app, file = key, line = state.lines, "following a file of message ids");
-    let mut task =
-        Following { feed, health, clock, app, key, state, follower: Follower::new(path, position), run: None };
+    let follower = Follower::new(path.clone(), position.clone(), Arc::clone(&others));
+    let mut task = Following { feed, services, app, path, others, key, state, follower, position, run: None };
     task.show(None);
     loop {
         if !task.look().await {
@@ -63,12 +66,15 @@ pub async fn follow(
 
 struct Following {
     feed: Arc<Feed>,
-    health: Health,
-    clock: Clock,
+    services: Services,
     app: String,
+    path: PathBuf,
+    others: Arc<[PathBuf]>,
     key: String,
     state: FileHealth,
     follower: Follower,
+    /// The last that is in the ledger.
+    position: Option<Position>,
     /// Lines that came without a pause.
     run: Option<Run>,
 }
@@ -83,15 +89,22 @@ struct Run {
 impl Following {
     /// Looks once; whether to look again at once.
     async fn look(&mut self) -> bool {
-        let mut follower = std::mem::replace(&mut self.follower, Follower::new(PathBuf::new(), None));
+        let fresh = || Follower::new(self.path.clone(), self.position.clone(), Arc::clone(&self.others));
+        let mut follower = std::mem::replace(&mut self.follower, fresh());
         let looked = tokio::task::spawn_blocking(move || {
             let look = follower.look();
             (follower, look)
         });
-        // A panic in there is a bug; what is not committed is read again by who starts anew.
-        let Ok((follower, look)) = looked.await else {
-            self.show(Some("following it failed; please report this as a bug".to_owned()));
-            return std::future::pending().await;
+        let (follower, look) = match looked.await {
+            Ok(looked) => looked,
+            Err(panic) => {
+                self.services.panics.inc();
+                let (app, error) = (&self.app, panic.to_string());
+                tracing::error!(app, file = self.key, error, "following a file panicked; please report this as a bug");
+                // What is not in the ledger is read again.
+                tokio::time::sleep(AFTER_PANIC).await;
+                return false;
+            }
         };
         self.follower = follower;
         match look {
@@ -107,7 +120,7 @@ impl Following {
                     app,
                     file = self.key,
                     line = self.state.lines,
-                    "the file that was being read is gone or was cut; ids behind that line are lost unless they come again"
+                    "the file that was being read is gone, was cut or cannot be read; ids behind that line may be lost"
                 );
                 return true;
             }
@@ -122,7 +135,7 @@ impl Following {
         let Lines { lines, position } = lines;
         let mut entries = Vec::new();
         let mut bad = Vec::new();
-        let at = self.clock.now();
+        let at = self.services.clock.now();
         for (line, text) in &lines {
             match self.read(text.as_deref()) {
                 Ok(entry) => entries.extend(entry),
@@ -135,18 +148,23 @@ impl Following {
             let read = ReadFile { path: self.key.clone(), position: position.clone(), bad_lines };
             match self.feed.register_read(&self.app, &entries, read).await {
                 Ok(new) => break new,
-                // The ledger says itself what is wrong with it.
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                Err(error) => {
+                    self.show(Some(format!("waits: {}", crate::error_chain(&error))));
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         };
         self.state.lines = position.lines;
         self.state.bad_lines += bad_lines;
+        self.position = Some(position.clone());
         self.follower.advance(position);
         for BadLine { line, reason, .. } in bad.iter().take(NAMED) {
             tracing::warn!(app = self.app, file = self.key, line, reason, "a line that is no message id");
         }
-        if let Some(more) = bad.len().checked_sub(NAMED).filter(|more| *more > 0) {
-            tracing::warn!(app = self.app, file = self.key, count = more, "more lines that are no message ids");
+        if let Some(others) = bad.get(NAMED..).filter(|others| !others.is_empty()) {
+            let numbers: Vec<String> = others.iter().take(NUMBERED).map(|bad| bad.line.to_string()).collect();
+            let (lines, count) = (numbers.join(","), others.len());
+            tracing::warn!(app = self.app, file = self.key, lines, count, "more lines that are no message ids");
         }
         self.state.last_bad_line = bad.pop().or(self.state.last_bad_line.take());
         self.show(None);
@@ -160,17 +178,14 @@ impl Following {
         }
     }
 
-    /// What a line says; nothing if it is empty.
+    /// What a line says; nothing if it is empty or of another app.
     fn read(&self, line: Option<&[u8]>) -> Result<Option<Entry>, String> {
-        let Some(line) = line else { return Err(format!("longer than {MAX_LINE} bytes")) };
-        let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
-        // A file that was cut under its writer may begin with zeros.
-        let line = line.trim_start_matches('\u{feff}').trim_matches(|c: char| c.is_whitespace() || c == '\0');
-        if line.is_empty() {
-            return Ok(None);
-        }
+        let Some(line) = wire::text_of(line)? else { return Ok(None) };
         let (id, sent_at) = if line.starts_with('{') {
-            let WireLine { msg_id, sent_at } = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            let WireLine { app, msg_id, sent_at } = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            if app.is_some_and(|app| app != self.app) {
+                return Ok(None);
+            }
             let sent_at = sent_at.map(|time| time.read().ok_or_else(|| BAD_TIME.to_owned()));
             (msg_id.into_text(), sent_at.transpose()?)
         } else {
@@ -188,7 +203,7 @@ impl Following {
             }
             self.state.trouble = trouble;
         }
-        self.health.file(&self.app, &self.key, self.state.clone());
+        self.services.health.file(&self.app, &self.key, self.state.clone());
     }
 
     /// Says what a long run has brought.

@@ -9,40 +9,26 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::wire::MAX_LINE;
+use crate::ledger::Position;
 
 /// As much is read at once.
 const CHUNK: usize = 1024 * 1024;
 /// As many lines come out at once.
 const MAX_LINES: usize = 10_000;
-/// A longer line is no line of ours.
-pub const MAX_LINE: usize = 64 * 1024;
 /// How many bytes before the position are remembered.
 const BEFORE: u64 = 64;
 /// Whoever wrote the file may go on for a while after it has been rotated.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a last line without an end is waited for then.
+const LAST_LINE: Duration = Duration::from_secs(30);
 /// One that was rotated before another is not written to any more, but may still be in the making as a copy.
 const COPYING: Duration = Duration::from_secs(1);
-
-/// How far a file has been read. An offset of 0 stands before the first file, behind those that had been
-/// rotated away by then.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The device of the file.
-    pub device: u64,
-    /// Its inode.
-    pub inode: u64,
-    /// Bytes read.
-    pub offset: u64,
-    /// Lines read.
-    pub lines: u64,
-    /// When it was last written to, in Unix nanoseconds.
-    pub modified: i64,
-    /// The bytes just before the offset, at most 64.
-    pub before: Vec<u8>,
-}
 
 /// Some lines of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,9 +55,14 @@ pub enum Look {
 /// Follows one file.
 pub struct Follower {
     path: PathBuf,
+    others: Arc<[PathBuf]>,
     /// The last position that is safe.
     position: Option<Position>,
     open: Option<Open>,
+    /// The file that was read before, which may still be written to.
+    previous: Option<Open>,
+    /// Where the previous file has been read to, if the lines at hand are its.
+    late: Option<Position>,
     /// Files that are not younger have been read.
     read_until: Age,
 }
@@ -97,8 +88,9 @@ struct Open {
 
 impl Follower {
     /// From a position that was kept, or the start.
-    pub fn new(path: PathBuf, position: Option<Position>) -> Follower {
-        Follower { path, position, open: None, read_until: START }
+    /// `others` are files that are no rotation of this one, whatever their names.
+    pub fn new(path: PathBuf, position: Option<Position>, others: Arc<[PathBuf]>) -> Follower {
+        Follower { path, others, position, open: None, previous: None, late: None, read_until: START }
     }
 
     /// Looks for new lines.
@@ -106,8 +98,9 @@ impl Follower {
     /// # Errors
     /// A file that cannot be read.
     pub fn look(&mut self) -> io::Result<Look> {
+        self.late = None;
         let Some(mut open) = self.open.take() else { return self.open() };
-        if open.position.offset == 0 && !open.is_rotated && self.next_sibling()?.is_some() {
+        if open.position.offset == 0 && !open.is_rotated && self.sibling_after(self.read_until)?.is_some() {
             // What was in it before it was read may have been copied and cut.
             return self.open_next();
         }
@@ -129,25 +122,44 @@ impl Follower {
             self.open = Some(open);
             return Ok(Look::Lines(lines));
         }
-        if self.is_rotated(&meta)? && open.rotated_since.get_or_insert_with(Instant::now).elapsed() >= open.grace() {
-            // Nobody will end the last line any more.
-            if let Some(lines) = open.read(meta.len(), true)? {
+        if self.is_rotated(&meta)? {
+            let quiet = open.rotated_since.get_or_insert_with(Instant::now).elapsed();
+            let has_rest = open.position.offset < meta.len();
+            if has_rest && quiet >= LAST_LINE {
+                // Nobody will end the last line any more.
+                let rest = open.read(meta.len(), true)?;
                 self.open = Some(open);
-                return Ok(Look::Lines(lines));
+                return Ok(rest.map_or(Look::Nothing, Look::Lines));
             }
-            self.position = Some(open.position);
-            self.read_until = age_of(&meta);
-            return self.open_next();
+            if !has_rest && quiet >= open.grace() {
+                self.position = Some(open.position.clone());
+                self.read_until = age_of(&meta);
+                self.previous = Some(open);
+                return self.open_next();
+            }
         }
+        let position = open.position.clone();
         self.open = Some(open);
-        Ok(Look::Nothing)
+        self.read_late(position)
+    }
+
+    /// What has been written to the file that was read before.
+    fn read_late(&mut self, position: Position) -> io::Result<Look> {
+        let Some(previous) = &mut self.previous else { return Ok(Look::Nothing) };
+        let size = previous.file.metadata()?.len();
+        let Some(lines) = previous.read(size, false)? else { return Ok(Look::Nothing) };
+        self.late = Some(lines.position.clone());
+        // Where nothing has been read yet, a restart must begin with this file.
+        let position = if position.offset == 0 { lines.position } else { position };
+        Ok(Look::Lines(Lines { lines: lines.lines, position }))
     }
 
     /// The lines up to here are safe.
     pub fn advance(&mut self, position: Position) {
-        if let Some(open) = &mut self.open {
-            open.scanned = open.scanned.max(position.offset);
-            open.position = position.clone();
+        match (self.late.take(), &mut self.previous, &mut self.open) {
+            (Some(late), Some(previous), _) => previous.position = late,
+            (_, _, Some(open)) => open.position = position.clone(),
+            _ => {}
         }
         self.position = Some(position);
     }
@@ -170,17 +182,15 @@ impl Follower {
         if let Some(file) = open_regular(&self.path)? {
             let meta = file.metadata()?;
             if position.is_of(&meta) && position.is_in(&file, &meta)? {
-                self.open = Some(Open::new(file, position));
-                return self.look();
+                return self.resume(file, position);
             }
         }
-        for path in self.candidates(&position)? {
+        // The path again, by content: devices are numbered anew by a reboot.
+        for path in self.same(&position)?.into_iter().chain([self.path.clone()]).chain(self.copies()?) {
             let Ok(Some(file)) = open_regular(&path) else { continue };
             let meta = file.metadata()?;
             if position.is_in(&file, &meta)? {
-                let position = Position { device: meta.dev(), inode: meta.ino(), ..position };
-                self.open = Some(Open::new(file, position));
-                return self.look();
+                return self.resume(file, Position { device: meta.dev(), inode: meta.ino(), ..position });
             }
         }
         if std::fs::metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -191,9 +201,16 @@ impl Follower {
         Ok(Look::Lost)
     }
 
+    /// Goes on in a file.
+    fn resume(&mut self, file: File, position: Position) -> io::Result<Look> {
+        self.previous.take_if(|previous| previous.position.inode == position.inode);
+        self.open = Some(Open::new(file, position));
+        self.look()
+    }
+
     /// Opens the next file that was rotated away after what has been read, or the one at the path.
     fn open_next(&mut self) -> io::Result<Look> {
-        let next = self.next_sibling()?;
+        let next = self.sibling_after(self.read_until)?;
         let (path, age) = next.map_or_else(|| (self.path.clone(), None), |(path, age)| (path, Some(age)));
         let file = match (open_regular(&path), age) {
             (Ok(Some(file)), _) => file,
@@ -215,52 +232,56 @@ impl Follower {
     fn is_rotated(&self, reading: &Metadata) -> io::Result<bool> {
         match std::fs::metadata(&self.path) {
             Ok(meta) => Ok((meta.dev(), meta.ino()) != (reading.dev(), reading.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            // There may be none, but one that was rotated away later.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.sibling_after(age_of(reading))?.is_some()),
             Err(error) => Err(error),
         }
     }
 
-    /// Where the file of a position may be now: under any name by its inode, and copies of it under the names
-    /// that rotation gives.
-    fn candidates(&self, position: &Position) -> io::Result<Vec<PathBuf>> {
-        let mut same = Vec::new();
-        let mut copies = Vec::new();
-        for (path, meta) in self.neighbours()? {
-            if position.is_of(&meta) {
-                same.push(path);
-            } else if is_rotation_of(&self.path, &path) {
-                copies.push(path);
-            }
-        }
-        same.extend(copies);
-        Ok(same)
+    /// Where the file of a position may be now: by its inode, under any name.
+    fn same(&self, position: &Position) -> io::Result<Vec<PathBuf>> {
+        let found = self.neighbours(|_| true)?.into_iter().filter(|(_, meta)| position.is_of(meta));
+        Ok(found.map(|(path, _)| path).collect())
     }
 
-    /// The oldest file that was rotated away after what has been read.
-    fn next_sibling(&self) -> io::Result<Option<(PathBuf, Age)>> {
-        let siblings = self.siblings()?.into_iter().filter(|(_, age)| *age > self.read_until);
+    /// Where it may be as a copy.
+    fn copies(&self) -> io::Result<Vec<PathBuf>> {
+        Ok(self.siblings()?.into_iter().map(|(path, _)| path).collect())
+    }
+
+    /// The oldest file that was rotated away after one of this age, besides the one that was read before.
+    fn sibling_after(&self, age: Age) -> io::Result<Option<(PathBuf, Age)>> {
+        let previous = self.previous.as_ref().map(|previous| previous.position.inode);
+        let siblings = self.siblings()?.into_iter();
+        let siblings = siblings.filter(|(_, other)| *other > age && Some(other.1) != previous);
         Ok(siblings.min_by_key(|(_, age)| *age))
     }
 
     /// The files that were rotated away.
     fn siblings(&self) -> io::Result<Vec<(PathBuf, Age)>> {
-        let siblings = self.neighbours()?.into_iter().filter(|(path, _)| is_rotation_of(&self.path, path));
-        Ok(siblings.map(|(path, meta)| (path, age_of(&meta))).collect())
+        let is_sibling =
+            |path: &Path| is_rotation_of(&self.path, path) && !self.others.iter().any(|other| other == path);
+        Ok(self.neighbours(is_sibling)?.into_iter().map(|(path, meta)| (path, age_of(&meta))).collect())
     }
 
-    /// The other files in the folder.
-    fn neighbours(&self) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    /// The other files in the folder that are wanted; none if it cannot be listed.
+    fn neighbours(&self, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<(PathBuf, Metadata)>> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut found = Vec::new();
         let entries = match std::fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) => {
+                return Ok(found);
+            }
             entries => entries?,
         };
         for entry in entries {
             let path = entry?.path();
+            if path.file_name() == self.path.file_name() || !is_wanted(&path) {
+                continue;
+            }
             // One that goes away meanwhile is no neighbour.
             let Ok(meta) = std::fs::metadata(&path) else { continue };
-            if meta.is_file() && path.file_name() != self.path.file_name() {
+            if meta.is_file() {
                 found.push((path, meta));
             }
         }
@@ -280,11 +301,20 @@ impl Open {
 
     /// The next complete lines of a file of this size; with `to_end` also one that has no end.
     fn read(&mut self, size: u64, to_end: bool) -> io::Result<Option<Lines>> {
-        let start = self.position.offset;
+        let mut start = self.position.offset;
+        if size < self.scanned {
+            // Cut before anything was taken from it.
+            self.scanned = start;
+        }
         if self.scanned >= size && !(to_end && start < size) {
             return Ok(None);
         }
         let mut chunk = read_at(&self.file, start, CHUNK)?;
+        // Where a file was cut under a writer that goes on at its old place, zeros stand before the next line.
+        while let Some(zeros) = Some(chunk.iter().take_while(|byte| **byte == 0).count()).filter(|zeros| *zeros > 0) {
+            start += zeros as u64;
+            chunk = read_at(&self.file, start, CHUNK)?;
+        }
         let is_whole = (chunk.len() as u64) >= size.saturating_sub(start);
         let last = chunk.iter().rposition(|byte| *byte == b'\n');
         let used = match last {
@@ -305,7 +335,9 @@ impl Open {
             let number = self.position.lines + lines.len() as u64 + 1;
             lines.push((number, (text.len() <= MAX_LINE).then(|| text.to_vec())));
         }
-        self.lines(lines, start + taken as u64).map(Some)
+        chunk.truncate(taken);
+        let zeros = vec![0; start.saturating_sub(self.position.offset).min(BEFORE) as usize];
+        Ok(Some(self.lines(lines, start + taken as u64, &[zeros, chunk].concat())))
     }
 
     /// A line that is longer than a chunk: looks for its end behind `from`.
@@ -320,19 +352,17 @@ impl Open {
                 None => self.scanned += chunk.len() as u64,
             }
         };
-        self.lines(vec![(self.position.lines + 1, None)], end).map(Some)
+        let last = read_at(&self.file, end.saturating_sub(BEFORE), end.min(BEFORE) as usize)?;
+        Ok(Some(self.lines(vec![(self.position.lines + 1, None)], end, &last)))
     }
 
-    /// These lines, with the position behind them.
-    fn lines(&self, lines: Vec<(u64, Option<Vec<u8>>)>, offset: u64) -> io::Result<Lines> {
-        let before = offset.min(BEFORE);
-        let position = Position {
-            offset,
-            lines: self.position.lines + lines.len() as u64,
-            before: read_at(&self.file, offset - before, before as usize)?,
-            ..self.position.clone()
-        };
-        Ok(Lines { lines, position })
+    /// These lines, with the position behind them. `last` are the last bytes there, or all that were taken.
+    fn lines(&self, lines: Vec<(u64, Option<Vec<u8>>)>, offset: u64, last: &[u8]) -> Lines {
+        let mut before = [&self.position.before, last].concat();
+        before.drain(..before.len().saturating_sub(BEFORE as usize));
+        let position =
+            Position { offset, lines: self.position.lines + lines.len() as u64, before, ..self.position.clone() };
+        Lines { lines, position }
     }
 }
 
@@ -393,9 +423,10 @@ fn is_rotation_of(path: &Path, other: &Path) -> bool {
         let (stem, extension) = name.split_at(*at);
         let middle = other.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension));
         middle.is_some_and(|middle| {
-            middle.starts_with(['.', '-', '_'])
-                && middle.bytes().any(|byte| byte.is_ascii_digit())
-                && middle.bytes().all(|byte| byte.is_ascii_digit() || b".-_:TZ".contains(&byte))
+            let digits = middle.bytes().filter(u8::is_ascii_digit).count();
+            // A number behind a hyphen may be part of another name; a date is not.
+            let is_one = middle.starts_with('.') && digits > 0 || middle.starts_with(['-', '_']) && digits >= 6;
+            is_one && middle.bytes().all(|byte| byte.is_ascii_digit() || b".-_:TZ".contains(&byte))
         })
     })
 }
@@ -415,7 +446,7 @@ mod tests {
     impl Place {
         fn new() -> Place {
             let folder = tempfile::tempdir().unwrap();
-            let follower = Follower::new(folder.path().join("ids.log"), None);
+            let follower = Follower::new(folder.path().join("ids.log"), None, Arc::new([]));
             Place { folder, follower, position: None }
         }
 
@@ -434,7 +465,7 @@ mod tests {
 
         /// Starts anew from the last safe position.
         fn restart(&mut self) {
-            self.follower = Follower::new(self.path("ids.log"), self.position.clone());
+            self.follower = Follower::new(self.path("ids.log"), self.position.clone(), Arc::new([]));
         }
 
         /// Every new line with its number, until nothing is new even after the grace.
@@ -569,17 +600,96 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_writer_that_goes_on_with_the_rotated_file() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n");
+        assert_eq!(place.read().await, ["1:1"]);
+        place.rename("ids.log", "ids.log.1");
+        place.append("ids.log", "");
+        assert_eq!(place.read().await, [""; 0]);
+        // Long after, and while the new file is empty; a restart in between.
+        place.append("ids.log.1", "2\n");
+        assert_eq!(place.read().await, ["2:2"]);
+        place.restart();
+        place.append("ids.log.1", "3\n");
+        assert_eq!(place.read().await, ["3:3"]);
+        // And while both are written to.
+        place.append("ids.log", "a\n");
+        place.append("ids.log.1", "4\n");
+        assert_eq!(place.read().await, ["1:a", "4:4"]);
+        place.append("ids.log.1", "5\n");
+        place.append("ids.log", "b\n");
+        assert_eq!(place.read().await, ["2:b", "5:5"]);
+        place.restart();
+        place.append("ids.log", "c\n");
+        assert_eq!(place.read().await, ["3:c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rotated_while_there_is_no_new_file() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n");
+        assert_eq!(place.read().await, ["1:1"]);
+        for name in ["ids.log.1", "ids.log.2"] {
+            std::thread::sleep(Duration::from_millis(20));
+            place.append("ids.log", &format!("{name}\n"));
+            place.rename("ids.log", name);
+        }
+        assert_eq!(place.read().await, ["2:ids.log.1", "1:ids.log.2"]);
+        place.restart();
+        place.append("ids.log", "x\n");
+        assert_eq!(place.read().await, ["1:x"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cut_under_a_writer_that_goes_on_at_its_old_place() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n");
+        assert_eq!(place.read().await, ["1:1"]);
+        for hole in [10, 3 * CHUNK as u64 + 5] {
+            fs::copy(place.path("ids.log"), place.path("ids.log.1")).unwrap();
+            File::create(place.path("ids.log")).unwrap().write_at(b"777001\n777002\n", hole).unwrap();
+            let read = place.read().await;
+            assert_eq!(read[read.len() - 2..], ["1:777001", "2:777002"], "{hole}");
+            place.append("ids.log", "777003\n");
+            place.restart();
+            assert_eq!(place.read().await, ["3:777003"]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cut_before_a_line_was_complete() {
+        let mut place = Place::new();
+        place.append("ids.log", "a line that is never completed");
+        assert_eq!(place.read().await, [""; 0]);
+        fs::write(place.path("ids.log"), "700\n").unwrap();
+        assert_eq!(place.read().await, ["1:700"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_that_is_numbered_anew() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n2\n");
+        assert_eq!(place.read().await, ["1:1", "2:2"]);
+        let position = place.position.as_mut().unwrap();
+        position.device += 1;
+        place.append("ids.log", "3\n");
+        place.restart();
+        assert_eq!(place.read().await, ["3:3"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_inode_that_is_used_again_is_another_file() {
         let mut place = Place::new();
         place.append("ids.log", "1\n2\n");
         assert_eq!(place.read().await, ["1:1", "2:2"]);
         let inode = fs::metadata(place.path("ids.log")).unwrap().ino();
-        place.follower = Follower::new(place.path("ids.log"), None);
+        place.follower = Follower::new(place.path("ids.log"), None, Arc::new([]));
         fs::remove_file(place.path("ids.log")).unwrap();
         place.append("ids.log", "3\n4\n5\n");
         let position = Position { inode, ..place.position.clone().unwrap() };
         let same_inode = Position { inode: fs::metadata(place.path("ids.log")).unwrap().ino(), ..position };
-        place.follower = Follower::new(place.path("ids.log"), Some(same_inode));
+        place.follower = Follower::new(place.path("ids.log"), Some(same_inode), Arc::new([]));
         assert_eq!(place.read().await, ["lost", "1:3", "2:4", "3:5"]);
     }
 
@@ -657,7 +767,7 @@ mod tests {
     #[test]
     fn what_is_no_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let mut follower = Follower::new(folder.path().to_owned(), Some(Position::default()));
+        let mut follower = Follower::new(folder.path().to_owned(), Some(Position::default()), Arc::new([]));
         assert_eq!(follower.look().unwrap_err().to_string(), "not a file");
     }
 
@@ -679,6 +789,9 @@ mod tests {
             "ids.jsonl.1.gz",
             "ids.jsonl.bak",
             "other.jsonl.1",
+            "ids-2.jsonl",
+            "ids_12.jsonl",
+            "ids.jsonl-1",
             "ids2.jsonl",
             "ids.jsonl.",
         ] {

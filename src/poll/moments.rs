@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
-use super::schedule;
 use crate::clock::Clock;
 use crate::ledger::{Content, NewestQuery, StoredReport};
-use crate::page::{Sample, Update};
+use crate::page::{Page, Sample, Update};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
 use crate::reading::GaugeReading;
@@ -24,7 +22,7 @@ const MISSED: f64 = 3.5;
 /// A report of this moment.
 pub struct MomentWork {
     report: Arc<dyn MomentReport>,
-    poller: Arc<Poller>,
+    page: Page,
     /// What was said last, to tell whether it is said again.
     memory: String,
     shown: Vec<Sample>,
@@ -36,24 +34,22 @@ impl MomentWork {
     /// Makes the report ready to be polled.
     pub async fn ready(poller: Poller, report: Box<dyn MomentReport>, stored: StoredReport) -> Ready<MomentWork> {
         let now = poller.services.clock.now();
-        let by_rhythm = now.saturating_add(report.interval()).unwrap_or(now);
         // What it shows is not kept, so it is asked for at once.
-        let next = schedule::due_at_start(stored.due, by_rhythm, now).min(now);
-        let poller = Arc::new(poller);
+        let next = stored.due.unwrap_or(now).min(now);
         let work = MomentWork {
             report: report.into(),
-            poller: Arc::clone(&poller),
+            page: poller.services.page.clone(),
             memory: stored.memory.clone(),
             shown: Vec::new(),
             fresh: Instant::now(),
         };
-        Ready::shared(poller, work, &stored, Some(next)).await
+        Ready::new(poller, work, &stored, Some(next)).await
     }
 
     /// Shows these in the place of those before.
     async fn show(&mut self, samples: Vec<Sample>) {
         let before = std::mem::replace(&mut self.shown, samples.clone());
-        self.poller.services.page.update(Update::replace(before, samples)).await;
+        self.page.update(Update::replace(before, samples)).await;
     }
 }
 
@@ -70,10 +66,6 @@ impl Work for MomentWork {
 
     fn interval(&self) -> Duration {
         self.report.interval()
-    }
-
-    fn wake(&self) -> Option<Arc<Notify>> {
-        None
     }
 
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Outcome>> + Send + 'static {

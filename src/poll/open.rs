@@ -10,14 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Board, Feed, Target};
 use super::files;
-use super::follow::Position;
 use super::health::{ReportId, owner};
 use super::messages::{MessageWork, Standing};
 use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
 use crate::config::{App, Config};
-use crate::ledger::{AppKey, DueQuery, LedgerError, Restored, SeriesTotal, StoredReport};
+use crate::ledger::{AppKey, DueQuery, LedgerError, Position, Restored, SeriesTotal, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};

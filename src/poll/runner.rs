@@ -74,7 +74,9 @@ pub trait Work: Send + 'static {
     /// The pace of polling while all is well, from which back-off is reckoned.
     fn interval(&self) -> Duration;
     /// Wakes a poller that waits, since something may be due earlier.
-    fn wake(&self) -> Option<Arc<Notify>>;
+    fn wake(&self) -> Option<Arc<Notify>> {
+        None
+    }
     /// One poll: every question, each with its retries, and the commits. Runs in a task of its own, which
     /// may panic.
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send + 'static;
@@ -115,23 +117,13 @@ pub type Polling = BoxFuture<'static, ()>;
 impl<W: Work> Ready<W> {
     /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
     pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> Ready<W> {
-        Ready::shared(Arc::new(poller), work, stored, next).await
-    }
-
-    /// The same for work that knows its poller.
-    pub(super) async fn shared(
-        poller: Arc<Poller>,
-        work: W,
-        stored: &StoredReport,
-        next: Option<Timestamp>,
-    ) -> Ready<W> {
         let restored = ReportHealth {
             last_success: stored.last_success,
             last_change: stored.last_change,
             ..ReportHealth::default()
         };
         poller.services.health.add(&poller.id, restored, next, poller.services.clock.now()).await;
-        Ready { poller, work, next }
+        Ready { poller: Arc::new(poller), work, next }
     }
 
     /// Polls until `stop`.
@@ -382,7 +374,8 @@ impl Poller {
         // A token that does not expire has no such series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
         let mut updates = vec![show(Family::TokenExpiry, String::new(), expiry)];
-        for (api, rate) in self.account.rates() {
+        let api = self.client.budget().api();
+        if let Some(rate) = self.account.rate(api) {
             for (family, count) in [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)] {
                 let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
                 updates.push(show(family, text::labels(&[("api", api)]), count));

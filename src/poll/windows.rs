@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tokio::sync::Notify;
 
 use super::gauges::{Gauges, gauge_readings};
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
@@ -59,10 +58,6 @@ impl Work for WindowWork {
 
     fn interval(&self) -> Duration {
         self.report.interval()
-    }
-
-    fn wake(&self) -> Option<Arc<Notify>> {
-        None
     }
 
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Outcome>> + Send + 'static {

@@ -3,6 +3,20 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
+/// A longer line is no message id.
+pub const MAX_LINE: usize = 64 * 1024;
+
+/// The text of a line, given without its end or with it, `None` if it is too long; nothing if it is empty.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
+    let line = line.ok_or_else(|| format!("longer than {MAX_LINE} bytes"))?;
+    let text = std::str::from_utf8(line).map_err(|_| "not UTF-8")?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    Ok((!text.is_empty()).then_some(text))
+}
+
 /// What is said of a time that is none.
 pub const BAD_TIME: &str = "sent_at must be RFC 3339 or Unix seconds";
 
@@ -28,9 +42,11 @@ pub enum WireTime {
     Text(String),
 }
 
-/// A line of a file that is an object; which app it is of, the configuration says.
+/// A line of a file that is an object.
 #[derive(Deserialize)]
 pub struct WireLine {
+    /// The app, where a file holds messages of several.
+    pub app: Option<String>,
     /// The id.
     pub msg_id: WireId,
     /// When it was sent.

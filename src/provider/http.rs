@@ -303,7 +303,7 @@ impl Client {
 #[derive(Debug, Default)]
 struct Rates(std::sync::Mutex<BTreeMap<&'static str, (Rate, u32)>>);
 
-/// Polls of an account after which a quota that no answer tells any more leaves the page.
+/// Polls of an API after which a quota that no answer tells any more leaves the page.
 const FORGOTTEN_AFTER: u32 = 3;
 
 impl Rates {
@@ -311,16 +311,15 @@ impl Rates {
         self.lock().insert(api, (rate, 0));
     }
 
-    fn take(&self) -> Vec<(&'static str, Rate)> {
+    fn take(&self, api: &'static str) -> Option<Rate> {
         let mut rates = self.lock();
-        let mut shown = Vec::new();
-        rates.retain(|api, (rate, polls)| {
-            *polls += 1;
-            let is_forgotten = *polls > FORGOTTEN_AFTER;
-            shown.push((*api, if is_forgotten { Rate::default() } else { *rate }));
-            !is_forgotten
-        });
-        shown
+        let (rate, polls) = rates.get_mut(api)?;
+        *polls += 1;
+        if *polls > FORGOTTEN_AFTER {
+            rates.remove(api);
+            return Some(Rate::default());
+        }
+        Some(*rate)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, (Rate, u32)>> {
@@ -354,10 +353,10 @@ impl AccountClient {
         *lock(&self.token_expiry)
     }
 
-    /// What the provider's headers say of its quotas, by API, after a poll. One that was not told for three
-    /// polls comes once more, with nothing in it.
-    pub fn rates(&self) -> Vec<(&'static str, Rate)> {
-        self.rates.take()
+    /// What the provider's headers say of the quota of an API, after a poll that used it. One that was not
+    /// told for three polls comes once more, with nothing in it.
+    pub fn rate(&self, api: &'static str) -> Option<Rate> {
+        self.rates.take(api)
     }
 
     /// What takes secrets out of texts.

@@ -151,6 +151,7 @@ jpush:
     messages: {files: [ids.txt, ./sub/../ids.txt, ids.txt]}
   - {app: none, app_key: n, master_secret: pLanted-s3cret, delivery: none, test_devices: [a], messages: {files: [x]}}
   - {app: all, group_key: g, group_master_secret: pLanted-s3cret, test_devices: [a], vendor_quota: true}
+  - {app: beijing, app_key: b, master_secret: pLanted-s3cret, base_url: 'https://bjapi.push.jiguang.cn/v3/report', vendor_quota: true}
 ",
         &[
             "push-exporter.yml:5:18: jpush[0].users[1]: must be one of hour, day, month",
@@ -163,6 +164,7 @@ jpush:
             "push-exporter.yml:10:105: jpush[1].messages: delivery: none polls no messages; choose a report, or leave the ids and files away",
             "push-exporter.yml:11:81: jpush[2].test_devices: a group has no status of devices; put test_devices under its apps",
             "push-exporter.yml:11:100: jpush[2].vendor_quota: a group has no quotas of vendors; put vendor_quota under its apps",
+            "push-exporter.yml:12:130: jpush[3].vendor_quota: needs push_url beside a base_url that is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)",
         ],
     );
     let app = "  - {app: shop, app_key: k, master_secret: pLanted-s3cret, schedule: [{until: 1h, every: 1m}, {until: 30m, every: 1m}]}\n";

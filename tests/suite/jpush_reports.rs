@@ -386,6 +386,8 @@ async fn quotas_have_a_budget_apart_and_leave_when_they_are_old() {
     assert_eq!(page.get(&format!(r#"push_poll_failing{{{SHOP},report="vendor_quota",reason="auth"}}"#)), Some(1.0));
     assert_eq!(page.get(&format!(r#"push_up{{{SHOP},report="users"}}"#)), Some(1.0));
     assert_eq!(page.starting(&["push_vendor_quota"]).len(), 6);
+    // Polls of the one API say nothing of the other's quota.
+    assert_eq!(page.starting(&["push_api_quota_limit"]).len(), 2);
     scene.minutes(22.0).await;
     assert_eq!(exporter.scrape().await.starting(&["push_vendor_quota"]).len(), 0);
     exporter.stop().await;

@@ -74,6 +74,8 @@ impl Settings {
         let delivery = delivery(section, holder);
         let schedule = schedule(section);
         let (ids, files) = messages(section, holder);
+        let is_elsewhere = base_url.as_ref().is_some_and(|url| url.as_str().trim_end_matches('/') != BASE_URL);
+        let has_push_url = section.find("push_url").is_some();
         let push_url = section.base_url_or("push_url", PUSH_URL);
         let users = section.choices("users", &USERS).unwrap_or_default();
         let test_devices = test_devices(section);
@@ -94,6 +96,9 @@ impl Settings {
         impossible(is_group && !test_devices.is_empty(), "test_devices", message);
         let message = "a group has no quotas of vendors; put vendor_quota under its apps";
         impossible(is_group && vendor_quota, "vendor_quota", message);
+        let message =
+            "needs push_url beside a base_url that is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
+        impossible(!is_group && vendor_quota && is_elsewhere && !has_push_url, "vendor_quota", message);
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
         Some(Settings {

@@ -135,8 +135,12 @@ impl Report for Users {
             return now.saturating_add(interval).unwrap_or(now);
         }
         let hour = at(date_of(now, &self.zone), self.zone.to_datetime(now).hour(), &self.zone);
-        let slot = hour.saturating_add(DELAY + self.spread).unwrap_or(now);
-        if slot > now { slot } else { slot.saturating_add(HOURLY).unwrap_or(now) }
+        let mut slot = hour.saturating_add(DELAY + self.spread).unwrap_or(now);
+        // More than once in the hour that comes twice when summer time ends.
+        while slot <= now && slot < Timestamp::MAX {
+            slot = slot.saturating_add(HOURLY).unwrap_or(Timestamp::MAX);
+        }
+        slot
     }
 }
 
@@ -230,4 +234,38 @@ fn days(first: Date, last: Date) -> i32 {
         days += 1;
     }
     days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    /// When it is polled next, at these times, in a time zone.
+    fn next(zone: &str, now: &str) -> String {
+        let text = "jpush: [{app: a, app_key: k, master_secret: s, users: [day]}]";
+        let config = config::parse("test", text, std::path::Path::new(""), &Default::default()).unwrap();
+        let surroundings = Surroundings {
+            clock: crate::clock::Clock::system(),
+            zone: TimeZone::get(zone).unwrap(),
+            intervals: Default::default(),
+        };
+        let report = config.apps[0].account.open(&surroundings).remove(0);
+        let due = report.next_due(now.parse().unwrap(), &Memory::default());
+        // Up to four minutes later, by account.
+        let minutes = due.strftime("%M").to_string().parse::<u8>().unwrap();
+        assert!((5..9).contains(&minutes), "{due}");
+        due.strftime("%d %H").to_string()
+    }
+
+    #[test]
+    fn hourly_from_five_past() {
+        assert_eq!(next("Asia/Shanghai", "2026-03-10T01:00:00Z"), "10 01");
+        assert_eq!(next("Asia/Shanghai", "2026-03-10T01:09:00Z"), "10 02");
+        assert_eq!(next("Asia/Shanghai", "2026-03-10T23:59:59Z"), "11 00");
+        // The hour from 05:00 to 06:00 comes twice in New York.
+        for (now, then) in [("05:30", "06"), ("06:04", "06"), ("06:30", "07"), ("06:59", "07"), ("07:30", "08")] {
+            assert_eq!(next("America/New_York", &format!("2026-11-01T{now}:00Z")), format!("01 {then}"), "{now}");
+        }
+    }
 }
