@@ -132,9 +132,9 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     }
     let followed = feed.files();
     let paths: Arc<[_]> = followed.iter().map(|(_, path, _)| path.clone()).collect();
-    for (app, path, position) in followed {
+    for (app, path, marks) in followed {
         let (feed, services, stop) = (Arc::clone(&feed), services.clone(), stop.clone());
-        let file = files::follow(feed, services, app, path, position, Arc::clone(&paths));
+        let file = files::follow(feed, services, app, path, marks, Arc::clone(&paths));
         tasks.spawn(async move { stop.run_until_cancelled(file).await.unwrap_or_default() });
     }
     let (upkeep, upkeep_stop) = (Arc::clone(&feed), stop.clone());

@@ -39,8 +39,8 @@ pub struct Restored {
     pub unknown: Vec<(String, i64)>,
     /// Its messages.
     pub messages: MessageState,
-    /// How far its files of message ids have been read, by path.
-    pub files: Vec<(String, Position)>,
+    /// How far its files of message ids have been read, by the path that is followed.
+    pub files: Vec<(String, Mark)>,
 }
 
 /// The messages of an app, in numbers.
@@ -192,22 +192,28 @@ pub struct NewMessages {
     pub read: Option<ReadFile>,
 }
 
-/// How far a file has been read. An offset of 0 stands before the first file, behind those that had been
-/// rotated away by then.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The device of the file.
+/// What names a file, until its inode is used again. The default stands for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// Its device.
     pub device: u64,
     /// Its inode.
     pub inode: u64,
+}
+
+/// How far a file has been read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Which file.
+    pub file: FileId,
     /// Bytes read.
     pub offset: u64,
     /// Lines read.
     pub lines: u64,
-    /// When it was last written to, in Unix nanoseconds.
-    pub modified: i64,
     /// The bytes just before the offset, at most 64.
     pub before: Vec<u8>,
+    /// Whether it was at the path that is followed, when it was last looked at.
+    pub is_at_path: bool,
 }
 
 /// What has been read of a file.
@@ -215,8 +221,10 @@ pub struct Position {
 pub struct ReadFile {
     /// Its path.
     pub path: String,
-    /// Up to where.
-    pub position: Position,
+    /// Up to where, with other marks that have changed.
+    pub marks: Vec<Mark>,
+    /// Files that are not there any more.
+    pub gone: Vec<FileId>,
     /// Lines among it that were no ids.
     pub bad_lines: i64,
 }

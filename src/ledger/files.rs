@@ -2,43 +2,37 @@
 
 use rusqlite::{Transaction, params};
 
-use super::{AppId, LedgerError, Position};
+use super::{AppId, FileId, LedgerError, Mark, ReadFile};
 
-/// Keeps a position in the place of the one before.
-pub(super) fn keep(
-    transaction: &Transaction<'_>,
-    app: AppId,
-    path: &str,
-    position: &Position,
-) -> Result<(), LedgerError> {
-    let Position { device, inode, offset, lines, modified, before } = position;
-    // SQL knows signed numbers only; the same bits come back.
-    let [device, inode, offset, lines] = [device, inode, offset, lines].map(|number| number.cast_signed());
-    transaction
-        .prepare_cached(
-            "INSERT OR REPLACE INTO file_position (app, path, device, inode, position, lines, modified, before) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?
-        .execute(params![app, path, device, inode, offset, lines, modified, before])?;
+/// Keeps the marks of what was read of a file.
+pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -> Result<(), LedgerError> {
+    let ReadFile { path, marks, gone, .. } = read;
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO file_mark (app, path, device, inode, position, lines, before, at_path) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for Mark { file: FileId { device, inode }, offset, lines, before, is_at_path } in marks {
+        // SQL knows signed numbers only; the same bits come back.
+        let [device, inode, offset, lines] = [device, inode, offset, lines].map(|number| number.cast_signed());
+        insert.execute(params![app, path, device, inode, offset, lines, before, is_at_path])?;
+    }
+    let mut delete = transaction
+        .prepare_cached("DELETE FROM file_mark WHERE app = ?1 AND path = ?2 AND device = ?3 AND inode = ?4")?;
+    for FileId { device, inode } in gone {
+        delete.execute(params![app, path, device.cast_signed(), inode.cast_signed()])?;
+    }
     Ok(())
 }
 
-/// Every position of an app, by path.
-pub(super) fn kept(transaction: &Transaction<'_>, app: AppId) -> Result<Vec<(String, Position)>, LedgerError> {
-    let mut select = transaction.prepare_cached(
-        "SELECT path, device, inode, position, lines, modified, before FROM file_position WHERE app = ?1",
-    )?;
+/// Every mark of an app, with the path that is followed.
+pub(super) fn kept(transaction: &Transaction<'_>, app: AppId) -> Result<Vec<(String, Mark)>, LedgerError> {
+    let mut select = transaction
+        .prepare_cached("SELECT path, device, inode, position, lines, before, at_path FROM file_mark WHERE app = ?1")?;
     let rows = select.query_map([app], |row| {
         let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
-        let position = Position {
-            device: number(1)?,
-            inode: number(2)?,
-            offset: number(3)?,
-            lines: number(4)?,
-            modified: row.get(5)?,
-            before: row.get(6)?,
-        };
-        Ok((row.get(0)?, position))
+        let file = FileId { device: number(1)?, inode: number(2)? };
+        let mark = Mark { file, offset: number(3)?, lines: number(4)?, before: row.get(5)?, is_at_path: row.get(6)? };
+        Ok((row.get(0)?, mark))
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

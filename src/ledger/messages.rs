@@ -10,7 +10,7 @@ use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
     AddedMessages, AppId, DueMessages, DueQuery, LedgerError, MessageState, NewMessages, NewestQuery, PolledMessage,
-    ReadFile, Reschedule, TrackedMessage, files,
+    Reschedule, TrackedMessage, files,
 };
 use crate::page::families::Family;
 use crate::page::text;
@@ -54,9 +54,9 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
     }
     let mut books = Books::open(transaction, app, report, now, std::time::Duration::ZERO)?;
     books.count(Family::MessagesRegistered, &text::labels(&[("source", source.name())]), added)?;
-    if let Some(ReadFile { path, position, bad_lines }) = read {
-        files::keep(transaction, app, path, position)?;
-        books.count(Family::BadLines, "", *bad_lines)?;
+    if let Some(read) = read {
+        files::keep(transaction, app, read)?;
+        books.count(Family::BadLines, "", read.bad_lines)?;
     }
     Ok(AddedMessages { new: added, series: books.close()?, state: state(transaction, app)? })
 }

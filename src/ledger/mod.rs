@@ -22,8 +22,8 @@ use crate::page::own::LedgerMetrics;
 use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
-    AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, GaugeReadings, MessageState, NewMessage,
-    NewMessages, NewestQuery, PolledMessage, Position, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source,
+    AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, FileId, GaugeReadings, Mark, MessageState,
+    NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source,
     StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Steady};
-use crate::ledger::{AppId, Ledger, LedgerError, MessageState, NewMessage, NewMessages, Position, ReadFile, Source};
+use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::poll::runner::counters;
@@ -89,7 +89,7 @@ pub struct Target {
     /// Ids of the configuration.
     pub ids: Vec<String>,
     /// Files of ids, each with how far it has been read.
-    pub files: Vec<(PathBuf, Option<Position>)>,
+    pub files: Vec<(PathBuf, Vec<Mark>)>,
     /// Its messages on the page.
     pub board: Arc<Board>,
 }
@@ -203,7 +203,7 @@ impl Feed {
     /// Registers what was read of a file of an app, and up to where that was. Returns how many ids were new.
     ///
     /// # Errors
-    /// Nothing was registered, and the position is as before.
+    /// Nothing was registered, and the marks are as before.
     pub async fn register_read(&self, app: &str, entries: &[Entry], read: ReadFile) -> Result<i64, LedgerError> {
         let Some(target) = self.targets.get(app) else { return Ok(0) };
         let messages: Given<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
@@ -212,10 +212,10 @@ impl Feed {
     }
 
     /// Every file to follow, with its app and how far it has been read.
-    pub fn files(&self) -> Vec<(String, PathBuf, Option<Position>)> {
+    pub fn files(&self) -> Vec<(String, PathBuf, Vec<Mark>)> {
         let of = |(app, target): (&String, &Target)| {
             let files = target.files.iter().cloned();
-            files.map(|(path, position)| (app.clone(), path, position)).collect::<Vec<_>>()
+            files.map(|(path, marks)| (app.clone(), path, marks)).collect::<Vec<_>>()
         };
         self.targets.iter().flat_map(of).collect()
     }

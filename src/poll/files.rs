@@ -1,5 +1,5 @@
 //! Message ids from files: each file is followed, its lines are checked, and what was read is registered in
-//! one transaction with the position behind it, so that a crash loses nothing and counts nothing twice.
+//! one transaction with the mark behind it, so that a crash loses nothing and counts nothing twice.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::feed::{Entry, Feed};
-use super::follow::{Follower, Lines, Look};
+use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
 use super::runner::Services;
 use super::wire::{self, BAD_TIME, WireLine};
-use crate::ledger::{Position, ReadFile};
+use crate::ledger::{Mark, ReadFile};
 
 /// From look to look at a file that has nothing new.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub struct BadLine {
     pub at: Timestamp,
 }
 
-/// What the position in a file is kept by.
+/// What the marks of a file are kept by.
 pub fn key(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
@@ -48,14 +48,17 @@ pub async fn follow(
     services: Services,
     app: String,
     path: PathBuf,
-    position: Option<Position>,
+    marks: Vec<Mark>,
     others: Arc<[PathBuf]>,
 ) {
     let key = key(&path);
-    let state = FileHealth { lines: position.as_ref().map_or(0, |position| position.lines), ..FileHealth::default() };
+    let state = FileHealth {
+        lines: marks.iter().find(|mark| mark.is_at_path).map_or(0, |mark| mark.lines),
+        ..FileHealth::default()
+    };
     tracing::info!(app, file = key, line = state.lines, "following a file of message ids");
-    let follower = Follower::new(path.clone(), position.clone(), Arc::clone(&others));
-    let mut task = Following { feed, services, app, path, others, key, state, follower, position, run: None };
+    let follower = Follower::new(path.clone(), marks, Arc::clone(&others));
+    let mut task = Following { feed, services, app, path, others, key, state, follower, run: None };
     task.show(None);
     loop {
         if !task.look().await {
@@ -73,8 +76,6 @@ struct Following {
     key: String,
     state: FileHealth,
     follower: Follower,
-    /// The last that is in the ledger.
-    position: Option<Position>,
     /// Lines that came without a pause.
     run: Option<Run>,
 }
@@ -89,8 +90,9 @@ struct Run {
 impl Following {
     /// Looks once; whether to look again at once.
     async fn look(&mut self) -> bool {
-        let fresh = || Follower::new(self.path.clone(), self.position.clone(), Arc::clone(&self.others));
-        let mut follower = std::mem::replace(&mut self.follower, fresh());
+        let marks = self.follower.marks().to_vec();
+        let fresh = Follower::new(self.path.clone(), marks, Arc::clone(&self.others));
+        let mut follower = std::mem::replace(&mut self.follower, fresh);
         let looked = tokio::task::spawn_blocking(move || {
             let look = follower.look();
             (follower, look)
@@ -132,20 +134,20 @@ impl Following {
 
     /// Registers lines, as often as it takes.
     async fn take(&mut self, lines: Lines) {
-        let Lines { lines, position } = lines;
         let mut entries = Vec::new();
         let mut bad = Vec::new();
         let at = self.services.clock.now();
-        for (line, text) in &lines {
-            match self.read(text.as_deref()) {
+        for line in &lines.lines {
+            match self.read(line) {
                 Ok(entry) => entries.extend(entry),
-                Err(reason) => bad.push(BadLine { line: *line, reason, at }),
+                Err(reason) => bad.push(BadLine { line: line.number, reason, at }),
             }
         }
         let bad_lines = i64::try_from(bad.len()).unwrap_or(i64::MAX);
         let new = loop {
             self.feed.wait_for_ledger().await;
-            let read = ReadFile { path: self.key.clone(), position: position.clone(), bad_lines };
+            let (path, marks, gone) = (self.key.clone(), lines.marks.clone(), lines.gone.clone());
+            let read = ReadFile { path, marks, gone, bad_lines };
             match self.feed.register_read(&self.app, &entries, read).await {
                 Ok(new) => break new,
                 Err(error) => {
@@ -154,10 +156,12 @@ impl Following {
                 }
             }
         };
-        self.state.lines = position.lines;
+        let count = lines.lines.len() as u64;
+        if let Some(mark) = lines.marks.last().filter(|_| count > 0) {
+            self.state.lines = mark.lines;
+        }
         self.state.bad_lines += bad_lines;
-        self.position = Some(position.clone());
-        self.follower.advance(position);
+        self.follower.advance(lines);
         for BadLine { line, reason, .. } in bad.iter().take(NAMED) {
             tracing::warn!(app = self.app, file = self.key, line, reason, "a line that is no message id");
         }
@@ -170,7 +174,7 @@ impl Following {
         self.show(None);
         let now = Instant::now();
         let run = self.run.get_or_insert(Run { started: now, said: now, lines: 0, new: 0 });
-        run.lines += lines.len() as u64;
+        run.lines += count;
         run.new += new;
         if run.said.elapsed() >= PROGRESS {
             run.said = now;
@@ -179,8 +183,9 @@ impl Following {
     }
 
     /// What a line says; nothing if it is empty or of another app.
-    fn read(&self, line: Option<&[u8]>) -> Result<Option<Entry>, String> {
-        let Some(line) = wire::text_of(line)? else { return Ok(None) };
+    fn read(&self, line: &Line) -> Result<Option<Entry>, String> {
+        let is_ended = line.is_ended;
+        let Some(line) = wire::text_of(line.text.as_deref())? else { return Ok(None) };
         let (id, sent_at) = if line.starts_with('{') {
             let WireLine { app, msg_id, sent_at } = serde_json::from_str(line).map_err(|error| error.to_string())?;
             if app.is_some_and(|app| app != self.app) {
@@ -188,8 +193,11 @@ impl Following {
             }
             let sent_at = sent_at.map(|time| time.read().ok_or_else(|| BAD_TIME.to_owned()));
             (msg_id.into_text(), sent_at.transpose()?)
-        } else {
+        } else if is_ended {
             (line.to_owned(), None)
+        } else {
+            // Of an object it is seen whether it is whole.
+            return Err("the file ends in the middle of the line".to_owned());
         };
         self.feed.check(&self.app, &id, sent_at).map(Some).map_err(|error| error.to_string())
     }

@@ -1,10 +1,12 @@
-//! A file followed like `tail -F`: complete lines come out with the position behind them, over rotation by
-//! rename and by truncation, also while nobody looked. Knows nothing of what the lines say. Blocking.
+//! A file followed like `tail -F`: complete lines come out with the mark behind them, over rotation by rename
+//! and by truncation, also while nobody looked. Knows nothing of what the lines say. Blocking.
 //!
-//! A position names a file by device, inode and the bytes before it, since inodes are used again and a file
-//! that was cut may have grown past the position. What has been rotated away is looked for in the same
-//! folder, by inode under any name, by content under the names that rotation gives.
+//! Every file that was ever at the path has a mark: how far it has been read. A mark names its file by device,
+//! inode and the bytes before it, since inodes are used again, a file that was cut may have grown past its
+//! mark, and a copy has the same bytes under another inode. Whatever has bytes behind its mark is read, the
+//! oldest first: so neither the order of rotations nor a late writer matters.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -15,28 +17,39 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::wire::MAX_LINE;
-use crate::ledger::Position;
+use crate::ledger::{FileId, Mark};
 
 /// As much is read at once.
 const CHUNK: usize = 1024 * 1024;
 /// As many lines come out at once.
 const MAX_LINES: usize = 10_000;
-/// How many bytes before the position are remembered.
+/// How many bytes before a mark are remembered.
 const BEFORE: u64 = 64;
-/// Whoever wrote the file may go on for a while after it has been rotated.
-const GRACE: Duration = Duration::from_secs(5);
-/// How long a last line without an end is waited for then.
+/// A file that has left its path is held open so long after its last line, under whatever name it goes on.
+const HELD: Duration = Duration::from_secs(60);
+/// How long the end of a last line is waited for in a file that was rotated away.
 const LAST_LINE: Duration = Duration::from_secs(30);
-/// One that was rotated before another is not written to any more, but may still be in the making as a copy.
-const COPYING: Duration = Duration::from_secs(1);
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its number, from 1.
+    pub number: u64,
+    /// What it says, without its end; `None` if it is too long.
+    pub text: Option<Vec<u8>>,
+    /// Whether it has an end: the last one of a file that was rotated away may have none.
+    pub is_ended: bool,
+}
 
 /// Some lines of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// Each with its number, from 1, and without its end; `None` for one that is too long.
-    pub lines: Vec<(u64, Option<Vec<u8>>)>,
-    /// The position behind them.
-    pub position: Position,
+    /// The lines.
+    pub lines: Vec<Line>,
+    /// The marks that differ from before, the last of them behind the lines.
+    pub marks: Vec<Mark>,
+    /// Files that are not there any more.
+    pub gone: Vec<FileId>,
 }
 
 /// What a look at the file found.
@@ -48,7 +61,7 @@ pub enum Look {
     Nothing,
     /// The file is not there.
     Missing,
-    /// The file that was being read, or the rest of it, is gone. Look again at once.
+    /// The file that was being read is gone or was cut. Look again at once.
     Lost,
 }
 
@@ -56,41 +69,42 @@ pub enum Look {
 pub struct Follower {
     path: PathBuf,
     others: Arc<[PathBuf]>,
-    /// The last position that is safe.
-    position: Option<Position>,
-    open: Option<Open>,
-    /// The file that was read before, which may still be written to.
-    previous: Option<Open>,
-    /// Where the previous file has been read to, if the lines at hand are its.
-    late: Option<Position>,
-    /// Files that are not younger have been read.
-    read_until: Age,
+    marks: Vec<Mark>,
+    /// Marks that differ from what is safe, of files that are there and that are not.
+    changed: HashSet<FileId>,
+    gone: Vec<FileId>,
+    /// Files that have left their path, with when they had a new line.
+    held: Vec<(File, Instant)>,
+    at_path: Option<File>,
+    /// Last lines without an end.
+    tails: HashMap<FileId, Tail>,
 }
 
-/// How files of one name follow each other: by when they were last written to, in Unix nanoseconds, and by
-/// inode, so that each has a place of its own.
-type Age = (i64, u64);
-
-/// Nothing has been read.
-const START: Age = (i64::MIN, 0);
-
-/// The file that is being read.
-struct Open {
-    file: File,
-    position: Position,
-    /// No line ends between the position and here.
+/// What is known of a last line without an end.
+struct Tail {
+    /// No line ends before here.
     scanned: u64,
-    /// Since when nothing new has come, though the path names another file.
-    rotated_since: Option<Instant>,
-    /// Whether it had been rotated away when it was opened.
-    is_rotated: bool,
+    since: Instant,
+}
+
+/// A file to be read.
+struct Member {
+    file: File,
+    meta: Metadata,
+    is_at_path: bool,
 }
 
 impl Follower {
-    /// From a position that was kept, or the start.
-    /// `others` are files that are no rotation of this one, whatever their names.
-    pub fn new(path: PathBuf, position: Option<Position>, others: Arc<[PathBuf]>) -> Follower {
-        Follower { path, others, position, open: None, previous: None, late: None, read_until: START }
+    /// From marks that were kept; from the start of the file if there are none. `others` are files that are no
+    /// rotation of this one, whatever their names.
+    pub fn new(path: PathBuf, marks: Vec<Mark>, others: Arc<[PathBuf]>) -> Follower {
+        let (changed, gone) = Default::default();
+        Follower { path, others, marks, changed, gone, held: Vec::new(), at_path: None, tails: HashMap::new() }
+    }
+
+    /// The marks as they are now.
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
     }
 
     /// Looks for new lines.
@@ -98,174 +112,192 @@ impl Follower {
     /// # Errors
     /// A file that cannot be read.
     pub fn look(&mut self) -> io::Result<Look> {
-        self.late = None;
-        let Some(mut open) = self.open.take() else { return self.open() };
-        if open.position.offset == 0 && !open.is_rotated && self.sibling_after(self.read_until)?.is_some() {
-            // What was in it before it was read may have been copied and cut.
-            return self.open_next();
+        let members = self.members()?;
+        if self.marks.is_empty() {
+            return self.begin(&members).map(Look::Lines);
         }
-        let meta = open.file.metadata()?;
-        if !open.position.is_in(&open.file, &meta)? {
-            // Cut, and perhaps written anew. What was in it may have been copied before.
-            self.position = Some(open.position);
-            return self.open();
+        let marks = self.match_marks(&members);
+        if self.drop_marks(&members, &marks) {
+            return Ok(Look::Lost);
         }
-        open.position.modified = modified(&meta);
-        let lines = open.read(meta.len(), false)?;
-        if !open.position.is_in(&open.file, &open.file.metadata()?)? {
-            // Cut while it was read.
-            self.position = Some(open.position);
-            return self.open();
-        }
-        if let Some(lines) = lines {
-            open.rotated_since = None;
-            self.open = Some(open);
-            return Ok(Look::Lines(lines));
-        }
-        if self.is_rotated(&meta)? {
-            let quiet = open.rotated_since.get_or_insert_with(Instant::now).elapsed();
-            let has_rest = open.position.offset < meta.len();
-            if has_rest && quiet >= LAST_LINE {
-                // Nobody will end the last line any more.
-                let rest = open.read(meta.len(), true)?;
-                self.open = Some(open);
-                return Ok(rest.map_or(Look::Nothing, Look::Lines));
-            }
-            if !has_rest && quiet >= open.grace() {
-                self.position = Some(open.position.clone());
-                self.read_until = age_of(&meta);
-                self.previous = Some(open);
-                return self.open_next();
+        for (member, mark) in members.iter().zip(marks) {
+            if let Some(lines) = self.read(member, mark)? {
+                return Ok(Look::Lines(lines));
             }
         }
-        let position = open.position.clone();
-        self.open = Some(open);
-        self.read_late(position)
+        if !self.changed.is_empty() || !self.gone.is_empty() {
+            return Ok(Look::Lines(self.lines(Vec::new(), None)));
+        }
+        let is_there = members.iter().any(|member| member.is_at_path);
+        Ok(if is_there { Look::Nothing } else { Look::Missing })
     }
 
-    /// What has been written to the file that was read before.
-    fn read_late(&mut self, position: Position) -> io::Result<Look> {
-        let Some(previous) = &mut self.previous else { return Ok(Look::Nothing) };
-        let size = previous.file.metadata()?.len();
-        let Some(lines) = previous.read(size, false)? else { return Ok(Look::Nothing) };
-        self.late = Some(lines.position.clone());
-        // Where nothing has been read yet, a restart must begin with this file.
-        let position = if position.offset == 0 { lines.position } else { position };
-        Ok(Look::Lines(Lines { lines: lines.lines, position }))
-    }
-
-    /// The lines up to here are safe.
-    pub fn advance(&mut self, position: Position) {
-        match (self.late.take(), &mut self.previous, &mut self.open) {
-            (Some(late), Some(previous), _) => previous.position = late,
-            (_, _, Some(open)) => open.position = position.clone(),
-            _ => {}
-        }
-        self.position = Some(position);
-    }
-
-    /// Opens the file that the position is in, else the next.
-    fn open(&mut self) -> io::Result<Look> {
-        let Some(position) = self.position.clone() else {
-            if self.read_until != START {
-                return self.open_next();
-            }
-            // What was rotated before the first look is not ours; what is rotated from now on is.
-            let newest = self.siblings()?.into_iter().map(|(_, age)| age).max().unwrap_or(START);
-            let position = Position { modified: newest.0, ..Position::default() };
-            return Ok(Look::Lines(Lines { lines: Vec::new(), position }));
-        };
-        if position.offset == 0 {
-            self.read_until = (position.modified, u64::MAX);
-            return self.open_next();
-        }
-        if let Some(file) = open_regular(&self.path)? {
-            let meta = file.metadata()?;
-            if position.is_of(&meta) && position.is_in(&file, &meta)? {
-                return self.resume(file, position);
+    /// What was found is safe.
+    pub fn advance(&mut self, lines: Lines) {
+        for mark in lines.marks {
+            self.tails.remove(&mark.file);
+            self.changed.remove(&mark.file);
+            match self.marks.iter_mut().find(|known| known.file == mark.file) {
+                Some(known) => *known = mark,
+                None => self.marks.push(mark),
             }
         }
-        // The path again, by content: devices are numbered anew by a reboot.
-        for path in self.same(&position)?.into_iter().chain([self.path.clone()]).chain(self.copies()?) {
+        self.gone.retain(|file| !lines.gone.contains(file));
+    }
+
+    /// Lines with all marks that have changed.
+    fn lines(&self, lines: Vec<Line>, behind: Option<Mark>) -> Lines {
+        let is_other = |mark: &&Mark| behind.as_ref().is_none_or(|behind| behind.file != mark.file);
+        let marks = self.marks.iter().filter(|mark| self.changed.contains(&mark.file)).filter(is_other);
+        Lines { lines, marks: marks.cloned().chain(behind.clone()).collect(), gone: self.gone.clone() }
+    }
+
+    /// A first look: what was rotated away before is not ours.
+    fn begin(&self, members: &[Member]) -> io::Result<Lines> {
+        // Stands for the look itself, where there is no file yet.
+        let mut marks = vec![Mark::default()];
+        for Member { file, meta, is_at_path } in members {
+            let offset = if *is_at_path { 0 } else { meta.len() };
+            let before = read_at(file, offset.saturating_sub(BEFORE), offset.min(BEFORE) as usize)?;
+            marks.push(Mark { file: id(meta), offset, lines: 0, before, is_at_path: *is_at_path });
+        }
+        Ok(Lines { marks, ..Lines::default() })
+    }
+
+    /// Every file that there is to read: those that were rotated away, the oldest first, then the one at the path.
+    fn members(&mut self) -> io::Result<Vec<Member>> {
+        let at_path = open_regular(&self.path)?.map(|file| Ok::<_, io::Error>((file.metadata()?, file))).transpose()?;
+        let path_id = at_path.as_ref().map(|(meta, _)| id(meta));
+        if let Some(left) = self.at_path.take()
+            && path_id != Some(id(&left.metadata()?))
+        {
+            self.held.push((left, Instant::now()));
+        }
+        self.held.retain(|(_, since)| since.elapsed() < HELD);
+        let mut members: Vec<Member> = Vec::new();
+        for (file, _) in &self.held {
+            members.push(Member { meta: file.metadata()?, file: file.try_clone()?, is_at_path: false });
+        }
+        for path in self.siblings()? {
+            // One that goes away meanwhile, or may not be read, must not keep us from the others.
             let Ok(Some(file)) = open_regular(&path) else { continue };
-            let meta = file.metadata()?;
-            if position.is_in(&file, &meta)? {
-                return self.resume(file, Position { device: meta.dev(), inode: meta.ino(), ..position });
+            members.push(Member { meta: file.metadata()?, file, is_at_path: false });
+        }
+        members.sort_by_key(|member| (member.meta.mtime(), member.meta.mtime_nsec()));
+        if let Some((meta, file)) = at_path {
+            self.at_path = Some(file.try_clone()?);
+            members.push(Member { meta, file, is_at_path: true });
+        }
+        let mut seen = Vec::new();
+        // The one at the path may be under another name too.
+        members.retain(|member| {
+            let id = id(&member.meta);
+            let is_new = !seen.contains(&id) && (member.is_at_path || Some(id) != path_id);
+            seen.push(id);
+            is_new || member.is_at_path
+        });
+        Ok(members)
+    }
+
+    /// The mark of each of these files.
+    fn match_marks(&self, members: &[Member]) -> Vec<Mark> {
+        let mut found = Vec::new();
+        for Member { file, meta, is_at_path } in members {
+            let same = self.marks.iter().find(|mark| mark.file == id(meta) && is_in(mark, file, meta));
+            // Few bytes may be the same by chance.
+            let may_be = |mark: &Mark| mark.before.len() as u64 == BEFORE || is_orphan(mark, members);
+            let copied = || {
+                let others =
+                    self.marks.iter().filter(|mark| mark.offset > 0 && is_in(mark, file, meta) && may_be(mark));
+                others.max_by_key(|mark| mark.offset)
+            };
+            let best = same.or_else(copied);
+            let start = Mark { file: id(meta), ..Mark::default() };
+            let mark = best.map_or(start, |mark| Mark { file: id(meta), ..mark.clone() });
+            found.push(Mark { is_at_path: *is_at_path, ..mark });
+        }
+        found
+    }
+
+    /// Forgets marks of files that are gone, and takes up those of files that have others now. Whether the file
+    /// that was at the path is among the first, and a new one there.
+    fn drop_marks(&mut self, members: &[Member], matched: &[Mark]) -> bool {
+        let has_path = members.iter().any(|member| member.is_at_path);
+        let mut is_lost = false;
+        let (gone, changed) = (&mut self.gone, &mut self.changed);
+        self.marks.retain_mut(|mark| {
+            if mark.file == FileId::default() {
+                return true;
+            }
+            let is_followed = |found: &&Mark| (found.offset, &found.before) == (mark.offset, &mark.before);
+            if let Some(found) = matched.iter().find(|found| found.file == mark.file) {
+                let is_cut = found.offset < mark.offset || found.before != mark.before;
+                is_lost |= is_cut && mark.is_at_path && !matched.iter().any(|found| is_followed(&found));
+                if mark != found {
+                    changed.insert(mark.file);
+                    mark.clone_from(found);
+                }
+                return true;
+            }
+            let is_wanted = mark.is_at_path && !matched.iter().any(|found| is_followed(&found));
+            if is_wanted && !has_path {
+                return true;
+            }
+            is_lost |= is_wanted;
+            gone.push(mark.file);
+            changed.remove(&mark.file);
+            false
+        });
+        // New files, copies, and files numbered anew.
+        for mark in matched.iter().filter(|mark| mark.offset > 0 || mark.is_at_path) {
+            if !self.marks.iter().any(|known| known.file == mark.file) {
+                self.gone.retain(|file| *file != mark.file);
+                self.changed.insert(mark.file);
+                self.marks.push(mark.clone());
             }
         }
-        if std::fs::metadata(&self.path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Ok(Look::Missing);
+        is_lost
+    }
+
+    /// The next lines of a file.
+    fn read(&mut self, member: &Member, mark: Mark) -> io::Result<Option<Lines>> {
+        let Member { file, meta, is_at_path } = member;
+        let (size, file_id) = (meta.len(), id(meta));
+        if size <= mark.offset {
+            return Ok(None);
         }
-        self.position = None;
-        self.read_until = (position.modified, 0);
-        Ok(Look::Lost)
-    }
-
-    /// Goes on in a file.
-    fn resume(&mut self, file: File, position: Position) -> io::Result<Look> {
-        self.previous.take_if(|previous| previous.position.inode == position.inode);
-        self.open = Some(Open::new(file, position));
-        self.look()
-    }
-
-    /// Opens the next file that was rotated away after what has been read, or the one at the path.
-    fn open_next(&mut self) -> io::Result<Look> {
-        let next = self.sibling_after(self.read_until)?;
-        let (path, age) = next.map_or_else(|| (self.path.clone(), None), |(path, age)| (path, Some(age)));
-        let file = match (open_regular(&path), age) {
-            (Ok(Some(file)), _) => file,
-            (Ok(None), None) => return Ok(Look::Missing),
-            (Err(error), None) => return Err(error),
-            // One that cannot be read must not keep us from the others.
-            (_, Some(age)) => {
-                (self.position, self.read_until) = (None, age);
-                return Ok(Look::Lost);
+        let tail = self.tails.get(&file_id);
+        let is_over = !is_at_path && tail.is_some_and(|tail| tail.since.elapsed() >= LAST_LINE);
+        let scanned = tail.map_or(0, |tail| tail.scanned).max(mark.offset);
+        let from = if size < scanned { mark.offset } else { scanned };
+        if from >= size && !is_over {
+            return Ok(None);
+        }
+        let read = Reading { file, mark: &mark, size, is_over }.next(from)?;
+        // Cut while it was read.
+        if !is_in(&mark, file, &file.metadata()?) {
+            return Ok(None);
+        }
+        match read {
+            Ok((lines, mark)) => {
+                if let Some((_, since)) =
+                    self.held.iter_mut().find(|(held, _)| held.metadata().is_ok_and(|meta| id(&meta) == file_id))
+                {
+                    *since = Instant::now();
+                }
+                Ok(Some(self.lines(lines, Some(mark))))
             }
-        };
-        let meta = file.metadata()?;
-        let position = Position { device: meta.dev(), inode: meta.ino(), ..Position::default() };
-        self.open = Some(Open { is_rotated: age.is_some(), ..Open::new(file, position) });
-        self.look()
-    }
-
-    /// Whether there is another file at the path than the one being read.
-    fn is_rotated(&self, reading: &Metadata) -> io::Result<bool> {
-        match std::fs::metadata(&self.path) {
-            Ok(meta) => Ok((meta.dev(), meta.ino()) != (reading.dev(), reading.ino())),
-            // There may be none, but one that was rotated away later.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.sibling_after(age_of(reading))?.is_some()),
-            Err(error) => Err(error),
+            Err(scanned) => {
+                let since =
+                    self.tails.get(&file_id).filter(|_| from == scanned).map_or_else(Instant::now, |tail| tail.since);
+                self.tails.insert(file_id, Tail { scanned, since });
+                Ok(None)
+            }
         }
     }
 
-    /// Where the file of a position may be now: by its inode, under any name.
-    fn same(&self, position: &Position) -> io::Result<Vec<PathBuf>> {
-        let found = self.neighbours(|_| true)?.into_iter().filter(|(_, meta)| position.is_of(meta));
-        Ok(found.map(|(path, _)| path).collect())
-    }
-
-    /// Where it may be as a copy.
-    fn copies(&self) -> io::Result<Vec<PathBuf>> {
-        Ok(self.siblings()?.into_iter().map(|(path, _)| path).collect())
-    }
-
-    /// The oldest file that was rotated away after one of this age, besides the one that was read before.
-    fn sibling_after(&self, age: Age) -> io::Result<Option<(PathBuf, Age)>> {
-        let previous = self.previous.as_ref().map(|previous| previous.position.inode);
-        let siblings = self.siblings()?.into_iter();
-        let siblings = siblings.filter(|(_, other)| *other > age && Some(other.1) != previous);
-        Ok(siblings.min_by_key(|(_, age)| *age))
-    }
-
-    /// The files that were rotated away.
-    fn siblings(&self) -> io::Result<Vec<(PathBuf, Age)>> {
-        let is_sibling =
-            |path: &Path| is_rotation_of(&self.path, path) && !self.others.iter().any(|other| other == path);
-        Ok(self.neighbours(is_sibling)?.into_iter().map(|(path, meta)| (path, age_of(&meta))).collect())
-    }
-
-    /// The other files in the folder that are wanted; none if it cannot be listed.
-    fn neighbours(&self, is_wanted: impl Fn(&Path) -> bool) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    /// The files that were rotated away: by their names, and the one that was at the path under any name.
+    fn siblings(&self) -> io::Result<Vec<PathBuf>> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut found = Vec::new();
         let entries = match std::fs::read_dir(folder) {
@@ -275,108 +307,107 @@ impl Follower {
             entries => entries?,
         };
         for entry in entries {
-            let path = entry?.path();
-            if path.file_name() == self.path.file_name() || !is_wanted(&path) {
+            let entry = entry?;
+            let path = entry.path();
+            if path.file_name() == self.path.file_name() || self.others.contains(&path) {
                 continue;
             }
-            // One that goes away meanwhile is no neighbour.
-            let Ok(meta) = std::fs::metadata(&path) else { continue };
-            if meta.is_file() {
-                found.push((path, meta));
+            let is_wanted = || {
+                let Ok(meta) = entry.metadata() else { return false };
+                self.marks.iter().any(|mark| mark.is_at_path && mark.file == id(&meta))
+            };
+            if is_rotation_of(&self.path, &path) || is_wanted() {
+                found.push(path);
             }
         }
         Ok(found)
     }
 }
 
-impl Open {
-    fn new(file: File, position: Position) -> Open {
-        Open { file, scanned: position.offset, position, rotated_since: None, is_rotated: false }
-    }
+/// A file being read from a mark.
+struct Reading<'a> {
+    file: &'a File,
+    mark: &'a Mark,
+    size: u64,
+    /// Whether nobody will end its last line any more.
+    is_over: bool,
+}
 
-    /// How long it is waited for after it was rotated.
-    fn grace(&self) -> Duration {
-        if self.is_rotated { COPYING } else { GRACE }
-    }
-
-    /// The next complete lines of a file of this size; with `to_end` also one that has no end.
-    fn read(&mut self, size: u64, to_end: bool) -> io::Result<Option<Lines>> {
-        let mut start = self.position.offset;
-        if size < self.scanned {
-            // Cut before anything was taken from it.
-            self.scanned = start;
-        }
-        if self.scanned >= size && !(to_end && start < size) {
-            return Ok(None);
-        }
-        let mut chunk = read_at(&self.file, start, CHUNK)?;
+impl Reading<'_> {
+    /// The next lines, and the mark behind them; else up to where no line ends.
+    fn next(&self, scanned: u64) -> io::Result<Result<(Vec<Line>, Mark), u64>> {
+        let mut start = self.mark.offset;
+        let mut chunk = read_at(self.file, start, CHUNK)?;
         // Where a file was cut under a writer that goes on at its old place, zeros stand before the next line.
-        while let Some(zeros) = Some(chunk.iter().take_while(|byte| **byte == 0).count()).filter(|zeros| *zeros > 0) {
+        while chunk.first() == Some(&0) {
+            let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
             start += zeros as u64;
-            chunk = read_at(&self.file, start, CHUNK)?;
+            chunk = read_at(self.file, start, CHUNK)?;
         }
-        let is_whole = (chunk.len() as u64) >= size.saturating_sub(start);
+        let is_whole = start + chunk.len() as u64 >= self.size;
         let last = chunk.iter().rposition(|byte| *byte == b'\n');
         let used = match last {
             Some(last) => last + 1,
-            None if to_end && is_whole => chunk.len(),
-            None if is_whole => {
-                self.scanned = start + chunk.len() as u64;
-                return Ok(None);
-            }
-            None => return self.skip_long_line(start + chunk.len() as u64, to_end),
+            None if is_whole && self.is_over => chunk.len(),
+            None if is_whole => return Ok(Err(self.size)),
+            None => return self.skip_long_line(scanned.max(start + chunk.len() as u64)),
         };
         chunk.truncate(used);
         let mut lines = Vec::new();
         let mut taken = 0;
         for line in chunk.split_inclusive(|byte| *byte == b'\n').take(MAX_LINES) {
             taken += line.len();
-            let text = line.strip_suffix(b"\n").unwrap_or(line);
-            let number = self.position.lines + lines.len() as u64 + 1;
-            lines.push((number, (text.len() <= MAX_LINE).then(|| text.to_vec())));
+            let text = line.strip_suffix(b"\n");
+            let is_ended = text.is_some();
+            let text = Some(text.unwrap_or(line)).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
+            lines.push(Line { number: self.mark.lines + lines.len() as u64 + 1, text, is_ended });
         }
         chunk.truncate(taken);
-        let zeros = vec![0; start.saturating_sub(self.position.offset).min(BEFORE) as usize];
-        Ok(Some(self.lines(lines, start + taken as u64, &[zeros, chunk].concat())))
+        let zeros = vec![0; (start - self.mark.offset).min(BEFORE) as usize];
+        let mark = self.mark_behind(&lines, start + taken as u64, &[zeros, chunk].concat());
+        Ok(Ok((lines, mark)))
     }
 
-    /// A line that is longer than a chunk: looks for its end behind `from`.
-    fn skip_long_line(&mut self, from: u64, to_end: bool) -> io::Result<Option<Lines>> {
-        self.scanned = self.scanned.max(from);
+    /// A line that is longer than a chunk: looks for its end.
+    fn skip_long_line(&self, mut scanned: u64) -> io::Result<Result<(Vec<Line>, Mark), u64>> {
         let end = loop {
-            let chunk = read_at(&self.file, self.scanned, CHUNK)?;
+            let chunk = read_at(self.file, scanned, CHUNK)?;
             match chunk.iter().position(|byte| *byte == b'\n') {
-                Some(index) => break self.scanned + index as u64 + 1,
-                None if chunk.is_empty() && to_end => break self.scanned,
-                None if chunk.is_empty() => return Ok(None),
-                None => self.scanned += chunk.len() as u64,
+                Some(index) => break scanned + index as u64 + 1,
+                None if chunk.is_empty() && self.is_over => break scanned,
+                None if chunk.is_empty() => return Ok(Err(scanned)),
+                None => scanned += chunk.len() as u64,
             }
         };
-        let last = read_at(&self.file, end.saturating_sub(BEFORE), end.min(BEFORE) as usize)?;
-        Ok(Some(self.lines(vec![(self.position.lines + 1, None)], end, &last)))
+        let lines = vec![Line { number: self.mark.lines + 1, text: None, is_ended: true }];
+        let last = read_at(self.file, end.saturating_sub(BEFORE), end.min(BEFORE) as usize)?;
+        let mark = self.mark_behind(&lines, end, &last);
+        Ok(Ok((lines, mark)))
     }
 
-    /// These lines, with the position behind them. `last` are the last bytes there, or all that were taken.
-    fn lines(&self, lines: Vec<(u64, Option<Vec<u8>>)>, offset: u64, last: &[u8]) -> Lines {
-        let mut before = [&self.position.before, last].concat();
+    /// The mark behind some lines; `last` are the last bytes there, or all that were taken.
+    fn mark_behind(&self, lines: &[Line], offset: u64, last: &[u8]) -> Mark {
+        let mut before = [&self.mark.before, last].concat();
         before.drain(..before.len().saturating_sub(BEFORE as usize));
-        let position =
-            Position { offset, lines: self.position.lines + lines.len() as u64, before, ..self.position.clone() };
-        Lines { lines, position }
+        Mark { offset, lines: self.mark.lines + lines.len() as u64, before, ..self.mark.clone() }
     }
 }
 
-impl Position {
-    /// Whether it is a position in the file of this device and inode.
-    fn is_of(&self, meta: &Metadata) -> bool {
-        (self.device, self.inode) == (meta.dev(), meta.ino())
-    }
+/// Whether a file has the bytes before a mark that it had when it was read.
+fn is_in(mark: &Mark, file: &File, meta: &Metadata) -> bool {
+    let length = mark.before.len();
+    let before = || read_at(file, mark.offset.saturating_sub(length as u64), length);
+    meta.len() >= mark.offset && before().is_ok_and(|before| before == mark.before)
+}
 
-    /// Whether the file has the bytes before it that it had when it was read.
-    fn is_in(&self, file: &File, meta: &Metadata) -> io::Result<bool> {
-        let length = self.before.len();
-        Ok(meta.len() >= self.offset && read_at(file, self.offset - length as u64, length)? == self.before)
-    }
+/// Whether the file of a mark is none of these, or has other bytes now.
+fn is_orphan(mark: &Mark, members: &[Member]) -> bool {
+    let member = members.iter().find(|member| id(&member.meta) == mark.file);
+    member.is_none_or(|member| !is_in(mark, &member.file, &member.meta))
+}
+
+fn id(meta: &Metadata) -> FileId {
+    FileId { device: meta.dev(), inode: meta.ino() }
 }
 
 /// Opens a file, if there is one. Opening a pipe would wait for ever.
@@ -387,14 +418,6 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn modified(meta: &Metadata) -> i64 {
-    meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
-}
-
-fn age_of(meta: &Metadata) -> Age {
-    (modified(meta), meta.ino())
 }
 
 /// Up to `length` bytes from `offset`; fewer only at the end of the file.
@@ -440,14 +463,28 @@ mod tests {
     struct Place {
         folder: tempfile::TempDir,
         follower: Follower,
-        position: Option<Position>,
+        /// What is safe.
+        marks: Vec<Mark>,
+    }
+
+    fn follower(path: PathBuf, marks: Vec<Mark>) -> Follower {
+        Follower::new(path, marks, Arc::new([]))
+    }
+
+    /// A line as `number:text`.
+    fn written(line: Line) -> String {
+        let end = if line.is_ended { "" } else { " without an end" };
+        match line.text {
+            Some(text) => format!("{}:{}{end}", line.number, String::from_utf8(text).unwrap()),
+            None => format!("{} is too long", line.number),
+        }
     }
 
     impl Place {
         fn new() -> Place {
             let folder = tempfile::tempdir().unwrap();
-            let follower = Follower::new(folder.path().join("ids.log"), None, Arc::new([]));
-            Place { folder, follower, position: None }
+            let follower = follower(folder.path().join("ids.log"), Vec::new());
+            Place { folder, follower, marks: Vec::new() }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -463,30 +500,36 @@ mod tests {
             fs::rename(self.path(from), self.path(to)).unwrap();
         }
 
-        /// Starts anew from the last safe position.
+        /// Starts anew from the marks that are safe.
         fn restart(&mut self) {
-            self.follower = Follower::new(self.path("ids.log"), self.position.clone(), Arc::new([]));
+            self.follower = follower(self.path("ids.log"), self.marks.clone());
         }
 
-        /// Every new line with its number, until nothing is new even after the grace.
+        /// Keeps what the ledger would keep.
+        fn keep(&mut self, lines: Lines) {
+            for mark in &lines.marks {
+                self.marks.retain(|known| known.file != mark.file);
+                self.marks.push(mark.clone());
+            }
+            self.marks.retain(|mark| !lines.gone.contains(&mark.file));
+            self.follower.advance(lines);
+        }
+
+        /// Every new line, until nothing is new however long one waits.
         async fn read(&mut self) -> Vec<String> {
             let mut found = Vec::new();
             let mut quiet = 0;
-            while quiet < 20 {
+            while quiet < 8 {
                 match self.follower.look().unwrap() {
-                    Look::Lines(Lines { lines, position }) => {
+                    Look::Lines(lines) => {
                         quiet = 0;
-                        found.extend(lines.into_iter().map(|(number, line)| match line {
-                            Some(line) => format!("{number}:{}", String::from_utf8(line).unwrap()),
-                            None => format!("{number} is too long"),
-                        }));
-                        self.position = Some(position.clone());
-                        self.follower.advance(position);
+                        found.extend(lines.lines.iter().cloned().map(written));
+                        self.keep(lines);
                     }
                     Look::Lost => found.push("lost".to_owned()),
                     Look::Nothing | Look::Missing => {
                         quiet += 1;
-                        tokio::time::advance(GRACE).await;
+                        tokio::time::advance(Duration::from_secs(5)).await;
                     }
                 }
             }
@@ -516,7 +559,7 @@ mod tests {
         place.append("ids.log", "1\n2\n");
         let Look::Lines(start) = place.follower.look().unwrap() else { panic!() };
         assert_eq!(start.lines, []);
-        place.follower.advance(start.position);
+        place.keep(start);
         let first = place.follower.look().unwrap();
         assert_eq!(place.follower.look().unwrap(), first);
         assert_eq!(place.read().await, ["1:1", "2:2"]);
@@ -535,7 +578,7 @@ mod tests {
         assert_eq!(place.read().await, ["2:2", "3:3"]);
         place.append("ids.log", "a\n");
         place.append("ids.log.1", "4\n5");
-        assert_eq!(place.read().await, ["4:4", "5:5", "1:a"], "the old file to its end, then the new one");
+        assert_eq!(place.read().await, ["4:4", "1:a", "5:5 without an end"], "an end is waited for");
         place.append("ids.log", "b\n");
         assert_eq!(place.read().await, ["2:b"]);
     }
@@ -616,13 +659,14 @@ mod tests {
         // And while both are written to.
         place.append("ids.log", "a\n");
         place.append("ids.log.1", "4\n");
-        assert_eq!(place.read().await, ["1:a", "4:4"]);
+        assert_eq!(place.read().await, ["4:4", "1:a"]);
         place.append("ids.log.1", "5\n");
         place.append("ids.log", "b\n");
-        assert_eq!(place.read().await, ["2:b", "5:5"]);
+        assert_eq!(place.read().await, ["5:5", "2:b"]);
         place.restart();
         place.append("ids.log", "c\n");
-        assert_eq!(place.read().await, ["3:c"]);
+        place.append("ids.log.1", "6\n");
+        assert_eq!(place.read().await, ["6:6", "3:c"]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -671,8 +715,7 @@ mod tests {
         let mut place = Place::new();
         place.append("ids.log", "1\n2\n");
         assert_eq!(place.read().await, ["1:1", "2:2"]);
-        let position = place.position.as_mut().unwrap();
-        position.device += 1;
+        place.marks.iter_mut().for_each(|mark| mark.file.device += 1);
         place.append("ids.log", "3\n");
         place.restart();
         assert_eq!(place.read().await, ["3:3"]);
@@ -683,14 +726,53 @@ mod tests {
         let mut place = Place::new();
         place.append("ids.log", "1\n2\n");
         assert_eq!(place.read().await, ["1:1", "2:2"]);
-        let inode = fs::metadata(place.path("ids.log")).unwrap().ino();
-        place.follower = Follower::new(place.path("ids.log"), None, Arc::new([]));
         fs::remove_file(place.path("ids.log")).unwrap();
         place.append("ids.log", "3\n4\n5\n");
-        let position = Position { inode, ..place.position.clone().unwrap() };
-        let same_inode = Position { inode: fs::metadata(place.path("ids.log")).unwrap().ino(), ..position };
-        place.follower = Follower::new(place.path("ids.log"), Some(same_inode), Arc::new([]));
+        let inode = fs::metadata(place.path("ids.log")).unwrap().ino();
+        place.marks.iter_mut().filter(|mark| mark.offset > 0).for_each(|mark| mark.file.inode = inode);
+        place.restart();
         assert_eq!(place.read().await, ["lost", "1:3", "2:4", "3:5"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_order_of_files_does_not_matter() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n");
+        assert_eq!(place.read().await, ["1:1"]);
+        place.append("ids.log", "2\n");
+        for (from, to) in [("3\n", "ids.log.3"), ("4\n", "ids.log.2"), ("5\n", "ids.log.1")] {
+            place.rename("ids.log", to);
+            place.append("ids.log", from);
+        }
+        // The oldest looks like the newest, and two are of the same age.
+        let times = [("ids.log.3", 30), ("ids.log.2", 10), ("ids.log.1", 10)];
+        for (name, seconds) in times {
+            let file = File::options().append(true).open(place.path(name)).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+        }
+        place.restart();
+        let mut read = place.read().await;
+        read.sort();
+        assert_eq!(read, ["1:3", "1:4", "1:5", "2:2"]);
+        place.restart();
+        assert_eq!(place.read().await, [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_renamed_to_anything_or_removed_is_read_to_its_end() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n");
+        assert_eq!(place.read().await, ["1:1"]);
+        place.append("ids.log", "2\n");
+        place.rename("ids.log", "put away");
+        place.restart();
+        assert_eq!(place.read().await, ["2:2"]);
+        place.append("ids.log", "a\n");
+        assert_eq!(place.read().await, ["1:a"]);
+        place.append("ids.log", "b\n");
+        fs::remove_file(place.path("ids.log")).unwrap();
+        place.append("ids.log", "x\n");
+        assert_eq!(place.read().await, ["2:b", "1:x"], "as long as it is held open");
     }
 
     #[tokio::test(start_paused = true)]
@@ -712,19 +794,23 @@ mod tests {
     async fn whatever_happens_between_looks_every_line_comes_once() {
         let mut random = fastrand::Rng::new();
         println!("seed {}", random.get_seed());
-        for _ in 0..8 {
+        for _ in 0..400 {
             let mut place = Place::new();
-            let (mut written, mut rotated) = (0, 0);
+            let (mut count, mut rotated, mut same_lines) = (0, 0, 0);
             let mut read = place.read().await;
             let mut story = Vec::new();
             for _ in 0..60 {
                 let name = format!("ids.log.{}", rotated + 1);
-                match random.u8(..10) {
+                match random.u8(..12) {
                     0..4 => {
-                        let lines: String = (written..written + 3).map(|line| format!("{line}\n")).collect();
+                        // Lines that are all the same, too.
+                        let same = random.usize(..4);
+                        let lines: String = (count..count + 3).map(|line| format!("{line}\n")).collect();
+                        let lines = "x\n".repeat(same) + &lines;
+                        same_lines += same;
                         place.append("ids.log", &lines);
-                        story.push(format!("write {written}.."));
-                        written += 3;
+                        story.push(format!("write {count}.."));
+                        count += 3;
                     }
                     4 if place.path("ids.log").exists() => {
                         story.push(format!("rename to {name}"));
@@ -737,37 +823,42 @@ mod tests {
                         File::create(place.path("ids.log")).unwrap();
                         rotated += 1;
                     }
-                    6 => {
+                    6 if rotated > 0 && place.path(&format!("ids.log.{rotated}")).exists() => {
+                        story.push(format!("write {count} to ids.log.{rotated}"));
+                        place.append(&format!("ids.log.{rotated}"), &format!("{count}\n"));
+                        count += 1;
+                    }
+                    7 => {
                         story.push("restart".to_owned());
                         place.restart();
                     }
                     _ => {
                         story.push("look".to_owned());
-                        if let Look::Lines(Lines { lines, position }) = place.follower.look().unwrap()
+                        if let Look::Lines(lines) = place.follower.look().unwrap()
                             && random.bool()
                         {
-                            read.extend(lines.into_iter().map(|(_, line)| String::from_utf8(line.unwrap()).unwrap()));
+                            read.extend(lines.lines.iter().cloned().map(written));
                             story.push(format!("read up to {:?}", read.last()));
-                            place.position = Some(position.clone());
-                            place.follower.advance(position);
+                            place.keep(lines);
                         }
                         tokio::time::advance(Duration::from_millis(random.u64(..3000))).await;
                     }
                 }
-                // The clock of file systems is coarse; files that are written to in the same tick have no order.
-                std::thread::sleep(Duration::from_millis(12));
             }
             place.append("ids.log", "");
-            read.extend(place.read().await.into_iter().map(|line| line.split_once(':').unwrap().1.to_owned()));
-            let expected: Vec<String> = (0..written).map(|line| line.to_string()).collect();
-            assert_eq!(read, expected, "{story:#?}");
+            read.extend(place.read().await);
+            let texts = read.iter().map(|line| line.split_once(':').unwrap().1);
+            let (same, numbers): (Vec<&str>, Vec<&str>) = texts.partition(|text| *text == "x");
+            let mut read: Vec<u32> = numbers.iter().map(|line| line.parse().unwrap()).collect();
+            read.sort_unstable();
+            assert_eq!((read, same.len()), (Vec::from_iter(0..count), same_lines), "{story:#?}");
         }
     }
 
     #[test]
     fn what_is_no_file_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let mut follower = Follower::new(folder.path().to_owned(), Some(Position::default()), Arc::new([]));
+        let mut follower = follower(folder.path().to_owned(), vec![Mark::default()]);
         assert_eq!(follower.look().unwrap_err().to_string(), "not a file");
     }
 

@@ -16,7 +16,7 @@ use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
 use crate::config::{App, Config};
-use crate::ledger::{AppKey, DueQuery, LedgerError, Position, Restored, SeriesTotal, StoredReport};
+use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, SeriesTotal, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};
@@ -71,15 +71,15 @@ impl<'a> Opening<'a> {
             pace: report.pace().clone(),
             read_id: messages.read_id,
             ids: messages.ids.clone(),
-            files: messages.files.iter().map(|path| (path.clone(), self.position(path))).collect(),
+            files: messages.files.iter().map(|path| (path.clone(), self.marks(path))).collect(),
             board: Arc::clone(&self.board),
         })
     }
 
     /// How far a file has been read.
-    fn position(&self, path: &Path) -> Option<Position> {
+    fn marks(&self, path: &Path) -> Vec<Mark> {
         let key = files::key(path);
-        self.stored.files.iter().find(|(path, _)| *path == key).map(|(_, position)| position.clone())
+        self.stored.files.iter().filter(|(path, _)| *path == key).map(|(_, mark)| mark.clone()).collect()
     }
 
     /// Makes its reports ready to be polled until `stop`.
