@@ -37,6 +37,11 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum MessagesCommand {
     /// Register message ids from standard input: one id a line, or one JSON object with msg_id, app and sent_at
+    #[command(
+        after_help = "An id that is known counts nothing, so the same input may be sent again. An exporter that does not \
+                      answer is asked again for a minute. Exit code 1 if some lines were no ids (the others are registered) \
+                      or the exporter could not be reached."
+    )]
     Add(AddMessages),
 }
 

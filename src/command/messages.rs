@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use crate::cli::AddMessages;
+use crate::poll::feed::BadEntry;
 use crate::poll::wire::{self, MAX_LINE};
 
 /// What the message API takes at once, with room for what is around it.
@@ -26,8 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const PROGRESS: Duration = Duration::from_secs(2);
 /// Waits before asking again: an exporter that restarts or has no disk for a moment.
 const RETRIES: [u64; 6] = [1, 2, 4, 8, 15, 30];
-/// Bad lines after which the input is taken for something else.
-const MAX_BAD: u64 = 1000;
+/// Ids that the exporter refuses one by one, after which the input is taken for something else.
+const MAX_REFUSED: u64 = 1000;
 
 /// Reads standard input to its end and registers what it says.
 ///
@@ -74,6 +75,7 @@ struct Tally {
     received: u64,
     new: u64,
     bad: u64,
+    refused: u64,
 }
 
 async fn run(sender: Sender) -> anyhow::Result<()> {
@@ -105,7 +107,7 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
                 batch.bytes += entry.len() + 1;
                 batch.entries.push((tally.lines, entry));
             }
-            Err(reason) => tally.refuse(tally.lines, &reason)?,
+            Err(reason) => tally.note_bad(tally.lines, &reason),
         }
         if said.elapsed() >= PROGRESS {
             said = Instant::now();
@@ -121,13 +123,19 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
 }
 
 impl Tally {
-    fn refuse(&mut self, line: u64, reason: &str) -> anyhow::Result<()> {
+    fn note_bad(&mut self, line: u64, reason: &str) {
         self.bad += 1;
         eprintln!("line {line}: {reason}");
-        if self.bad >= MAX_BAD {
+    }
+
+    /// The same for one that the exporter does not take, which costs a request.
+    fn refuse(&mut self, line: u64, reason: &str) -> anyhow::Result<()> {
+        self.note_bad(line, reason);
+        self.refused += 1;
+        if self.refused >= MAX_REFUSED {
+            let registered = self.received;
             bail!(
-                "{MAX_BAD} lines were no message ids; is this the right input? {} ids were registered",
-                self.received
+                "{MAX_REFUSED} ids were refused; is this the right app? {registered} were registered, not all was read"
             );
         }
         Ok(())
@@ -177,6 +185,17 @@ impl Sender {
         if !fields.contains_key("app") {
             let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
             fields.insert("app".to_owned(), app.as_str().into());
+        }
+        let is_id = match fields.get("msg_id") {
+            Some(Value::Number(id)) => id.is_u64(),
+            Some(Value::String(id)) => {
+                (1..=64).contains(&id.len())
+                    && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+            }
+            _ => false,
+        };
+        if !is_id {
+            return Err(BadEntry::BadId.to_string());
         }
         Ok(Some(entry.to_string()))
     }
@@ -234,7 +253,7 @@ impl Sender {
         let said = if error.is_empty() { String::new() } else { format!(": {error}") };
         match (status.as_u16(), index) {
             (400, Some(index)) => Ok(Answer::Refused(index, error)),
-            (408 | 429 | 500..=599, _) => Ok(Answer::Later(format!("the exporter answers {status}{said}"))),
+            (408 | 429 | 500 | 502..=504, _) => Ok(Answer::Later(format!("the exporter answers {status}{said}"))),
             (401, _) => bail!("the exporter does not take the token; give the one of message_api with --token-file"),
             (404, _) => {
                 bail!("there is no message API; check --url, and set message_api.token_file in the configuration")

@@ -201,7 +201,7 @@ fn app(provider: &'static dyn Provider, mut section: Section<'_>, zone: &TimeZon
                 intervals.insert(report, interval);
             }
         }
-        each.finish();
+        each.finish_choice();
     }
     let account = provider.configure(&mut section);
     section.finish();

@@ -387,6 +387,16 @@ impl<'a> Section<'a> {
 
     /// Reports every key that nobody asked for.
     pub fn finish(self) {
+        self.finish_with("unknown key");
+    }
+
+    /// The same where the keys are a choice: names all of them.
+    pub fn finish_choice(self) {
+        let known = self.asked.join(", ");
+        self.finish_with(&format!("unknown key; known are {known}"));
+    }
+
+    fn finish_with(self, unknown: &str) {
         for (place, name, _) in self.pairs {
             if self.asked.contains(name) {
                 continue;
@@ -399,7 +409,7 @@ impl<'a> Section<'a> {
                 .min_by_key(|(distance, _)| *distance);
             let message = match nearest {
                 Some((_, known)) => format!("unknown key; did you mean {known}?"),
-                None => "unknown key".to_owned(),
+                None => unknown.to_owned(),
             };
             self.context.error(*place, &join(&self.path, name), message);
         }

@@ -134,7 +134,7 @@ jpush:
             "push-exporter.yml:10:31: jpush[0].messages.ids[2]: is no msg_id: digits that fit 64 bits",
             "push-exporter.yml:10:38: jpush[0].messages.ids[3]: is no msg_id: digits that fit 64 bits",
             "push-exporter.yml:10:61: jpush[0].messages.id: unknown key; did you mean ids?",
-            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key",
+            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key; known are received_detail, messages_detail, received, messages, group_messages_detail, status_message, users, group_users, vendor_quota",
             "push-exporter.yml:12:5: jpush[1].app_key: is required",
             "push-exporter.yml:14:15: jpush[1].schedule: needs at least one step, such as {until: 5d, every: 1h}",
         ],

@@ -228,7 +228,7 @@ fn ids_from_standard_input() {
     assert_eq!((code, out.as_str()), (Some(1), "1 ids registered, 1 of them new\n"));
     for text in [
         "line 2: names no app; add \"app\" to each line, or give --app for all",
-        "line 3: msg_id must be digits that fit 64 bits",
+        "line 3: msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64",
         "line 4: not JSON: ",
         "line 5: no app \"other\" is configured",
         "push-exporter: 4 of 5 lines were no message ids; correct them and send them again",

@@ -54,7 +54,7 @@ impl Users {
         Users { zone: surroundings.zone.clone(), interval, spread, settings }
     }
 
-    /// The newest closed window of a unit; of hours all of today's, since the newest may not be there yet.
+    /// The newest closed window of a unit, if it is in reach; of hours all of today's, since the newest may not be there yet.
     /// The end is never in the future.
     fn question(&self, now: Timestamp, unit: Unit) -> Option<Ask> {
         let local = self.zone.to_datetime(now);
@@ -65,6 +65,11 @@ impl Users {
             Unit::Hour => (Window::hour(today, 0), Window::hour(today, local.hour() - 1)),
             unit => {
                 let closed = Window::holding(unit, today).previous();
+                // 只支持查询 60 天以内的用户信息; of groups 30: a month may begin before that.
+                let answered = if self.settings.holder == Holder::Group { 30 } else { 60 };
+                if closed.first < plus_days(today, -answered) {
+                    return None;
+                }
                 (closed, closed)
             }
         };
