@@ -25,6 +25,8 @@ const CHUNK: usize = 1024 * 1024;
 const MAX_LINES: usize = 10_000;
 /// How many bytes before a mark are remembered.
 const BEFORE: u64 = 64;
+/// Files that begin with the same bytes, as many as these if they have so many, are copies.
+const HEAD: u64 = 4096;
 /// A file that has left its path is held open so long after its last line, under whatever name it goes on.
 const HELD: Duration = Duration::from_secs(60);
 /// How long the end of a last line is waited for in a file that was rotated away.
@@ -76,6 +78,8 @@ pub struct Follower {
     /// Files that have left their path, with when they had a new line.
     held: Vec<(File, Instant)>,
     at_path: Option<File>,
+    /// Rotated files that cannot be opened at present.
+    unreadable: Vec<FileId>,
     /// Last lines without an end.
     tails: HashMap<FileId, Tail>,
 }
@@ -98,8 +102,17 @@ impl Follower {
     /// From marks that were kept; from the start of the file if there are none. `others` are files that are no
     /// rotation of this one, whatever their names.
     pub fn new(path: PathBuf, marks: Vec<Mark>, others: Arc<[PathBuf]>) -> Follower {
-        let (changed, gone) = Default::default();
-        Follower { path, others, marks, changed, gone, held: Vec::new(), at_path: None, tails: HashMap::new() }
+        Follower {
+            path,
+            others,
+            marks,
+            changed: HashSet::new(),
+            gone: Vec::new(),
+            held: Vec::new(),
+            at_path: None,
+            unreadable: Vec::new(),
+            tails: HashMap::new(),
+        }
     }
 
     /// The marks as they are now.
@@ -121,6 +134,9 @@ impl Follower {
             return Ok(Look::Lost);
         }
         for (member, mark) in members.iter().zip(marks) {
+            if mark.offset == 0 && !member.is_at_path && is_in_the_making(member, &members) {
+                continue;
+            }
             if let Some(lines) = self.read(member, mark)? {
                 return Ok(Look::Lines(lines));
             }
@@ -178,10 +194,16 @@ impl Follower {
         for (file, _) in &self.held {
             members.push(Member { meta: file.metadata()?, file: file.try_clone()?, is_at_path: false });
         }
-        for path in self.siblings()? {
+        self.unreadable.clear();
+        let is_here = |file: FileId| Some(file) == path_id || members.iter().any(|member| id(&member.meta) == file);
+        let away = self.marks.iter().filter(|mark| mark.is_at_path && !is_here(mark.file)).map(|mark| mark.file);
+        for path in self.siblings(&away.collect::<Vec<_>>())? {
             // One that goes away meanwhile, or may not be read, must not keep us from the others.
-            let Ok(Some(file)) = open_regular(&path) else { continue };
-            members.push(Member { meta: file.metadata()?, file, is_at_path: false });
+            match open_regular(&path) {
+                Ok(Some(file)) => members.push(Member { meta: file.metadata()?, file, is_at_path: false }),
+                Ok(None) => {}
+                Err(_) => self.unreadable.extend(std::fs::metadata(&path).map(|meta| id(&meta))),
+            }
         }
         members.sort_by_key(|member| (member.meta.mtime(), member.meta.mtime_nsec()));
         if let Some((meta, file)) = at_path {
@@ -224,9 +246,10 @@ impl Follower {
     fn drop_marks(&mut self, members: &[Member], matched: &[Mark]) -> bool {
         let has_path = members.iter().any(|member| member.is_at_path);
         let mut is_lost = false;
-        let (gone, changed) = (&mut self.gone, &mut self.changed);
+        let (gone, changed, unreadable) = (&mut self.gone, &mut self.changed, &self.unreadable);
+        self.tails.retain(|file, _| matched.iter().any(|found| found.file == *file));
         self.marks.retain_mut(|mark| {
-            if mark.file == FileId::default() {
+            if mark.file == FileId::default() || unreadable.contains(&mark.file) {
                 return true;
             }
             let is_followed = |found: &&Mark| (found.offset, &found.before) == (mark.offset, &mark.before);
@@ -296,8 +319,8 @@ impl Follower {
         }
     }
 
-    /// The files that were rotated away: by their names, and the one that was at the path under any name.
-    fn siblings(&self) -> io::Result<Vec<PathBuf>> {
+    /// The files that were rotated away, by their names, and those that are `away` from the path under any.
+    fn siblings(&self, away: &[FileId]) -> io::Result<Vec<PathBuf>> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut found = Vec::new();
         let entries = match std::fs::read_dir(folder) {
@@ -312,10 +335,7 @@ impl Follower {
             if path.file_name() == self.path.file_name() || self.others.contains(&path) {
                 continue;
             }
-            let is_wanted = || {
-                let Ok(meta) = entry.metadata() else { return false };
-                self.marks.iter().any(|mark| mark.is_at_path && mark.file == id(&meta))
-            };
+            let is_wanted = || !away.is_empty() && entry.metadata().is_ok_and(|meta| away.contains(&id(&meta)));
             if is_rotation_of(&self.path, &path) || is_wanted() {
                 found.push(path);
             }
@@ -398,6 +418,13 @@ fn is_in(mark: &Mark, file: &File, meta: &Metadata) -> bool {
     let length = mark.before.len();
     let before = || read_at(file, mark.offset.saturating_sub(length as u64), length);
     meta.len() >= mark.offset && before().is_ok_and(|before| before == mark.before)
+}
+
+/// Whether a file begins like the one at the path: a copy that may not be whole yet, until the other is cut.
+fn is_in_the_making(copy: &Member, members: &[Member]) -> bool {
+    let length = copy.meta.len().min(HEAD) as usize;
+    let head = |member: &Member| read_at(&member.file, 0, length).ok().filter(|head| head.len() == length);
+    members.iter().any(|member| member.is_at_path && head(member) == head(copy))
 }
 
 /// Whether the file of a mark is none of these, or has other bytes now.
@@ -603,6 +630,22 @@ mod tests {
         // Cut without a copy: what was not read is lost, and that is said.
         fs::write(place.path("ids.log"), "q\n").unwrap();
         assert_eq!(place.read().await, ["lost", "1:q"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_in_the_making_is_not_read() {
+        let mut place = Place::new();
+        let text: String = (1..1000).map(|line| format!("{line}\n")).collect();
+        place.append("ids.log", &text);
+        assert_eq!(place.read().await.len(), 999);
+        place.append("ids.log", "1000\n");
+        place.append("ids.log.1", &text[..2000]);
+        assert_eq!(place.read().await, ["1000:1000"]);
+        place.append("ids.log.1", &text[2000..]);
+        place.append("ids.log.1", "1000\n1001\n");
+        File::create(place.path("ids.log")).unwrap();
+        place.append("ids.log", "a\n");
+        assert_eq!(place.read().await, ["1001:1001", "1:a"]);
     }
 
     #[tokio::test(start_paused = true)]
