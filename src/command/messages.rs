@@ -182,7 +182,7 @@ impl Sender {
             false => serde_json::json!({ "msg_id": line }),
         };
         let Value::Object(fields) = &mut entry else { return Err("not an object".to_owned()) };
-        if !fields.contains_key("app") {
+        if fields.get("app").is_none_or(Value::is_null) {
             let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
             fields.insert("app".to_owned(), app.as_str().into());
         }

@@ -318,11 +318,13 @@ impl<'a> Section<'a> {
         zone
     }
 
-    /// A list of files, relative to the configuration, none of them twice. They need not be there.
+    /// A list of files, relative to the configuration, none of them twice, as absolute paths. They need not be
+    /// there.
     pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = Vec::new();
         for (place, path, word) in self.words(key).unwrap_or_default() {
             let file = self.context.resolve(&word);
+            let file = std::path::absolute(&file).unwrap_or(file);
             if paths.contains(&file) {
                 self.context.error(place, &path, "given twice");
             } else {

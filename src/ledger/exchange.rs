@@ -214,6 +214,8 @@ pub struct Mark {
     pub before: Vec<u8>,
     /// Whether it was at the path that is followed, when it was last looked at.
     pub is_at_path: bool,
+    /// Whether it is there, or has left it with something unread.
+    pub is_awaited: bool,
 }
 
 /// What has been read of a file.

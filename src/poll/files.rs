@@ -39,7 +39,7 @@ pub struct BadLine {
 
 /// What the marks of a file are kept by.
 pub fn key(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+    path.to_string_lossy().into_owned()
 }
 
 /// Follows a file of message ids of an app, for ever. `others` are followed too, and never taken for it.

@@ -29,6 +29,8 @@ const BEFORE: u64 = 64;
 const HEAD: u64 = 4096;
 /// A file that has left its path is held open so long after its last line, under whatever name it goes on.
 const HELD: Duration = Duration::from_secs(60);
+/// So many marks are kept at least, of files that are not there any more too.
+const MARKS: usize = 256;
 /// How long the end of a last line is waited for in a file that was rotated away.
 const LAST_LINE: Duration = Duration::from_secs(30);
 
@@ -78,8 +80,6 @@ pub struct Follower {
     /// Files that have left their path, with when they had a new line.
     held: Vec<(File, Instant)>,
     at_path: Option<File>,
-    /// Rotated files that cannot be opened at present.
-    unreadable: Vec<FileId>,
     /// Last lines without an end.
     tails: HashMap<FileId, Tail>,
 }
@@ -88,6 +88,9 @@ pub struct Follower {
 struct Tail {
     /// No line ends before here.
     scanned: u64,
+    /// When the file was last written to.
+    modified: (i64, i64),
+    /// Since when nobody goes on with it, after the file has left the path.
     since: Instant,
 }
 
@@ -110,7 +113,6 @@ impl Follower {
             gone: Vec::new(),
             held: Vec::new(),
             at_path: None,
-            unreadable: Vec::new(),
             tails: HashMap::new(),
         }
     }
@@ -125,18 +127,19 @@ impl Follower {
     /// # Errors
     /// A file that cannot be read.
     pub fn look(&mut self) -> io::Result<Look> {
+        if self.marks.is_empty() && !self.folder().exists() {
+            // What is in it when it comes is not known yet.
+            return Ok(Look::Missing);
+        }
         let members = self.members()?;
         if self.marks.is_empty() {
             return self.begin(&members).map(Look::Lines);
         }
         let marks = self.match_marks(&members);
-        if self.drop_marks(&members, &marks) {
+        if self.take_up(&marks) {
             return Ok(Look::Lost);
         }
         for (member, mark) in members.iter().zip(marks) {
-            if mark.offset == 0 && !member.is_at_path && is_in_the_making(member, &members) {
-                continue;
-            }
             if let Some(lines) = self.read(member, mark)? {
                 return Ok(Look::Lines(lines));
             }
@@ -175,7 +178,8 @@ impl Follower {
         for Member { file, meta, is_at_path } in members {
             let offset = if *is_at_path { 0 } else { meta.len() };
             let before = read_at(file, offset.saturating_sub(BEFORE), offset.min(BEFORE) as usize)?;
-            marks.push(Mark { file: id(meta), offset, lines: 0, before, is_at_path: *is_at_path });
+            let is_at_path = *is_at_path;
+            marks.push(Mark { file: id(meta), offset, lines: 0, before, is_at_path, is_awaited: is_at_path });
         }
         Ok(Lines { marks, ..Lines::default() })
     }
@@ -184,25 +188,31 @@ impl Follower {
     fn members(&mut self) -> io::Result<Vec<Member>> {
         let at_path = open_regular(&self.path)?.map(|file| Ok::<_, io::Error>((file.metadata()?, file))).transpose()?;
         let path_id = at_path.as_ref().map(|(meta, _)| id(meta));
-        if let Some(left) = self.at_path.take()
+        if let Some(left) = &self.at_path
             && path_id != Some(id(&left.metadata()?))
         {
-            self.held.push((left, Instant::now()));
+            self.held.extend(self.at_path.take().map(|left| (left, Instant::now())));
         }
         self.held.retain(|(_, since)| since.elapsed() < HELD);
         let mut members: Vec<Member> = Vec::new();
         for (file, _) in &self.held {
             members.push(Member { meta: file.metadata()?, file: file.try_clone()?, is_at_path: false });
         }
-        self.unreadable.clear();
         let is_here = |file: FileId| Some(file) == path_id || members.iter().any(|member| id(&member.meta) == file);
-        let away = self.marks.iter().filter(|mark| mark.is_at_path && !is_here(mark.file)).map(|mark| mark.file);
+        let away = self.marks.iter().filter(|mark| mark.is_awaited && !is_here(mark.file)).map(|mark| mark.file);
         for path in self.siblings(&away.collect::<Vec<_>>())? {
             // One that goes away meanwhile, or may not be read, must not keep us from the others.
-            match open_regular(&path) {
-                Ok(Some(file)) => members.push(Member { meta: file.metadata()?, file, is_at_path: false }),
-                Ok(None) => {}
-                Err(_) => self.unreadable.extend(std::fs::metadata(&path).map(|meta| id(&meta))),
+            let Ok(meta) = std::fs::metadata(&path) else { continue };
+            let is_read = |mark: &&Mark| mark.file == id(&meta) && mark.offset == meta.len() && !mark.is_awaited;
+            if self.marks.iter().any(|mark| is_read(&mark)) {
+                continue;
+            }
+            let Ok(Some(file)) = open_regular(&path) else { continue };
+            let member = Member { meta: file.metadata()?, file, is_at_path: false };
+            let is_known = self.marks.iter().any(|mark| mark.file == id(&member.meta));
+            // A copy that may not be whole yet is known by its marks once the other has been cut.
+            if is_known || !at_path.as_ref().is_some_and(|(meta, file)| is_prefix(&member, file, meta)) {
+                members.push(member);
             }
         }
         members.sort_by_key(|member| (member.meta.mtime(), member.meta.mtime_nsec()));
@@ -235,42 +245,40 @@ impl Follower {
             };
             let best = same.or_else(copied);
             let start = Mark { file: id(meta), ..Mark::default() };
-            let mark = best.map_or(start, |mark| Mark { file: id(meta), ..mark.clone() });
-            found.push(Mark { is_at_path: *is_at_path, ..mark });
+            let is_awaited = same.is_some_and(|mark| mark.is_awaited);
+            let mark = best.map_or(start, |mark| Mark { file: id(meta), is_awaited, ..mark.clone() });
+            // A file that has left the path with something unread is looked for under any name.
+            let is_awaited = *is_at_path || mark.is_awaited && meta.len() > mark.offset;
+            found.push(Mark { is_at_path: *is_at_path, is_awaited, ..mark });
         }
         found
     }
 
-    /// Forgets marks of files that are gone, and takes up those of files that have others now. Whether the file
-    /// that was at the path is among the first, and a new one there.
-    fn drop_marks(&mut self, members: &[Member], matched: &[Mark]) -> bool {
-        let has_path = members.iter().any(|member| member.is_at_path);
+    /// Takes up the marks of files that are there. Whether the one that was at the path is not, or has been cut,
+    /// and nothing that was in it is anywhere else.
+    fn take_up(&mut self, matched: &[Mark]) -> bool {
+        let has_path = matched.iter().any(|found| found.is_at_path);
         let mut is_lost = false;
-        let (gone, changed, unreadable) = (&mut self.gone, &mut self.changed, &self.unreadable);
         self.tails.retain(|file, _| matched.iter().any(|found| found.file == *file));
-        self.marks.retain_mut(|mark| {
-            if mark.file == FileId::default() || unreadable.contains(&mark.file) {
-                return true;
+        for mark in &mut self.marks {
+            let is_same = |found: &&Mark| found.file == mark.file;
+            let is_followed =
+                || matched.iter().any(|found| (found.offset, &found.before) == (mark.offset, &mark.before));
+            let new = match matched.iter().find(is_same) {
+                Some(found) => found.clone(),
+                // Elsewhere, or nowhere. While there is nothing at the path, it may come back.
+                None if mark.is_awaited && has_path => Mark { is_at_path: false, is_awaited: false, ..mark.clone() },
+                None => continue,
+            };
+            let is_cut = (new.offset, &new.before) != (mark.offset, &mark.before);
+            is_lost |= mark.is_awaited
+                && (is_cut || !new.is_awaited && !matched.iter().any(|found| found.file == mark.file))
+                && !is_followed();
+            if *mark != new {
+                self.changed.insert(mark.file);
+                *mark = new;
             }
-            let is_followed = |found: &&Mark| (found.offset, &found.before) == (mark.offset, &mark.before);
-            if let Some(found) = matched.iter().find(|found| found.file == mark.file) {
-                let is_cut = found.offset < mark.offset || found.before != mark.before;
-                is_lost |= is_cut && mark.is_at_path && !matched.iter().any(|found| is_followed(&found));
-                if mark != found {
-                    changed.insert(mark.file);
-                    mark.clone_from(found);
-                }
-                return true;
-            }
-            let is_wanted = mark.is_at_path && !matched.iter().any(|found| is_followed(&found));
-            if is_wanted && !has_path {
-                return true;
-            }
-            is_lost |= is_wanted;
-            gone.push(mark.file);
-            changed.remove(&mark.file);
-            false
-        });
+        }
         // New files, copies, and files numbered anew.
         for mark in matched.iter().filter(|mark| mark.offset > 0 || mark.is_at_path) {
             if !self.marks.iter().any(|known| known.file == mark.file) {
@@ -279,7 +287,26 @@ impl Follower {
                 self.marks.push(mark.clone());
             }
         }
+        self.forget(matched);
         is_lost
+    }
+
+    /// Forgets the oldest marks of files that are not seen any more, if there are many. Some come back: from a
+    /// volume that was away, or out of an archive.
+    fn forget(&mut self, matched: &[Mark]) {
+        let is_seen =
+            |mark: &Mark| mark.file == FileId::default() || matched.iter().any(|found| found.file == mark.file);
+        let mut excess = self.marks.len().saturating_sub(MARKS);
+        let (gone, changed) = (&mut self.gone, &mut self.changed);
+        self.marks.retain(|mark| {
+            if excess == 0 || mark.is_awaited || is_seen(mark) {
+                return true;
+            }
+            excess -= 1;
+            changed.remove(&mark.file);
+            gone.push(mark.file);
+            false
+        });
     }
 
     /// The next lines of a file.
@@ -289,10 +316,16 @@ impl Follower {
         if size <= mark.offset {
             return Ok(None);
         }
+        let modified = (meta.mtime(), meta.mtime_nsec());
+        if let Some(tail) = self.tails.get_mut(&file_id).filter(|_| *is_at_path) {
+            tail.since = Instant::now();
+        }
         let tail = self.tails.get(&file_id);
         let is_over = !is_at_path && tail.is_some_and(|tail| tail.since.elapsed() >= LAST_LINE);
         let scanned = tail.map_or(0, |tail| tail.scanned).max(mark.offset);
-        let from = if size < scanned { mark.offset } else { scanned };
+        // Written anew in the place of what was there.
+        let is_other = size < scanned || size == scanned && tail.is_some_and(|tail| tail.modified != modified);
+        let from = if is_other { mark.offset } else { scanned };
         if from >= size && !is_over {
             return Ok(None);
         }
@@ -313,17 +346,20 @@ impl Follower {
             Err(scanned) => {
                 let since =
                     self.tails.get(&file_id).filter(|_| from == scanned).map_or_else(Instant::now, |tail| tail.since);
-                self.tails.insert(file_id, Tail { scanned, since });
+                self.tails.insert(file_id, Tail { scanned, modified, since });
                 Ok(None)
             }
         }
     }
 
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
     /// The files that were rotated away, by their names, and those that are `away` from the path under any.
     fn siblings(&self, away: &[FileId]) -> io::Result<Vec<PathBuf>> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut found = Vec::new();
-        let entries = match std::fs::read_dir(folder) {
+        let entries = match std::fs::read_dir(self.folder()) {
             Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) => {
                 return Ok(found);
             }
@@ -379,7 +415,9 @@ impl Reading<'_> {
             taken += line.len();
             let text = line.strip_suffix(b"\n");
             let is_ended = text.is_some();
-            let text = Some(text.unwrap_or(line)).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
+            let text = text.unwrap_or(line);
+            let text = &text[text.iter().take_while(|byte| **byte == 0).count()..];
+            let text = Some(text).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
             lines.push(Line { number: self.mark.lines + lines.len() as u64 + 1, text, is_ended });
         }
         chunk.truncate(taken);
@@ -420,11 +458,12 @@ fn is_in(mark: &Mark, file: &File, meta: &Metadata) -> bool {
     meta.len() >= mark.offset && before().is_ok_and(|before| before == mark.before)
 }
 
-/// Whether a file begins like the one at the path: a copy that may not be whole yet, until the other is cut.
-fn is_in_the_making(copy: &Member, members: &[Member]) -> bool {
-    let length = copy.meta.len().min(HEAD) as usize;
-    let head = |member: &Member| read_at(&member.file, 0, length).ok().filter(|head| head.len() == length);
-    members.iter().any(|member| member.is_at_path && head(member) == head(copy))
+/// Whether a file is what another begins with, as far as its own beginning and end tell.
+fn is_prefix(copy: &Member, whole: &File, meta: &Metadata) -> bool {
+    let size = copy.meta.len();
+    let length = size.min(HEAD) as usize;
+    let is_same = |offset| matches!((read_at(&copy.file, offset, length), read_at(whole, offset, length)), (Ok(a), Ok(b)) if a == b);
+    size <= meta.len() && is_same(0) && is_same(size - length as u64)
 }
 
 /// Whether the file of a mark is none of these, or has other bytes now.
@@ -630,6 +669,68 @@ mod tests {
         // Cut without a copy: what was not read is lost, and that is said.
         fs::write(place.path("ids.log"), "q\n").unwrap();
         assert_eq!(place.read().await, ["lost", "1:q"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_last_line_has_time_after_a_rename() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n22");
+        // Long before.
+        assert_eq!(place.read().await, ["1:1"]);
+        place.rename("ids.log", "ids.log.1");
+        place.append("ids.log", "a\n");
+        let Look::Lines(lines) = place.follower.look().unwrap() else { panic!() };
+        assert_eq!(lines.lines.iter().cloned().map(written).collect::<Vec<_>>(), ["1:a"]);
+        place.keep(lines);
+        place.append("ids.log.1", "33\n");
+        assert_eq!(place.read().await, ["2:2233"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_folder_that_is_away_for_a_while_is_not_read_again() {
+        let mut place = Place::new();
+        fs::create_dir(place.path("sub")).unwrap();
+        place.append("sub/ids.log.1", "of long ago\n");
+        place.append("sub/ids.log", "1\n");
+        place.follower = follower(place.path("sub/ids.log"), Vec::new());
+        assert_eq!(place.read().await, ["1:1"]);
+        place.rename("sub", "away");
+        assert_eq!(place.read().await, [""; 0]);
+        place.follower = follower(place.path("sub/ids.log"), place.marks.clone());
+        assert_eq!(place.read().await, [""; 0]);
+        place.rename("away", "sub");
+        place.append("sub/ids.log", "2\n");
+        assert_eq!(place.read().await, ["2:2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn put_away_with_a_backlog_and_killed() {
+        let mut place = Place::new();
+        place.append("ids.log", "1\n");
+        assert_eq!(place.read().await, ["1:1"]);
+        place.append("ids.log", "2\n");
+        place.rename("ids.log", "put away");
+        place.append("ids.log", "a\n");
+        // The first lines after that are safe, the others not.
+        let Look::Lines(lines) = place.follower.look().unwrap() else { panic!() };
+        let kept = lines.lines.iter().cloned().map(written).collect::<Vec<_>>();
+        place.keep(lines);
+        place.restart();
+        let rest = place.read().await;
+        assert_eq!([kept, rest].concat(), ["2:2", "1:a"]);
+        assert!(place.marks.iter().all(|mark| mark.is_at_path == mark.is_awaited));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn marks_of_files_that_are_gone_are_few() {
+        let mut place = Place::new();
+        for turn in 0..600 {
+            place.append("ids.log", &format!("{turn}\n"));
+            assert_eq!(place.read().await, [format!("1:{turn}")]);
+            // Kept open, so that no inode is used twice.
+            place.rename("ids.log", &format!("put away {turn}"));
+        }
+        assert!((200..300).contains(&place.marks.len()), "{}", place.marks.len());
     }
 
     #[tokio::test(start_paused = true)]
@@ -862,7 +963,20 @@ mod tests {
                     }
                     5 if place.path("ids.log").exists() => {
                         story.push(format!("copy to {name} and cut"));
-                        fs::copy(place.path("ids.log"), place.path(&name)).unwrap();
+                        // In two pieces, with looks between them and before the cut.
+                        let bytes = fs::read(place.path("ids.log")).unwrap();
+                        let half = random.usize(..=bytes.len());
+                        fs::write(place.path(&name), &bytes[..half]).unwrap();
+                        for end in [half, bytes.len()] {
+                            fs::write(place.path(&name), &bytes[..end]).unwrap();
+                            if random.bool()
+                                && let Look::Lines(lines) = place.follower.look().unwrap()
+                            {
+                                read.extend(lines.lines.iter().cloned().map(written));
+                                story.push(format!("read up to {:?}", read.last()));
+                                place.keep(lines);
+                            }
+                        }
                         File::create(place.path("ids.log")).unwrap();
                         rotated += 1;
                     }

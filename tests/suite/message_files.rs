@@ -124,7 +124,12 @@ fn nothing_is_read_twice_or_lost_over_kill_9_and_rotation() {
     let mut random = fastrand::Rng::new();
     let seed = random.get_seed();
     println!("seed {seed}");
-    let (mut ids, mut bad, mut copies) = (0_u64, 0_u64, 0);
+    // What is rotated before the first look is not read.
+    append(&file, "1\n");
+    let mut program = Program::start(&["--config.file", &config]);
+    eventually("the first id", 60, || (registered(&program.try_scrape()?, "file") == Some(1.0)).then_some(()));
+    program.terminate();
+    let (mut ids, mut bad, mut copies) = (1_u64, 0_u64, 0);
     let mut write = |random: &mut fastrand::Rng| {
         for _ in 0..random.u32(1..30) {
             if random.u8(..10) == 0 {

@@ -14,5 +14,7 @@ CREATE TABLE file_mark (
     lines    BIGINT  NOT NULL,
     before   BLOB    NOT NULL,
     at_path  BOOLEAN NOT NULL,
+    -- Whether it is there, or has left it with something unread.
+    awaited  BOOLEAN NOT NULL,
     PRIMARY KEY (app, path, device, inode)
 ) WITHOUT ROWID;
