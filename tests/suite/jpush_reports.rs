@@ -5,10 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use http::Request;
 use jiff::civil::date;
 use push_exporter::clock::Clock;
 use push_exporter::provider::jpush::{parse_devices, parse_quotas, parse_users};
 use push_exporter::provider::{Ask, MomentNumbers, Numbers};
+use push_exporter::simulator::Simulator;
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::window::Window;
 
 use crate::fake::Fake;
@@ -127,6 +131,87 @@ fn quotas_of_vendors() {
     ];
     assert_eq!(gauges(&numbers), expected);
     assert_eq!(numbers.unknown, ["newvendor_quota"]);
+}
+
+/// What the simulated JPush answers: status and code.
+fn simulated(simulator: &JpushSimulator, user: &str, method: &str, path: &str, body: &str) -> (u16, i64) {
+    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{user}:5e987ac6d2e04d95-demo"));
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/v3/{path}"))
+        .header("authorization", format!("Basic {credentials}"))
+        .body(body.as_bytes().to_vec())
+        .unwrap();
+    let response = simulator.answer(&request);
+    let answer: serde_json::Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    (response.status().as_u16(), answer["error"]["code"].as_i64().unwrap_or(0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_simulator_checks_what_the_document_says() {
+    let clock = Clock::following_tokio("2026-03-10T09:30:00+08:00".parse().unwrap());
+    let simulator = |app: JpushApp| JpushSimulator::new(clock.clone(), app);
+    let shop = simulator(JpushApp::demo("key"));
+    let id = shop.push(100);
+    let get = |path: &str| simulated(&shop, "key", "GET", path, "");
+    // 用户统计: form, order and reach of the dates.
+    for (query, expected) in [
+        ("time_unit=DAY&start=2026-03-09&duration=1", (200, 0)),
+        ("time_unit=HOUR&start=2026-03-10%2008&duration=1", (200, 0)),
+        ("time_unit=MONTH&start=2026-02&duration=1", (200, 0)),
+        ("time_unit=DAY&duration=1", (400, 3006)),
+        ("time_unit=DAY&start=2026-03&duration=1", (400, 3004)),
+        ("time_unit=HOUR&start=2026-03-10&duration=1", (400, 3004)),
+        ("time_unit=WEEK&start=2026-03-09&duration=1", (400, 3004)),
+        ("time_unit=DAY&start=2026-01-08&duration=1", (400, 3005)),
+        ("time_unit=HOUR&start=2026-03-09%2008&duration=1", (400, 3005)),
+        ("time_unit=DAY&start=2026-03-09&duration=3", (400, 3007)),
+        ("time_unit=HOUR&start=2026-03-10%2009&duration=2", (400, 3007)),
+        ("time_unit=DAY&start=2026-03-09&duration=0", (400, 3007)),
+    ] {
+        assert_eq!(get(&format!("users?{query}")), expected, "{query}");
+    }
+    // 最多支持 100 个 msg_id; ids are numbers.
+    let ids = |count: u64| (0..count).map(|id| id.to_string()).collect::<Vec<_>>().join(",");
+    assert_eq!(get(&format!("messages/detail?msg_ids={}", ids(100))), (200, 0));
+    assert_eq!(get(&format!("messages/detail?msg_ids={}", ids(101))), (400, 3002));
+    assert_eq!(get("received?msg_ids=x"), (400, 3002));
+    // 送达状态查询: one message as a number, at most 1000 devices.
+    let status = |body: String| simulated(&shop, "key", "POST", "status/message", &body);
+    let devices = |count: usize| vec!["\"d\""; count].join(",");
+    assert_eq!(status(format!(r#"{{"msg_id":{id},"registration_ids":[{}]}}"#, devices(1000))), (200, 0));
+    assert_eq!(status(format!(r#"{{"msg_id":{id},"registration_ids":[{}]}}"#, devices(1001))), (400, 3002));
+    assert_eq!(status(format!(r#"{{"msg_id":"{id}","registration_ids":["d"]}}"#)), (400, 3002));
+    assert_eq!(status(format!(r#"{{"msg_id":{id},"registration_ids":["d"],"date":"10.3.2026"}}"#)), (400, 3002));
+    assert_eq!(status(r#"{"msg_id":7,"registration_ids":["d"]}"#.to_owned()), (400, 3002));
+
+    // Rights: who asks, the VIP plan, apps and groups.
+    assert_eq!(simulated(&shop, "other", "GET", "push/quota", ""), (401, 3001));
+    assert_eq!(get("push/quota"), (200, 0));
+    assert_eq!(get("group/users?time_unit=DAY&start=2026-03-09"), (403, 2003));
+    let free = simulator(JpushApp { is_vip: false, ..JpushApp::demo("key") });
+    for (path, expected) in [
+        ("received?msg_ids=1", (200, 0)),
+        ("received/detail?msg_ids=1", (200, 0)),
+        ("push/quota", (200, 0)),
+        ("messages?msg_ids=1", (403, 2003)),
+        ("messages/detail?msg_ids=1", (403, 2003)),
+        ("users?time_unit=DAY&start=2026-03-09", (403, 2003)),
+    ] {
+        assert_eq!(simulated(&free, "key", "GET", path, ""), expected, "{path}");
+    }
+    let group = simulator(JpushApp::demo("group-9"));
+    let of_group = |path: &str| simulated(&group, "group-9", "GET", path, "");
+    assert_eq!(of_group("group/users?time_unit=DAY&start=2026-02-08&duration=1"), (200, 0));
+    assert_eq!(of_group("group/users?time_unit=DAY&start=2026-02-07&duration=1"), (400, 3005));
+    assert_eq!(of_group("users?time_unit=DAY&start=2026-03-09"), (403, 2003));
+    let groups = |count: usize| vec!["a"; count].join(",");
+    assert_eq!(of_group(&format!("group/messages/detail?group_msgids={}", groups(10))), (200, 0));
+    assert_eq!(of_group(&format!("group/messages/detail?group_msgids={}", groups(11))), (400, 3002));
+    // The limit of a minute.
+    let narrow = simulator(JpushApp { per_minute: 2, ..JpushApp::demo("key") });
+    let codes = [(); 3].map(|()| simulated(&narrow, "key", "GET", "received?msg_ids=1", ""));
+    assert_eq!(codes, [(200, 0), (200, 0), (429, 2002)]);
 }
 
 /// An app with everything that is not by message, and a group.
