@@ -124,14 +124,15 @@ impl Shop {
         ]
     }
 
+    fn is_group(&self) -> bool {
+        self.app.app_key.starts_with("group-")
+    }
+
     /// Its section of the configuration. A real app follows its messages for weeks; here an hour must do.
     fn section(&self, address: SocketAddr) -> String {
         let Shop { name, keys, app, .. } = self;
-        let (key, secret) = if app.app_key.starts_with("group-") {
-            ("group_key", "group_master_secret")
-        } else {
-            ("app_key", "master_secret")
-        };
+        let (key, secret) =
+            if self.is_group() { ("group_key", "group_master_secret") } else { ("app_key", "master_secret") };
         let schedule = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {until: 1h, every: 1m}]";
         format!(
             "  - {{app: {name}, base_url: \"http://{address}/v3\", push_url: \"http://{address}/v3\", {key}: {}, {secret}: {}, schedule: {schedule}, {keys}}}\n",
@@ -153,10 +154,11 @@ async fn push(apps: Vec<Shop>, exporter: SocketAddr, file: PathBuf) {
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
     for count in 0_u64.. {
         let mut lines = String::new();
-        for Shop { name, keys, simulator, app } in &apps {
+        for shop in &apps {
+            let Shop { name, keys, simulator, .. } = shop;
             let devices = fastrand::i64(200..20_000);
             let id = if count % 5 == 4 { simulator.push_message(devices) } else { simulator.push(devices) };
-            let id = if app.app_key.starts_with("group-") { group_id(id) } else { id.to_string() };
+            let id = if shop.is_group() { group_id(id) } else { id.to_string() };
             if keys.contains(FILE) {
                 lines += &format!("{id}\n");
             } else {

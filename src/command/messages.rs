@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::Failure;
 use crate::cli::AddMessages;
-use crate::poll::feed::BadEntry;
-use crate::poll::wire::{self, MAX_LINE};
+use crate::poll::feed::{BadEntry, Registered};
+use crate::poll::wire::{self, MAX_LINE, WireId};
+use crate::provider::jpush::ids::read_group_id;
 
 /// What the message API takes at once, with room for what is around it.
 const MAX_ENTRIES: usize = 10_000;
@@ -36,11 +37,9 @@ const MAX_REFUSED: u64 = 1000;
 /// Input, token or exporter that cannot be used, or lines that are no message ids (exit code 1); a wrong URL
 /// (2).
 pub fn add(options: &AddMessages) -> Result<(), Failure> {
-    let mut url: Url =
-        options.url.parse().map_err(|_| Failure::Usage("--url should look like http://localhost:10110".to_owned()))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(Failure::Usage("--url should look like http://localhost:10110".to_owned()));
-    }
+    let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+    let url = options.url.parse().ok().filter(is_http);
+    let mut url = url.ok_or_else(|| Failure::Usage("--url should look like http://localhost:10110".to_owned()))?;
     let path = url.path().trim_end_matches('/').trim_end_matches("/api/v1/messages").to_owned();
     url.set_path(&format!("{path}/api/v1/messages"));
     let token = token(&options.token_file)?;
@@ -72,8 +71,8 @@ fn is_this_machine(url: &Url) -> bool {
 #[derive(Default)]
 struct Tally {
     lines: u64,
-    received: u64,
-    new: u64,
+    received: usize,
+    new: i64,
     bad: u64,
     refused: u64,
 }
@@ -160,12 +159,6 @@ struct Sender {
     app: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Registered {
-    received: u64,
-    new: u64,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
@@ -186,17 +179,9 @@ impl Sender {
             let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
             fields.insert("app".to_owned(), app.as_str().into());
         }
-        let is_id = match fields.get("msg_id") {
-            Some(Value::Number(id)) => id.is_u64(),
-            Some(Value::String(id)) => {
-                (1..=64).contains(&id.len())
-                    && id.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
-            }
-            _ => false,
-        };
-        if !is_id {
-            return Err(BadEntry::BadId.to_string());
-        }
+        // Whether the app is a group is not known here; all ids have the form of a group's.
+        let id = fields.get("msg_id").and_then(|id| WireId::deserialize(id).ok());
+        id.and_then(|id| read_group_id(&id.into_text())).ok_or_else(|| BadEntry::BadId.to_string())?;
         Ok(Some(entry.to_string()))
     }
 

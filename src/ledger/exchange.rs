@@ -225,7 +225,7 @@ pub struct ReadFile {
     pub path: String,
     /// Up to where, with other marks that have changed.
     pub marks: Vec<Mark>,
-    /// Files that are not there any more.
+    /// Files of which the marks are to be forgotten.
     pub gone: Vec<FileId>,
     /// Lines among it that were no ids.
     pub bad_lines: i64,

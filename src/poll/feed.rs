@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 
 use crate::clock::{Clock, Steady};
@@ -118,7 +118,7 @@ pub struct Entry {
 }
 
 /// What was registered, as the message API answers it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Registered {
     /// Ids that were given.
     pub received: usize,

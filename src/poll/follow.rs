@@ -52,7 +52,7 @@ pub struct Lines {
     pub lines: Vec<Line>,
     /// The marks that differ from before, the last of them behind the lines.
     pub marks: Vec<Mark>,
-    /// Files that are not there any more.
+    /// Files of which the marks are to be forgotten.
     pub gone: Vec<FileId>,
 }
 
@@ -74,12 +74,13 @@ pub struct Follower {
     path: PathBuf,
     others: Arc<[PathBuf]>,
     marks: Vec<Mark>,
-    /// Marks that differ from what is safe, of files that are there and that are not.
+    /// Files of which the mark differs from what is safe, and those of which it is to be forgotten.
     changed: HashSet<FileId>,
     gone: Vec<FileId>,
     /// Files that have left their path, with when they had a new line.
-    held: Vec<(File, Instant)>,
-    at_path: Option<File>,
+    held: Vec<(FileId, File, Instant)>,
+    /// The one that was at the path at the last look.
+    at_path: Option<(FileId, File)>,
     /// Files that were rotated away and have been read to their end.
     done: HashSet<FileId>,
     /// Last lines without an end.
@@ -191,14 +192,11 @@ impl Follower {
     fn members(&mut self) -> io::Result<Vec<Member>> {
         let at_path = open_regular(&self.path)?.map(|file| Ok::<_, io::Error>((file.metadata()?, file))).transpose()?;
         let path_id = at_path.as_ref().map(|(meta, _)| id(meta));
-        if let Some(left) = &self.at_path
-            && path_id != Some(id(&left.metadata()?))
-        {
-            self.held.extend(self.at_path.take().map(|left| (left, Instant::now())));
-        }
-        self.held.retain(|(_, since)| since.elapsed() < HELD);
+        let left = self.at_path.take_if(|(file_id, _)| path_id != Some(*file_id));
+        self.held.extend(left.map(|(file_id, file)| (file_id, file, Instant::now())));
+        self.held.retain(|(.., since)| since.elapsed() < HELD);
         let mut members: Vec<Member> = Vec::new();
-        for (file, _) in &self.held {
+        for (_, file, _) in &self.held {
             members.push(Member { meta: file.metadata()?, file: file.try_clone()?, is_at_path: false });
         }
         self.done.clear();
@@ -220,19 +218,14 @@ impl Follower {
                 members.push(member);
             }
         }
+        // One that is held, or at the path, may be under another name too.
+        let mut seen: HashSet<FileId> = path_id.into_iter().collect();
+        members.retain(|member| seen.insert(id(&member.meta)));
         members.sort_by_key(|member| (member.meta.mtime(), member.meta.mtime_nsec()));
         if let Some((meta, file)) = at_path {
-            self.at_path = Some(file.try_clone()?);
+            self.at_path = Some((id(&meta), file.try_clone()?));
             members.push(Member { meta, file, is_at_path: true });
         }
-        let mut seen = Vec::new();
-        // The one at the path may be under another name too.
-        members.retain(|member| {
-            let id = id(&member.meta);
-            let is_new = !seen.contains(&id) && (member.is_at_path || Some(id) != path_id);
-            seen.push(id);
-            is_new || member.is_at_path
-        });
         Ok(members)
     }
 
@@ -340,9 +333,7 @@ impl Follower {
         }
         match read {
             Ok((lines, mark)) => {
-                if let Some((_, since)) =
-                    self.held.iter_mut().find(|(held, _)| held.metadata().is_ok_and(|meta| id(&meta) == file_id))
-                {
+                if let Some((.., since)) = self.held.iter_mut().find(|(held, ..)| *held == file_id) {
                     *since = Instant::now();
                 }
                 Ok(Some(self.lines(lines, Some(mark))))

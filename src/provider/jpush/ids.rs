@@ -7,7 +7,7 @@ pub(super) fn read_id(text: &str) -> Option<String> {
 }
 
 /// The id of a group message, such as `bsp54sn8bpn8hc3etq40`.
-pub(super) fn read_group_id(text: &str) -> Option<String> {
+pub fn read_group_id(text: &str) -> Option<String> {
     let is_id =
         (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     is_id.then(|| text.to_owned())

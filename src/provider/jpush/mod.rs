@@ -10,7 +10,7 @@ pub mod config;
 mod delivery;
 mod details;
 mod errors;
-mod ids;
+pub mod ids;
 mod moments;
 mod older;
 mod readings;
