@@ -81,6 +81,9 @@ pub enum LedgerError {
     /// The last write failed, and the ledger waits for writing to work again.
     #[error("the ledger cannot be written at present")]
     Down,
+    /// A bug: nothing was written.
+    #[error("the ledger panicked; please report this as a bug")]
+    Panicked,
     /// The task is gone.
     #[error("the ledger is closed")]
     Closed,

@@ -90,7 +90,7 @@ impl Sqlite {
                 }
                 work(&mut crate::lock(&connection))
             });
-            worked.await.unwrap_or(Err(LedgerError::Closed))
+            worked.await.unwrap_or(Err(LedgerError::Panicked))
         })
     }
 }
@@ -208,7 +208,7 @@ impl Store for Sqlite {
                 let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
                 if verdict == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path, detail: verdict }) }
             });
-            checked.await.unwrap_or(Err(LedgerError::Closed))
+            checked.await.unwrap_or(Err(LedgerError::Panicked))
         })
     }
 

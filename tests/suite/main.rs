@@ -8,6 +8,7 @@ mod jpush_truth;
 mod support;
 
 mod baseline;
+mod check;
 mod cli;
 mod config;
 mod crash;
