@@ -158,14 +158,13 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
 
     let messages = config.message_token.map(|token| MessageApi::new(token, feed));
     let site = Site { page, metrics, health: services.health.clone(), clock, telemetry_path, messages };
-    drop(services);
     let web_stop = stop.child_token();
     let serving = web::serve(listeners, Arc::new(site), web_stop.clone());
     tokio::pin!(serving);
     let served = tokio::select! {
         () = &mut serving => Ok(()),
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
-        // Both end only when nobody needs them any more, or by a panic.
+        // They are still needed, so only a panic ends them.
         _ = &mut page_task => Err(RunError::Died("page")),
         _ = &mut ledger_task => Err(RunError::Died("ledger")),
     };
@@ -173,6 +172,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         stop.cancel();
         serving.await;
     }
+    drop(services);
     let _ = tokio::time::timeout(GRACE, async {
         tasks.wait().await;
         // The ledger's task writes what it has been given, then ends.

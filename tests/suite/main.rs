@@ -16,6 +16,8 @@ mod documents;
 mod error_tables;
 mod failures;
 mod fake;
+mod faults;
+mod faulty;
 mod jpush_documents;
 mod jpush_reports;
 mod jpush_reports_month;
