@@ -86,7 +86,7 @@ impl Faulty {
 
     /// From now on.
     pub fn listen(&self, listen: Listen) {
-        self.listen.send_replace(listen);
+        self.listen.send_if_modified(|before| std::mem::replace(before, listen) != listen);
     }
 
     /// From now on, for every request.

@@ -6,6 +6,7 @@
 mod jpush_script;
 mod jpush_truth;
 mod support;
+mod truth;
 
 mod baseline;
 mod check;
@@ -26,7 +27,6 @@ mod message_faults;
 mod message_files;
 mod message_life;
 mod message_month;
-mod message_storm;
 mod messages;
 mod month;
 mod official_sdks;
@@ -37,4 +37,5 @@ mod schedule_scale;
 mod secrets;
 mod stall;
 mod status_page;
+mod storm;
 mod web;
