@@ -7,6 +7,7 @@ mod jpush_script;
 mod jpush_truth;
 mod support;
 mod truth;
+mod window_scripts;
 
 mod baseline;
 mod check;
@@ -22,6 +23,7 @@ mod faulty;
 mod jpush_documents;
 mod jpush_reports;
 mod jpush_reports_month;
+mod late_numbers;
 mod message_api;
 mod message_faults;
 mod message_files;
