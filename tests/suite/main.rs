@@ -24,6 +24,7 @@ mod jpush_documents;
 mod jpush_reports;
 mod jpush_reports_month;
 mod late_numbers;
+mod ledger_faults;
 mod message_api;
 mod message_faults;
 mod message_files;

@@ -151,18 +151,17 @@ impl Program {
     /// Starts it with these arguments on a free port, and waits until it says which; `None` if it ended
     /// before.
     pub fn try_start(args: &[&str], environment: &[(&str, &str)]) -> Option<Program> {
+        let mut command = Program::binary();
+        command.args(["--web.listen-address", "127.0.0.1:0"]).args(args).envs(environment.iter().copied());
+        Program::try_run(command)
+    }
+
+    /// The same by a command that ends in the program, and lets it say its port.
+    pub fn try_run(mut command: Command) -> Option<Program> {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
-        let mut child = Program::binary()
-            .args(["--web.listen-address", "127.0.0.1:0"])
-            .args(args)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(out).stderr(log).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         let address = loop {
             let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
