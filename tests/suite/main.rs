@@ -10,6 +10,7 @@ mod truth;
 mod window_scripts;
 
 mod baseline;
+mod budgets;
 mod check;
 mod cli;
 mod config;
