@@ -1,11 +1,15 @@
 //! Input of every kind that is wrong in every way. Each fuzz target is given its seeds and finds as they are, the
 //! same cut, mixed, repeated and nested by chance, and bytes of any kind.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use push_exporter::poll::follow::{Follower, Line, Look, split};
 
+use crate::support::fast_dir;
 use targets::{TARGETS, Target};
 
 #[path = "../../fuzz/targets.rs"]
@@ -188,4 +192,153 @@ fn message_files() {
 fn request_headers() {
     replay("request_headers");
     change_by_chance("request_headers", 3000);
+}
+
+/// All lines of a file that is written piece by piece, as they are read in between.
+fn followed(pieces: &[&[u8]]) -> Vec<Line> {
+    let folder = fast_dir();
+    let path = folder.path().join("ids.log");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let mut follower = Follower::new(path, Vec::new(), Arc::new([]));
+    let mut read = Vec::new();
+    for piece in pieces {
+        file.write_all(piece).unwrap();
+        while let Look::Lines(lines) = follower.look().unwrap() {
+            read.extend(lines.lines.clone());
+            follower.advance(lines);
+        }
+    }
+    read
+}
+
+#[test]
+fn however_a_file_is_written_its_lines_are_the_same() {
+    let byte = prop_oneof![3 => any::<u8>(), 2 => Just(b'\n'), 1 => Just(0), 1 => Just(b'7')];
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) };
+    let bytes = prop::collection::vec(byte, 0..200).prop_map(Input);
+    proptest!(config, |(bytes in bytes, first: Index, second: Index)| {
+        let (front, back) = bytes.0.split_at(first.index(bytes.0.len() + 1));
+        let (middle, back) = back.split_at(second.index(back.len() + 1));
+        let whole = bytes.0.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        prop_assert_eq!(followed(&[front, middle, back]), split(&bytes.0[..whole], 1).0);
+    });
+}
+
+/// So many things, each with its number.
+fn many(count: usize, between: &str, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect::<Vec<_>>().join(between)
+}
+
+/// So many that an answer has some MiB, of the 8 that are read.
+const MANY: usize = 200_000;
+
+/// Gives a target answers that are nearly as large as they may be, so that anything that grows with the square of what
+/// comes in would take hours, or all memory.
+fn full(name: &str, reports: &[&str], bodies: &[String]) {
+    let token = r#"{"access_token":"t","tenant_access_token":"t","expire":7200,"code":0}"#;
+    let token = if name == "jpush_answers" { String::new() } else { format!("200\n\n{token}\n----\n") };
+    for (report, body) in reports.iter().flat_map(|report| bodies.iter().map(move |body| (report, body))) {
+        println!("{report}: {:.100}", body);
+        target(name)(format!("{report}\n{token}200\n\n{body}").as_bytes());
+    }
+}
+
+#[test]
+fn jpush_answers_that_are_full() {
+    let long = "x".repeat(2_000_000);
+    let fields = many(MANY, ",", |n| format!(r#""a{n}":1"#));
+    full(
+        "jpush_answers",
+        &["shop messages_detail"],
+        &[
+            format!(r#"[{{"msg_id":1,"details":{{"{long}":{{"sub_android":{{"huawei":{{{fields}}}}}}}}}}}]"#),
+            format!(r#"[{{"msg_id":1,"details":{{"{long}":{{{fields}}}}}}}]"#),
+            format!(r#"[{{"msg_id":1,"details":{{"message":{{"sub_{long}":{{{fields}}}}}}}}}]"#),
+            format!(r#"[{{"msg_id":1,"android_pns":{{"{long}_detail":{{{fields}}}}}}}]"#),
+            format!(r#"[{{"msg_id":1,{fields}}}]"#),
+            format!("[{}]", many(MANY, ",", |n| format!(r#"{{"msg_id":{n}}}"#))),
+            "[".repeat(8_000_000),
+        ],
+    );
+    full("jpush_answers", &["shop received_detail", "shop messages"], &[format!(r#"[{{"msg_id":1,{fields}}}]"#)]);
+    let devices = many(MANY, ",", |n| format!(r#""a{n}":{{"status":9}}"#));
+    full("jpush_answers", &["shop status_message"], &[format!("{{{devices}}}")]);
+    let users = |platforms: &str| format!(r#"{{"items":[{{"time":"2024-04-02 01",{platforms}}}]}}"#);
+    let platforms = many(MANY, ",", |n| format!(r#""a{n}":{{"new":1}}"#));
+    full("jpush_answers", &["group group_users"], &[users(&platforms), users(&format!(r#""{long}":{{{fields}}}"#))]);
+    let quotas = |classes: &str| format!(r#"{{"data":{{"xiaomi_quota":{{{classes}}}}}}}"#);
+    let classes = many(MANY, ",", |n| format!(r#""a{n}":{{"used":1}}"#));
+    full("jpush_answers", &["shop vendor_quota"], &[quotas(&classes), quotas(&format!(r#""{long}":{{{fields}}}"#))]);
+}
+
+#[test]
+fn easemob_answers_that_are_full() {
+    let platforms = many(MANY / 2, ",", |n| format!(r#""a{n}":{{"failCount":1}}"#));
+    let long = "x".repeat(8_000_000);
+    full(
+        "easemob_answers",
+        &["chat offline_push"],
+        &[
+            format!(r#"{{"status":"OK","data":{{"2024-04-01":{{{platforms}}},"2024-04-01T00:00":{{{platforms}}}}}}}"#),
+            format!(r#"{{"status":"OK","data":{{"2024-04-01":{{"{long}":{{"failCount":1}}}}}}}}"#),
+            format!(r#"{{"status":"OK","data":{{{}}}}}"#, many(MANY, ",", |n| format!(r#""a{n}":1"#))),
+        ],
+    );
+}
+
+#[test]
+fn feishu_answers_that_are_full() {
+    let items = |one: fn(usize) -> String| format!(r#"{{"code":0,"data":{{"items":[{}]}}}}"#, many(MANY / 4, ",", one));
+    full(
+        "feishu_answers",
+        &["bot message_push_overview"],
+        &[
+            items(|n| format!(r#"{{"metric_name":"a{n}","metric_value":1}}"#)),
+            items(|n| format!(r#"{{"metric_name":"send_msg_count","metric_value":{n}}}"#)),
+        ],
+    );
+}
+
+#[test]
+fn requests_and_files_that_are_full() {
+    let head = |kind| {
+        format!("POST /api/v1/messages\nauthorization: Bearer pLanted-s3cret\ncontent-type: application/{kind}\n\n")
+    };
+    let long = "x".repeat(1_000_000);
+    let entry = |n: usize| format!(r#"{{"app":"shop","msg_id":{n}}}"#);
+    for body in [
+        format!("[{}]", many(10_000, ",", entry)),
+        format!("[{}]", many(10_001, ",", entry)),
+        format!(r#"["{long}"]"#),
+        format!(r#"{{"{long}":1}}"#),
+        format!(r#"{{"app":"{long}","msg_id":1}}"#),
+        format!(r#"{{"app":"shop","msg_id":"{long}"}}"#),
+        format!(r#"{{"app":"shop","msg_id":{}}}"#, "9".repeat(1_000_000)),
+        "[".repeat(1_000_000),
+    ] {
+        target("message_api")((head("json") + &body).as_bytes());
+    }
+    for body in [many(10_000, "\n", entry), many(10_001, "\n", entry), "\n".repeat(1_000_000), long] {
+        target("message_api")((head("x-ndjson") + &body).as_bytes());
+        target("message_files")(body.as_bytes());
+    }
+    target("message_files")(&[0; 1_000_000]);
+    target("message_files")(format!("{}\n1\n", "7".repeat(65_537)).as_bytes());
+    target("message_files")(format!("{{\"msg_id\":\"{}\"}}\n1\n", "7".repeat(65_500)).as_bytes());
+}
+
+#[test]
+fn configurations_that_are_long() {
+    for text in [
+        many(100_000, "\n", |n| format!("a{n}: 1")),
+        format!("jpush: [{}]", many(20_000, ",", |n| format!("{{app: a{n}, app_key: k{n}, master_secret: s}}"))),
+        format!("feishu: [{{departments: [{}]}}]", many(100_000, ",", |n| format!("od-{n}"))),
+        format!("jpush: [{{messages: {{files: [{}]}}}}]", many(100_000, ",", |n| format!("f{n}"))),
+        format!("{}: 1", "x".repeat(1_000_000)),
+        "[".repeat(1_000_000),
+        "- ".repeat(500_000),
+        format!("a: >\n{}", " x\n".repeat(300_000)),
+    ] {
+        target("configuration")(text.as_bytes());
+    }
 }
