@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::page::families::Family;
 use crate::window::Window;
@@ -224,6 +224,22 @@ pub struct GaugeReading {
     pub value: i64,
 }
 
+/// No document has a longer name of a block or a field, in bytes.
+const MAX_NAME: usize = 64;
+
+/// The members of an object of an answer. One whose name is longer than any document's is not read but noted: in
+/// paths it would be written again for each field below it.
+pub fn members<'a>(
+    object: &'a Map<String, Value>,
+    unknown: &mut Vec<String>,
+) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+    let is_read = |(name, _): &(&String, &Value)| name.len() <= MAX_NAME;
+    if !object.iter().all(|member| is_read(&member)) {
+        unknown.push(format!("a name of more than {MAX_NAME} bytes"));
+    }
+    object.iter().filter(is_read)
+}
+
 /// How a field of an answer reads as a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
@@ -274,6 +290,14 @@ mod tests {
         {
             assert_eq!(count(Some(&odd)), Count::Odd, "{odd}");
         }
+    }
+
+    #[test]
+    fn names_longer_than_any_document_has_are_noted() {
+        let object = json!({ "a": 1, "x".repeat(64): 2, "x".repeat(65): 3 });
+        let mut unknown = Vec::new();
+        let values: Vec<&Value> = members(object.as_object().unwrap(), &mut unknown).map(|(_, value)| value).collect();
+        assert_eq!((values, unknown), (vec![&json!(1), &json!(2)], vec!["a name of more than 64 bytes".to_owned()]));
     }
 
     #[test]

@@ -53,15 +53,29 @@ pub struct ConfigErrors {
     errors: Vec<ConfigError>,
 }
 
+impl ConfigErrors {
+    /// Each of them, in the order of the file, for tests and fuzzing.
+    pub fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+}
+
 impl std::fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (index, ConfigError { place, path, message }) in self.errors.iter().enumerate() {
             let newline = if index == 0 { "" } else { "\n" };
             let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
-            write!(f, "{newline}{}:{}:{}: {path}{message}", self.file, place.line, place.column)?;
+            let text = printable(&format!("{path}{message}"));
+            write!(f, "{newline}{}:{}:{}: {text}", self.file, place.line, place.column)?;
         }
         Ok(())
     }
+}
+
+/// Names of keys and files as they were written, but for what a terminal obeys.
+fn printable(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+    text.chars().map(escape).collect()
 }
 
 const HOLD: Duration = Duration::from_secs(120);

@@ -2,6 +2,7 @@
 //! keys are the table of keys: what nobody asked for is unknown, with the nearest asked-for name.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,8 +85,9 @@ impl<'a> Section<'a> {
             context.error(node.place, &path, format!("expected a mapping, found {}", node.value.kind()));
             return None;
         };
-        for (index, (place, name, _)) in pairs.iter().enumerate() {
-            if pairs[..index].iter().any(|(_, earlier, _)| earlier == name) {
+        let mut seen = HashSet::new();
+        for (place, name, _) in pairs {
+            if !seen.insert(name) {
                 context.error(*place, &join(&path, name), "given twice");
             }
         }
@@ -322,13 +324,14 @@ impl<'a> Section<'a> {
     /// there.
     pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = Vec::new();
+        let mut seen = HashSet::new();
         for (place, path, word) in self.words(key).unwrap_or_default() {
             let file = self.context.resolve(&word);
             let file = std::path::absolute(&file).unwrap_or(file);
-            if paths.contains(&file) {
-                self.context.error(place, &path, "given twice");
-            } else {
+            if seen.insert(file.clone()) {
                 paths.push(file);
+            } else {
+                self.context.error(place, &path, "given twice");
             }
         }
         paths

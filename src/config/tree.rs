@@ -120,7 +120,8 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
 
 /// YAML forbids tabs in indentation, yet parsers differ in what they make of one.
 fn tabs(text: &str) -> Result<(), SyntaxError> {
-    for (index, line) in text.lines().enumerate() {
+    let text = text.replace("\r\n", "\n");
+    for (index, line) in text.split(['\n', '\r']).enumerate() {
         let indentation = line.chars().take_while(|c| *c == ' ' || *c == '\t');
         if let Some(column) = indentation.into_iter().position(|c| c == '\t')
             && !line.trim().is_empty()

@@ -15,7 +15,7 @@ use super::feed::{Entry, Feed};
 use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
 use super::runner::Services;
-use super::wire::{self, BAD_TIME, WireLine};
+use super::wire::{self, BAD_TIME, WireApp, WireLine};
 use crate::ledger::{Mark, ReadFile};
 
 /// From look to look at a file that has nothing new.
@@ -148,7 +148,7 @@ impl Following {
         let mut bad = Vec::new();
         let at = self.services.clock.now();
         for line in &lines.lines {
-            match self.read(line) {
+            match read_line(&self.feed, &self.app, line) {
                 Ok(entry) => entries.extend(entry),
                 Err(reason) => bad.push(BadLine { line: line.number, reason, at }),
             }
@@ -192,26 +192,6 @@ impl Following {
         }
     }
 
-    /// What a line says; nothing if it is empty or of another app.
-    fn read(&self, line: &Line) -> Result<Option<Entry>, String> {
-        let is_ended = line.is_ended;
-        let Some(line) = wire::text_of(line.text.as_deref())? else { return Ok(None) };
-        let (id, sent_at) = if line.starts_with('{') {
-            let WireLine { app, msg_id, sent_at } = serde_json::from_str(line).map_err(|error| error.to_string())?;
-            if app.is_some_and(|app| app != self.app) {
-                return Ok(None);
-            }
-            let sent_at = sent_at.map(|time| time.read().ok_or_else(|| BAD_TIME.to_owned()));
-            (msg_id.into_text(), sent_at.transpose()?)
-        } else if is_ended {
-            (line.to_owned(), None)
-        } else {
-            // Of an object it is seen whether it is whole.
-            return Err("the file ends in the middle of the line".to_owned());
-        };
-        self.feed.check(&self.app, &id, sent_at).map(Some).map_err(|error| error.to_string())
-    }
-
     /// Shows how the file is; says so once when that has changed.
     fn show(&mut self, trouble: Option<String>) {
         if self.state.trouble != trouble {
@@ -230,4 +210,28 @@ impl Following {
             tracing::info!(app = self.app, file = self.key, lines = run.lines, new = run.new, "read to its end");
         }
     }
+}
+
+/// What a line of a file of an app says; nothing if it is empty or of another app. Apart from the file for tests
+/// and fuzzing.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn read_line(feed: &Feed, app: &str, line: &Line) -> Result<Option<Entry>, String> {
+    let is_ended = line.is_ended;
+    let Some(line) = wire::text_of(line.text.as_deref())? else { return Ok(None) };
+    let (id, sent_at) = if line.starts_with('{') {
+        let WireLine { app: named, msg_id, sent_at } = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        if named.is_some_and(|WireApp::Text(named)| named != app) {
+            return Ok(None);
+        }
+        let sent_at = sent_at.map(|time| time.read().ok_or_else(|| BAD_TIME.to_owned()));
+        (msg_id.into_text(), sent_at.transpose()?)
+    } else if is_ended {
+        (line.to_owned(), None)
+    } else {
+        // Of an object it is seen whether it is whole.
+        return Err("the file ends in the middle of the line".to_owned());
+    };
+    feed.check(app, &id, sent_at).map(Some).map_err(|error| error.to_string())
 }

@@ -404,17 +404,7 @@ impl Reading<'_> {
             None => return self.skip_long_line(scanned.max(start + chunk.len() as u64)),
         };
         chunk.truncate(used);
-        let mut lines = Vec::new();
-        let mut taken = 0;
-        for line in chunk.split_inclusive(|byte| *byte == b'\n').take(MAX_LINES) {
-            taken += line.len();
-            let text = line.strip_suffix(b"\n");
-            let is_ended = text.is_some();
-            let text = text.unwrap_or(line);
-            let text = &text[text.iter().take_while(|byte| **byte == 0).count()..];
-            let text = Some(text).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
-            lines.push(Line { number: self.mark.lines + lines.len() as u64 + 1, text, is_ended });
-        }
+        let (lines, taken) = split(&chunk, self.mark.lines + 1);
         chunk.truncate(taken);
         let zeros = vec![0; (start - self.mark.offset).min(BEFORE) as usize];
         let mark = self.mark_behind(&lines, start + taken as u64, &[zeros, chunk].concat());
@@ -444,6 +434,23 @@ impl Reading<'_> {
         before.drain(..before.len().saturating_sub(BEFORE as usize));
         Mark { offset, lines: self.mark.lines + lines.len() as u64, before, ..self.mark.clone() }
     }
+}
+
+/// The lines of a chunk in which no line is cut off, [`MAX_LINES`] at most, of which the first has this number; and
+/// how many bytes they take. Apart from the files for tests and fuzzing.
+pub fn split(chunk: &[u8], first: u64) -> (Vec<Line>, usize) {
+    let mut lines = Vec::new();
+    let mut taken = 0;
+    for line in chunk.split_inclusive(|byte| *byte == b'\n').take(MAX_LINES) {
+        taken += line.len();
+        let text = line.strip_suffix(b"\n");
+        let is_ended = text.is_some();
+        let text = text.unwrap_or(line);
+        let text = &text[text.iter().take_while(|byte| **byte == 0).count()..];
+        let text = Some(text).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
+        lines.push(Line { number: first + lines.len() as u64, text, is_ended });
+    }
+    (lines, taken)
 }
 
 /// Whether a file has the bytes before a mark that it had when it was read.

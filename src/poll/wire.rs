@@ -20,6 +20,14 @@ pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
 /// What is said of a time that is none.
 pub const BAD_TIME: &str = "sent_at must be RFC 3339 or Unix seconds";
 
+/// The name of an app as senders write it. Not a text itself, or the error would quote what stands in its place.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "app must be a string")]
+pub enum WireApp {
+    /// `"shop"`
+    Text(String),
+}
+
 /// A message id as senders write it.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "msg_id must be a string or an unsigned 64-bit number")]
@@ -46,7 +54,7 @@ pub enum WireTime {
 #[derive(Deserialize)]
 pub struct WireLine {
     /// The app, where a file holds messages of several.
-    pub app: Option<String>,
+    pub app: Option<WireApp>,
     /// The id.
     pub msg_id: WireId,
     /// When it was sent.

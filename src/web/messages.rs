@@ -22,6 +22,7 @@ use super::routes::{Body, RequestBody, respond};
 use crate::config::secret::Secret;
 use crate::poll::feed::{Entry, Feed, Registered};
 use crate::poll::wire::{BAD_TIME, WireId, WireTime};
+use crate::provider::error::shorten;
 
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_ENTRIES: usize = 10_000;
@@ -44,6 +45,7 @@ pub struct MessageApi {
 
 /// One entry as sent.
 #[derive(Deserialize)]
+#[serde(expecting = "an object with app and msg_id")]
 struct Wire {
     app: String,
     msg_id: WireId,
@@ -67,7 +69,8 @@ impl Refusal {
     }
 
     fn bad(index: usize, error: impl fmt::Display) -> Refusal {
-        Refusal { status: StatusCode::BAD_REQUEST, error: error.to_string(), index: Some(index) }
+        // A text in the place of an object would be repeated, however long it is.
+        Refusal { status: StatusCode::BAD_REQUEST, error: shorten(&error.to_string()), index: Some(index) }
     }
 
     fn too_large() -> Refusal {

@@ -37,6 +37,7 @@ mod month;
 mod official_sdks;
 mod readme;
 mod real_programs;
+mod robust;
 mod scale;
 mod schedule_scale;
 mod secrets;

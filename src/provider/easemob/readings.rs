@@ -3,8 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::provider::{Ask, Numbers};
-use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
+use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count, members};
 use crate::window::Window;
+
+/// More readings of one day than the document has, nine platforms with three; the rest is not read.
+const MAX_READINGS: usize = 1000;
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
 ///
@@ -20,7 +23,7 @@ pub(super) fn read(ask: &Ask, data: &Map<String, Value>, numbers: &mut Numbers) 
             continue;
         }
         let mut readings = Vec::new();
-        for (key, fields) in platforms {
+        for (key, fields) in members(platforms, &mut numbers.unknown) {
             let (platform, channel) = series(key);
             if !channel.is_known() || !(fields.is_object() || fields.is_null()) {
                 numbers.unknown.push(key.clone());
@@ -69,7 +72,7 @@ fn reading(
     match count(Some(value)) {
         Count::Absent => {}
         Count::Odd => unknown.push(path),
-        Count::Is(value) => readings.push(Reading {
+        Count::Is(value) if readings.len() < MAX_READINGS => readings.push(Reading {
             field: path,
             series: SeriesKey {
                 metric,
@@ -79,6 +82,7 @@ fn reading(
             },
             value,
         }),
+        Count::Is(_) => {}
     }
 }
 

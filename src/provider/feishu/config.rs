@@ -1,5 +1,7 @@
 //! The keys of an app under `feishu`.
 
+use std::collections::HashSet;
+
 use reqwest::Url;
 
 use crate::config::secret::Secret;
@@ -50,12 +52,13 @@ impl Settings {
             }
         };
         let mut departments: Vec<String> = Vec::new();
+        let mut seen = HashSet::new();
         if section.find("departments").is_some() {
             for (place, path, id) in section.words("departments").unwrap_or_default() {
-                if departments.contains(&id) {
-                    section.context().error(place, &path, "given twice");
-                } else {
+                if seen.insert(id.clone()) {
                     departments.push(id);
+                } else {
+                    section.context().error(place, &path, "given twice");
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, c
 ///
 /// `send_msg_count` → sent, `read_in_1h_count` → read_within_1h, `read_in_12h_count` →
 /// read_within_12h, `send_user_count` → users_reached; platform any, channel bot, kind message.
-/// An answer without items says nothing.
+/// An answer without items says nothing, and a metric that comes twice is no second one.
 pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
     if items.is_empty() {
         return Answer::NoData;
@@ -26,6 +26,7 @@ pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
         match (metric, value) {
             (_, Count::Absent) => {}
             (_, Count::Odd) => numbers.unknown.push(metric_name),
+            (Some(_), Count::Is(_)) if window.readings.iter().any(|known| known.field == metric_name) => {}
             (Some(metric), Count::Is(value)) => window.readings.push(Reading {
                 field: metric_name,
                 series: SeriesKey {
@@ -36,7 +37,9 @@ pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
                 },
                 value,
             }),
-            (None, Count::Is(value)) if metric_name == "send_user_count" => window.users_reached = Some(value),
+            (None, Count::Is(value)) if metric_name == "send_user_count" => {
+                window.users_reached.get_or_insert(value);
+            }
             (None, Count::Is(_)) => numbers.unknown.push(metric_name),
         }
     }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::older;
 use super::readings::{Sink, group_message_id, message_id, read_items, series};
 use crate::provider::{AskedMessage, MessageNumbers};
-use crate::reading::{Count, Label, Metric, count};
+use crate::reading::{Count, Label, Metric, count, members};
 
 /// The five counts of a leaf and of a kind; clicks last.
 const COUNTS: [(&str, Metric); 5] = [
@@ -94,7 +94,8 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         let is_details = shape.is_details.unwrap_or(found.is_some());
         if is_details {
             sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
-            for (kind, value) in found.into_iter().flatten() {
+            let kinds = found.map(|details| members(details, sink.unknown));
+            for (kind, value) in kinds.into_iter().flatten() {
                 match value {
                     Value::Object(object) => read_kind(kind, object, &mut shape, sink),
                     Value::Null => {}
@@ -132,7 +133,8 @@ fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &
     if !kind.is_known() {
         sink.unknown.push(path.clone());
     }
-    let mut subs = object.iter().filter(|(key, value)| key.starts_with("sub_") && !value.is_null()).peekable();
+    let mut subs =
+        members(object, sink.unknown).filter(|(key, value)| key.starts_with("sub_") && !value.is_null()).peekable();
     let by_leaves = shape.reads_leaves(kind.as_str(), subs.peek().is_some());
     let before = sink.readings.len();
     if by_leaves {
@@ -167,7 +169,7 @@ fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &La
         sink.note_unknown(&format!("{path}."), channels, is_count);
         return;
     }
-    for (name, value) in channels {
+    for (name, value) in members(channels, sink.unknown) {
         let path = format!("{path}.{name}");
         let Value::Object(counts) = value else {
             sink.unknown.extend((!value.is_null()).then_some(path));

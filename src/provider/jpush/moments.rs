@@ -14,7 +14,7 @@ use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::quota::Limit;
 use crate::provider::{BoxFuture, Choice, MomentAsk, MomentNumbers, MomentReport};
-use crate::reading::{Count, GaugeReading, Label, SentMessage, count};
+use crate::reading::{Count, GaugeReading, Label, SentMessage, count, members};
 
 /// 送达状态查询 (VIP).
 pub(super) const STATUS_MESSAGE: &str = "status_message";
@@ -150,7 +150,7 @@ pub(super) fn quotas(answer: &Map<String, Value>) -> MomentNumbers {
     let mut numbers = MomentNumbers::default();
     let no_data = Map::new();
     let data = answer.get("data").and_then(Value::as_object).unwrap_or(&no_data);
-    for (name, classes) in data.iter().filter(|(_, classes)| !classes.is_null()) {
+    for (name, classes) in members(data, &mut numbers.unknown).filter(|(_, classes)| !classes.is_null()) {
         let vendor = name.strip_suffix("_quota").unwrap_or(name);
         let known = VENDORS.iter().find(|known| **known == vendor).filter(|_| vendor != name);
         let Value::Object(classes) = classes else {
@@ -161,7 +161,7 @@ pub(super) fn quotas(answer: &Map<String, Value>) -> MomentNumbers {
             numbers.unknown.push(name.clone());
         }
         let channel = known.map_or_else(|| Label::unknown(vendor), |known| Label::known(known));
-        for (class, fields) in classes.iter().filter(|(_, fields)| !fields.is_null()) {
+        for (class, fields) in members(classes, &mut numbers.unknown).filter(|(_, fields)| !fields.is_null()) {
             let known = CLASSES.iter().find(|known| *known == class);
             let Value::Object(fields) = fields else {
                 numbers.unknown.push(format!("{name}.{class}"));
@@ -171,7 +171,7 @@ pub(super) fn quotas(answer: &Map<String, Value>) -> MomentNumbers {
                 numbers.unknown.push(format!("{name}.{class}"));
             }
             let class_label = known.map_or_else(|| Label::unknown(class), |known| Label::known(known));
-            for (field, value) in fields {
+            for (field, value) in members(fields, &mut numbers.unknown) {
                 let family = match field.as_str() {
                     "total" => Some(Family::VendorQuota),
                     "used" => Some(Family::VendorQuotaUsed),

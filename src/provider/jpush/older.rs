@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use super::details::{Shape, known};
 use super::readings::{GROUP_IDS, Sink, series};
 use super::table::{self, Row, nothing, row};
-use crate::reading::Label;
 use crate::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
+use crate::reading::{Label, members};
 
 /// Their names in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
@@ -81,7 +81,8 @@ fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_
         None | Some(Value::Null) => return,
         Some(_) => return sink.unknown.push(VENDOR_BLOCK.to_owned()),
     };
-    let mut vendors = fields.iter().filter(|(name, value)| name.ends_with("_detail") && !value.is_null()).peekable();
+    let mut vendors =
+        members(fields, sink.unknown).filter(|(name, value)| name.ends_with("_detail") && !value.is_null()).peekable();
     let by_leaves = shape.reads_leaves(VENDOR_BLOCK, vendors.peek().is_some());
     let before = sink.readings.len();
     if by_leaves {

@@ -9,10 +9,13 @@ use super::ids::{read_group_id, read_id};
 use super::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
 use crate::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
-use crate::reading::{Count, Label, Reading, SeriesKey, count};
+use crate::reading::{Count, Label, Reading, SeriesKey, count, members};
 
 /// More readings of one message than any document has; the rest is not read.
 const MAX_READINGS: usize = 1000;
+
+/// More names that are not known than anyone looks at; the rest is not noted.
+const MAX_UNKNOWN: usize = 1000;
 
 /// Where the id of a group message stands.
 pub(super) const GROUP_IDS: [&str; 2] = ["group_msgid", "group_msgids"];
@@ -197,8 +200,10 @@ impl Sink<'_> {
     /// Notes the numbers and blocks of an object that are not known. `prefix` is its path.
     pub(super) fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
         let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
-        let new = object.iter().filter(|(name, value)| *name != "msg_id" && !is_known(name) && may_matter(value));
-        self.unknown.extend(new.map(|(name, _)| format!("{prefix}{name}")));
+        let is_new = |(name, value): &(&String, &Value)| *name != "msg_id" && !is_known(name) && may_matter(value);
+        let new = members(object, self.unknown).filter(is_new);
+        let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
+        self.unknown.extend(new.take(room).map(|(name, _)| format!("{prefix}{name}")));
     }
 }
 

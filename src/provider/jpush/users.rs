@@ -18,7 +18,7 @@ use crate::provider::quota::Limit;
 use crate::provider::{
     Answer, Ask, BoxFuture, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState,
 };
-use crate::reading::{Count, Label, UserCount, WindowReadings, count};
+use crate::reading::{Count, Label, UserCount, WindowReadings, count, members};
 use crate::window::{Unit, Window, at, date_of, plus_days};
 
 /// The report of an app.
@@ -34,6 +34,8 @@ const SPREAD: Duration = Duration::from_secs(240);
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
 /// More items than the hours of a day or what a range can hold; the rest is not read.
 const MAX_ITEMS: usize = 100;
+/// More numbers of one window than the document has, twelve; the rest is not read.
+const MAX_NUMBERS: usize = 100;
 const STATES: [&str; 3] = ["new", "online", "active"];
 /// 返回参数: the platforms of the document.
 const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
@@ -176,7 +178,10 @@ pub(super) fn read(answer: &Map<String, Value>, ask: &Ask) -> Result<Numbers, Po
             }
         };
         let users = &mut numbers.windows[index].users;
-        for (platform, states) in platforms.iter().filter(|(name, value)| *name != "time" && !value.is_null()) {
+        for (platform, states) in members(platforms, &mut numbers.unknown) {
+            if platform == "time" || states.is_null() {
+                continue;
+            }
             let known = PLATFORMS.iter().find(|known| *known == platform);
             let (label, states) = match (known, states) {
                 (Some(known), Value::Object(states)) => (Label::known(known), states),
@@ -189,12 +194,12 @@ pub(super) fn read(answer: &Map<String, Value>, ask: &Ask) -> Result<Numbers, Po
                     continue;
                 }
             };
-            for (state, value) in states {
+            for (state, value) in members(states, &mut numbers.unknown) {
                 match (STATES.iter().find(|known| *known == state), count(Some(value))) {
                     (_, Count::Absent) => {}
                     (Some(state), Count::Is(value)) => {
                         let is_same = |known: &UserCount| (&known.platform, known.state) == (&label, *state);
-                        if !users.iter().any(is_same) {
+                        if users.len() < MAX_NUMBERS && !users.iter().any(is_same) {
                             users.push(UserCount { platform: label.clone(), state, value });
                         }
                     }

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Fuzzes every target, or those that are named, from the seeds: more than 10 million executions in all, TIMES as many
+# if that is set. Prints how many there were, how fast, and the most memory they took; fails if anything was found,
+# which is then in artifacts/ and belongs into finds/.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# A hang is 5 seconds, growth half a GiB. How many executions, by what one takes.
+limits=(-timeout=5 -rss_limit_mb=512 -max_len=16384 -max_total_time=$((3600 * ${TIMES:-1})))
+declare -A executions=(
+    [configuration]=2000000
+    [easemob_answers]=1500000
+    [feishu_answers]=1000000
+    [jpush_answers]=1500000
+    [message_api]=2000000
+    [message_files]=2000000
+    [request_headers]=600000
+)
+targets=("$@")
+if [ $# = 0 ]; then
+    mapfile -t targets < <(printf '%s\n' "${!executions[@]}" | sort)
+fi
+
+command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+log=$(mktemp -d)
+trap 'rm -rf "$log"' EXIT
+found=()
+table=$(printf '%-16s %12s %8s %12s' target executions each/s "peak RSS MiB")
+for target in "${targets[@]}"; do
+    folders=("corpus/$target" "seeds/$target")
+    [ ! -d "finds/$target" ] || folders+=("finds/$target")
+    mkdir -p "corpus/$target"
+    # The coverage that cargo-fuzz asks for works on stable Rust where no sanitizer is asked for.
+    cargo fuzz run --sanitizer none "$target" "${folders[@]}" -- \
+        -runs=$((${executions[$target]} * ${TIMES:-1})) "${limits[@]}" -print_final_stats=1 2>&1 | tee "$log/$target" |
+        grep --line-buffered -av '^#' || found+=("$target")
+    stat() { sed -n "s/^stat::$1: *//p" "$log/$target"; }
+    row=$(printf '%-16s %12s %8s %12s' "$target" \
+        "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$(stat peak_rss_mb)")
+    table+=$'\n'$row
+done
+echo "$table"
+if [ "${#found[@]}" -gt 0 ]; then
+    echo "something was found in: ${found[*]}"
+    exit 1
+fi

@@ -1,0 +1,773 @@
+//! What is fuzzed: for each kind of input one function that takes any bytes, has the program read them as it does
+//! in earnest, and asserts what must hold of whatever comes out. The fuzz binaries include this file, and so does
+//! `tests/suite/robust.rs`, which replays the seeds and finds.
+//!
+//! An input of a provider's target is a script: in the first line the report to poll, then answers with a line of
+//! dashes between them, each of a status, headers, an empty line and a body. Where there are tokens, the first
+//! answer is that of the token's endpoint; the last is given again and again. An input of the message API or of the
+//! headers is a request in the same form.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io::Read;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use jiff::Timestamp;
+use push_exporter::clock::Clock;
+use push_exporter::config::{self, App, Config};
+use push_exporter::ledger::{
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
+    NewMessages, NewestQuery, Receipt, Reschedule, Restored, Store,
+};
+use push_exporter::page::Page;
+use push_exporter::page::own::OwnMetrics;
+use push_exporter::poll::feed::Feed;
+use push_exporter::poll::health::Health;
+use push_exporter::poll::open::{Opening, message_feed};
+use push_exporter::poll::runner::Services;
+use push_exporter::poll::{files, follow};
+use push_exporter::provider::error::{PollError, Reason, shorten};
+use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
+use push_exporter::provider::quota::Priority;
+use push_exporter::provider::{
+    Answer, AskedMessage, BoxFuture, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
+    Surroundings,
+};
+use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
+use push_exporter::web::messages::MessageApi;
+use push_exporter::web::routes::Site;
+use tokio::runtime::Runtime;
+
+/// A target by its name, which is that of its binary and of its folders of seeds and finds.
+pub type Target = fn(&[u8]);
+
+/// All of them.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("configuration", configuration),
+    ("easemob_answers", easemob_answers),
+    ("feishu_answers", feishu_answers),
+    ("jpush_answers", jpush_answers),
+    ("message_api", message_api),
+    ("message_files", message_files),
+    ("request_headers", request_headers),
+];
+
+/// Stands for a secret; no text for people may hold it.
+const SECRET: &str = "pLanted-s3cret";
+/// When everything here happens: half past twelve in Shanghai.
+const NOW: &str = "2024-04-02T04:30:00Z";
+
+const ACCOUNTS: &str = "message_api: {token: pLanted-s3cret}
+easemob:
+  - {app: chat, base_url: 'http://easemob', org_name: o, app_name: a, client_id: i, client_secret: pLanted-s3cret}
+  - {app: parts, base_url: 'http://easemob', org_name: o, app_name: b, app_token: pLanted-s3cret, platforms: [APNS, HONOR, VIVOPUSH]}
+feishu:
+  - {app: bot, base_url: 'http://feishu', app_id: cli_1, app_secret: pLanted-s3cret, departments: [od-1]}
+jpush:
+  - {app: shop, app_key: key, master_secret: pLanted-s3cret, users: [hour, day, month], test_devices: [a1, b2, c3], vendor_quota: true}
+  - {app: group, group_key: key, group_master_secret: pLanted-s3cret, users: [hour, day]}
+  - {app: quiet, app_key: other, master_secret: pLanted-s3cret, delivery: none}
+";
+
+/// The configuration whose accounts are polled and whose apps take messages.
+fn accounts() -> &'static Config {
+    static CONFIG: OnceLock<Config> = OnceLock::new();
+    CONFIG.get_or_init(|| {
+        let parsed = config::parse("accounts.yml", ACCOUNTS, Path::new(""), &HashMap::new());
+        parsed.unwrap_or_else(|errors| panic!("{errors}"))
+    })
+}
+
+/// A text in the form of an HTTP message. What is not of the form is left away.
+struct Message<'a> {
+    first: String,
+    headers: HeaderMap,
+    body: &'a [u8],
+}
+
+impl Message<'_> {
+    fn read(text: &[u8]) -> Message<'_> {
+        let (head, body) = split_at(text, b"\n\n").unwrap_or((text, b""));
+        let mut lines = head.split(|byte| *byte == b'\n');
+        let first = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.filter_map(|line| split_at(line, b": ")) {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                headers.append(name, value);
+            }
+        }
+        Message { first, headers, body }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+fn split_at<'a>(text: &'a [u8], by: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let at = text.windows(by.len()).position(|window| window == by)?;
+    Some((&text[..at], &text[at + by.len()..]))
+}
+
+/// A runtime whose time jumps to whatever is waited for.
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime")
+}
+
+thread_local! {
+    /// The one of this thread, which is never dropped: a thread that ends has no time for it.
+    static RUNTIME: &'static Runtime = Box::leak(Box::new(runtime()));
+    static EXPORTER: &'static Exporter = Box::leak(Box::new(Exporter::start()));
+}
+
+/// What a provider answers, and how often it was asked.
+struct Script {
+    token: Option<Result<Reply, ()>>,
+    answers: Vec<Result<Reply, ()>>,
+    answered: AtomicUsize,
+    asked: AtomicUsize,
+}
+
+impl Script {
+    fn read(mut text: &[u8], has_token: bool) -> Script {
+        let mut answers = Vec::new();
+        while let Some((answer, rest)) = split_at(text, b"\n----\n") {
+            answers.push(Script::answer(answer));
+            text = rest;
+        }
+        answers.push(Script::answer(text));
+        let token = (has_token && answers.len() > 1).then(|| answers.remove(0));
+        Script { token, answers, answered: AtomicUsize::new(0), asked: AtomicUsize::new(0) }
+    }
+
+    /// Without a status there is no answer.
+    fn answer(text: &[u8]) -> Result<Reply, ()> {
+        let message = Message::read(text);
+        let status = message.first.parse().ok().and_then(|status| StatusCode::from_u16(status).ok()).ok_or(())?;
+        Ok(Reply { status, headers: message.headers, body: message.body.to_vec() })
+    }
+}
+
+impl Transport for Script {
+    fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let is_for_token = request.uri().path().contains("token");
+        let answer = match &self.token {
+            Some(token) if is_for_token => Some(token),
+            _ => self.answers.get(self.answered.fetch_add(1, Ordering::Relaxed)).or(self.answers.last()),
+        };
+        let answer = answer.and_then(|answer| answer.clone().ok()).ok_or(TransportError::Timeout);
+        Box::pin(async move { answer })
+    }
+}
+
+/// A report of whatever kind.
+enum Polled {
+    Windows(Box<dyn Report>),
+    Messages(Box<dyn MessageReport>),
+    Moment(Box<dyn MomentReport>),
+}
+
+/// What came of a question.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Windows(Answer),
+    Messages(MessageNumbers),
+    Moment(MomentNumbers),
+    Failure(String),
+}
+
+/// The answers of JPush to each of its reports.
+pub fn jpush_answers(script: &[u8]) {
+    answers("jpush", script);
+}
+
+/// The answers of Easemob, of its token endpoint too.
+pub fn easemob_answers(script: &[u8]) {
+    answers("easemob", script);
+}
+
+/// The answers of Feishu, of its token endpoint too.
+pub fn feishu_answers(script: &[u8]) {
+    answers("feishu", script);
+}
+
+fn answers(provider: &str, script: &[u8]) {
+    let once = RUNTIME.with(|runtime| runtime.block_on(poll(provider, script)));
+    let again = RUNTIME.with(|runtime| runtime.block_on(poll(provider, script)));
+    assert_eq!(once, again, "the same answers are read in two ways");
+}
+
+/// Polls the report that the script names as its first line says, or else one that depends on it.
+async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
+    let (name, script) = split_at(script, b"\n").unwrap_or((script, b""));
+    let clock = Clock::following_tokio(NOW.parse().expect("a time"));
+    let mut reports = Vec::new();
+    for app in accounts().apps.iter().filter(|app| app.provider.name() == provider) {
+        reports.extend(reports_of(app, &clock).into_iter().map(|(name, report)| (name, app, report)));
+    }
+    let named = reports.iter().position(|(full, ..)| full.as_bytes() == name);
+    let index = named.unwrap_or_else(|| name.iter().map(|byte| usize::from(*byte)).sum::<usize>() % reports.len());
+    let (_, app, report) = reports.swap_remove(index);
+    let size = script.len();
+    let script = Arc::new(Script::read(script, provider != "jpush"));
+    let account = AccountClient::default();
+    app.account.secrets().iter().for_each(|secret| account.scrubber().learn(&secret.current()));
+    let limit = match &report {
+        Polled::Windows(report) => report.limit(),
+        Polled::Messages(report) => report.limit(),
+        Polled::Moment(report) => report.limit(),
+    };
+    let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, &account, limit, Priority::First);
+    let started = tokio::time::Instant::now();
+    let outcomes = match report {
+        Polled::Windows(report) => poll_windows(&*report, &client, &clock).await,
+        Polled::Messages(report) => poll_messages(&*report, &client).await,
+        Polled::Moment(report) => poll_moment(&*report, &client).await,
+    };
+    // A question may be asked again with a new token, and takes no longer than the longest pause each time.
+    let requests = script.asked.load(Ordering::Relaxed);
+    assert!(requests <= outcomes.len() * 12, "{requests} requests for {} questions", outcomes.len());
+    assert!(started.elapsed() <= Duration::from_secs(3700) * 12 * 5, "waited for {:?}", started.elapsed());
+    for outcome in &outcomes {
+        Findings::of(outcome).check(size);
+        if let Outcome::Failure(text) = outcome {
+            let shown = account.scrubber().scrub(text);
+            assert!(!shown.contains(SECRET), "a secret is told: {shown}");
+        }
+    }
+    outcomes
+}
+
+/// The reports of an app, each with the app's name and its own.
+fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
+    let surroundings = Surroundings { clock: clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
+    let mut reports = Vec::new();
+    let mut add = |name: &str, report| reports.push((format!("{} {name}", app.name), report));
+    for report in app.account.open(&surroundings) {
+        add(report.name(), Polled::Windows(report));
+    }
+    for report in app.account.moments(&surroundings) {
+        add(report.name(), Polled::Moment(report));
+    }
+    for report in app.account.messages(&surroundings).into_iter().flat_map(|messages| messages.reports) {
+        add(report.name(), Polled::Messages(report));
+    }
+    reports
+}
+
+async fn poll_windows(report: &dyn Report, client: &Client, clock: &Clock) -> Vec<Outcome> {
+    let (mut asked, mut outcomes) = (Vec::new(), Vec::new());
+    let mut memory = Memory::default();
+    while asked.len() < 5
+        && let Some(ask) = report.next(clock.now(), &memory, &asked)
+    {
+        match report.ask(&ask, client).await {
+            Ok(answer) => {
+                let digest = report.digest(clock.now(), &ask, answer.clone(), &memory);
+                memory = digest.memory;
+                let windows = memory.windows.len();
+                assert!(windows <= 2000, "{windows} windows are remembered");
+                let written = serde_json::to_string(&memory).expect("a memory can be written");
+                assert_eq!(memory, serde_json::from_str(&written).expect("a memory can be read"));
+                outcomes.push(Outcome::Windows(answer));
+            }
+            Err(error) => outcomes.push(failure(&error)),
+        }
+        asked.push(ask);
+    }
+    assert!(report.next_due(clock.now(), &memory) > clock.now(), "a poll is due that was just made");
+    outcomes
+}
+
+/// Asks twice: the second time each message has the shape that it got from the first answer.
+async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outcome> {
+    let ids = ["1613113584", "1229760629", "269978303", "123456789", "1", "bsp54sn8bpn8hc3etq40"];
+    let mut asked = ids.map(|id| AskedMessage { id: id.to_owned(), shape: String::new() });
+    let mut outcomes = Vec::new();
+    for _ in 0..2 {
+        match report.ask(&asked, client).await {
+            Ok(numbers) => {
+                let mut seen = HashSet::new();
+                for message in &numbers.messages {
+                    let is_id = (1..=64).contains(&message.id.len())
+                        && message.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+                    assert!(is_id && seen.insert(&message.id), "{:?} is no id, or comes twice", message.id);
+                    assert!(message.shape.len() <= 4096, "a shape of {} bytes", message.shape.len());
+                    if let Some(asked) = asked.iter_mut().find(|asked| asked.id == message.id) {
+                        let first = |shape: &str| shape.split(' ').next().map(str::to_owned);
+                        let is_same = asked.shape.is_empty() || first(&asked.shape) == first(&message.shape);
+                        assert!(is_same, "read as {:?}, then as {:?}", asked.shape, message.shape);
+                        asked.shape.clone_from(&message.shape);
+                    }
+                }
+                outcomes.push(Outcome::Messages(numbers));
+            }
+            Err(error) => {
+                report.blames(&error);
+                outcomes.push(failure(&error));
+            }
+        }
+    }
+    outcomes
+}
+
+async fn poll_moment(report: &dyn MomentReport, client: &Client) -> Vec<Outcome> {
+    let sent = SentMessage { id: "1613113584".to_owned(), sent_at: NOW.parse().expect("a time") };
+    let mut outcomes = Vec::new();
+    for ask in report.questions(&[sent]) {
+        outcomes.push(match report.ask(&ask, client).await {
+            Ok(numbers) => Outcome::Moment(numbers),
+            Err(error) => failure(&error),
+        });
+    }
+    outcomes
+}
+
+/// A failure as it is told, but for the secrets that are taken out of it.
+fn failure(error: &PollError) -> Outcome {
+    assert!(Reason::ALL.contains(&error.reason()));
+    assert!(!error.advice().is_empty());
+    let (_, _, _) = (error.reset(), error.log_id(), error.is_about_the_question());
+    let text = push_exporter::error_chain(error);
+    assert!(shorten(&text).chars().count() <= 301);
+    Outcome::Failure(text)
+}
+
+/// What was read, in all.
+#[derive(Default)]
+struct Findings {
+    numbers: usize,
+    /// The bytes of paths and names.
+    names: usize,
+}
+
+impl Findings {
+    fn of(outcome: &Outcome) -> Findings {
+        let mut found = Findings::default();
+        match outcome {
+            Outcome::Windows(Answer::Numbers(numbers)) => {
+                for window in &numbers.windows {
+                    let fields: HashSet<&str> = window.readings.iter().map(|reading| reading.field.as_str()).collect();
+                    assert_eq!(fields.len(), window.readings.len(), "a field of a window comes twice");
+                    window.readings.iter().for_each(|reading| found.reading(reading));
+                    window.users_reached.iter().for_each(|users| found.number(*users));
+                    for users in &window.users {
+                        found.number(users.value);
+                        found.label(&users.platform);
+                    }
+                }
+                found.unknown(&numbers.unknown);
+            }
+            Outcome::Messages(numbers) => {
+                numbers
+                    .messages
+                    .iter()
+                    .flat_map(|message| &message.readings)
+                    .for_each(|reading| found.reading(reading));
+                found.unknown(&numbers.unknown);
+            }
+            Outcome::Moment(numbers) => {
+                numbers.gauges.iter().for_each(|gauge| found.gauge(gauge));
+                found.unknown(&numbers.unknown);
+            }
+            Outcome::Windows(Answer::NoData | Answer::Lost) | Outcome::Failure(_) => {}
+        }
+        found
+    }
+
+    fn reading(&mut self, Reading { field, series, value }: &Reading) {
+        self.names += field.len();
+        self.number(*value);
+        [&series.platform, &series.channel, &series.kind].into_iter().for_each(|label| self.label(label));
+    }
+
+    fn gauge(&mut self, GaugeReading { labels, value, .. }: &GaugeReading) {
+        self.number(*value);
+        labels.iter().for_each(|(_, label)| self.label(label));
+    }
+
+    fn number(&mut self, value: i64) {
+        assert!(value >= 0, "{value} is no count");
+        self.numbers += 1;
+    }
+
+    fn label(&mut self, label: &Label) {
+        let text = label.as_str();
+        let is_fit = (1..=32).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        assert!(is_fit, "{text:?} is no label");
+    }
+
+    fn unknown(&mut self, unknown: &[String]) {
+        self.names += unknown.iter().map(String::len).sum::<usize>();
+    }
+
+    /// What comes out grows with what was answered, and not with its square. A number takes a byte at least, and is
+    /// asked for in at most three calls; eleven are told of nothing.
+    fn check(&self, size: usize) {
+        assert!(self.numbers <= 3 * size + 11, "{} numbers of {size} bytes", self.numbers);
+        assert!(self.names <= 64 * size + 4096, "{} bytes of names of {size} bytes", self.names);
+    }
+}
+
+/// A text that may be a configuration.
+pub fn configuration(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    // What is named in a configuration is read; these have no end.
+    if text.contains("/dev/") || text.contains("/proc/") {
+        return;
+    }
+    let environment =
+        HashMap::from([("SECRET", SECRET), ("EMPTY", "")].map(|(name, value)| (name.into(), value.into())));
+    let errors = match config::parse("config.yml", text, Path::new("nowhere"), &environment) {
+        Ok(config) => {
+            assert!(!config.apps.is_empty(), "no app, and no error");
+            let mut names = HashSet::new();
+            for app in &config.apps {
+                assert!(names.insert(&app.name) && !app.name.is_empty(), "{:?} is no name of one app", app.name);
+                assert!(app.intervals.values().all(|interval| *interval >= Duration::from_secs(1)));
+                let secrets = app.account.secrets();
+                assert!(!secrets.is_empty() && !format!("{secrets:?} {:?}", config.message_token).contains(SECRET));
+            }
+            return;
+        }
+        Err(errors) => errors,
+    };
+    // YAML ends a line in three ways.
+    let plain = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    let lines: Vec<&str> = plain.split(['\n', '\r']).collect();
+    assert!(!errors.errors().is_empty(), "refused without an error");
+    assert!(errors.errors().is_sorted_by_key(|error| error.place), "not in the order of the file");
+    for error in errors.errors() {
+        let place = error.place;
+        assert!((1..=lines.len() + 1).contains(&place.line), "{place:?} of {} lines: {error:?}", lines.len());
+        let line = lines.get(place.line - 1).copied().unwrap_or_default();
+        assert!((1..=line.chars().count() + 1).contains(&place.column), "{place:?} in {line:?}: {error:?}");
+        assert!(!error.message.is_empty());
+    }
+    let told = errors.to_string();
+    assert_eq!(told.lines().count(), errors.errors().len(), "an error has more than one line:\n{told}");
+    assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "what a terminal obeys: {told:?}");
+    assert!(told.len() <= 256 * text.len() + 4096, "{} bytes of errors of {} bytes", told.len(), text.len());
+    // Only what is no value may be repeated: names of keys, and paths of files.
+    let is_value = |line: &&str| line.contains(SECRET);
+    let mut others = text.lines().filter(is_value).filter(|line| !is_written_as_secret(line));
+    assert!(!told.contains(SECRET) || others.next().is_some(), "a secret is told: {told}");
+}
+
+/// Whether a line is one in which a secret stands as the value of a key of secrets, and nothing else does.
+fn is_written_as_secret(line: &str) -> bool {
+    let line = line.trim_start_matches([' ', '-']);
+    let keys = ["master_secret", "group_master_secret", "client_secret", "app_token", "app_secret", "token"];
+    let value = keys.iter().find_map(|key| line.strip_prefix(key)?.strip_prefix(": "));
+    value.is_some_and(|value| value.matches(SECRET).count() == 1 && !value.contains([':', '#', '\r', '\u{b}', '$']))
+}
+
+/// Bytes of a file of message ids.
+pub fn message_files(chunk: &[u8]) {
+    let feed = EXPORTER.with(|exporter| Arc::clone(&exporter.feed));
+    let (lines, taken) = follow::split(chunk, 1);
+    assert!(taken <= chunk.len() && lines.len() <= chunk.len());
+    let given: Vec<&[u8]> = chunk[..taken].split_inclusive(|byte| *byte == b'\n').collect();
+    assert_eq!(given.len(), lines.len(), "lines are lost or made up");
+    // Wherever a chunk begins, the lines are the same.
+    let half = given.iter().take(given.len() / 2).map(|line| line.len()).sum::<usize>();
+    let (mut first, _) = follow::split(&chunk[..half], 1);
+    first.extend(follow::split(&chunk[half..taken], first.len() as u64 + 1).0);
+    assert_eq!(first, lines, "the lines depend on how the file is read");
+    for (line, given) in lines.iter().zip(given) {
+        match files::read_line(&feed, "shop", line) {
+            Ok(None) => {}
+            Ok(Some(entry)) => {
+                assert_eq!(entry.app, "shop");
+                assert!(is_message_id(&entry.id), "{:?} is no id", entry.id);
+            }
+            Err(reason) => {
+                assert!(!reason.is_empty() && reason.len() <= 200, "{} bytes: {reason}", reason.len());
+                assert!(!reason.contains(char::is_control), "{reason:?}");
+                // What it says may be a secret: neither a word nor a number of it is repeated.
+                let says = |word: &str| String::from_utf8_lossy(given).contains(word) && reason.contains(word);
+                assert!(!says(SECRET), "a secret is told: {reason}");
+                let numbers = reason.split(|c: char| !c.is_ascii_digit()).filter(|number| number.len() > 5);
+                assert_eq!(numbers.collect::<Vec<_>>(), [""; 0], "{reason}");
+            }
+        }
+    }
+}
+
+/// Digits that fit 64 bits, without leading zeros.
+fn is_message_id(id: &str) -> bool {
+    id.parse::<u64>().is_ok_and(|number| number.to_string() == id)
+}
+
+/// What the web server needs, in memory.
+struct Exporter {
+    runtime: Runtime,
+    clock: Clock,
+    site: Site,
+    feed: Arc<Feed>,
+    kept: Arc<Kept>,
+}
+
+impl Exporter {
+    fn start() -> Exporter {
+        let runtime = runtime();
+        let (clock, site, feed, kept) = runtime.block_on(async {
+            let config = accounts();
+            let clock = Clock::following_tokio(NOW.parse().expect("a time"));
+            let metrics = OwnMetrics::new(&clock).expect("metrics");
+            let (page, _) = Page::start(clock.clone());
+            let kept = Arc::new(Kept::default());
+            let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
+            let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
+            let services = Services { clock: clock.clone(), ledger, page: page.clone(), health, panics };
+            let mut apps: Vec<Opening<'_>> = config.apps.iter().map(|app| Opening::new(app, &services)).collect();
+            for app in &mut apps {
+                app.show(Restored::default(), config, &services).await;
+            }
+            page.flush().await;
+            let feed = Arc::new(message_feed(&apps, &services));
+            let token = config.message_token.clone().expect("a token");
+            let site = Site {
+                page,
+                metrics,
+                health: services.health.clone(),
+                clock: clock.clone(),
+                telemetry_path: "/metrics".to_owned(),
+                messages: Some(MessageApi::new(token, Arc::clone(&feed))),
+            };
+            (clock, site, feed, kept)
+        });
+        Exporter { runtime, clock, site, feed, kept }
+    }
+}
+
+/// A ledger that keeps what it was given last, or fails.
+struct Notebook(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    messages: Mutex<Vec<NewMessage>>,
+    fails: AtomicBool,
+}
+
+impl Store for Notebook {
+    fn register(&mut self, _: Vec<AppKey>, _: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn commit(&mut self, _: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>> {
+        Box::pin(async { Ok(Receipt::default()) })
+    }
+
+    fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>> {
+        if self.0.fails.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(LedgerError::Down) });
+        }
+        let mut added = Vec::new();
+        for NewMessages { messages, .. } in new {
+            let new = messages.len() as i64;
+            added.push(AddedMessages { new, series: Vec::new(), state: MessageState::default() });
+            self.0.messages.lock().expect("no panic").extend(messages);
+        }
+        Box::pin(async { Ok(added) })
+    }
+
+    fn due_messages(&mut self, _: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
+        Box::pin(async { Ok(DueMessages::default()) })
+    }
+
+    fn newest_messages(&mut self, _: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn reschedule(&mut self, _: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn upkeep(&mut self, _: AppId, _: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn size(&self) -> u64 {
+        0
+    }
+}
+
+/// A body that comes in two pieces. With `x-body: cut` it breaks off, with `x-body: silent` it never ends.
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    end: Option<String>,
+    length: u64,
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match (self.pieces.pop_front(), self.end.as_deref()) {
+            (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            (None, Some("cut")) => Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into()))),
+            (None, Some("silent")) => Poll::Pending,
+            (None, _) => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.length);
+        hint
+    }
+}
+
+/// What was answered.
+struct Answered {
+    method: Method,
+    path: String,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// What the ledger was given.
+    kept: Vec<NewMessage>,
+    at: Timestamp,
+}
+
+impl Exporter {
+    /// Answers a request, which is a `POST` of messages where its first line is no request's.
+    fn ask(&self, request: &Message<'_>) -> Answered {
+        let mut first = request.first.split(' ');
+        let method = first.next().and_then(|method| Method::from_bytes(method.as_bytes()).ok()).unwrap_or(Method::POST);
+        let uri = first.next().and_then(|uri| uri.parse::<Uri>().ok());
+        let uri = uri.unwrap_or_else(|| Uri::from_static("/api/v1/messages"));
+        let path = uri.path().to_owned();
+        let (front, back) = request.body.split_at(request.body.len() / 2);
+        let pieces = [front, back].map(Bytes::copy_from_slice).into();
+        let length = request.header("content-length").and_then(|length| length.parse().ok());
+        let body = Pieces {
+            pieces,
+            end: request.header("x-body").map(str::to_owned),
+            length: length.unwrap_or(request.body.len() as u64),
+        };
+        let mut http = Request::new(body);
+        *http.method_mut() = method.clone();
+        *http.uri_mut() = uri;
+        *http.headers_mut() = request.headers.clone();
+        let fails = request.header("x-ledger") == Some("fails");
+        self.kept.messages.lock().expect("no panic").clear();
+        self.runtime.block_on(async {
+            self.kept.fails.store(fails, Ordering::Relaxed);
+            let (head, body) = self.site.answer(http).await.into_parts();
+            self.kept.fails.store(false, Ordering::Relaxed);
+            self.feed.wait_for_ledger().await;
+            let body = body.collect().await.expect("a body").to_bytes();
+            let kept = std::mem::take(&mut *self.kept.messages.lock().expect("no panic"));
+            let at = self.clock.now();
+            Answered { method, path, status: head.status, headers: head.headers, body, kept, at }
+        })
+    }
+}
+
+/// A request to the message API.
+pub fn message_api(request: &[u8]) {
+    let request = Message::read(request);
+    EXPORTER.with(|exporter| {
+        let answered = exporter.ask(&request);
+        let status = answered.status.as_u16();
+        if answered.path != "/api/v1/messages" {
+            return check_page(&answered);
+        }
+        assert_eq!(exporter.ask(&request).status, status, "the same request is answered in two ways");
+        assert!([200, 400, 401, 405, 408, 413, 415, 503].contains(&status), "{status}");
+        if status == 405 {
+            assert!(answered.method != Method::POST && answered.headers[header::ALLOW] == "POST");
+            return;
+        }
+        assert_eq!(answered.headers[header::CONTENT_TYPE], "application/json");
+        assert!(answered.body.len() <= 2048, "{} bytes of an answer", answered.body.len());
+        let json: serde_json::Value = serde_json::from_slice(&answered.body).expect("an answer is JSON");
+        let kept = answered.kept.len() as u64;
+        if status == 200 {
+            let (received, new) = (json["received"].as_u64(), json["new"].as_u64());
+            assert!(new == Some(kept) && received >= new, "{json}, and {kept} were kept");
+            assert!(received <= Some(request.body.len() as u64 / 16), "{json}");
+            for message in &answered.kept {
+                assert!((1..=64).contains(&message.id.len()), "{:?} is no id", message.id);
+                assert!(message.sent_at <= answered.at, "sent in the future");
+            }
+            return;
+        }
+        assert_eq!(kept, 0, "{status}, and messages were kept");
+        let error = json["error"].as_str().unwrap_or_default();
+        let says_it_itself = split_at(request.body, SECRET.as_bytes()).is_some();
+        assert!(!error.is_empty() && (says_it_itself || !error.contains(SECRET)), "{json}");
+        let has_index = json["index"].is_u64();
+        assert_eq!(has_index, status == 400 && error != "the body was cut short", "{json}");
+        assert_eq!(answered.headers.contains_key(header::WWW_AUTHENTICATE), status == 401);
+        assert_eq!(answered.headers.contains_key(header::RETRY_AFTER), status == 503);
+    });
+}
+
+/// A request of a browser or a scraper, of which the headers are negotiated.
+pub fn request_headers(request: &[u8]) {
+    let mut request = Message::read(request);
+    if !request.first.contains(' ') {
+        request.first = "GET /metrics".to_owned();
+    }
+    EXPORTER.with(|exporter| {
+        let answered = exporter.ask(&request);
+        let codings: Vec<_> = request.headers.get_all(header::ACCEPT_ENCODING).iter().collect();
+        let names_gzip = |value: &&HeaderValue| {
+            let value = value.as_bytes().to_ascii_lowercase();
+            value.contains(&b'*') || split_at(&value, b"gzip").is_some()
+        };
+        let is_zipped = answered.headers.contains_key(header::CONTENT_ENCODING);
+        assert!(!is_zipped || codings.iter().any(names_gzip), "gzip for {codings:?}");
+        let is_wanted = codings.first().is_some_and(|first| *first == "gzip");
+        let is_page = answered.path == "/metrics" && answered.method == Method::GET;
+        assert!(is_zipped || !is_wanted || !is_page, "no gzip for {codings:?}");
+        check_page(&answered);
+    });
+}
+
+/// What holds of every answer but those of the message API.
+fn check_page(answered: &Answered) {
+    let status = answered.status.as_u16();
+    let is_known = [200, 400, 401, 404, 405, 408, 413, 415, 503].contains(&status);
+    assert!(is_known, "{status} for {} {}", answered.method, answered.path);
+    assert_eq!(answered.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    if answered.method == Method::HEAD {
+        let length = answered.headers[header::CONTENT_LENGTH].to_str().map(str::parse::<u64>);
+        assert!(answered.body.is_empty() && matches!(length, Ok(Ok(_))));
+        return;
+    }
+    let is_page = answered.path == "/metrics" && status == 200;
+    let is_zipped = answered.headers.contains_key(header::CONTENT_ENCODING);
+    let mut text = answered.body.to_vec();
+    if is_zipped {
+        assert!(is_page);
+        text.clear();
+        flate2::read::GzDecoder::new(&answered.body[..]).read_to_end(&mut text).expect("gzip");
+    }
+    let text = String::from_utf8(text).expect("text");
+    if is_page {
+        assert!(text.ends_with('\n') && text.contains("push_exporter_build_info"), "{text}");
+    }
+}
