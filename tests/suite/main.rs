@@ -35,6 +35,7 @@ mod message_month;
 mod messages;
 mod month;
 mod official_sdks;
+mod panics;
 mod readme;
 mod real_programs;
 mod robust;
