@@ -96,6 +96,7 @@ fn every_report_that_works() {
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("the configuration is good; apps: 7, reports: 11\n"), "{out}");
+    println!("{out}");
     let rows = rows(&out);
     assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
     let names: Vec<String> = rows[1..].iter().map(|row| row[..4].join(" ")).collect();
@@ -168,6 +169,7 @@ feishu:
 
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(1));
+    println!("{out}");
     assert_eq!(err, "push-exporter: 5 of 5 reports failed\n");
     let names: Vec<String> = rows(&out)[1..].iter().map(|row| row[1..4].join(" ")).collect();
     let expected = [

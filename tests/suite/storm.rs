@@ -13,7 +13,7 @@ use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
 use crate::faulty::{Fault, Faulty, Listen};
 use crate::jpush_truth::add;
-use crate::support::{Exporter, fast_dir, post};
+use crate::support::{Exporter, Page, fast_dir, post};
 use crate::truth::{WindowTruth, assert_same, beijing};
 
 /// The seed of what happens by chance: of the environment, to see it once more, or a new one.
@@ -50,11 +50,22 @@ fn all_faults() -> Vec<Fault> {
     quick_faults().into_iter().chain(more).collect()
 }
 
+fn errors(page: &Page) -> i64 {
+    page.starting(&["push_poll_errors_total"]).values().sum()
+}
+
 const WEEK: u64 = 7 * 86_400;
 
 #[tokio::test(start_paused = true)]
 async fn after_a_storm_every_counter_equals_the_truth() {
-    let seed = seed();
+    // One week, or as many as tests/long.sh asks for.
+    let weeks = std::env::var("PUSH_EXPORTER_STORMS").map_or(1, |weeks| weeks.parse().unwrap());
+    for _ in 0..weeks {
+        storm(seed()).await;
+    }
+}
+
+async fn storm(seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     // Ten seconds past a multiple of five minutes, so that polls fall between events.
     let start = beijing("2026-03-10", 9.0) + SignedDuration::from_secs(10);
@@ -93,6 +104,7 @@ feishu:
     }
     let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
     let mut pushed = Vec::new();
+    let mut failed_polls = 0;
     let over = tokio::time::Instant::now() + Duration::from_secs(WEEK);
     while tokio::time::Instant::now() < over {
         tokio::time::sleep(Duration::from_secs(random.u64(60..15_000))).await;
@@ -105,6 +117,7 @@ feishu:
         }
         match random.u8(..8) {
             0 => {
+                failed_polls += errors(&exporter.scrape().await);
                 exporter.stop().await;
                 tokio::time::sleep(Duration::from_secs(random.u64(..3_600))).await;
                 exporter = Exporter::start(&text, folder.path(), &clock).await;
@@ -118,8 +131,8 @@ feishu:
             _ => {}
         }
     }
-    let stormy = exporter.scrape().await;
-    assert!(stormy.starting(&["push_poll_errors_total"]).values().sum::<i64>() > 0, "PUSH_EXPORTER_SEED={seed}");
+    failed_polls += errors(&exporter.scrape().await);
+    assert!(failed_polls > 50, "{failed_polls} failed polls, PUSH_EXPORTER_SEED={seed}");
     for layer in &layers {
         layer.heal();
     }
@@ -140,6 +153,7 @@ feishu:
         let is_other = ["_at_10m_", "registered", "tracked"].iter().any(|other| series.contains(other));
         !is_other && (*count > 0 || !series.contains("jpush"))
     });
+    println!("{} messages, {failed_polls} failed polls", pushed.len());
     assert_same(counted, expected, &format!("PUSH_EXPORTER_SEED={seed}"));
     assert_eq!(page.starting(&["push_poll_failing"]), BTreeMap::new(), "PUSH_EXPORTER_SEED={seed}");
     exporter.stop().await;
