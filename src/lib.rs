@@ -150,8 +150,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         let file = files::follow(feed, services, app, path, marks, Arc::clone(&paths));
         tasks.spawn(async move { stop.run_until_cancelled(file).await.unwrap_or_default() });
     }
-    let (upkeep, upkeep_stop) = (Arc::clone(&feed), stop.clone());
-    tasks.spawn(async move { upkeep_stop.run_until_cancelled(upkeep.upkeep()).await.unwrap_or_default() });
+    let (upkeep, upkeep_stop) = (Arc::clone(&feed).upkeep(services.panics.clone()), stop.clone());
+    tasks.spawn(async move { upkeep_stop.run_until_cancelled(upkeep).await.unwrap_or_default() });
     tasks.close();
     // The first scrape must be complete.
     page.flush().await;

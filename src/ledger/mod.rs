@@ -154,7 +154,7 @@ impl Ledger {
         let (up, is_up) = watch::channel(true);
         metrics.up.set(1);
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
-        let task = tokio::spawn(Task { store, metrics, up, version: 0 }.run(queue));
+        let task = tokio::spawn(Task { store, metrics, up, version: 0, is_damaged: false }.run(queue));
         (Ledger { requests, up: is_up }, task)
     }
 
@@ -234,6 +234,8 @@ struct Task {
     metrics: LedgerMetrics,
     up: watch::Sender<bool>,
     version: u64,
+    /// What is damaged does not heal by itself, whether or not something can be written elsewhere in it.
+    is_damaged: bool,
 }
 
 impl Task {
@@ -245,7 +247,7 @@ impl Task {
                     Some(request) => self.serve(request).await,
                     None => return,
                 },
-                () = tokio::time::sleep(PROBE), if is_down => {
+                () = tokio::time::sleep(PROBE), if is_down && !self.is_damaged => {
                     let result = self.store.probe().await;
                     self.note(&result);
                 }
@@ -305,13 +307,13 @@ impl Task {
     }
 
     /// Notes how a write went and tells who asked for it, who may be gone: what is written stays written.
-    fn reply<T>(&self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
+    fn reply<T>(&mut self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
         self.note(&result);
         let _ = reply.send(result);
     }
 
     /// The same for who only reads: that it works says nothing about whether writing does.
-    fn reply_to_reader<T>(&self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
+    fn reply_to_reader<T>(&mut self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
         if result.is_err() {
             self.note(&result);
         }
@@ -319,9 +321,10 @@ impl Task {
     }
 
     /// Keeps `up` true to the last write, and says so once when it changes.
-    fn note<T>(&self, result: &Result<T, LedgerError>) {
+    fn note<T>(&mut self, result: &Result<T, LedgerError>) {
+        self.is_damaged |= matches!(result, Err(LedgerError::Damaged { .. }));
         // A row that makes no sense is the trouble of its app alone.
-        let works = matches!(result, Ok(_) | Err(LedgerError::Unreadable(_)));
+        let works = !self.is_damaged && matches!(result, Ok(_) | Err(LedgerError::Unreadable(_)));
         if let Err(error) = result {
             self.metrics.errors.inc();
             tracing::debug!(error = error.to_string(), "ledger");
@@ -329,6 +332,9 @@ impl Task {
         let changed = self.up.send_if_modified(|up| std::mem::replace(up, works) != works);
         self.metrics.up.set(works.into());
         match (changed, result) {
+            (true, Err(error)) if self.is_damaged => {
+                tracing::error!(error = error.to_string(), "the ledger is damaged; polling pauses until a restart")
+            }
             (true, Err(error)) if !works => {
                 tracing::error!(error = error.to_string(), "the ledger cannot be written; polling pauses until it can")
             }

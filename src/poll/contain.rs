@@ -1,8 +1,25 @@
 //! A panic ends the work that it happens in and nothing else: it is counted, said once, and whoever started
 //! the work decides when it is begun anew.
 
+use std::time::Duration;
+
 use prometheus::IntCounter;
 use tokio_util::task::AbortOnDropHandle;
+
+/// From a panic to another beginning of what goes on for ever.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
+
+/// Does what goes on for ever, and begins it anew a while after a panic.
+pub(super) async fn for_ever<F: Future<Output = ()> + Send + 'static>(
+    panics: &IntCounter,
+    what: &str,
+    begin: impl Fn() -> F,
+) {
+    loop {
+        contained(panics, what, begin()).await;
+        tokio::time::sleep(AFTER_PANIC).await;
+    }
+}
 
 /// Runs work in a task of its own; `None` after a panic in it, or if the runtime stops. Dropped, it aborts
 /// the work.
@@ -33,5 +50,13 @@ mod tests {
         assert_eq!(contained(&panics, "a sum", async { 1 + 1 }).await, Some(2));
         assert_eq!(contained::<()>(&panics, "a bug", async { panic!("on purpose") }).await, None);
         assert_eq!(panics.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_goes_on_for_ever_is_begun_anew() {
+        let panics = IntCounter::new("panics", "Panics.").unwrap();
+        let bugs = for_ever(&panics, "a bug", || async { panic!("on purpose") });
+        assert!(tokio::time::timeout(Duration::from_secs(150), bugs).await.is_err());
+        assert_eq!(panics.get(), 3, "now, after one minute and after two");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 
@@ -14,6 +15,7 @@ use crate::clock::{Clock, Steady};
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
+use crate::poll::contain::for_ever;
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
 use crate::provider::pace::{Pace, age};
@@ -247,8 +249,17 @@ impl Feed {
         Ok(count)
     }
 
-    /// Once a day: sees the ids of the configuration anew and drops memories that have expired, for ever.
-    pub async fn upkeep(&self) {
+    /// Once a day: sees the ids of the configuration anew and drops memories that have expired, for ever, counting
+    /// panics.
+    pub async fn upkeep(self: Arc<Self>, panics: IntCounter) {
+        let begin = || {
+            let feed = Arc::clone(&self);
+            async move { feed.keep_for_ever().await }
+        };
+        for_ever(&panics, "the upkeep of messages", begin).await;
+    }
+
+    async fn keep_for_ever(&self) {
         let mut steady = Steady::new(&self.clock);
         loop {
             // Short naps, so that a clock that is set is noticed.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::contain::contained;
+use super::contain::for_ever;
 use super::feed::{Entry, Feed};
 use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
@@ -23,8 +23,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Bad lines of one reading that the log names with what is wrong with them, and of the others by their numbers.
 const NAMED: usize = 10;
 const NUMBERED: usize = 200;
-/// From a panic to another try.
-const AFTER_PANIC: Duration = Duration::from_secs(60);
 /// From word to word about a file that takes long.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -65,20 +63,19 @@ pub async fn follow(
     let mut task = Following { feed, services, app, path, others, key, state, follower, run: None };
     task.show(None);
     let task = Arc::new(Mutex::new(task));
-    loop {
+    // After a panic, what is not in the ledger is read again.
+    let following = || {
         let task = Arc::clone(&task);
-        let following = async move {
+        async move {
             let mut task = task.lock().await;
             loop {
                 if !task.look().await {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-        };
-        contained::<()>(&panics, &what, following).await;
-        // What is not in the ledger is read again.
-        tokio::time::sleep(AFTER_PANIC).await;
-    }
+        }
+    };
+    for_ever(&panics, &what, following).await;
 }
 
 struct Following {

@@ -2,14 +2,18 @@
 //! pace, and recovery without a restart.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use push_exporter::clock::Clock;
+use push_exporter::ledger::LedgerError;
+use push_exporter::provider::http::Reqwest;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
-use crate::support::{Exporter, Page, fast_dir, simulate};
+use crate::fragile::Fragile;
+use crate::support::{Exporter, Log, Page, fast_dir, simulate};
 
 const EASEMOB: &str = r#"provider="easemob",app="chat",report="offline_push""#;
 const FEISHU: &str = r#"provider="feishu",app="bot",report="message_push_overview""#;
@@ -324,5 +328,31 @@ async fn a_ledger_that_is_gone_pauses_polling_and_comes_back() {
     for (series, count) in before.counters() {
         assert!(after.counters()[&series] >= count, "{series}");
     }
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_damaged_stays_down_until_a_restart() {
+    let clock = clock();
+    let (_, address) = simulate(EasemobSimulator::new(clock.clone(), easemob_app())).await;
+    let folder = fast_dir();
+    let log = Log::capture();
+    let text = easemob_section(address, "interval: 10s");
+    let damaged = |commit| {
+        let (path, detail) = ("push-exporter.db".into(), "on purpose".to_owned());
+        (commit == 5).then_some(LedgerError::Damaged { path, detail })
+    };
+    let store = Fragile::new(&folder.path().join("push-exporter.db"), damaged);
+    let transport = Arc::new(Reqwest::new(None).unwrap());
+    let exporter = Exporter::start_on(Box::new(store), transport, &text, folder.path(), &clock).await;
+    seconds(300).await;
+    let page = exporter.scrape().await;
+    assert_eq!(page.get("push_exporter_ledger_up"), Some(0.0), "that others could be written does not count");
+    assert!(failing(&page, EASEMOB, "ledger"));
+    assert_eq!(log.take_lines("the ledger is damaged; polling pauses until a restart").len(), 1);
+    exporter.stop().await;
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(20).await;
+    assert!(is_up(&exporter.scrape().await, EASEMOB));
     exporter.stop().await;
 }

@@ -21,6 +21,7 @@ mod failures;
 mod fake;
 mod faults;
 mod faulty;
+mod fragile;
 mod growth;
 mod jpush_documents;
 mod jpush_reports;

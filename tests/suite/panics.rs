@@ -2,24 +2,18 @@
 //! again, and nobody else notices.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
-use jiff::Timestamp;
 use push_exporter::clock::Clock;
-use push_exporter::ledger::sqlite::Sqlite;
-use push_exporter::ledger::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, Store,
-};
 use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
-use push_exporter::reading::SentMessage;
 use push_exporter::{Parts, config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::fragile::Fragile;
 use crate::support::{Exporter, Log, Page, fast_dir};
 
 /// Answers of all three providers, and a panic for some hosts.
@@ -106,49 +100,6 @@ feishu:
     exporter.stop().await;
 }
 
-/// A ledger whose task panics when the first answer has been committed.
-struct Fragile {
-    inner: Sqlite,
-    commits: AtomicU32,
-}
-
-type Answered<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
-
-impl Store for Fragile {
-    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> Answered<'_, Vec<Restored>> {
-        self.inner.register(apps, now)
-    }
-    fn commit(&mut self, commit: Commit) -> Answered<'_, Receipt> {
-        self.commits.fetch_add(1, Ordering::Relaxed);
-        self.inner.commit(commit)
-    }
-    fn add_messages(&mut self, new: Vec<NewMessages>) -> Answered<'_, Vec<AddedMessages>> {
-        self.inner.add_messages(new)
-    }
-    fn due_messages(&mut self, query: DueQuery) -> Answered<'_, DueMessages> {
-        self.inner.due_messages(query)
-    }
-    fn newest_messages(&mut self, query: NewestQuery) -> Answered<'_, Vec<SentMessage>> {
-        self.inner.newest_messages(query)
-    }
-    fn reschedule(&mut self, change: Reschedule) -> Answered<'_, ()> {
-        self.inner.reschedule(change)
-    }
-    fn upkeep(&mut self, app: AppId, now: Timestamp) -> Answered<'_, bool> {
-        self.inner.upkeep(app, now)
-    }
-    fn probe(&mut self) -> Answered<'_, ()> {
-        self.inner.probe()
-    }
-    fn check(&self) -> Answered<'static, ()> {
-        self.inner.check()
-    }
-    fn size(&self) -> u64 {
-        assert_eq!(self.commits.load(Ordering::Relaxed), 0, "on purpose");
-        self.inner.size()
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
     let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
@@ -159,7 +110,7 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
         clock,
         listeners: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
         transport: Arc::new(Buggy { is_buggy: AtomicBool::new(false) }),
-        store: Box::new(Fragile { inner: Sqlite::open(&config.ledger).unwrap(), commits: AtomicU32::new(0) }),
+        store: Box::new(Fragile::new(&config.ledger, |_| panic!("on purpose"))),
         telemetry_path: "/metrics".to_owned(),
     };
     let run = push_exporter::run(config, parts, CancellationToken::new());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use push_exporter::clock::Clock;
+use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::provider::http::{Reqwest, Transport};
 use push_exporter::simulator::{self, Simulator};
@@ -45,6 +46,18 @@ impl Exporter {
 
     /// With a way to the providers of the test's own.
     pub async fn start_through(transport: Arc<dyn Transport>, text: &str, folder: &Path, clock: &Clock) -> Exporter {
+        let store = Sqlite::open(&folder.join("push-exporter.db")).unwrap();
+        Exporter::start_on(Box::new(store), transport, text, folder, clock).await
+    }
+
+    /// With a ledger of the test's own too.
+    pub async fn start_on(
+        store: Box<dyn Store>,
+        transport: Arc<dyn Transport>,
+        text: &str,
+        folder: &Path,
+        clock: &Clock,
+    ) -> Exporter {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config =
             config::parse("test.yml", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}"));
@@ -54,7 +67,7 @@ impl Exporter {
             clock: clock.clone(),
             listeners: vec![listener],
             transport,
-            store: Box::new(Sqlite::open(&config.ledger).unwrap()),
+            store,
             telemetry_path: "/metrics".to_owned(),
         };
         let stop = CancellationToken::new();

@@ -80,25 +80,22 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Easemob, from an instant on.
+    /// Easemob, from an instant on, with further keys.
     pub async fn easemob(start: &str, more: &str) -> Scene {
-        let clock = Clock::following_tokio(start.parse().unwrap());
-        let script = Arc::new(Script::default());
-        let (_, address) = simulate(EasemobScript(Arc::clone(&script))).await;
-        let text = format!(
-            "new_series_hold: 0s\neasemob:\n  - {{app: chat, base_url: 'http://{address}', org_name: acme, app_name: chat, client_id: a, client_secret: b{more}}}\n"
-        );
-        Scene { clock, script, folder: fast_dir(), text }
+        let account = "app: chat, org_name: acme, app_name: chat, client_id: a, client_secret: b";
+        Scene::new(start, EasemobScript, "easemob", &format!("{account}{more}")).await
     }
 
-    /// Feishu, from an instant on.
+    /// Feishu, from an instant on, with further keys.
     pub async fn feishu(start: &str, more: &str) -> Scene {
+        Scene::new(start, FeishuScript, "feishu", &format!("app: bot, app_id: cli_1, app_secret: s{more}")).await
+    }
+
+    async fn new<S: Simulator>(start: &str, of: impl FnOnce(Arc<Script>) -> S, provider: &str, keys: &str) -> Scene {
         let clock = Clock::following_tokio(start.parse().unwrap());
         let script = Arc::new(Script::default());
-        let (_, address) = simulate(FeishuScript(Arc::clone(&script))).await;
-        let text = format!(
-            "new_series_hold: 0s\nfeishu:\n  - {{app: bot, base_url: 'http://{address}', app_id: cli_1, app_secret: s{more}}}\n"
-        );
+        let (_, address) = simulate(of(Arc::clone(&script))).await;
+        let text = format!("new_series_hold: 0s\n{provider}:\n  - {{base_url: 'http://{address}', {keys}}}\n");
         Scene { clock, script, folder: fast_dir(), text }
     }
 
