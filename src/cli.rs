@@ -25,12 +25,26 @@ pub enum Command {
     Serve,
     /// Serve against built-in simulators of the providers; nothing to configure
     Demo,
+    /// Check the configuration, then ask every report once with the real credentials
+    #[command(
+        after_help = "Touches no ledger, so it may run beside a running exporter; each report asks once, within the provider's \
+                      limits. Exit code 1 if a report fails, 2 if the configuration is wrong."
+    )]
+    Check(Check),
     /// Message ids, for a running exporter
     Messages {
         /// What to do with them.
         #[command(subcommand)]
         command: MessagesCommand,
     },
+}
+
+/// The flags of `check`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Check the configuration alone and ask nobody
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// What to do with message ids.

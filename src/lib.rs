@@ -95,23 +95,29 @@ pub enum RunError {
     /// The registry is not usable.
     #[error("the exporter's own metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
+    /// A task that everything else needs has panicked: better no page than one that stands still.
+    #[error("the task of the {0} has panicked; please report this as a bug")]
+    Died(&'static str),
 }
 
 /// How long pollers and the ledger may take to stop.
 const GRACE: Duration = Duration::from_secs(1);
+/// From one report's first poll to the next one's at the earliest: after downtime all of them are due at once.
+const START_PACE: Duration = Duration::from_millis(20);
 
 /// Runs the exporter until `stop`.
 ///
 /// # Errors
-/// A ledger that cannot be used, at the start or by the full check in the background.
+/// A ledger that cannot be used, at the start or by the full check in the background; a bug that leaves nothing
+/// to serve.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
     let Parts { clock, listeners, transport, store, telemetry_path } = parts;
     let metrics = OwnMetrics::new(&clock)?;
     metrics.config_loaded.set(clock.now().as_millisecond() as f64 / 1000.0);
     metrics.config_ok.set(1);
     let check = store.check();
-    let (page, page_task) = Page::start(clock.clone());
-    let (ledger, ledger_task) = Ledger::start(store, metrics.ledger.clone());
+    let (page, mut page_task) = Page::start(clock.clone());
+    let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
     let health = Health::new(page.clone());
     let services =
         Services { clock: clock.clone(), ledger, page: page.clone(), health, panics: metrics.task_panics.clone() };
@@ -125,9 +131,16 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let feed = Arc::new(message_feed(&apps, &services));
     feed.register_configured().await?;
     let tasks = TaskTracker::new();
+    let mut reports = 0;
     for app in apps {
-        for poller in app.open(&config, &transport, &services, &stop).await? {
-            tasks.spawn(poller);
+        for report in app.open(&config, &transport, &services, &stop).await? {
+            let (wait, stop) = (START_PACE.saturating_mul(reports), stop.clone());
+            reports = reports.saturating_add(1);
+            tasks.spawn(async move {
+                if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+                    report.await;
+                }
+            });
         }
     }
     let followed = feed.files();
@@ -145,26 +158,31 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
 
     let messages = config.message_token.map(|token| MessageApi::new(token, feed));
     let site = Site { page, metrics, health: services.health.clone(), clock, telemetry_path, messages };
-    drop(services);
     let web_stop = stop.child_token();
     let serving = web::serve(listeners, Arc::new(site), web_stop.clone());
     tokio::pin!(serving);
-    let checked = tokio::select! {
+    let served = tokio::select! {
         () = &mut serving => Ok(()),
-        checked = wait_for_failure(check) => checked,
+        checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
+        // They are still needed, so only a panic ends them.
+        _ = &mut page_task => Err(RunError::Died("page")),
+        _ = &mut ledger_task => Err(RunError::Died("ledger")),
     };
-    if checked.is_err() {
+    if served.is_err() {
         stop.cancel();
         serving.await;
     }
+    drop(services);
     let _ = tokio::time::timeout(GRACE, async {
         tasks.wait().await;
         // The ledger's task writes what it has been given, then ends.
-        let _ = ledger_task.await;
+        if !ledger_task.is_finished() {
+            let _ = ledger_task.await;
+        }
         page_task.abort();
     })
     .await;
-    Ok(checked?)
+    served
 }
 
 /// Ends only if the check fails: a ledger that is damaged must not be counted on.

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# What takes long: the kill test with 500 kills instead of 50, a real Prometheus for ten minutes instead
-# of one, a million messages instead of 20,000, and a simulated day of 100,000 messages instead of 5,000, side by
-# side: about twelve minutes.
+# What takes long: the kill tests with 500 kills and 100 in a storm instead of 50 and 10, twenty stormy weeks instead
+# of one, a real Prometheus for ten minutes instead of one, a million messages instead of 20,000, a simulated day of
+# 100,000 messages instead of 5,000, and 100,000 messages that pass through instead of 10,000, side by side: about
+# twenty minutes. Fuzzing is apart: fuzz/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# What a test prints are its figures.
+export NEXTEST_SUCCESS_OUTPUT=final
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${PUSH_EXPORTER_SCRAPE_MINUTES:-10} \
     PUSH_EXPORTER_MESSAGES=${PUSH_EXPORTER_MESSAGES:-1000000} PUSH_EXPORTER_TRACKED=${PUSH_EXPORTER_TRACKED:-100000} \
-    tests/run.sh -- killed_fifty_times a_real_prometheus memory_does_not_grow lateness_is_shared
+    PUSH_EXPORTER_PASSING=${PUSH_EXPORTER_PASSING:-100} PUSH_EXPORTER_STORMS=${PUSH_EXPORTER_STORMS:-20} \
+    tests/run.sh -- killed_ after_a_storm a_real_prometheus memory_does_not_grow lateness_is_shared three_days_leave

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program:Debian package
-needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium)
+needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
+    sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount)
 missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")

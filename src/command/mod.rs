@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share: logging, listening, signals.
 
+pub mod check;
 pub mod demo;
 pub mod messages;
 pub mod serve;
@@ -16,6 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
+use crate::provider::error::shorten;
 
 /// Why a command ends badly, and with which exit code.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(&cli.flags),
         Some(Command::Demo) => demo::run(&cli.flags),
+        Some(Command::Check(options)) => check::run(&cli.flags, options),
         Some(Command::Messages { command: MessagesCommand::Add(options) }) => messages::add(options),
     }
 }
@@ -66,6 +69,10 @@ fn start_logging(flags: &Flags) {
     };
     // A second start in one process, as in a test, keeps the first logger.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    // In the log's own format, and no second time on standard error.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(error = shorten(&panic.to_string()), "panic");
+    }));
 }
 
 /// How long work on other threads may go on after the command is done.

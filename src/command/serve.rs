@@ -22,9 +22,7 @@ const DEFAULT_FILE: &str = "push-exporter.yml";
 /// # Errors
 /// A wrong configuration (exit code 2), or an address or ledger that cannot be used (1).
 pub fn run(flags: &Flags) -> Result<(), Failure> {
-    let file = flags.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let environment = std::env::vars().collect();
-    let config = config::load(&file, &environment).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    let (file, config) = load(flags)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = file.display().to_string(),
@@ -39,6 +37,14 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         serve(config, store, listeners, flags, Clock::system(), stop).await
     })?;
     Ok(())
+}
+
+/// Reads the configuration that the flags name.
+pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), Failure> {
+    let file = flags.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let environment = std::env::vars().collect();
+    let config = config::load(&file, &environment).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    Ok((file, config))
 }
 
 /// Runs the exporter on its ledger and listeners until `stop`.

@@ -69,6 +69,17 @@ pub enum LedgerError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// Opened, and not to be written.
+    #[error("{0} cannot be written; check the rights of the file and of its folder")]
+    ReadOnly(PathBuf),
+    /// The file system does not let us at the file.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// The ledger.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The file was removed or replaced while open.
     #[error("{0} was removed or replaced while in use; put it back, or restart")]
     Replaced(PathBuf),
@@ -81,6 +92,9 @@ pub enum LedgerError {
     /// The last write failed, and the ledger waits for writing to work again.
     #[error("the ledger cannot be written at present")]
     Down,
+    /// A bug: nothing was written.
+    #[error("the ledger panicked; please report this as a bug")]
+    Panicked,
     /// The task is gone.
     #[error("the ledger is closed")]
     Closed,

@@ -43,11 +43,13 @@ impl Sqlite {
     /// Opens or creates the file. Takes no longer for a large one.
     ///
     /// # Errors
-    /// In use, damaged, newer, or not to be opened.
+    /// In use, damaged, newer, or not to be opened or written.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
         let lock = lock(path)?;
-        let connection = Connection::open(path).map_err(|source| LedgerError::Open { path: path.into(), source })?;
-        prepare(&connection, path).map_err(|error| explain(error, path))?;
+        if is_missing(path)? {
+            create(path).map_err(|error| explain(error, path))?;
+        }
+        let connection = prepare(path).map_err(|error| explain(error, path))?;
         let inode = std::fs::metadata(path).map(|meta| meta.ino()).unwrap_or_default();
         Ok(Sqlite { path: path.into(), connection: Arc::new(Mutex::new(connection)), inode, _lock: lock })
     }
@@ -88,17 +90,19 @@ impl Sqlite {
                 if std::fs::metadata(&path).map(|meta| meta.ino()).ok() != Some(inode) {
                     return Err(LedgerError::Replaced(path));
                 }
-                work(&mut crate::lock(&connection))
+                let result = work(&mut crate::lock(&connection));
+                result.map_err(|error| match error {
+                    LedgerError::Sqlite(source) if is_damage(&source) => explain(LedgerError::Sqlite(source), &path),
+                    other => other,
+                })
             });
-            worked.await.unwrap_or(Err(LedgerError::Closed))
+            worked.await.unwrap_or(Err(LedgerError::Panicked))
         })
     }
 }
 
 fn lock(path: &Path) -> Result<File, LedgerError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = beside(path, ".lock");
     let failed = |source| LedgerError::Lock { path: name.clone(), source };
     let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(failed)?;
     match file.try_lock() {
@@ -108,34 +112,48 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     }
 }
 
-fn explain(error: LedgerError, path: &Path) -> LedgerError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    match error {
-        LedgerError::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
-            LedgerError::Damaged { path: path.into(), detail: error.to_string() }
-        }
-        LedgerError::Sqlite(source) => LedgerError::Open { path: path.into(), source },
-        other => other,
+/// Whether there is no ledger yet. What is left of one, or was cut to nothing, is not taken for that.
+fn is_missing(path: &Path) -> Result<bool, LedgerError> {
+    let damaged = |detail: &str| LedgerError::Damaged { path: path.into(), detail: detail.to_owned() };
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.len() == 0 => Err(damaged("it is empty")),
+        Ok(_) => Ok(false),
+        Err(_) if has_log(path) => Err(damaged("the file is gone and its write-ahead log (-wal) is there")),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(true),
+            _ => Err(LedgerError::File { path: path.into(), source: error }),
+        },
     }
 }
 
-fn prepare(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(64);
+/// Whether there is a write-ahead log that has not been taken into the file.
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// A file of the ledger beside its main one.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Makes an empty ledger under another name first: a crash leaves all of it or nothing.
+fn create(path: &Path) -> Result<(), LedgerError> {
+    let new = beside(path, ".new");
+    let _ = std::fs::remove_file(&new);
+    let connection = Connection::open(&new)?;
+    migrate(&connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    let renamed = std::fs::rename(&new, path).and_then(|()| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder)?.sync_all()
+    });
+    renamed.map_err(|source| LedgerError::File { path: path.into(), source })
+}
+
+fn migrate(connection: &Connection) -> Result<(), LedgerError> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
-    let known = MIGRATIONS.len() as i64;
-    if tables > 0 && id != APPLICATION_ID {
-        let detail = "it is a database of another program".to_owned();
-        return Err(LedgerError::Damaged { path: path.into(), detail });
-    }
-    if version > known {
-        return Err(LedgerError::Newer { path: path.into(), found: version, known });
-    }
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
     for (done, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(version).unwrap_or(0)) {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {migration}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT;",
@@ -143,6 +161,53 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
         ))?;
     }
     Ok(())
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+}
+
+fn explain(error: LedgerError, path: &Path) -> LedgerError {
+    match error {
+        LedgerError::Sqlite(source) if is_damage(&source) => {
+            LedgerError::Damaged { path: path.into(), detail: source.to_string() }
+        }
+        LedgerError::Sqlite(source) => LedgerError::Open { path: path.into(), source },
+        other => other,
+    }
+}
+
+/// Opens a ledger that is there and brings it to the schema of this release.
+fn prepare(path: &Path) -> Result<Connection, LedgerError> {
+    let is_whole = !has_log(path);
+    let length = std::fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
+    let connection = Connection::open(path)?;
+    if connection.is_readonly("main")? {
+        return Err(LedgerError::ReadOnly(path.into()));
+    }
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let known = MIGRATIONS.len() as i64;
+    let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let damaged = |detail: &str| Err(LedgerError::Damaged { path: path.into(), detail: detail.to_owned() });
+    if id != APPLICATION_ID {
+        return damaged("it is a database of another program");
+    }
+    // SQLite would take what is missing of the last page for zeros.
+    if is_whole && !length.is_multiple_of(u64::from(page)) {
+        return damaged("it is cut short");
+    }
+    if version > known {
+        return Err(LedgerError::Newer { path: path.into(), found: version, known });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrate(&connection)?;
+    Ok(connection)
 }
 
 impl Store for Sqlite {
@@ -208,14 +273,12 @@ impl Store for Sqlite {
                 let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
                 if verdict == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path, detail: verdict }) }
             });
-            checked.await.unwrap_or(Err(LedgerError::Closed))
+            checked.await.unwrap_or(Err(LedgerError::Panicked))
         })
     }
 
     fn size(&self) -> u64 {
-        let mut log = self.path.as_os_str().to_owned();
-        log.push("-wal");
-        [self.path.as_path(), Path::new(&log)]
+        [self.path.clone(), beside(&self.path, "-wal")]
             .iter()
             .filter_map(|path| std::fs::metadata(path).ok())
             .map(|meta| meta.len())

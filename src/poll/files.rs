@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::contain::contained;
 use super::feed::{Entry, Feed};
 use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
@@ -58,12 +60,24 @@ pub async fn follow(
     };
     tracing::info!(app, file = key, line = state.lines, "following a file of message ids");
     let follower = Follower::new(path.clone(), marks, Arc::clone(&others));
+    let panics = services.panics.clone();
+    let what = format!("following {key} of {app}");
     let mut task = Following { feed, services, app, path, others, key, state, follower, run: None };
     task.show(None);
+    let task = Arc::new(Mutex::new(task));
     loop {
-        if !task.look().await {
-            tokio::time::sleep(PAUSE).await;
-        }
+        let task = Arc::clone(&task);
+        let following = async move {
+            let mut task = task.lock().await;
+            loop {
+                if !task.look().await {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        };
+        contained::<()>(&panics, &what, following).await;
+        // What is not in the ledger is read again.
+        tokio::time::sleep(AFTER_PANIC).await;
     }
 }
 
@@ -99,14 +113,10 @@ impl Following {
         });
         let (follower, look) = match looked.await {
             Ok(looked) => looked,
-            Err(panic) => {
-                self.services.panics.inc();
-                let (app, error) = (&self.app, panic.to_string());
-                tracing::error!(app, file = self.key, error, "following a file panicked; please report this as a bug");
-                // What is not in the ledger is read again.
-                tokio::time::sleep(AFTER_PANIC).await;
-                return false;
-            }
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return false,
+            },
         };
         self.follower = follower;
         match look {

@@ -267,7 +267,7 @@ impl Poll {
         };
         for (message, error) in &refused {
             let ReportId { provider, app, report } = &self.poller.id;
-            let error = self.poller.in_words(error);
+            let error = self.poller.account.in_words(error);
             tracing::warn!(
                 provider,
                 app,

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
+use super::contain::contained;
 use super::health::{Failure, Health, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
@@ -77,8 +77,7 @@ pub trait Work: Send + 'static {
     fn wake(&self) -> Option<Arc<Notify>> {
         None
     }
-    /// One poll: every question, each with its retries, and the commits. Runs in a task of its own, which
-    /// may panic.
+    /// One poll: every question, each with its retries, and the commits.
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send + 'static;
     /// Takes what a poll has brought, also one that failed.
     fn finish(&mut self, outcome: Self::Outcome, is_ok: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
@@ -128,25 +127,37 @@ impl<W: Work> Ready<W> {
 
     /// Polls until `stop`.
     pub fn run(self, stop: CancellationToken) -> Polling {
-        Box::pin(async move {
-            let poller = Arc::clone(&self.poller);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = poller.poll_for_ever(self.work, self.next) => {}
+        Box::pin(async move { stop.run_until_cancelled(self.poll_through_panics()).await.unwrap_or_default() })
+    }
+
+    /// Polls for ever. A panic anywhere in it is a failed poll, from which the report backs off.
+    async fn poll_through_panics(self) {
+        let Ready { poller, work, mut next } = self;
+        let interval = work.interval();
+        let work = Arc::new(Mutex::new(work));
+        loop {
+            let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
+            let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next).await };
+            let ReportId { provider, app, report } = &poller.id;
+            let what = format!("{provider} {app} {report}");
+            if contained(&poller.services.panics, &what, polling).await.is_some() {
+                return;
             }
-        })
+            let error = PollError::Decode("the poll panicked; please report this as a bug".to_owned());
+            next = Some(poller.failed(error, Duration::ZERO, interval).await);
+        }
     }
 }
 
 impl Poller {
-    async fn poll_for_ever<W: Work>(self: &Arc<Self>, mut work: W, mut next: Option<Timestamp>) {
+    async fn poll_for_ever<W: Work>(self: &Arc<Self>, work: &mut W, mut next: Option<Timestamp>) {
         let Services { clock, ledger, health, .. } = &self.services;
         let mut is_up = ledger.watch();
         // While failing: what the secrets looked like to the poll that failed.
         let mut failed_with = None;
         let mut is_to_blame = false;
         loop {
-            self.wait(next, failed_with, &mut work, &mut is_up).await;
+            self.wait(next, failed_with, work, &mut is_up).await;
             if !*is_up.borrow_and_update() {
                 if !is_to_blame {
                     self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO, work.interval()).await;
@@ -163,15 +174,9 @@ impl Poller {
             let secrets = self.fingerprint();
             let started = Instant::now();
             self.client.requests().take_waited();
-            let poll = AbortOnDropHandle::new(tokio::spawn(work.poll(Arc::clone(self)))).await;
+            let Polled { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
-            let (result, has_new_numbers) = match poll {
-                Ok(polled) => {
-                    work.finish(polled.outcome, polled.result.is_ok(), clock.now()).await;
-                    (polled.result, polled.has_new_numbers)
-                }
-                Err(panic) => (Err(self.panicked(panic)), false),
-            };
+            work.finish(outcome, result.is_ok(), clock.now()).await;
             self.show_account().await;
             match result {
                 Ok(Done::Succeeded(due)) => {
@@ -272,7 +277,7 @@ impl Poller {
             }
             *retries -= 1;
             let ReportId { provider, app, report } = &self.id;
-            let message = self.in_words(&error);
+            let message = self.account.in_words(&error);
             tracing::debug!(provider, app, report, error = message, "asking again");
             // Waiting may take minutes; that it has begun can be seen.
             self.services.health.requests(&self.id, self.client.requests()).await;
@@ -314,7 +319,7 @@ impl Poller {
     async fn failed(&self, error: PollError, took: Duration, interval: Duration) -> Timestamp {
         let now = self.services.clock.now();
         let reason = error.reason();
-        let message = self.in_words(&error);
+        let message = self.account.in_words(&error);
         let log_id = error.log_id().map(|id| shorten(&self.account.scrubber().scrub(id)));
         let failure = Failure {
             reason: reason.name(),
@@ -344,24 +349,6 @@ impl Poller {
             );
         }
         next
-    }
-
-    /// An error with its causes, without secrets, on one short line.
-    pub(super) fn in_words(&self, error: &PollError) -> String {
-        shorten(&self.account.scrubber().scrub(&crate::error_chain(error)))
-    }
-
-    fn panicked(&self, panic: tokio::task::JoinError) -> PollError {
-        self.services.panics.inc();
-        let ReportId { provider, app, report } = &self.id;
-        tracing::error!(
-            provider,
-            app,
-            report,
-            error = panic.to_string(),
-            "a poll panicked; please report this as a bug"
-        );
-        PollError::Decode("the poll panicked; please report this as a bug".to_owned())
     }
 
     /// Shows the requests and the token of the account.

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::BoxFuture;
-use super::error::PollError;
+use super::error::{PollError, shorten};
 use super::quota::{Budget, Limit, Priority, Rate};
 use crate::config::secret::Scrubber;
 use crate::lock;
@@ -362,6 +362,11 @@ impl AccountClient {
     /// What takes secrets out of texts.
     pub fn scrubber(&self) -> &Scrubber {
         &self.scrubber
+    }
+
+    /// An error with its causes, without secrets, on one short line.
+    pub fn in_words(&self, error: &PollError) -> String {
+        shorten(&self.scrubber.scrub(&crate::error_chain(error)))
     }
 }
 

@@ -3,7 +3,7 @@
 
 pub mod messages;
 pub mod routes;
-mod status;
+pub(crate) mod status;
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -144,7 +144,7 @@ fn at(time: Timestamp) -> String {
 }
 
 /// From `then` to `now` in the two largest units.
-fn age(now: Timestamp, then: Timestamp) -> String {
+pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds} s"),

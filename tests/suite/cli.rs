@@ -1,4 +1,4 @@
-//! The command line: exit codes, ports, the ledger's lock, and a clean stop.
+//! The command line: exit codes, ports, and a clean stop.
 
 use std::net::TcpListener;
 use std::process::Output;
@@ -38,67 +38,6 @@ fn an_address_in_use_is_1() {
         run(&["--config.file", &config(&folder), "--web.listen-address", &address, "--log.level", "error"]);
     assert_eq!(code, Some(1));
     assert_eq!(stderr, format!("push-exporter: cannot listen on {address}: Address already in use (os error 98)\n"));
-}
-
-#[test]
-fn a_ledger_that_cannot_be_used_is_1() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = config(&folder);
-    let ledger = folder.path().join("push-exporter.db");
-    let args = ["--config.file", &config, "--web.listen-address", "127.0.0.1:0", "--log.level", "error"];
-
-    let first = Program::start(&["--config.file", &config]);
-    let (code, stderr) = run(&args);
-    let name = ledger.display();
-    assert_eq!(
-        (code, stderr),
-        (
-            Some(1),
-            format!(
-                "push-exporter: another push-exporter uses {name}; stop it, or give this one a ledger of its own\n"
-            )
-        )
-    );
-    drop(first);
-
-    // From a newer release.
-    let sqlite = |sql: &str| {
-        let output = crate::support::tool(
-            "python3",
-            &[
-                "-c",
-                "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()",
-                ledger.to_str().unwrap(),
-                sql,
-            ],
-            b"",
-        );
-        assert!(output.status.success(), "{output:?}");
-    };
-    sqlite("PRAGMA user_version = 99");
-    let (code, stderr) = run(&args);
-    assert_eq!(
-        (code, stderr),
-        (
-            Some(1),
-            format!(
-                "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 3); use that release\n"
-            )
-        )
-    );
-
-    // Another program's database, and no database at all: never a silent fresh start.
-    sqlite("PRAGMA user_version = 1; PRAGMA application_id = 7");
-    let (code, stderr) = run(&args);
-    assert_eq!(code, Some(1));
-    assert!(stderr.contains("is damaged or not a ledger: it is a database of another program"), "{stderr}");
-    for file in ["push-exporter.db-wal", "push-exporter.db-shm"] {
-        let _ = std::fs::remove_file(folder.path().join(file));
-    }
-    std::fs::write(&ledger, [0x5a; 8192]).unwrap();
-    let (code, stderr) = run(&args);
-    assert_eq!(code, Some(1));
-    assert!(stderr.contains("is damaged or not a ledger: file is not a database"), "{stderr}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The exporter killed 50 times while numbers grow and messages are registered: at random moments, and by
 //! fault hooks just before and just after the COMMIT of an answer or of a registration, so that its sender
-//! gets no reply and sends it again. No counter is ever lower than what was scraped before, and at the end
-//! all totals equal the truth.
+//! gets no reply and sends it again; and fewer times while three of ten requests fail. No counter is ever
+//! lower than what was scraped before, and at the end all totals equal the truth.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,8 +16,10 @@ use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
+use crate::faulty::Faulty;
 use crate::jpush_truth::add;
-use crate::support::{Page, Program, eventually, fast_dir, simulate, try_talk};
+use crate::storm::{quick_faults, seed};
+use crate::support::{Page, Program, eventually, fast_dir, try_talk};
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -131,6 +133,16 @@ fn rounds() -> u32 {
 
 #[test]
 fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
+    kill(rounds(), 50, false);
+}
+
+#[test]
+fn killed_in_a_storm_nothing_is_lost_or_counted_twice() {
+    kill(rounds() / 5, seed(), true);
+}
+
+/// Kills it so often; in a storm while three of ten requests fail.
+fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let clock = Clock::system();
     let easemob = EasemobApp { step: 4, history: 1, per_day: 150_000.0, ..EasemobApp::demo("acme", "chat") };
@@ -142,11 +154,17 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
         ..FeishuApp::demo("cli_crash")
     };
     let (client_secret, app_secret) = (easemob.client_secret.clone(), feishu.app_secret.clone());
-    let (easemob, easemob_address) = runtime.block_on(simulate(EasemobSimulator::new(clock.clone(), easemob)));
-    let (feishu, feishu_address) = runtime.block_on(simulate(FeishuSimulator::new(clock, feishu)));
+    let easemob = Arc::new(EasemobSimulator::new(clock.clone(), easemob));
+    let feishu = Arc::new(FeishuSimulator::new(clock.clone(), feishu));
     let app = JpushApp::demo("key-crash");
     let master_secret = app.master_secret.clone();
-    let (jpush, jpush_address) = runtime.block_on(simulate(JpushSimulator::new(Clock::system(), app)));
+    let jpush = Arc::new(JpushSimulator::new(clock, app));
+    let layers = [
+        runtime.block_on(Faulty::new(Arc::clone(&jpush))),
+        runtime.block_on(Faulty::new(Arc::clone(&easemob))),
+        runtime.block_on(Faulty::new(Arc::clone(&feishu))),
+    ];
+    let [jpush_address, easemob_address, feishu_address] = layers.each_ref().map(|layer| layer.address);
     let world = Arc::new(World {
         easemob,
         feishu,
@@ -184,10 +202,13 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
         move || world.send()
     });
     let mut highest = BTreeMap::new();
-    let mut random = fastrand::Rng::with_seed(50);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for layer in layers.iter().filter(|_| is_stormy) {
+        layer.storm(random.fork(), quick_faults());
+    }
     let (mut by_hook, mut by_signal) = (0, 0);
-    for round in 0..rounds() {
-        let when = format!("round {round}");
+    for round in 0..rounds {
+        let when = format!("round {round}, PUSH_EXPORTER_SEED={seed}");
         // Only commits that change a counter, or register a message, are counted by the hook.
         let registers = world.pushed.lock().unwrap().len() < MAX_PUSHES;
         let die = match round % 7 {
@@ -200,7 +221,7 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
         let mut program = start(&config, die.as_deref()).unwrap_or_else(|| panic!("{when}: it did not start"));
         *world.exporter.lock().unwrap() = Some(program.address);
         let kill_at = die.is_none().then(|| Instant::now() + Duration::from_millis(random.u64(20..1200)));
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let status = loop {
             if let Some(page) = program.try_scrape() {
                 assert_goes_on(&page, &mut highest, &when);
@@ -222,11 +243,14 @@ fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
     }
     assert!(by_hook * 5 > by_signal, "{by_hook} ends by a hook, {by_signal} by a signal");
 
+    for layer in &layers {
+        layer.heal();
+    }
     let program = start(&config, None).unwrap();
     *world.exporter.lock().unwrap() = Some(program.address);
     world.is_over.store(true, Ordering::Relaxed);
     sender.join().unwrap();
-    assert!(world.pushed.lock().unwrap().len() > 30);
+    assert!(world.pushed.lock().unwrap().len() > rounds as usize / 2);
     world.jpush.freeze();
     let messages = world.messages();
     eventually("totals that equal the truth", 60, || {

@@ -475,6 +475,17 @@ async fn quotas_have_a_budget_apart_and_leave_when_they_are_old() {
     assert_eq!(page.starting(&["push_api_quota_limit"]).len(), 2);
     scene.minutes(22.0).await;
     assert_eq!(exporter.scrape().await.starting(&["push_vendor_quota"]).len(), 0);
+    // The third poll that is told nothing of a quota takes it off the page: they come after 5, 5 and 10 minutes.
+    scene.fake.say("/v3/users", 500, "");
+    scene.fake.headers.lock().unwrap().clear();
+    let shown = async |api: &str| {
+        let quota = format!(r#"push_api_quota_remaining{{{SHOP},api="{api}"}}"#);
+        exporter.scrape().await.get(&quota).is_some()
+    };
+    scene.minutes(14.0).await;
+    assert!(shown("report").await);
+    scene.minutes(8.0).await;
+    assert!(!shown("report").await && shown("push").await);
     exporter.stop().await;
 }
 

@@ -151,18 +151,17 @@ impl Program {
     /// Starts it with these arguments on a free port, and waits until it says which; `None` if it ended
     /// before.
     pub fn try_start(args: &[&str], environment: &[(&str, &str)]) -> Option<Program> {
+        let mut command = Program::binary();
+        command.args(["--web.listen-address", "127.0.0.1:0"]).args(args).envs(environment.iter().copied());
+        Program::try_run(command)
+    }
+
+    /// The same by a command that ends in the program, and lets it say its port.
+    pub fn try_run(mut command: Command) -> Option<Program> {
         let folder = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let out = std::fs::File::create(folder.path().join("out")).unwrap();
-        let mut child = Program::binary()
-            .args(["--web.listen-address", "127.0.0.1:0"])
-            .args(args)
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(out).stderr(log).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         let address = loop {
             let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
@@ -256,4 +255,47 @@ pub fn tool(name: &str, args: &[&str], input: &[u8]) -> std::process::Output {
         .unwrap_or_else(|error| panic!("{name} cannot be run ({error}); tests/run.sh installs what the tests need"));
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
+}
+
+/// What the exporter inside this thread's runtime logs.
+pub struct Log {
+    lines: Arc<std::sync::Mutex<Vec<u8>>>,
+    _guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Log {
+    /// From now on, until dropped.
+    pub fn capture() -> Log {
+        let lines: Arc<std::sync::Mutex<Vec<u8>>> = Arc::default();
+        let writer = {
+            let lines = Arc::clone(&lines);
+            move || Sink(Arc::clone(&lines))
+        };
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_env_filter("push_exporter=info")
+            .with_writer(writer)
+            .finish();
+        Log { lines, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// Takes all lines so far and returns those with this text.
+    pub fn take_lines(&self, text: &str) -> Vec<String> {
+        let lines = std::mem::take(&mut *self.lines.lock().unwrap());
+        let lines = String::from_utf8(lines).unwrap();
+        lines.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+}
+
+struct Sink(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

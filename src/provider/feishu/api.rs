@@ -60,7 +60,11 @@ pub(super) async fn message_push_overview(
 ) -> Result<Answer, PollError> {
     let fetch = || fetch_token(settings, clock, client);
     let send = |token: Token| async move { client.send(request(settings, ask, &token)?).await };
-    let refuses = |reply: &Reply| matches!(code_of(reply), Ok(Some(code)) if errors::refuses_token(code));
+    // A gateway may answer in Feishu's place, without a code.
+    let refuses = |reply: &Reply| match code_of(reply) {
+        Ok(Some(code)) => errors::refuses_token(code),
+        _ => reply.status == StatusCode::UNAUTHORIZED,
+    };
     let reply = cache.send(fetch, send, refuses).await?;
     // Only answers over the limit tell it.
     let limit = reply.number(&["x-ogw-ratelimit-limit"]);

@@ -1,0 +1,264 @@
+//! `push-exporter check`: the configuration, then one question of every report with the real credentials, and a
+//! table of what works and what to do about the rest. Needs no ledger, so it runs beside a running exporter.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Failure, serve};
+use crate::cli::{Check, Flags};
+use crate::clock::Clock;
+use crate::config::{App, Config};
+use crate::provider::error::{PollError, Reason};
+use crate::provider::http::{AccountClient, Client, Reqwest, Transport};
+use crate::provider::quota::{Limit, Priority, Rate};
+use crate::provider::{
+    Answer, Ask, AskedMessage, Blame, Memory, MessageReport, MomentReport, Numbers, Report, Surroundings,
+};
+use crate::reading::SentMessage;
+use crate::web::status::age;
+
+/// Questions under way at once.
+const AT_ONCE: usize = 16;
+/// From word to word while answers are awaited.
+const PROGRESS: Duration = Duration::from_secs(5);
+/// What a report by message is asked for where the configuration names no id.
+const MADE_UP: &str = "1";
+
+/// Checks the configuration and, unless `--offline`, every report.
+///
+/// # Errors
+/// A wrong configuration (exit code 2), or a report that fails (1).
+pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
+    let (file, config) = serve::load(flags)?;
+    let clock = Clock::system();
+    let asked: Vec<Question> = config.apps.iter().flat_map(|app| questions(app, &clock)).collect();
+    println!("{}: the configuration is good; apps: {}, reports: {}", file.display(), config.apps.len(), asked.len());
+    if options.offline {
+        return Ok(());
+    }
+    super::block_on(async {
+        let transport: Arc<dyn Transport> = Arc::new(transport(&config)?);
+        let rows = ask_all(asked, &transport, &clock).await;
+        print!("\n{}", table(&rows));
+        match rows.iter().filter(|row| row.failure.is_some()).count() {
+            0 => Ok(()),
+            failed => Err(anyhow!("{failed} of {} reports failed", rows.len())),
+        }
+    })?;
+    Ok(())
+}
+
+fn transport(config: &Config) -> anyhow::Result<Reqwest> {
+    Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")
+}
+
+/// One question of a report.
+struct Question {
+    /// Its place in the table, by the configuration.
+    provider: &'static str,
+    app: String,
+    zone: TimeZone,
+    account: Arc<AccountClient>,
+    limit: Limit,
+    report: &'static str,
+    kind: Kind,
+}
+
+/// What is asked.
+enum Kind {
+    Window(Box<dyn Report>, Option<Ask>),
+    Moment(Box<dyn MomentReport>, SentMessage),
+    Message(Box<dyn MessageReport>, AskedMessage),
+}
+
+/// A line of the table.
+struct Row {
+    provider: &'static str,
+    app: String,
+    report: &'static str,
+    failure: Option<Told>,
+    /// How old the newest numbers are that the report has.
+    age: String,
+    quota: String,
+}
+
+/// Why a report fails, in words without secrets.
+struct Told {
+    reason: &'static str,
+    message: String,
+    advice: &'static str,
+}
+
+/// The questions of an app: the first that each of its reports would ask.
+fn questions(app: &App, clock: &Clock) -> Vec<Question> {
+    let surroundings = Surroundings { clock: clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
+    let account = Arc::new(AccountClient::default());
+    for secret in app.account.secrets() {
+        account.scrubber().learn(&secret.current());
+    }
+    let question = |limit, report, kind| Question {
+        provider: app.provider.name(),
+        app: app.name.clone(),
+        zone: app.zone.clone(),
+        account: Arc::clone(&account),
+        limit,
+        report,
+        kind,
+    };
+    let messages = app.account.messages(&surroundings);
+    let id = messages.as_ref().and_then(|messages| messages.ids.first().cloned());
+    let id = id.unwrap_or_else(|| MADE_UP.to_owned());
+    let mut questions = Vec::new();
+    for report in app.account.open(&surroundings) {
+        let ask = report.next(clock.now(), &Memory::default(), &[]);
+        questions.push(question(report.limit(), report.name(), Kind::Window(report, ask)));
+    }
+    for report in app.account.moments(&surroundings) {
+        let message = SentMessage { id: id.clone(), sent_at: clock.now() };
+        questions.push(question(report.limit(), report.name(), Kind::Moment(report, message)));
+    }
+    let delivery = messages
+        .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.name()) == messages.delivery));
+    if let Some(report) = delivery {
+        let message = AskedMessage { id, shape: String::new() };
+        questions.push(question(report.limit(), report.name(), Kind::Message(report, message)));
+    }
+    questions
+}
+
+/// Asks them side by side; the rows come in the order of the questions.
+async fn ask_all(questions: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<Row> {
+    let count = questions.len();
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut asking = JoinSet::new();
+    for (index, question) in questions.into_iter().enumerate() {
+        let (transport, clock, places) = (Arc::clone(transport), clock.clone(), Arc::clone(&places));
+        asking.spawn(async move {
+            let _place = places.acquire().await;
+            (index, question.answer(transport, &clock).await)
+        });
+    }
+    let mut rows: Vec<(usize, Row)> = Vec::new();
+    let mut progress = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
+    loop {
+        tokio::select! {
+            answered = asking.join_next() => match answered {
+                Some(row) => rows.extend(row),
+                None => break,
+            },
+            _ = progress.tick() => tracing::info!(answered = rows.len(), of = count, "waiting for answers"),
+        }
+    }
+    rows.sort_by_key(|(index, _)| *index);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+impl Question {
+    async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> Row {
+        let Question { provider, app, zone, account, limit, report, kind } = self;
+        let client = Client::new(transport, &account, limit, Priority::First);
+        let answered = kind.ask(&client, &zone, clock).await;
+        let failure = answered.as_ref().err().map(|error| Told {
+            reason: error.reason().name(),
+            message: account.in_words(error),
+            advice: error.advice(),
+        });
+        let age = answered.unwrap_or_else(|_| NOTHING.to_owned());
+        let quota = account.rate(limit.api).map_or_else(|| NOTHING.to_owned(), quota);
+        Row { provider, app, report, failure, age, quota }
+    }
+}
+
+/// What stands in the table where nothing is told.
+const NOTHING: &str = "-";
+
+impl Kind {
+    /// Asks once and tells how old the numbers are.
+    async fn ask(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<String, PollError> {
+        match self {
+            Kind::Window(_, None) => Ok("nothing to ask now".to_owned()),
+            Kind::Window(report, Some(ask)) => {
+                let answer = report.ask(ask, client).await?;
+                Ok(data_age(&answer, ask, zone, clock.now()))
+            }
+            Kind::Moment(report, message) => {
+                let Some(ask) = report.questions(std::slice::from_ref(message)).into_iter().next() else {
+                    return Ok("nothing to ask".to_owned());
+                };
+                match report.ask(&ask, client).await {
+                    Ok(_) => Ok("of this moment".to_owned()),
+                    Err(error) if message.id == MADE_UP && error.reason() == Reason::BadRequest => Ok(refused_id()),
+                    Err(error) => Err(error),
+                }
+            }
+            Kind::Message(report, message) => match report.ask(std::slice::from_ref(message), client).await {
+                Ok(numbers) if numbers.messages.iter().any(|found| !found.readings.is_empty()) => {
+                    Ok("of this moment".to_owned())
+                }
+                Ok(_) => Ok(format!("no numbers for message {}", message.id)),
+                Err(error) if message.id == MADE_UP && report.blames(&error) != Blame::Question => Ok(refused_id()),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+/// A provider that looks at the id has let us in.
+fn refused_id() -> String {
+    "no message to ask for".to_owned()
+}
+
+/// How old the newest numbers of an answer are, and of which window they are.
+fn data_age(answer: &Answer, ask: &Ask, zone: &TimeZone, now: Timestamp) -> String {
+    let newest = match answer {
+        Answer::Numbers(Numbers { windows, .. }) => windows
+            .iter()
+            .filter(|found| !found.readings.is_empty() || !found.users.is_empty())
+            .map(|found| found.window)
+            .max(),
+        Answer::NoData | Answer::Lost => None,
+    };
+    match newest {
+        None => format!("no numbers for {}", ask.last.key()),
+        Some(window) if window.end(zone) > now => format!("of this moment ({})", window.key()),
+        Some(window) => format!("{} ({})", age(now, window.end(zone)), window.key()),
+    }
+}
+
+fn quota(rate: Rate) -> String {
+    match (rate.remaining, rate.limit) {
+        (Some(remaining), Some(limit)) => format!("{remaining} of {limit}"),
+        (Some(remaining), None) => remaining.to_string(),
+        (None, Some(limit)) => format!("limit {limit}"),
+        (None, None) => NOTHING.to_owned(),
+    }
+}
+
+/// The rows in columns, and under a report that fails what happened and what to do.
+fn table(rows: &[Row]) -> String {
+    let cells = |row: &Row| {
+        let result = row.failure.as_ref().map_or("works", |failure| failure.reason);
+        [row.provider, &row.app, row.report, result, &row.age, &row.quota].map(str::to_owned)
+    };
+    let head = ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"].map(str::to_owned);
+    let lines: Vec<[String; 6]> = [head].into_iter().chain(rows.iter().map(cells)).collect();
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0));
+    let failures = [None].into_iter().chain(rows.iter().map(|row| row.failure.as_ref()));
+    let mut text = String::new();
+    for (cells, failure) in lines.iter().zip(failures) {
+        let line: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(text, "{}", line.join("  ").trim_end());
+        if let Some(Told { message, advice, .. }) = failure {
+            let _ = writeln!(text, "    {message}\n    {advice}");
+        }
+    }
+    text
+}

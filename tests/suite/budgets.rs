@@ -1,0 +1,169 @@
+//! Fifty apps of each provider for a day, then two days of downtime and all that is due after it: simulators
+//! that count requests in sliding windows, as the documents limit them, refuse none. In paused time, without
+//! sockets.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Request;
+use push_exporter::clock::Clock;
+use push_exporter::provider::BoxFuture;
+use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::simulator::Simulator;
+use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+
+use crate::support::{Exporter, fast_dir, post};
+
+const APPS: u64 = 50;
+
+/// Hosts by name, and when each request was sent, in Unix milliseconds.
+struct Net {
+    clock: Clock,
+    hosts: Mutex<HashMap<String, Arc<dyn Simulator>>>,
+    starts: Mutex<Vec<i64>>,
+}
+
+impl Transport for Net {
+    fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async move {
+            self.starts.lock().unwrap().push(self.clock.now().as_millisecond());
+            let host = request.uri().host().unwrap().to_owned();
+            let simulator = Arc::clone(&self.hosts.lock().unwrap()[&host]);
+            // On its way, a little longer or shorter each time.
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+            let response = simulator.answer(&request);
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(5..50))).await;
+            let (head, body) = response.into_parts();
+            Ok(Reply { status: head.status, headers: head.headers, body })
+        })
+    }
+}
+
+/// The most requests that began within so many milliseconds.
+fn most_within(starts: &[i64], ms: i64) -> usize {
+    let within =
+        |(index, start): (usize, &i64)| starts[index..].iter().take_while(|other| **other - start < ms).count();
+    starts.iter().enumerate().map(within).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
+    let clock = Clock::following_tokio("2026-03-10T08:00:00+08:00".parse().unwrap());
+    let net = Arc::new(Net { clock: clock.clone(), hosts: Mutex::default(), starts: Mutex::default() });
+    let mut text = "message_api: {token: t}\njpush:\n".to_owned();
+    let mut jpush = Vec::new();
+    for index in 0..APPS {
+        // One of them is a group with a small plan: ten ids a call, a hundred calls a minute.
+        let is_group = index == 0;
+        let key = if is_group { "group-k0".to_owned() } else { format!("k{index}") };
+        let per_minute = if is_group { 100 } else { 2400 };
+        let app = JpushApp { seed: index, per_minute, ..JpushApp::demo(&key) };
+        let secret = app.master_secret.clone();
+        let account = match is_group {
+            true => format!("group_key: k0, group_master_secret: {secret}, requests_per_minute: 100, users: [day]"),
+            false => format!(
+                "app_key: {key}, master_secret: {secret}, users: [hour, day, month], vendor_quota: true, test_devices: [02078f0f1b8]"
+            ),
+        };
+        let url = format!("http://jpush{index}/v3");
+        let _ = writeln!(text, "  - {{app: shop{index}, base_url: '{url}', push_url: '{url}', {account}}}");
+        let simulator = Arc::new(JpushSimulator::new(clock.clone(), app));
+        net.hosts.lock().unwrap().insert(format!("jpush{index}"), Arc::clone(&simulator) as Arc<dyn Simulator>);
+        jpush.push(simulator);
+    }
+    text += "easemob:\n";
+    let mut easemob = Vec::new();
+    for index in 0..APPS {
+        let app = EasemobApp {
+            seed: index,
+            step: 3600,
+            per_day: 2_000.0,
+            ..EasemobApp::demo("acme", &format!("chat{index}"))
+        };
+        // Two of them ask for each platform apart, and one of those every minute.
+        let more = match index {
+            0 => ", platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]",
+            1 => {
+                ", interval: 1m, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]"
+            }
+            _ => "",
+        };
+        let _ = writeln!(
+            text,
+            "  - {{app: chat{index}, base_url: 'http://easemob{index}', org_name: acme, app_name: chat{index}, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret{more}}}"
+        );
+        let simulator = Arc::new(EasemobSimulator::new(clock.clone(), app));
+        net.hosts.lock().unwrap().insert(format!("easemob{index}"), Arc::clone(&simulator) as Arc<dyn Simulator>);
+        easemob.push(simulator);
+    }
+    text += "feishu:\n";
+    let mut feishu = Vec::new();
+    for index in 0..APPS {
+        let id = format!("cli_{index}");
+        let app = FeishuApp { seed: index, step: 3600, per_day: 100.0, users: 20, ..FeishuApp::demo(&id) };
+        let more = if index == 0 { ", interval: 2m, departments: [od-sales, od-sales-east]" } else { "" };
+        let _ = writeln!(
+            text,
+            "  - {{app: bot{index}, base_url: 'http://feishu{index}', app_id: {id}, app_secret: demo-app-secret-feishu{more}}}"
+        );
+        let simulator = Arc::new(FeishuSimulator::new(clock.clone(), app));
+        net.hosts.lock().unwrap().insert(format!("feishu{index}"), Arc::clone(&simulator) as Arc<dyn Simulator>);
+        feishu.push(simulator);
+    }
+    let refused = || {
+        let jpush: u64 = jpush.iter().map(|app| app.refused()).sum();
+        let easemob: u64 = easemob.iter().map(|app| app.refused()).sum();
+        (jpush, easemob, feishu.iter().map(|app| app.refused()).sum::<u64>())
+    };
+    let take_starts = || std::mem::take(&mut *net.starts.lock().unwrap());
+
+    let folder = fast_dir();
+    let start = || Exporter::start_through(Arc::clone(&net) as Arc<dyn Transport>, &text, folder.path(), &clock);
+    let exporter = start().await;
+    let headers = [("authorization", "Bearer t"), ("content-type", "application/x-ndjson")];
+    for hour in 0..24 {
+        let mut lines = String::new();
+        for (index, app) in jpush.iter().enumerate().filter(|(index, _)| (index + hour) % 6 == 0) {
+            let count = if index == 0 { 750 } else { 1 };
+            for _ in 0..count {
+                let id = app.push(100);
+                let id = if index == 0 { group_id(id) } else { id.to_string() };
+                let _ = writeln!(lines, r#"{{"app":"shop{index}","msg_id":"{id}"}}"#);
+            }
+        }
+        let (status, answer) = post(exporter.address, "/api/v1/messages", &headers, lines.into()).await;
+        assert_eq!(status, 200, "{answer}");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
+    let page = exporter.scrape().await;
+    assert_eq!(page.starting(&["push_poll_failing"]), Default::default());
+    assert_eq!(page.starting(&["push_up"]).values().sum::<i64>(), 49 * 4 + 2 + 50 + 50);
+    assert_eq!(refused(), (0, 0, 0));
+    let day = take_starts().len();
+    exporter.stop().await;
+
+    // After two days, every report is due at once, and 3,000 messages of one account.
+    tokio::time::sleep(Duration::from_secs(2 * 86_400)).await;
+    let exporter = start().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let first = take_starts();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let page = exporter.scrape().await;
+    assert_eq!(page.starting(&["push_poll_failing"]), Default::default());
+    assert_eq!(refused(), (0, 0, 0));
+    let group = r#"push_api_requests_total{provider="jpush",app="shop0",report="group_messages_detail",code="200"}"#;
+    let calls = page.get(group).unwrap();
+    assert!(calls >= 300.0, "{calls} calls: the backlog of 3,000 messages is worked off");
+    // A few reports of a twentieth of a second, each with its token and first questions: not all of them at once.
+    let at_once = most_within(&first, 50);
+    assert!(at_once <= 20, "{at_once} requests within 50 ms after the start");
+    println!(
+        "{day} requests in a day; after downtime {} in the first second, at most {at_once} within 50 ms",
+        first.len()
+    );
+    exporter.stop().await;
+}

@@ -1,0 +1,195 @@
+//! `push-exporter check`: what works and what does not, report by report, beside a running exporter.
+
+use std::net::SocketAddr;
+use std::process::Output;
+
+use push_exporter::clock::Clock;
+use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use tokio::runtime::Runtime;
+
+use crate::support::{Program, simulate};
+
+/// Simulated providers, and a configuration with every report.
+struct World {
+    runtime: Runtime,
+    folder: tempfile::TempDir,
+}
+
+const SECRET: &str = "5e987ac6d2e04d95-demo";
+
+impl World {
+    fn new() -> World {
+        World { runtime: Runtime::new().unwrap(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn jpush(&self, app: JpushApp) -> SocketAddr {
+        self.runtime.block_on(async { simulate(JpushSimulator::new(Clock::system(), app)).await.1 })
+    }
+
+    fn easemob(&self, app: EasemobApp) -> SocketAddr {
+        self.runtime.block_on(async { simulate(EasemobSimulator::new(Clock::system(), app)).await.1 })
+    }
+
+    fn feishu(&self, app: FeishuApp) -> SocketAddr {
+        self.runtime.block_on(async { simulate(FeishuSimulator::new(Clock::system(), app)).await.1 })
+    }
+
+    fn write(&self, text: &str) -> String {
+        let file = self.folder.path().join("push-exporter.yml");
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+
+    /// Every report there is, all of which work.
+    fn everything(&self) -> String {
+        let app = |key: &str| JpushApp::demo(key);
+        let jpush = |name: &str, address, key: &str, more: &str| {
+            format!(
+                "  - {{app: {name}, base_url: 'http://{address}/v3', push_url: 'http://{address}/v3', {key}, {more}}}\n"
+            )
+        };
+        let key = |key: &str| format!("app_key: {key}, master_secret: {SECRET}");
+        let mut text = "jpush:\n".to_owned();
+        let everything = "delivery: messages_detail, users: [day], vendor_quota: true, test_devices: [02078f0f1b8]";
+        text += &jpush("shop", self.jpush(app("a")), &key("a"), everything);
+        text += &jpush("shop-free", self.jpush(JpushApp { is_vip: false, ..app("b") }), &key("b"), "");
+        text += &jpush("shop-old", self.jpush(app("c")), &key("c"), "delivery: messages");
+        text += &jpush("shop-old-free", self.jpush(app("d")), &key("d"), "delivery: received");
+        let group = format!("group_key: g, group_master_secret: {SECRET}");
+        text += &jpush("shop-group", self.jpush(app("group-g")), &group, "users: [day]");
+        let easemob = EasemobApp { step: 3600, ..EasemobApp::demo("acme", "chat") };
+        text += &format!(
+            "easemob:\n  - {{app: chat, base_url: 'http://{}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret}}\n",
+            self.easemob(easemob)
+        );
+        let feishu = FeishuApp { step: 3600, ..FeishuApp::demo("cli_1") };
+        text += &format!(
+            "feishu:\n  - {{app: bot, base_url: 'http://{}', app_id: cli_1, app_secret: demo-app-secret-feishu}}\n",
+            self.feishu(feishu)
+        );
+        text
+    }
+}
+
+fn check(config: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        Program::binary().args(["check", "--config.file", config]).args(more).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// The lines of the table without those below a failure, cut into cells.
+fn rows(out: &str) -> Vec<Vec<String>> {
+    let lines = out.lines().skip_while(|line| !line.starts_with("PROVIDER")).filter(|line| !line.starts_with("    "));
+    lines
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect())
+        .collect()
+}
+
+#[test]
+fn every_report_that_works() {
+    let world = World::new();
+    let config = world.write(&world.everything());
+    // A running exporter is not disturbed, nor is its ledger needed.
+    let mut exporter = Program::start(&["--config.file", &config]);
+    let (code, out, err) = check(&config, &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("the configuration is good; apps: 7, reports: 11\n"), "{out}");
+    println!("{out}");
+    let rows = rows(&out);
+    assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
+    let names: Vec<String> = rows[1..].iter().map(|row| row[..4].join(" ")).collect();
+    let expected = [
+        "jpush shop users works",
+        "jpush shop status_message works",
+        "jpush shop vendor_quota works",
+        "jpush shop messages_detail works",
+        "jpush shop-free received_detail works",
+        "jpush shop-old messages works",
+        "jpush shop-old-free received works",
+        "jpush shop-group group_users works",
+        "jpush shop-group group_messages_detail works",
+        "easemob chat offline_push works",
+        "feishu bot message_push_overview works",
+    ];
+    assert_eq!(names, expected);
+    // Yesterday ended today at midnight; Feishu's newest day that is surely there is two or three days old.
+    let row = |report: &str| rows.iter().find(|row| row[2] == report).unwrap();
+    let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+    let today = jiff::Timestamp::now().to_zoned(zone).date();
+    assert!(row("users")[4].ends_with(&format!(" (day {})", today.yesterday().unwrap())), "{:?}", row("users"));
+    assert!(row("message_push_overview")[4].starts_with("2 d "), "{:?}", row("message_push_overview"));
+    assert_eq!(row("offline_push")[4], format!("of this moment (day {today})"));
+    assert_eq!(row("messages_detail")[4], "no numbers for message 1");
+    assert!(row("messages_detail")[5].ends_with(" of 2400"), "{:?}", row("messages_detail"));
+    assert_eq!(exporter.terminate().0, Some(0));
+}
+
+#[test]
+fn what_fails_is_told_with_what_to_do() {
+    let world = World::new();
+    let free = world.jpush(JpushApp { is_vip: false, ..JpushApp::demo("a") });
+    let easemob = world.easemob(EasemobApp { step: 3600, is_opened: false, ..EasemobApp::demo("acme", "chat") });
+    let feishu = world.feishu(FeishuApp { step: 3600, ..FeishuApp::demo("cli_1") });
+    let config = world.write(&format!(
+        "jpush:
+  - {{app: shop, base_url: 'http://{free}/v3', app_key: a, master_secret: {SECRET}, delivery: messages_detail}}
+  - {{app: typo, base_url: 'http://{free}/v3', app_key: a2, master_secret: wrong-master-secret}}
+  - {{app: gone, base_url: 'http://127.0.0.1:1/v3', app_key: a3, master_secret: {SECRET}}}
+  - {{app: fine, base_url: 'http://{free}/v3', app_key: a, timezone: UTC, group_key: a, group_master_secret: x}}
+"
+    ));
+    let (code, _, err) = check(&config, &[]);
+    assert_eq!(code, Some(2), "a wrong configuration: {err}");
+    assert!(err.contains("jpush[3]"), "{err}");
+
+    let config = world.write(&format!(
+        "jpush:
+  - {{app: shop, base_url: 'http://{free}/v3', app_key: a, master_secret: {SECRET}, delivery: messages_detail}}
+  - {{app: typo, base_url: 'http://{free}/v3', app_key: a2, master_secret: wrong-master-secret}}
+  - {{app: gone, base_url: 'http://127.0.0.1:1/v3', app_key: a3, master_secret: {SECRET}}}
+easemob:
+  - {{app: chat, base_url: 'http://{easemob}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret}}
+feishu:
+  - {{app: bot, base_url: 'http://{feishu}', app_id: cli_1, app_secret: wrong-app-secret}}
+  - {{app: works, base_url: 'http://{feishu}', app_id: cli_1, timezone: UTC, app_secret_file: s}}
+"
+    ));
+    std::fs::write(world.folder.path().join("s"), "demo-app-secret-feishu").unwrap();
+    let (code, _, err) = check(&config, &["--offline"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("the same feishu account"), "{err}");
+
+    let text = std::fs::read_to_string(&config).unwrap();
+    let config = world.write(&text[..text.rfind("  - {app: works").unwrap()]);
+    let (code, out, err) = check(&config, &["--offline"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.ends_with("the configuration is good; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
+
+    let (code, out, err) = check(&config, &[]);
+    assert_eq!(code, Some(1));
+    println!("{out}");
+    assert_eq!(err, "push-exporter: 5 of 5 reports failed\n");
+    let names: Vec<String> = rows(&out)[1..].iter().map(|row| row[1..4].join(" ")).collect();
+    let expected = [
+        "shop messages_detail forbidden",
+        "typo received_detail auth",
+        "gone received_detail network",
+        "chat offline_push forbidden",
+        "bot message_push_overview auth",
+    ];
+    assert_eq!(names, expected);
+    for told in [
+        "    HTTP 403, code 2003: 无权使用此接口\n    No right to this endpoint.",
+        "    HTTP 401, code 3001: Basic authentication failed\n    Check app_key and master_secret",
+        "Connection refused",
+        "    HTTP 403, code forbidden_op\n    Offline push statistics are not opened",
+        "    no access token: HTTP 200, code 10014: app secret invalid\n    Check app_id and app_secret",
+    ] {
+        assert!(out.contains(told), "{told}\n{out}");
+    }
+    assert!(!out.contains("wrong-master-secret") && !out.contains("wrong-app-secret") && !out.contains(SECRET));
+    // It asks and leaves nothing behind.
+    assert!(!world.folder.path().join("push-exporter.db").exists());
+}

@@ -1,0 +1,395 @@
+//! The ledger in trouble: in use, cut, overwritten, newer, read-only, on a full disk, locked, removed and replaced
+//! while running. A clear message and exit code 1 at the start, `push_exporter_ledger_up 0` and recovery
+//! later, and no counter that goes back. And backups taken with SQLite's own program.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use push_exporter::clock::Clock;
+use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use tokio::runtime::Runtime;
+
+use crate::support::{Page, Program, eventually, fast_dir, simulate, tool};
+
+/// An Easemob whose numbers grow every second, and an exporter's configuration.
+struct World {
+    _runtime: Runtime,
+    _easemob: Arc<EasemobSimulator>,
+    folder: tempfile::TempDir,
+    text: String,
+}
+
+const REPORT: &str = r#"provider="easemob",app="chat",report="offline_push""#;
+
+impl World {
+    fn new() -> World {
+        let runtime = Runtime::new().unwrap();
+        let app = EasemobApp { step: 1, history: 0, per_day: 1_000_000.0, ..EasemobApp::demo("acme", "chat") };
+        let (easemob, address) = runtime.block_on(simulate(EasemobSimulator::new(Clock::system(), app)));
+        let text = format!(
+            "new_series_hold: 0s\neasemob:\n  - {{app: chat, base_url: 'http://{address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1s}}\n"
+        );
+        let world = World { _runtime: runtime, _easemob: easemob, folder: fast_dir(), text };
+        std::fs::write(world.config(), &world.text).unwrap();
+        world
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("push-exporter.yml")
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.path().join("push-exporter.db")
+    }
+
+    fn start(&self) -> Program {
+        Program::start(&["--config.file", self.config().to_str().unwrap()])
+    }
+
+    /// Lets an exporter count for a while, and stops it. Returns what it showed last.
+    fn count(&self) -> Page {
+        let mut program = self.start();
+        let page = counting(&program, &BTreeMap::new());
+        assert_eq!(program.terminate().0, Some(0));
+        page
+    }
+
+    /// Starts an exporter that is to end by itself with exit code 1, and returns what it said.
+    fn refused(&self) -> String {
+        let mut command = Program::binary();
+        command.args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error", "--config.file"]);
+        refused(command.arg(self.config()))
+    }
+}
+
+/// Runs a program that is to end with exit code 1 by itself.
+#[track_caller]
+fn refused(command: &mut Command) -> String {
+    let output = tool_with_deadline(command);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said
+}
+
+/// A program that goes on must not hold up the test.
+fn tool_with_deadline(command: &mut Command) -> std::process::Output {
+    let program = command.get_program().to_owned();
+    let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    Command::new("timeout").arg("20").arg(program).args(args).output().unwrap()
+}
+
+/// Waits until counters have grown beyond these.
+fn counting(program: &Program, before: &BTreeMap<String, i64>) -> Page {
+    eventually("counters that grow", 60, || {
+        let page = program.try_scrape()?;
+        let sum = |counters: &BTreeMap<String, i64>| counters.values().sum::<i64>();
+        (sum(&page.counters()) > sum(before)).then_some(page)
+    })
+}
+
+/// No counter is lower than before.
+fn assert_goes_on(page: &Page, before: &Page) {
+    let now = page.counters();
+    for (series, count) in before.counters() {
+        assert!(
+            now.get(&series).is_some_and(|now| *now >= count),
+            "{series} was {count} and is {:?}",
+            now.get(&series)
+        );
+    }
+}
+
+/// Waits until the ledger is said to be down, and sees that the page stays as it is.
+fn assert_is_down(program: &Program) -> Page {
+    let down = eventually("the ledger to be down", 60, || {
+        let page = program.try_scrape()?;
+        let is_failing = page.get(&format!(r#"push_poll_failing{{{REPORT},reason="ledger"}}"#)) == Some(1.0);
+        (page.get("push_exporter_ledger_up") == Some(0.0) && is_failing).then_some(page)
+    });
+    assert_eq!(down.get(&format!("push_up{{{REPORT}}}")), Some(0.0));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let still = program.try_scrape().expect("scrapes are answered");
+    assert_eq!(still.counters(), down.counters(), "the last page stays");
+    let requests = |page: &Page| page.starting(&["push_api_requests_total"]).values().sum::<i64>();
+    assert!(requests(&still) <= requests(&down) + 1, "polling pauses");
+    down
+}
+
+/// Waits until it works again, and counts on.
+fn assert_recovers(program: &Program, down: &Page) -> Page {
+    let page = eventually("the ledger to be up", 60, || {
+        let page = program.try_scrape()?;
+        let is_up = page.get("push_exporter_ledger_up") == Some(1.0);
+        (is_up && page.get(&format!("push_up{{{REPORT}}}")) == Some(1.0)).then_some(page)
+    });
+    assert_goes_on(&page, down);
+    let page = counting(program, &down.counters());
+    assert!(page.starting(&["push_poll_failing"]).is_empty());
+    let log = program.log();
+    for (text, times) in [("the ledger cannot be written", 1), ("the ledger can be written again", 1)] {
+        assert_eq!(log.matches(text).count(), times, "{text}\n{log}");
+    }
+    page
+}
+
+fn sqlite(ledger: &Path, sql: &str) -> String {
+    let output = tool("sqlite3", &[ledger.to_str().unwrap(), sql], b"");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Copies a ledger without its log, which a clean stop has emptied.
+fn copy(from: &Path, to: &Path) {
+    for end in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{end}", to.display()));
+    }
+    std::fs::copy(from, to).unwrap();
+}
+
+#[test]
+fn another_exporter_has_it() {
+    let world = World::new();
+    let first = world.start();
+    let said = world.refused();
+    let name = world.ledger();
+    let name = name.display();
+    let expected =
+        format!("push-exporter: another push-exporter uses {name}; stop it, or give this one a ledger of its own\n");
+    assert_eq!(said, expected);
+    counting(&first, &BTreeMap::new());
+}
+
+#[test]
+fn damaged_newer_and_foreign_files_are_refused() {
+    let world = World::new();
+    let page = world.count();
+    let (ledger, whole) = (world.ledger(), world.folder.path().join("whole"));
+    std::fs::copy(&ledger, &whole).unwrap();
+    let name = ledger.display().to_string();
+    let advice = "restore a backup, or move it away to start anew from a baseline";
+    let size = std::fs::metadata(&whole).unwrap().len();
+    assert!(size > 40_000, "{size}");
+
+    // Cut anywhere, to nothing too: never a silent fresh start.
+    for keep in [0, 1, 100, 511, 4095, 4096, 8192, size / 2, size / 2 + 7, size - 4096, size - 1] {
+        copy(&whole, &ledger);
+        std::fs::File::options().write(true).open(&ledger).unwrap().set_len(keep).unwrap();
+        println!("cut to {keep}");
+        let said = world.refused();
+        assert!(said.contains(&format!("{name} is damaged or not a ledger: ")), "{keep}: {said}");
+        assert!(said.contains(advice), "{keep}: {said}");
+    }
+
+    // Random bytes, everywhere and in one page.
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut bytes = std::fs::read(&whole).unwrap();
+    random.fill(&mut bytes);
+    copy(&whole, &ledger);
+    std::fs::write(&ledger, &bytes).unwrap();
+    let said = world.refused();
+    assert!(said.contains(&format!("{name} is damaged or not a ledger: file is not a database")), "{said}");
+    for page in 1..size / 4096 {
+        use std::os::unix::fs::FileExt;
+        copy(&whole, &ledger);
+        let file = std::fs::File::options().write(true).open(&ledger).unwrap();
+        file.write_all_at(&bytes[..4096], page * 4096).unwrap();
+        println!("page {page}");
+        let said = world.refused();
+        assert!(said.contains(&format!("{name} is damaged or not a ledger: ")), "page {page}: {said}");
+    }
+
+    // Of a newer release, and of another program.
+    copy(&whole, &ledger);
+    sqlite(&ledger, "PRAGMA user_version = 99");
+    let said = world.refused();
+    let expected = format!(
+        "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 3); use that release\n"
+    );
+    assert_eq!(said, expected);
+    copy(&whole, &ledger);
+    sqlite(&ledger, "PRAGMA application_id = 7");
+    assert!(world.refused().contains("is damaged or not a ledger: it is a database of another program"));
+
+    // Its log alone.
+    copy(&whole, &ledger);
+    let mut program = world.start();
+    counting(&program, &page.counters());
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    std::fs::remove_file(&ledger).unwrap();
+    assert!(world.refused().contains("the file is gone and its write-ahead log (-wal) is there"));
+    assert!(!ledger.exists());
+
+    // And whole again, it goes on.
+    copy(&whole, &ledger);
+    let program = world.start();
+    assert_goes_on(&program.try_scrape().unwrap(), &page);
+}
+
+/// A program in a mount namespace of its own, where `folder` is a small disk with a copy of the configuration.
+fn on_a_small_disk(world: &World, size: &str, options: &str) -> Command {
+    let folder = world.folder.path().join("disk");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-ec"]);
+    command.arg(
+        "mount -t tmpfs -o size=$2 tmpfs \"$1\"; cp \"$1\"/../push-exporter.yml \"$1\"; \
+         if [ -e \"$1\"/../push-exporter.db ]; then cp \"$1\"/../push-exporter.db \"$1\"; fi; \
+         [ -z \"$3\" ] || mount -o remount,$3 \"$1\"; shift 3; exec \"$@\"",
+    );
+    command.arg("sh").arg(&folder).args([size, options]).arg(Program::binary().get_program());
+    command.args(["--web.listen-address", "127.0.0.1:0", "--config.file"]).arg(folder.join("push-exporter.yml"));
+    command
+}
+
+#[test]
+fn a_read_only_disk_is_refused() {
+    let world = World::new();
+    world.count();
+    let mut command = on_a_small_disk(&world, "8m", "ro");
+    let said = refused(command.args(["--log.level", "error"]));
+    assert!(said.starts_with("push-exporter: cannot lock ") && said.contains("Read-only file system"), "{said}");
+    // A file that only others may write, in a folder where anybody may.
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |file: &Path, mode| std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(world.folder.path(), 0o777);
+    mode(&world.ledger(), 0o444);
+    mode(&world.folder.path().join("push-exporter.db.lock"), 0o666);
+    let mut command = Command::new("setpriv");
+    let is_root = are_root();
+    if is_root {
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    }
+    command.arg(Program::binary().get_program()).args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error"]);
+    let said = refused(command.arg("--config.file").arg(world.config()));
+    let name = world.ledger();
+    let expected = format!(
+        "push-exporter: {} cannot be written; check the rights of the file and of its folder\n",
+        name.display()
+    );
+    assert_eq!(said, expected);
+}
+
+/// Whether the tests run as root, for whom rights are no obstacle.
+fn are_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    status.lines().any(|line| line.split_whitespace().take(3).eq(["Uid:", "0", "0"]))
+}
+
+#[test]
+fn a_full_disk_pauses_polling_until_there_is_room() {
+    let world = World::new();
+    let mut program = Program::try_run(on_a_small_disk(&world, "4m", "")).expect("it starts");
+    let before = counting(&program, &BTreeMap::new());
+    // The disk as the program sees it.
+    let disk = format!("/proc/{}/root{}/disk", program.child.id(), world.folder.path().display());
+    let filler = Path::new(&disk).join("filler");
+    let fill = || {
+        let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
+        let mut piece = vec![0_u8; 65_536];
+        while !piece.is_empty() {
+            if std::io::Write::write_all(&mut file, &piece).is_err() {
+                piece.truncate(piece.len() / 2);
+            }
+        }
+    };
+    fill();
+    let down = assert_is_down(&program);
+    assert_goes_on(&down, &before);
+    std::fs::remove_file(&filler).unwrap();
+    let after = assert_recovers(&program, &down);
+    // Full again, and stopped there: it stops, and nothing is lost.
+    fill();
+    let down = eventually("the ledger to be down again", 60, || {
+        let page = program.try_scrape()?;
+        (page.get("push_exporter_ledger_up") == Some(0.0)).then_some(page)
+    });
+    assert_goes_on(&down, &after);
+    std::fs::copy(Path::new(&disk).join("push-exporter.db"), world.ledger()).unwrap();
+    let log = Path::new(&disk).join("push-exporter.db-wal");
+    if log.exists() {
+        std::fs::copy(log, world.folder.path().join("push-exporter.db-wal")).unwrap();
+    }
+    assert_eq!(program.terminate().0, Some(0));
+    let program = world.start();
+    assert_goes_on(&program.try_scrape().unwrap(), &down);
+}
+
+#[test]
+fn removed_or_replaced_while_running() {
+    let world = World::new();
+    let mut program = world.start();
+    let before = counting(&program, &BTreeMap::new());
+    let (ledger, away) = (world.ledger(), world.folder.path().join("away"));
+    std::fs::rename(&ledger, &away).unwrap();
+    let down = assert_is_down(&program);
+    assert_goes_on(&down, &before);
+    assert!(program.log().contains("was removed or replaced while in use; put it back, or restart"));
+    assert!(!ledger.exists(), "no fresh ledger in its place");
+    // Another file in its place is not written either.
+    std::fs::write(&ledger, "something else").unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    assert_eq!(program.try_scrape().unwrap().get("push_exporter_ledger_up"), Some(0.0));
+    assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "something else");
+    std::fs::remove_file(&ledger).unwrap();
+    std::fs::rename(&away, &ledger).unwrap();
+    let after = assert_recovers(&program, &down);
+    assert_eq!(program.terminate().0, Some(0));
+    let program = world.start();
+    assert_goes_on(&program.try_scrape().unwrap(), &after);
+}
+
+#[test]
+fn locked_by_somebody_else_for_a_while() {
+    let world = World::new();
+    let program = world.start();
+    counting(&program, &BTreeMap::new());
+    // A long transaction in another program, longer than the 5 s that are waited for.
+    let mut other = Command::new("python3")
+        .args(["-c", "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()"])
+        .arg(world.ledger())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 6];
+    std::io::Read::read_exact(other.stdout.as_mut().unwrap(), &mut said).unwrap();
+    let down = assert_is_down(&program);
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert_recovers(&program, &down);
+}
+
+#[test]
+fn backups_by_sqlites_own_program_restore() {
+    let world = World::new();
+    let mut program = world.start();
+    let mut page = counting(&program, &BTreeMap::new());
+    let ledger = world.ledger();
+    for (name, sql) in [("copy.db", ".backup '{}'"), ("vacuumed.db", "VACUUM INTO '{}'")] {
+        let copied = world.folder.path().join(name);
+        let before = counting(&program, &page.counters());
+        sqlite(&ledger, &sql.replace("{}", copied.to_str().unwrap()));
+        page = counting(&program, &before.counters());
+        assert_eq!(sqlite(&copied, "PRAGMA integrity_check"), "ok");
+        // Restored beside: what had been counted at the time of the backup, and from there on.
+        let other = fast_dir();
+        std::fs::write(other.path().join("push-exporter.yml"), &world.text).unwrap();
+        copy(&copied, &other.path().join("push-exporter.db"));
+        let config = other.path().join("push-exporter.yml");
+        let restored = Program::start(&["--config.file", config.to_str().unwrap()]);
+        let first = restored.try_scrape().unwrap();
+        assert_goes_on(&first, &before);
+        // Whatever happened since the backup is caught up: the same readings, the same totals.
+        let now = program.try_scrape().unwrap();
+        eventually("the same counters", 60, || {
+            let (here, there) = (program.try_scrape()?.counters(), restored.try_scrape()?.counters());
+            (here == there).then_some(())
+        });
+        assert_goes_on(&restored.try_scrape().unwrap(), &now);
+    }
+    assert!(page.starting(&["push_poll_failing"]).is_empty());
+    assert_eq!(program.terminate().0, Some(0));
+}
