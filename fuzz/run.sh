@@ -22,6 +22,10 @@ if [ $# = 0 ]; then
 fi
 
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+# Stable Rust can tell coverage where no sanitizer is asked for. Run without cargo, whose own peak of memory a program
+# that it starts would be charged with.
+cargo fuzz build --sanitizer none
+host=$(rustc -vV | sed -n 's/^host: //p')
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 found=()
@@ -29,11 +33,10 @@ table=$(printf '%-16s %12s %8s %12s' target executions each/s "peak RSS MiB")
 for target in "${targets[@]}"; do
     folders=("corpus/$target" "seeds/$target")
     [ ! -d "finds/$target" ] || folders+=("finds/$target")
-    mkdir -p "corpus/$target"
-    # The coverage that cargo-fuzz asks for works on stable Rust where no sanitizer is asked for.
-    cargo fuzz run --sanitizer none "$target" "${folders[@]}" -- \
-        -runs=$((${executions[$target]} * ${TIMES:-1})) "${limits[@]}" -print_final_stats=1 2>&1 | tee "$log/$target" |
-        grep --line-buffered -av '^#' || found+=("$target")
+    mkdir -p "corpus/$target" "artifacts/$target"
+    "target/$host/release/$target" "${folders[@]}" -artifact_prefix="artifacts/$target/" "${limits[@]}" \
+        -runs=$((${executions[$target]} * ${TIMES:-1})) -print_final_stats=1 2>&1 | tee "$log/$target" |
+        grep --line-buffered -avE '^#|NEW_FUNC|Failed to find function|# Uses' || found+=("$target")
     stat() { sed -n "s/^stat::$1: *//p" "$log/$target"; }
     row=$(printf '%-16s %12s %8s %12s' "$target" \
         "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$(stat peak_rss_mb)")

@@ -21,6 +21,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
 use push_exporter::clock::Clock;
+use push_exporter::config::tree::{self, Value};
 use push_exporter::config::{self, App, Config};
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
@@ -100,7 +101,7 @@ impl Message<'_> {
         let mut headers = HeaderMap::new();
         for (name, value) in lines.filter_map(|line| split_at(line, b": ")) {
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-                headers.append(name, value);
+                let _ = headers.try_append(name, value);
             }
         }
         Message { first, headers, body }
@@ -458,18 +459,27 @@ pub fn configuration(text: &[u8]) {
     assert_eq!(told.lines().count(), errors.errors().len(), "an error has more than one line:\n{told}");
     assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "what a terminal obeys: {told:?}");
     assert!(told.len() <= 256 * text.len() + 4096, "{} bytes of errors of {} bytes", told.len(), text.len());
-    // Only what is no value may be repeated: names of keys, and paths of files.
-    let is_value = |line: &&str| line.contains(SECRET);
-    let mut others = text.lines().filter(is_value).filter(|line| !is_written_as_secret(line));
-    assert!(!told.contains(SECRET) || others.next().is_some(), "a secret is told: {told}");
+    let is_elsewhere = tree::parse(text).is_ok_and(|root| tells_secret(&root.value));
+    assert!(is_elsewhere || !told.contains(SECRET), "a secret is told: {told}");
 }
 
-/// Whether a line is one in which a secret stands as the value of a key of secrets, and nothing else does.
-fn is_written_as_secret(line: &str) -> bool {
-    let line = line.trim_start_matches([' ', '-']);
-    let keys = ["master_secret", "group_master_secret", "client_secret", "app_token", "app_secret", "token"];
-    let value = keys.iter().find_map(|key| line.strip_prefix(key)?.strip_prefix(": "));
-    value.is_some_and(|value| value.matches(SECRET).count() == 1 && !value.contains([':', '#', '\r', '\u{b}', '$']))
+/// Whether the secret stands where it is none: names of keys and of files are repeated.
+fn tells_secret(value: &Value) -> bool {
+    const KEYS: [&str; 6] =
+        ["app_secret", "app_token", "client_secret", "group_master_secret", "master_secret", "token"];
+    match value {
+        Value::Nothing => false,
+        Value::Text { text, .. } => text.contains(SECRET),
+        Value::List(items) => items.iter().any(|item| tells_secret(&item.value)),
+        Value::Map(pairs) => pairs.iter().any(|(_, name, node)| match &node.value {
+            // The name of a variable is told.
+            Value::Text { text, .. } if KEYS.contains(&name.as_str()) => {
+                text.starts_with("${") && text.contains(SECRET)
+            }
+            _ if KEYS.contains(&name.as_str()) => false,
+            value => name.contains(SECRET) || tells_secret(value),
+        }),
+    }
 }
 
 /// Bytes of a file of message ids.
