@@ -102,8 +102,10 @@ pub enum RunError {
 
 /// How long pollers and the ledger may take to stop.
 const GRACE: Duration = Duration::from_secs(1);
-/// From one report's first poll to the next one's at the earliest: after downtime all of them are due at once.
+/// From one report's first poll to the next one's: after downtime all of them are due at once.
 const START_PACE: Duration = Duration::from_millis(20);
+/// Many reports begin closer together, so that the last of them does not wait longer.
+const START_SPREAD: Duration = Duration::from_secs(20);
 
 /// Runs the exporter until `stop`.
 ///
@@ -131,17 +133,19 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let feed = Arc::new(message_feed(&apps, &services));
     feed.register_configured().await?;
     let tasks = TaskTracker::new();
-    let mut reports = 0;
+    let mut reports = Vec::new();
     for app in apps {
-        for report in app.open(&config, &transport, &services, &stop).await? {
-            let (wait, stop) = (START_PACE.saturating_mul(reports), stop.clone());
-            reports = reports.saturating_add(1);
-            tasks.spawn(async move {
-                if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-                    report.await;
-                }
-            });
-        }
+        reports.extend(app.open(&config, &transport, &services, &stop).await?);
+    }
+    let count = u32::try_from(reports.len().max(1)).unwrap_or(u32::MAX);
+    let pace = START_PACE.min(START_SPREAD / count);
+    for (place, report) in (0..).zip(reports) {
+        let (wait, stop) = (pace * place, stop.clone());
+        tasks.spawn(async move {
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+                report.await;
+            }
+        });
     }
     let followed = feed.files();
     let paths: Arc<[_]> = followed.iter().map(|(_, path, _)| path.clone()).collect();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
@@ -13,21 +13,22 @@ use tokio::task::JoinSet;
 
 use super::{Failure, serve};
 use crate::cli::{Check, Flags};
-use crate::clock::Clock;
-use crate::config::{App, Config};
+use crate::clock::{Clock, age};
+use crate::config::App;
 use crate::provider::error::{PollError, Reason};
-use crate::provider::http::{AccountClient, Client, Reqwest, Transport};
+use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};
 use crate::provider::{
     Answer, Ask, AskedMessage, Blame, Memory, MessageReport, MomentReport, Numbers, Report, Surroundings,
 };
 use crate::reading::SentMessage;
-use crate::web::status::age;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
 /// From word to word while answers are awaited.
 const PROGRESS: Duration = Duration::from_secs(5);
+/// A question has so long, its wait for quota included.
+const LONGEST: Duration = Duration::from_secs(90);
 /// What a report by message is asked for where the configuration names no id.
 const MADE_UP: &str = "1";
 
@@ -44,19 +45,15 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
         return Ok(());
     }
     super::block_on(async {
-        let transport: Arc<dyn Transport> = Arc::new(transport(&config)?);
+        let transport: Arc<dyn Transport> = Arc::new(serve::transport(&config)?);
         let rows = ask_all(asked, &transport, &clock).await;
         print!("\n{}", table(&rows));
-        match rows.iter().filter(|row| row.failure.is_some()).count() {
+        match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {
             0 => Ok(()),
             failed => Err(anyhow!("{failed} of {} reports failed", rows.len())),
         }
     })?;
     Ok(())
-}
-
-fn transport(config: &Config) -> anyhow::Result<Reqwest> {
-    Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")
 }
 
 /// One question of a report.
@@ -83,13 +80,21 @@ struct Row {
     provider: &'static str,
     app: String,
     report: &'static str,
-    failure: Option<Told>,
-    /// How old the newest numbers are that the report has.
-    age: String,
+    result: Outcome,
     quota: String,
 }
 
-/// Why a report fails, in words without secrets.
+/// What became of a question.
+enum Outcome {
+    /// It was answered; how old the numbers are, in words.
+    Works(String),
+    /// There was nothing to ask for at this time.
+    NotAsked,
+    /// Why it failed, in words without secrets.
+    Fails(Told),
+}
+
+/// Why a report fails.
 struct Told {
     reason: &'static str,
     message: String,
@@ -113,7 +118,7 @@ fn questions(app: &App, clock: &Clock) -> Vec<Question> {
         kind,
     };
     let messages = app.account.messages(&surroundings);
-    let id = messages.as_ref().and_then(|messages| messages.ids.first().cloned());
+    let id = messages.as_ref().and_then(|messages| messages.ids.last().cloned());
     let id = id.unwrap_or_else(|| MADE_UP.to_owned());
     let mut questions = Vec::new();
     for report in app.account.open(&surroundings) {
@@ -150,7 +155,12 @@ async fn ask_all(questions: Vec<Question>, transport: &Arc<dyn Transport>, clock
     loop {
         tokio::select! {
             answered = asking.join_next() => match answered {
-                Some(row) => rows.extend(row),
+                Some(Ok(row)) => rows.push(row),
+                // A report must not be missing from the table without a word.
+                Some(Err(error)) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => break,
+                },
                 None => break,
             },
             _ = progress.tick() => tracing::info!(answered = rows.len(), of = count, "waiting for answers"),
@@ -164,15 +174,18 @@ impl Question {
     async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> Row {
         let Question { provider, app, zone, account, limit, report, kind } = self;
         let client = Client::new(transport, &account, limit, Priority::First);
-        let answered = kind.ask(&client, &zone, clock).await;
-        let failure = answered.as_ref().err().map(|error| Told {
-            reason: error.reason().name(),
-            message: account.in_words(error),
-            advice: error.advice(),
-        });
-        let age = answered.unwrap_or_else(|_| NOTHING.to_owned());
-        let quota = account.rate(limit.api).map_or_else(|| NOTHING.to_owned(), quota);
-        Row { provider, app, report, failure, age, quota }
+        let answered = tokio::time::timeout(LONGEST, kind.ask(&client, &zone, clock)).await;
+        let result = match answered.unwrap_or(Err(TransportError::Timeout.into())) {
+            Ok(Some(age)) => Outcome::Works(age),
+            Ok(None) => Outcome::NotAsked,
+            Err(error) => Outcome::Fails(Told {
+                reason: error.reason().name(),
+                message: account.in_words(&error),
+                advice: error.advice(),
+            }),
+        };
+        let quota = account.take_rate(limit.api).map_or_else(|| NOTHING.to_owned(), quota);
+        Row { provider, app, report, result, quota }
     }
 }
 
@@ -180,39 +193,47 @@ impl Question {
 const NOTHING: &str = "-";
 
 impl Kind {
-    /// Asks once and tells how old the numbers are.
-    async fn ask(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<String, PollError> {
+    /// Asks once and tells how old the numbers are; nothing if there is nothing to ask for.
+    async fn ask(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, PollError> {
         match self {
-            Kind::Window(_, None) => Ok("nothing to ask now".to_owned()),
+            Kind::Window(_, None) => Ok(None),
             Kind::Window(report, Some(ask)) => {
                 let answer = report.ask(ask, client).await?;
-                Ok(data_age(&answer, ask, zone, clock.now()))
+                Ok(Some(data_age(&answer, ask, zone, clock.now())))
             }
             Kind::Moment(report, message) => {
                 let Some(ask) = report.questions(std::slice::from_ref(message)).into_iter().next() else {
-                    return Ok("nothing to ask".to_owned());
+                    return Ok(None);
                 };
                 match report.ask(&ask, client).await {
-                    Ok(_) => Ok("of this moment".to_owned()),
-                    Err(error) if message.id == MADE_UP && error.reason() == Reason::BadRequest => Ok(refused_id()),
+                    Ok(_) if ask.message.is_none() || message.id != MADE_UP => Ok(Some(NOW.to_owned())),
+                    Ok(_) => Ok(Some(no_numbers(MADE_UP))),
+                    Err(error) if error.reason() == Reason::BadRequest && report.if_refused(&ask).is_some() => {
+                        Ok(Some(no_numbers(&message.id)))
+                    }
                     Err(error) => Err(error),
                 }
             }
             Kind::Message(report, message) => match report.ask(std::slice::from_ref(message), client).await {
                 Ok(numbers) if numbers.messages.iter().any(|found| !found.readings.is_empty()) => {
-                    Ok("of this moment".to_owned())
+                    Ok(Some(NOW.to_owned()))
                 }
-                Ok(_) => Ok(format!("no numbers for message {}", message.id)),
-                Err(error) if message.id == MADE_UP && report.blames(&error) != Blame::Question => Ok(refused_id()),
+                Ok(_) => Ok(Some(no_numbers(&message.id))),
+                // A provider that looks at the id has let us in.
+                Err(error) if report.blames(&error) != Blame::Question => Ok(Some(no_numbers(&message.id))),
                 Err(error) => Err(error),
             },
         }
     }
 }
 
-/// A provider that looks at the id has let us in.
-fn refused_id() -> String {
-    "no message to ask for".to_owned()
+const NOW: &str = "of this moment";
+
+fn no_numbers(id: &str) -> String {
+    match id {
+        MADE_UP => "no message to ask for".to_owned(),
+        id => format!("no numbers for message {id}"),
+    }
 }
 
 /// How old the newest numbers of an answer are, and of which window they are.
@@ -227,7 +248,7 @@ fn data_age(answer: &Answer, ask: &Ask, zone: &TimeZone, now: Timestamp) -> Stri
     };
     match newest {
         None => format!("no numbers for {}", ask.last.key()),
-        Some(window) if window.end(zone) > now => format!("of this moment ({})", window.key()),
+        Some(window) if window.end(zone) > now => format!("{NOW} ({})", window.key()),
         Some(window) => format!("{} ({})", age(now, window.end(zone)), window.key()),
     }
 }
@@ -244,14 +265,22 @@ fn quota(rate: Rate) -> String {
 /// The rows in columns, and under a report that fails what happened and what to do.
 fn table(rows: &[Row]) -> String {
     let cells = |row: &Row| {
-        let result = row.failure.as_ref().map_or("works", |failure| failure.reason);
-        [row.provider, &row.app, row.report, result, &row.age, &row.quota].map(str::to_owned)
+        let (result, age) = match &row.result {
+            Outcome::Works(age) => ("works", age.as_str()),
+            Outcome::NotAsked => ("not asked", "nothing to ask for now"),
+            Outcome::Fails(told) => (told.reason, NOTHING),
+        };
+        [row.provider, &row.app, row.report, result, age, &row.quota].map(str::to_owned)
     };
     let head = ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"].map(str::to_owned);
     let lines: Vec<[String; 6]> = [head].into_iter().chain(rows.iter().map(cells)).collect();
     let widths: [usize; 6] =
         std::array::from_fn(|column| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0));
-    let failures = [None].into_iter().chain(rows.iter().map(|row| row.failure.as_ref()));
+    let failure = |row| match row {
+        &Row { result: Outcome::Fails(ref told), .. } => Some(told),
+        _ => None,
+    };
+    let failures = [None].into_iter().chain(rows.iter().map(failure));
     let mut text = String::new();
     for (cells, failure) in lines.iter().zip(failures) {
         let line: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();

@@ -17,7 +17,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
-use crate::provider::error::shorten;
 
 /// Why a command ends badly, and with which exit code.
 #[derive(Debug)]
@@ -69,9 +68,10 @@ fn start_logging(flags: &Flags) {
     };
     // A second start in one process, as in a test, keeps the first logger.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
-    // In the log's own format, and no second time on standard error.
+    // In the log's own format, and without what it says, which may quote an answer.
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(error = shorten(&panic.to_string()), "panic");
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "a panic; please report this as a bug");
     }));
 }
 

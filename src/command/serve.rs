@@ -56,17 +56,21 @@ pub(super) async fn serve(
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let transport = Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")?;
     let parts = Parts {
         clock,
         listeners,
-        transport: Arc::new(transport),
+        transport: Arc::new(transport(&config)?),
         store: Box::new(store),
         telemetry_path: flags.telemetry_path.clone(),
     };
     run_exporter(config, parts, stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The way to the providers.
+pub(super) fn transport(config: &Config) -> anyhow::Result<Reqwest> {
+    Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")
 }
 
 pub(super) fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {

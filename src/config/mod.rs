@@ -66,7 +66,7 @@ impl std::fmt::Display for ConfigErrors {
             let newline = if index == 0 { "" } else { "\n" };
             let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
             let text = printable(&format!("{path}{message}"));
-            write!(f, "{newline}{}:{}:{}: {text}", self.file, place.line, place.column)?;
+            write!(f, "{newline}{}:{}:{}: {text}", printable(&self.file), place.line, place.column)?;
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ pub enum LedgerError {
     },
     /// Not a ledger, or a broken one.
     #[error(
-        "{path} is damaged or not a ledger: {detail}; restore a backup, or move it away to start anew from a baseline"
+        "{path} is damaged or not a ledger: {detail}; put a backup in its place, without the old -wal and -shm beside it, or move all three away to start anew from a baseline"
     )]
     Damaged {
         /// The ledger.
@@ -323,10 +323,14 @@ impl Task {
     /// Keeps `up` true to the last write, and says so once when it changes.
     fn note<T>(&mut self, result: &Result<T, LedgerError>) {
         self.is_damaged |= matches!(result, Err(LedgerError::Damaged { .. }));
-        // A row that makes no sense is the trouble of its app alone.
-        let works = !self.is_damaged && matches!(result, Ok(_) | Err(LedgerError::Unreadable(_)));
+        // A row that makes no sense, or panics, is the trouble of its app alone.
+        let works =
+            !self.is_damaged && matches!(result, Ok(_) | Err(LedgerError::Unreadable(_) | LedgerError::Panicked));
         if let Err(error) = result {
             self.metrics.errors.inc();
+            if matches!(error, LedgerError::Panicked) {
+                self.metrics.panics.inc();
+            }
             tracing::debug!(error = error.to_string(), "ledger");
         }
         let changed = self.up.send_if_modified(|up| std::mem::replace(up, works) != works);

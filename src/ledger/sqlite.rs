@@ -45,6 +45,7 @@ impl Sqlite {
     /// # Errors
     /// In use, damaged, newer, or not to be opened or written.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
+        let path = &target(path)?;
         let lock = lock(path)?;
         if is_missing(path)? {
             create(path).map_err(|error| explain(error, path))?;
@@ -91,10 +92,7 @@ impl Sqlite {
                     return Err(LedgerError::Replaced(path));
                 }
                 let result = work(&mut crate::lock(&connection));
-                result.map_err(|error| match error {
-                    LedgerError::Sqlite(source) if is_damage(&source) => explain(LedgerError::Sqlite(source), &path),
-                    other => other,
-                })
+                result.map_err(|error| if is_damage(&error) { explain(error, &path) } else { error })
             });
             worked.await.unwrap_or(Err(LedgerError::Panicked))
         })
@@ -109,6 +107,16 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::InUse(path.into())),
         Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// The file itself, where `path` is a link: SQLite keeps its log beside that, and two exporters must meet there.
+fn target(path: &Path) -> Result<PathBuf, LedgerError> {
+    match std::fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        // Whatever a link leads to that is not there now, a fresh ledger in its place would not be it.
+        Err(source) if std::fs::symlink_metadata(path).is_ok() => Err(LedgerError::File { path: path.into(), source }),
+        Err(_) => Ok(path.into()),
     }
 }
 
@@ -145,11 +153,13 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     let connection = Connection::open(&new)?;
     migrate(&connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    let renamed = std::fs::rename(&new, path).and_then(|()| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
-    });
-    renamed.map_err(|source| LedgerError::File { path: path.into(), source })
+    std::fs::rename(&new, path).map_err(|source| LedgerError::File { path: path.into(), source })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Some file systems cannot; then a power cut may leave no ledger, which is as before.
+    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+        tracing::debug!(error = error.to_string(), "the folder of the ledger cannot be synced");
+    }
+    Ok(())
 }
 
 fn migrate(connection: &Connection) -> Result<(), LedgerError> {
@@ -163,15 +173,20 @@ fn migrate(connection: &Connection) -> Result<(), LedgerError> {
     Ok(())
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+fn is_damage(error: &LedgerError) -> bool {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    matches!(error, LedgerError::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
 }
 
+/// What an error of SQLite means for the ledger as a whole.
 fn explain(error: LedgerError, path: &Path) -> LedgerError {
+    let is_damage = is_damage(&error);
     match error {
-        LedgerError::Sqlite(source) if is_damage(&source) => {
+        LedgerError::Sqlite(source) if is_damage => {
             LedgerError::Damaged { path: path.into(), detail: source.to_string() }
+        }
+        LedgerError::Sqlite(source) if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+            LedgerError::ReadOnly(path.into())
         }
         LedgerError::Sqlite(source) => LedgerError::Open { path: path.into(), source },
         other => other,
@@ -269,8 +284,11 @@ impl Store for Sqlite {
         let path = self.path.clone();
         Box::pin(async move {
             let checked = tokio::task::spawn_blocking(move || {
-                let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-                let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+                let check = || -> Result<String, LedgerError> {
+                    let connection = Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+                    Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?)
+                };
+                let verdict = check().map_err(|error| explain(error, &path))?;
                 if verdict == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path, detail: verdict }) }
             });
             checked.await.unwrap_or(Err(LedgerError::Panicked))

@@ -43,6 +43,8 @@ pub struct LedgerMetrics {
     pub last_commit: Gauge,
     /// Requests that failed.
     pub errors: IntCounter,
+    /// Those that panicked, with all other panics.
+    pub panics: IntCounter,
 }
 
 impl OwnMetrics {
@@ -60,7 +62,15 @@ impl OwnMetrics {
         registry.register(Box::new(build))?;
         registry.register(Box::new(ProcessCollector::new(clock.now())?))?;
         let buckets = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+        let task_panics = keep(
+            &registry,
+            IntCounter::new(
+                "push_exporter_task_panics_total",
+                "Panics that were contained: in polls, in followed files, in the ledger's work.",
+            ),
+        )?;
         let ledger = LedgerMetrics {
+            panics: task_panics.clone(),
             up: keep(&registry, IntGauge::new("push_exporter_ledger_up", "1 if the last write to the ledger worked."))?,
             size: keep(&registry, IntGauge::new("push_exporter_ledger_size_bytes", "Size of the ledger on disk."))?,
             commit_duration: keep(
@@ -108,13 +118,7 @@ impl OwnMetrics {
                 &registry,
                 IntGauge::new("push_exporter_http_connections", "HTTP connections open now."),
             )?,
-            task_panics: keep(
-                &registry,
-                IntCounter::new(
-                    "push_exporter_task_panics_total",
-                    "Polling tasks that panicked and were started again.",
-                ),
-            )?,
+            task_panics,
             config_loaded: keep(
                 &registry,
                 Gauge::new(

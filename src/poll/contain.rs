@@ -33,7 +33,7 @@ pub(super) async fn contained<T: Send + 'static>(
         Err(error) => {
             if error.is_panic() {
                 panics.inc();
-                tracing::error!(what, error = error.to_string(), "a panic; please report this as a bug");
+                tracing::error!(what, "a panic ended this; it is begun anew in a while");
             }
             None
         }

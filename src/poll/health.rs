@@ -271,7 +271,7 @@ impl Health {
         &self,
         id: &ReportId,
         failure: Failure,
-        took: Duration,
+        took: Option<Duration>,
         next: impl FnOnce(u32) -> Timestamp,
     ) -> (Timestamp, bool) {
         let reason = failure.reason;
@@ -300,11 +300,8 @@ impl Health {
         lock(&self.pending).remove(id);
         let is_new =
             previous.as_ref().is_none_or(|previous| (previous.reason, &previous.message) != (reason, &failure.message));
-        let mut updates = vec![
-            id.set(Family::Up, &[], 0),
-            duration(id, took),
-            id.set(Family::PollErrors, &[("reason", reason)], errors),
-        ];
+        let mut updates = vec![id.set(Family::Up, &[], 0), id.set(Family::PollErrors, &[("reason", reason)], errors)];
+        updates.extend(took.map(|took| duration(id, took)));
         if let Some(previous) = previous.filter(|previous| previous.reason != reason) {
             updates.push(id.remove(Family::PollFailing, &[("reason", previous.reason)]));
         }

@@ -8,16 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
+use super::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, Work};
 use crate::clock::Clock;
 use crate::ledger::{Content, NewestQuery, StoredReport};
 use crate::page::{Page, Sample, Update};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
 use crate::reading::GaugeReading;
-
-/// The gauges leave when a third poll has been missed, with a little time for one that is slow.
-const MISSED: f64 = 3.5;
 
 /// A report of this moment.
 pub struct MomentWork {

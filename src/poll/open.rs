@@ -106,6 +106,7 @@ impl<'a> Opening<'a> {
                 account: Arc::clone(&account),
                 secrets: app.account.secrets(),
                 hold: config.new_series_hold,
+                quota_until: std::sync::Mutex::default(),
                 services: services.clone(),
             }
         };

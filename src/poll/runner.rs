@@ -18,12 +18,13 @@ use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::ledger::{AppId, Commit, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
+use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::provider::BoxFuture;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
-use crate::provider::quota::LONGEST_RESET;
+use crate::provider::quota::{LONGEST_RESET, Rate};
 
 /// A poll may ask again twice: three requests in all where it has one question.
 pub(super) const RETRIES: u32 = 2;
@@ -31,6 +32,8 @@ pub(super) const RETRIES: u32 = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Waiting is cut into pieces of this length, so that a stepped clock or a changed secret is noticed.
 const NAP: Duration = Duration::from_secs(30);
+/// What is of a moment leaves when a third poll has been missed, with a little time for one that is slow.
+pub(super) const MISSED: f64 = 3.5;
 /// How often a failing report looks for a changed secret file.
 const SECRET_NAP: Duration = Duration::from_secs(5);
 
@@ -48,6 +51,8 @@ pub struct Poller {
     pub secrets: Vec<Secret>,
     /// How long a new series stays at 0.
     pub hold: Duration,
+    /// How long the quota is shown that this report was told of.
+    pub quota_until: std::sync::Mutex<Option<Instant>>,
     /// The rest of the exporter.
     pub services: Services,
 }
@@ -130,37 +135,45 @@ impl<W: Work> Ready<W> {
         Box::pin(async move { stop.run_until_cancelled(self.poll_through_panics()).await.unwrap_or_default() })
     }
 
-    /// Polls for ever. A panic anywhere in it is a failed poll, from which the report backs off.
+    /// Polls for ever. A panic in it is a failed poll, from which the report backs off.
     async fn poll_through_panics(self) {
         let Ready { poller, work, mut next } = self;
         let interval = work.interval();
         let work = Arc::new(Mutex::new(work));
+        let mut failed_with = None;
         loop {
             let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
-            let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next).await };
+            let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next, failed_with).await };
             let ReportId { provider, app, report } = &poller.id;
             let what = format!("{provider} {app} {report}");
             if contained(&poller.services.panics, &what, polling).await.is_some() {
                 return;
             }
+            poller.show_account(interval).await;
             let error = PollError::Decode("the poll panicked; please report this as a bug".to_owned());
-            next = Some(poller.failed(error, Duration::ZERO, interval).await);
+            next = Some(poller.failed(error, None, interval).await);
+            failed_with = Some(poller.fingerprint());
         }
     }
 }
 
 impl Poller {
-    async fn poll_for_ever<W: Work>(self: &Arc<Self>, work: &mut W, mut next: Option<Timestamp>) {
+    /// Polls for ever, first at `next`. While failing, `failed_with` is what the secrets looked like to the poll that
+    /// failed.
+    async fn poll_for_ever<W: Work>(
+        self: &Arc<Self>,
+        work: &mut W,
+        mut next: Option<Timestamp>,
+        mut failed_with: Option<u64>,
+    ) {
         let Services { clock, ledger, health, .. } = &self.services;
         let mut is_up = ledger.watch();
-        // While failing: what the secrets looked like to the poll that failed.
-        let mut failed_with = None;
         let mut is_to_blame = false;
         loop {
             self.wait(next, failed_with, work, &mut is_up).await;
             if !*is_up.borrow_and_update() {
                 if !is_to_blame {
-                    self.failed(PollError::Ledger(LedgerError::Down), Duration::ZERO, work.interval()).await;
+                    self.failed(PollError::Ledger(LedgerError::Down), None, work.interval()).await;
                 }
                 // The ledger's task ends only with the exporter.
                 if is_up.wait_for(|up| *up).await.is_err() {
@@ -177,7 +190,7 @@ impl Poller {
             let Polled { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
             work.finish(outcome, result.is_ok(), clock.now()).await;
-            self.show_account().await;
+            self.show_account(work.interval()).await;
             match result {
                 Ok(Done::Succeeded(due)) => {
                     let was_failing = health.succeeded(&self.id, clock.now(), has_new_numbers, took, due).await;
@@ -193,7 +206,7 @@ impl Poller {
                 }
                 Err(error) => {
                     is_to_blame = error.reason() == Reason::Ledger;
-                    next = Some(self.failed(error, took, work.interval()).await);
+                    next = Some(self.failed(error, Some(took), work.interval()).await);
                     failed_with = Some(secrets);
                 }
             }
@@ -219,6 +232,7 @@ impl Poller {
         let nap = if failed_with.is_some() { SECRET_NAP } else { NAP };
         loop {
             let is_out_of_step = work.tick(&self.services.clock).await;
+            self.age_quota().await;
             let left = left().zip(deadline).map(|(left, end)| left.min(end.saturating_duration_since(Instant::now())));
             let is_due = left.is_some_and(|left| left.is_zero()) || (is_out_of_step && !is_failing);
             if is_due || !*is_up.borrow() {
@@ -315,8 +329,9 @@ impl Poller {
         Ok(receipt)
     }
 
-    /// Notes a failure, says it once, and tells when to try again.
-    async fn failed(&self, error: PollError, took: Duration, interval: Duration) -> Timestamp {
+    /// Notes a failure, says it once, and tells when to try again. Nobody knows how long a poll `took` that was not
+    /// made or not finished.
+    async fn failed(&self, error: PollError, took: Option<Duration>, interval: Duration) -> Timestamp {
         let now = self.services.clock.now();
         let reason = error.reason();
         let message = self.account.in_words(&error);
@@ -351,8 +366,8 @@ impl Poller {
         next
     }
 
-    /// Shows the requests and the token of the account.
-    async fn show_account(&self) {
+    /// Shows the requests, the token and the quota of the account after a poll of a report with this interval.
+    async fn show_account(&self, interval: Duration) {
         let Services { health, page, .. } = &self.services;
         health.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
@@ -360,15 +375,29 @@ impl Poller {
         let show = |family, rest, value| Update::show(family, self.id.owner(), rest, value);
         // A token that does not expire has no such series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
-        let mut updates = vec![show(Family::TokenExpiry, String::new(), expiry)];
-        let api = self.client.budget().api();
-        if let Some(rate) = self.account.rate(api) {
-            for (family, count) in [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)] {
-                let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-                updates.push(show(family, text::labels(&[("api", api)]), count));
-            }
+        page.update(vec![show(Family::TokenExpiry, String::new(), expiry)]).await;
+        if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
+            *lock(&self.quota_until) = Some(Instant::now() + interval.mul_f64(MISSED));
+            self.show_quota(rate).await;
         }
-        page.update(updates).await;
+    }
+
+    async fn show_quota(&self, rate: Rate) {
+        let api = self.client.budget().api();
+        let show = |(family, count): (_, Option<u64>)| {
+            let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+            Update::show(family, self.id.owner(), text::labels(&[("api", api)]), count)
+        };
+        let counts = [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)];
+        self.services.page.update(counts.into_iter().map(show).collect()).await;
+    }
+
+    /// Takes the quota off the page that too many polls have not confirmed.
+    async fn age_quota(&self) {
+        let is_over = lock(&self.quota_until).take_if(|until| Instant::now() > *until).is_some();
+        if is_over {
+            self.show_quota(Rate::default()).await;
+        }
     }
 }
 

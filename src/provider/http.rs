@@ -262,7 +262,7 @@ impl Client {
     pub fn note_rate(&self, rate: Rate) {
         self.budget.correct(rate);
         if rate.limit.is_some() || rate.remaining.is_some() {
-            self.rates.note(self.budget.api(), rate);
+            lock(&self.rates).insert(self.budget.api(), rate);
         }
     }
 
@@ -299,33 +299,8 @@ impl Client {
     }
 }
 
-/// What the provider's headers said last, by API.
-#[derive(Debug, Default)]
-struct Rates(std::sync::Mutex<BTreeMap<&'static str, (Rate, u32)>>);
-
-/// Polls of an API after which a quota that no answer tells any more leaves the page.
-const FORGOTTEN_AFTER: u32 = 3;
-
-impl Rates {
-    fn note(&self, api: &'static str, rate: Rate) {
-        self.lock().insert(api, (rate, 0));
-    }
-
-    fn take(&self, api: &'static str) -> Option<Rate> {
-        let mut rates = self.lock();
-        let (rate, polls) = rates.get_mut(api)?;
-        *polls += 1;
-        if *polls > FORGOTTEN_AFTER {
-            rates.remove(api);
-            return Some(Rate::default());
-        }
-        Some(*rate)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, (Rate, u32)>> {
-        lock(&self.0)
-    }
-}
+/// What the provider's headers said last, by API, until somebody has shown it.
+type Rates = std::sync::Mutex<BTreeMap<&'static str, Rate>>;
 
 /// What the reports of one account share.
 #[derive(Default)]
@@ -353,10 +328,9 @@ impl AccountClient {
         *lock(&self.token_expiry)
     }
 
-    /// What the provider's headers say of the quota of an API, after a poll that used it. One that was not
-    /// told for three polls comes once more, with nothing in it.
-    pub fn rate(&self, api: &'static str) -> Option<Rate> {
-        self.rates.take(api)
+    /// What the provider's headers said of the quota of an API since this was asked last.
+    pub fn take_rate(&self, api: &'static str) -> Option<Rate> {
+        lock(&self.rates).remove(api)
     }
 
     /// What takes secrets out of texts.

@@ -3,7 +3,7 @@
 
 pub mod messages;
 pub mod routes;
-pub(crate) mod status;
+mod status;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use prometheus::IntGauge;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
@@ -88,13 +89,28 @@ async fn accept(listener: TcpListener, site: Arc<Site>, graceful: Arc<GracefulSh
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
-            open.inc();
+            let _open = Open::new(open);
             // A client that went away is no error of ours.
             if let Err(error) = connection.await {
                 tracing::debug!(error = error.to_string(), "connection");
             }
-            open.dec();
             drop(place);
         });
+    }
+}
+
+/// An open connection, which is counted until it is over, also by a panic.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(connections: IntGauge) -> Open {
+        connections.inc();
+        Open(connections)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -5,6 +5,7 @@ use askama::Template;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::clock::age;
 use crate::poll::files::BadLine;
 use crate::poll::health::{FileHealth, Health, ReportHealth, ReportId, State};
 
@@ -141,29 +142,4 @@ pub(super) fn json(health: &Health, now: Timestamp) -> String {
 
 fn at(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// From `then` to `now` in the two largest units.
-pub(crate) fn age(now: Timestamp, then: Timestamp) -> String {
-    let seconds = now.duration_since(then).as_secs().max(0);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_short() {
-        let then: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let after = |seconds: i64| then.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
-        for (seconds, text) in [(5, "5 s"), (65, "1 min 5 s"), (3_700, "1 h 1 min"), (90_000, "1 d 1 h"), (-5, "0 s")] {
-            assert_eq!(age(after(seconds), then), text);
-        }
-    }
 }

@@ -60,7 +60,7 @@ async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
         // One of them is a group with a small plan: ten ids a call, a hundred calls a minute.
         let is_group = index == 0;
         let key = if is_group { "group-k0".to_owned() } else { format!("k{index}") };
-        let per_minute = if is_group { 100 } else { 2400 };
+        let per_minute = if is_group { 100 } else { 1200 };
         let app = JpushApp { seed: index, per_minute, ..JpushApp::demo(&key) };
         let secret = app.master_secret.clone();
         let account = match is_group {

@@ -2,18 +2,16 @@
 //! pace, and recovery without a restart.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use push_exporter::clock::Clock;
 use push_exporter::ledger::LedgerError;
-use push_exporter::provider::http::Reqwest;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
 use crate::fragile::Fragile;
-use crate::support::{Exporter, Log, Page, fast_dir, simulate};
+use crate::support::{Exporter, Log, Page, fast_dir, network, simulate};
 
 const EASEMOB: &str = r#"provider="easemob",app="chat",report="offline_push""#;
 const FEISHU: &str = r#"provider="feishu",app="bot",report="message_push_overview""#;
@@ -343,8 +341,7 @@ async fn a_ledger_that_is_damaged_stays_down_until_a_restart() {
         (commit == 5).then_some(LedgerError::Damaged { path, detail })
     };
     let store = Fragile::new(&folder.path().join("push-exporter.db"), damaged);
-    let transport = Arc::new(Reqwest::new(None).unwrap());
-    let exporter = Exporter::start_on(Box::new(store), transport, &text, folder.path(), &clock).await;
+    let exporter = Exporter::start_on(Box::new(store), network(), &text, folder.path(), &clock).await;
     seconds(300).await;
     let page = exporter.scrape().await;
     assert_eq!(page.get("push_exporter_ledger_up"), Some(0.0), "that others could be written does not count");

@@ -43,6 +43,8 @@ enum Does {
     Statistics(Fault),
     /// The token is refused, and asking for another one goes so.
     Tokens(Fault),
+    /// The token expires by the clock, and asking for another one goes so.
+    Renewals(Fault),
     /// The token is refused, though it has not expired by the clock; another one is given.
     Revokes(u16, &'static str),
 }
@@ -53,7 +55,7 @@ struct Row(&'static str, &'static [Who], Does, &'static str, &'static str);
 /// The table. Reasons are those of the providers' documents and of the README's table.
 #[rustfmt::skip]
 fn table(other: SocketAddr) -> Vec<Row> {
-    use Does::{Listens, Revokes, Statistics, Tokens};
+    use Does::{Listens, Renewals, Revokes, Statistics, Tokens};
     let says = |status, body: &str| Statistics(Fault::answer(status, body));
     let with = |status, headers: &[(&'static str, &str)], body: &str| {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
@@ -95,6 +97,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("values that are no counts", &[Users], says(200, r#"{"time_unit":"DAY","items":[{"time":"2026-03-09","android":{"online":"many","new":1.5}}]}"#), "", ""),
         Row("values that are no counts", &[Easemob], says(200, r#"{"status":"OK","data":{"2026-03-10":{"APNS":{"successCount":"many","failCount":-5}}}}"#), "", ""),
         Row("values that are no counts", &[Feishu], says(200, r#"{"code":0,"data":{"items":[{"metric_name":"send_msg_count","metric_value":[7]}]}}"#), "", ""),
+        Row("values that are no counts", &[Quota], says(200, r#"{"code":0,"data":{"xiaomi_quota":{"operation":{"total":"many","used":-1}}}}"#), "", ""),
         Row("no data in the envelope", &[Easemob], says(200, r#"{"status":"OK"}"#), "decode", "there is no data"),
         Row("no code in the envelope", &[Feishu], says(200, r#"{"data":{"items":[]}}"#), "decode", "there is no code"),
         Row("100,000 brackets", &[Messages], says(200, &nested[0]), "decode", "not JSON"),
@@ -126,6 +129,8 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("no token: stalled", WITH_TOKENS, Tokens(Fault::StallHeaders), "timeout", "no access token: no answer in time"),
         Row("no token: HTML", WITH_TOKENS, Tokens(Fault::answer(200, html)), "decode", "HTML instead of JSON"),
         Row("no token: an answer without one", WITH_TOKENS, Tokens(Fault::answer(200, r#"{"code":0,"expire":7200}"#)), "decode", "not of the documented shape"),
+        Row("no token when it has expired: 503", WITH_TOKENS, Renewals(Fault::answer(503, "")), "server", "no access token: HTTP 503"),
+        Row("no token when it has expired: reset", WITH_TOKENS, Renewals(Fault::ResetBefore), "network", "no access token: "),
         Row("no token: 429", WITH_TOKENS, Tokens(Fault::answer(429, "")), "rate_limited", "no access token: HTTP 429"),
     ]
 }
@@ -133,6 +138,8 @@ fn table(other: SocketAddr) -> Vec<Row> {
 /// A provider that says one number.
 struct Provider {
     who: Who,
+    /// Seconds that a token lasts.
+    token_life: u64,
     number: AtomicI64,
     /// How many tokens it has given, and the first of them that it takes.
     tokens: AtomicU32,
@@ -146,13 +153,13 @@ fn is_for_token(request: &Request<Vec<u8>>) -> bool {
 }
 
 impl Provider {
-    fn new(who: Who) -> Provider {
+    fn new(who: Who, token_life: u64) -> Provider {
         let (number, tokens, valid) = (100.into(), 0.into(), 1.into());
         let refusal = match who {
             Feishu => (400, r#"{"code":99991663,"msg":"Invalid access token for authorization."}"#.to_owned()),
             _ => (401, r#"{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)"}"#.to_owned()),
         };
-        Provider { who, number, tokens, valid, refusal: Mutex::new(refusal) }
+        Provider { who, token_life, number, tokens, valid, refusal: Mutex::new(refusal) }
     }
 
     fn say(&self, status: u16, body: String) -> Response<Vec<u8>> {
@@ -166,12 +173,13 @@ impl Provider {
 impl Simulator for Provider {
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         if is_for_token(request) {
+            let life = self.token_life;
             let token = format!("token-{}", self.tokens.fetch_add(1, Ordering::Relaxed) + 1);
             return self.say(
                 200,
                 match self.who {
-                    Easemob => format!(r#"{{"access_token":"{token}","expires_in":7200}}"#),
-                    _ => format!(r#"{{"code":0,"tenant_access_token":"{token}","expire":7200}}"#),
+                    Easemob => format!(r#"{{"access_token":"{token}","expires_in":{life}}}"#),
+                    _ => format!(r#"{{"code":0,"tenant_access_token":"{token}","expire":{life}}}"#),
                 },
             );
         }
@@ -184,7 +192,14 @@ impl Simulator for Provider {
         }
         let number = self.number.load(Ordering::Relaxed);
         let asks_for = |day: &str| String::from_utf8_lossy(request.body()).contains(day);
-        let body = match self.who {
+        // Beside the report that suffers, an app has others.
+        let of_path = match request.uri().path() {
+            "/v3/received/detail" => Messages,
+            "/v3/users" => Users,
+            "/v3/push/quota" => Quota,
+            _ => self.who,
+        };
+        let body = match of_path {
             Messages => format!(r#"[{{"msg_id":"1","jpush_received":{number}}}]"#),
             Users => {
                 let item = format!(r#"{{"time":"2026-03-09","android":{{"online":{number}}}}}"#);
@@ -206,9 +221,9 @@ impl Who {
     /// Polled every minute.
     fn section(self, app: &str, address: SocketAddr) -> String {
         let account = match self {
-            Messages => "app_key: key, master_secret: m4ster, messages: {ids: [1]}",
-            Users => "app_key: key, master_secret: m4ster, delivery: none, users: [day]",
-            Quota => "app_key: key, master_secret: m4ster, delivery: none, vendor_quota: true",
+            Messages | Users | Quota => {
+                "app_key: key, master_secret: m4ster, messages: {ids: [1]}, users: [day], vendor_quota: true"
+            }
             Easemob => "org_name: acme, app_name: chat, client_id: c, client_secret: s3cret",
             Feishu => "app_id: cli_1, app_secret: s3cret, windows: [day]",
         };
@@ -220,6 +235,21 @@ impl Who {
         let url = format!("http://{address}{path}");
         let push_url = if provider == "jpush" { format!("push_url: '{url}', ") } else { String::new() };
         format!("{provider}:\n  - {{app: {app}, base_url: '{url}', {push_url}{account}, interval: 1m}}\n")
+    }
+
+    fn report(self) -> &'static str {
+        self.labels().rsplit('=').next().unwrap()
+    }
+
+    /// Whether a request is a question of this report.
+    fn is_asked(self, request: &Request<Vec<u8>>) -> bool {
+        let path = request.uri().path();
+        match self {
+            Messages => path.contains("received"),
+            Users => path.contains("users"),
+            Quota => path.contains("quota"),
+            Easemob | Feishu => !is_for_token(request),
+        }
     }
 
     fn labels(self) -> &'static str {
@@ -257,9 +287,14 @@ impl Who {
     }
 }
 
-/// Requests that were answered to an app that nothing happens to.
-fn bystander(page: &Page) -> f64 {
-    page.get(r#"push_api_requests_total{provider="easemob",app="bystander",report="offline_push",code="200"}"#).unwrap()
+/// Requests that were answered to an app that nothing happens to, and to the reports of the same app beside the one
+/// that suffers.
+fn bystanders(who: Who, page: &Page) -> Vec<f64> {
+    let bystander = r#"provider="easemob",app="bystander",report="offline_push""#;
+    let siblings =
+        JPUSH.iter().filter(|sibling| JPUSH.contains(&who) && **sibling != who).map(|sibling| sibling.labels());
+    let answered = |labels| page.get(&format!(r#"push_api_requests_total{{{labels},code="200"}}"#)).unwrap();
+    [bystander].into_iter().chain(siblings).map(answered).collect()
 }
 
 const MINUTES: u64 = 15;
@@ -272,9 +307,10 @@ async fn minutes(minutes: u64) {
 async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
     let what = format!("{who:?}, {what}");
     let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
-    let provider = Arc::new(Provider::new(who));
+    let token_life = if matches!(does, Does::Renewals(_)) { 600 } else { 7200 };
+    let provider = Arc::new(Provider::new(who, token_life));
     let layer = Faulty::new(Arc::clone(&provider)).await;
-    let healthy = Faulty::new(Arc::new(Provider::new(Easemob))).await;
+    let healthy = Faulty::new(Arc::new(Provider::new(Easemob, 7200))).await;
     let mut text = format!("new_series_hold: 0s\n{}", who.section("victim", layer.address));
     let other = Easemob.section("bystander", healthy.address).replace("app_name: chat", "app_name: other");
     text += if who == Easemob { other.strip_prefix("easemob:\n").unwrap() } else { &other };
@@ -289,16 +325,21 @@ async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
     assert_eq!(log.take_lines("failing"), Vec::<String>::new(), "{what}");
 
     // The provider goes on counting while the answers are spoilt.
-    let before = bystander(&page);
+    let before = bystanders(who, &page);
+    let tokens = provider.tokens.load(Ordering::Relaxed);
     provider.number.store(180, Ordering::Relaxed);
     match does {
         Does::Listens(how) => layer.listen(*how),
         Does::Statistics(fault) => {
             let fault = fault.clone();
-            layer.spoil(move |request| if is_for_token(request) { Fault::None } else { fault.clone() });
+            layer.spoil(move |request| if who.is_asked(request) { fault.clone() } else { Fault::None });
         }
         Does::Tokens(fault) => {
             provider.valid.store(1000, Ordering::Relaxed);
+            let fault = fault.clone();
+            layer.spoil(move |request| if is_for_token(request) { fault.clone() } else { Fault::None });
+        }
+        Does::Renewals(fault) => {
             let fault = fault.clone();
             layer.spoil(move |request| if is_for_token(request) { fault.clone() } else { Fault::None });
         }
@@ -310,13 +351,23 @@ async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
     minutes(MINUTES).await;
     let page = exporter.scrape().await;
     let labels = who.labels();
-    let failing: Vec<String> = page.starting(&["push_poll_failing"]).into_keys().collect();
-    let lines = log.take_lines("the report is failing");
+    // What the whole host suffers is not asked of the other reports there.
+    let is_of_all = matches!(does, Does::Listens(_));
+    let failing = page
+        .starting(&[&format!("push_poll_failing{}", if is_of_all { format!("{{{labels}") } else { String::new() })]);
+    let failing: Vec<String> = failing.into_keys().collect();
+    let mut lines = log.take_lines("the report is failing");
+    if is_of_all {
+        lines.retain(|line| line.contains(who.report()));
+    }
     let is_a_number = matches!(does, Does::Statistics(Fault::Answer(..)));
     if reason.is_empty() {
         assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(1.0), "{what}");
         assert!(failing.is_empty() && lines.is_empty(), "{what}: {failing:?} {lines:?}");
-        assert!(who.shows(&page, if is_a_number { 130 } else { 180 }), "{what}: {page:#?}");
+        let is_gone = who == Quota && is_a_number && page.starting(&["push_vendor_quota"]).is_empty();
+        assert!(is_gone || who.shows(&page, if is_a_number { 130 } else { 180 }), "{what}: {page:#?}");
+        let fetched = provider.tokens.load(Ordering::Relaxed) - tokens;
+        assert_eq!(fetched, u32::from(matches!(does, Does::Revokes(..))), "{what}: tokens, and no more than one");
         let unknown = page.starting(&["push_unknown_fields_total"]);
         assert_eq!(unknown.values().sum::<i64>() > 0, is_a_number, "{what}: {unknown:?}");
     } else {
@@ -327,13 +378,19 @@ async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
         assert_eq!(errors.values().filter(|count| **count > 0).count(), 1, "{what}: {errors:?}");
         // A gauge of this moment leaves instead of standing still.
         let is_gone = page.starting(&["push_vendor_quota"]).is_empty();
-        assert!(if who == Quota { is_gone } else { who.shows(&page, 130) }, "{what}: {page:#?}");
-        // Twice and more often it failed, and once it was said.
+        // With the old token polls go on until it expires.
+        let last = if matches!(does, Does::Renewals(_)) { 180 } else { 130 };
+        assert!(if who == Quota { is_gone } else { who.shows(&page, last) }, "{what}: {page:#?}");
+        // More than once it failed, and once it was said.
         assert!(lines.len() == 1 && lines[0].contains(says) && lines[0].contains("advice="), "{what}: {lines:?}");
         assert!(lines[0].contains(&format!(r#"reason="{reason}""#)), "{what}: {lines:?}");
     }
-    let polls = bystander(&page) - before;
-    assert!((14.0..=16.0).contains(&polls), "{what}: {polls} polls of another app in {MINUTES} minutes");
+    // A limit is the account's, and all its reports wait.
+    let others = if is_of_all || *reason == "rate_limited" { 1 } else { before.len() };
+    for (after, before) in bystanders(who, &page).into_iter().zip(before).take(others) {
+        let polls = after - before;
+        assert!((14.0..=16.0).contains(&polls), "{what}: {polls} polls of another report in {MINUTES} minutes");
+    }
 
     layer.heal();
     provider.valid.store(provider.tokens.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -342,7 +399,9 @@ async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
     assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(1.0), "{what}: it does not recover");
     assert!(page.starting(&["push_poll_failing"]).is_empty(), "{what}");
     assert!(who.shows(&page, 180), "{what}: {page:#?}");
-    assert_eq!(log.take_lines("the report works again").len(), usize::from(!reason.is_empty()), "{what}");
+    let mut lines = log.take_lines("the report works again");
+    lines.retain(|line| line.contains(who.report()));
+    assert_eq!(lines.len(), usize::from(!reason.is_empty()), "{what}");
     exporter.stop().await;
 }
 

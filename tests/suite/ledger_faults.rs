@@ -89,18 +89,6 @@ fn counting(program: &Program, before: &BTreeMap<String, i64>) -> Page {
     })
 }
 
-/// No counter is lower than before.
-fn assert_goes_on(page: &Page, before: &Page) {
-    let now = page.counters();
-    for (series, count) in before.counters() {
-        assert!(
-            now.get(&series).is_some_and(|now| *now >= count),
-            "{series} was {count} and is {:?}",
-            now.get(&series)
-        );
-    }
-}
-
 /// Waits until the ledger is said to be down, and sees that the page stays as it is.
 fn assert_is_down(program: &Program) -> Page {
     let down = eventually("the ledger to be down", 60, || {
@@ -124,7 +112,7 @@ fn assert_recovers(program: &Program, down: &Page) -> Page {
         let is_up = page.get("push_exporter_ledger_up") == Some(1.0);
         (is_up && page.get(&format!("push_up{{{REPORT}}}")) == Some(1.0)).then_some(page)
     });
-    assert_goes_on(&page, down);
+    page.assert_not_below(&down.counters(), "after the trouble");
     let page = counting(program, &down.counters());
     assert!(page.starting(&["push_poll_failing"]).is_empty());
     let log = program.log();
@@ -168,7 +156,8 @@ fn damaged_newer_and_foreign_files_are_refused() {
     let (ledger, whole) = (world.ledger(), world.folder.path().join("whole"));
     std::fs::copy(&ledger, &whole).unwrap();
     let name = ledger.display().to_string();
-    let advice = "restore a backup, or move it away to start anew from a baseline";
+    let advice =
+        "put a backup in its place, without the old -wal and -shm beside it, or move all three away to start anew";
     let size = std::fs::metadata(&whole).unwrap().len();
     assert!(size > 40_000, "{size}");
 
@@ -212,6 +201,35 @@ fn damaged_newer_and_foreign_files_are_refused() {
     sqlite(&ledger, "PRAGMA application_id = 7");
     assert!(world.refused().contains("is damaged or not a ledger: it is a database of another program"));
 
+    // Cut after a crash, when some of it is in its log: refused, or whole again by the log.
+    let crashed = world.folder.path().join("crashed");
+    copy(&whole, &ledger);
+    let mut program = world.start();
+    let last = counting(&program, &page.counters());
+    program.child.kill().unwrap();
+    program.child.wait().unwrap();
+    let log = world.folder.path().join("push-exporter.db-wal");
+    std::fs::copy(&ledger, &crashed).unwrap();
+    std::fs::copy(&log, world.folder.path().join("crashed-wal")).unwrap();
+    assert!(std::fs::metadata(&log).unwrap().len() > 0);
+    let size = std::fs::metadata(&crashed).unwrap().len();
+    for keep in [0, 100, 4096, 8192, size / 2, size / 2 + 7, size - 4096, size - 1, size] {
+        copy(&crashed, &ledger);
+        std::fs::copy(world.folder.path().join("crashed-wal"), &log).unwrap();
+        std::fs::File::options().write(true).open(&ledger).unwrap().set_len(keep).unwrap();
+        let mut program = Program::try_start(&["--config.file", world.config().to_str().unwrap()], &[]);
+        let first = program.as_ref().and_then(Program::try_scrape);
+        if let Some(page) = &first {
+            page.assert_not_below(&last.counters(), &format!("cut to {keep}"));
+        }
+        if keep == size {
+            assert!(first.is_some(), "it is whole");
+        }
+        if let Some(program) = &mut program {
+            program.terminate();
+        }
+    }
+
     // Its log alone.
     copy(&whole, &ledger);
     let mut program = world.start();
@@ -225,11 +243,22 @@ fn damaged_newer_and_foreign_files_are_refused() {
     // And whole again, it goes on.
     copy(&whole, &ledger);
     let program = world.start();
-    assert_goes_on(&program.try_scrape().unwrap(), &page);
+    program.try_scrape().unwrap().assert_not_below(&page.counters(), "after the trouble");
+}
+
+/// Containers may forbid what the tests of small disks need; then that is what must be told.
+fn assert_may_mount() {
+    let probe =
+        Command::new("unshare").args(["--map-root-user", "--mount", "mount", "-t", "tmpfs", "x", "/mnt"]).output();
+    assert!(
+        probe.as_ref().is_ok_and(|probe| probe.status.success()),
+        "this test needs a mount namespace of its own (unshare --map-root-user --mount), which is not allowed here: {probe:?}"
+    );
 }
 
 /// A program in a mount namespace of its own, where `folder` is a small disk with a copy of the configuration.
 fn on_a_small_disk(world: &World, size: &str, options: &str) -> Command {
+    assert_may_mount();
     let folder = world.folder.path().join("disk");
     std::fs::create_dir_all(&folder).unwrap();
     let mut command = Command::new("unshare");
@@ -251,25 +280,56 @@ fn a_read_only_disk_is_refused() {
     let mut command = on_a_small_disk(&world, "8m", "ro");
     let said = refused(command.args(["--log.level", "error"]));
     assert!(said.starts_with("push-exporter: cannot lock ") && said.contains("Read-only file system"), "{said}");
-    // A file that only others may write, in a folder where anybody may.
+    // A file that only others may write, in a folder where anybody may; and a folder that only others may.
     use std::os::unix::fs::PermissionsExt;
     let mode = |file: &Path, mode| std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
-    mode(world.folder.path(), 0o777);
-    mode(&world.ledger(), 0o444);
+    let binary = world.folder.path().join("push-exporter");
+    std::fs::copy(Program::binary().get_program(), &binary).unwrap();
+    mode(&world.config(), 0o444);
     mode(&world.folder.path().join("push-exporter.db.lock"), 0o666);
-    let mut command = Command::new("setpriv");
-    let is_root = are_root();
-    if is_root {
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    for (folder_mode, ledger_mode) in [(0o777, 0o444), (0o555, 0o666)] {
+        mode(&world.ledger(), ledger_mode);
+        mode(world.folder.path(), folder_mode);
+        let mut command = Command::new("setpriv");
+        if are_root() {
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        }
+        command.arg(&binary).args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error"]);
+        let said = refused(command.arg("--config.file").arg(world.config()));
+        let name = world.ledger();
+        let expected = format!(
+            "push-exporter: {} cannot be written; check the rights of the file and of its folder\n",
+            name.display()
+        );
+        assert_eq!(said, expected);
     }
-    command.arg(Program::binary().get_program()).args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error"]);
-    let said = refused(command.arg("--config.file").arg(world.config()));
-    let name = world.ledger();
-    let expected = format!(
-        "push-exporter: {} cannot be written; check the rights of the file and of its folder\n",
-        name.display()
-    );
-    assert_eq!(said, expected);
+    mode(world.folder.path(), 0o777);
+}
+
+#[test]
+fn a_link_leads_to_the_ledger_or_nowhere() {
+    let world = World::new();
+    let page = world.count();
+    let (ledger, volume) = (world.ledger(), world.folder.path().join("volume"));
+    std::fs::create_dir(&volume).unwrap();
+    let file = volume.join("ledger.db");
+    std::fs::rename(&ledger, &file).unwrap();
+    std::os::unix::fs::symlink(&file, &ledger).unwrap();
+    let mut program = world.start();
+    program.try_scrape().unwrap().assert_not_below(&page.counters(), "through a link");
+    assert!(volume.join("ledger.db-wal").exists() && volume.join("ledger.db.lock").exists());
+    // Whoever comes by the file itself meets it.
+    let direct = world.folder.path().join("direct.yml");
+    std::fs::write(&direct, format!("ledger: sqlite:volume/ledger.db\n{}", world.text)).unwrap();
+    let mut command = Program::binary();
+    command.args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error", "--config.file"]).arg(&direct);
+    assert!(refused(&mut command).contains("another push-exporter uses"));
+    assert_eq!(program.terminate().0, Some(0));
+    // The volume is not there: no fresh ledger in the place of the link.
+    std::fs::rename(&volume, world.folder.path().join("away")).unwrap();
+    let said = world.refused();
+    assert!(said.contains("cannot use ") && said.contains("No such file"), "{said}");
+    assert!(std::fs::symlink_metadata(&ledger).unwrap().is_symlink());
 }
 
 /// Whether the tests run as root, for whom rights are no obstacle.
@@ -297,7 +357,7 @@ fn a_full_disk_pauses_polling_until_there_is_room() {
     };
     fill();
     let down = assert_is_down(&program);
-    assert_goes_on(&down, &before);
+    down.assert_not_below(&before.counters(), "after the trouble");
     std::fs::remove_file(&filler).unwrap();
     let after = assert_recovers(&program, &down);
     // Full again, and stopped there: it stops, and nothing is lost.
@@ -306,7 +366,7 @@ fn a_full_disk_pauses_polling_until_there_is_room() {
         let page = program.try_scrape()?;
         (page.get("push_exporter_ledger_up") == Some(0.0)).then_some(page)
     });
-    assert_goes_on(&down, &after);
+    down.assert_not_below(&after.counters(), "after the trouble");
     std::fs::copy(Path::new(&disk).join("push-exporter.db"), world.ledger()).unwrap();
     let log = Path::new(&disk).join("push-exporter.db-wal");
     if log.exists() {
@@ -314,7 +374,7 @@ fn a_full_disk_pauses_polling_until_there_is_room() {
     }
     assert_eq!(program.terminate().0, Some(0));
     let program = world.start();
-    assert_goes_on(&program.try_scrape().unwrap(), &down);
+    program.try_scrape().unwrap().assert_not_below(&down.counters(), "after the trouble");
 }
 
 #[test]
@@ -325,7 +385,7 @@ fn removed_or_replaced_while_running() {
     let (ledger, away) = (world.ledger(), world.folder.path().join("away"));
     std::fs::rename(&ledger, &away).unwrap();
     let down = assert_is_down(&program);
-    assert_goes_on(&down, &before);
+    down.assert_not_below(&before.counters(), "after the trouble");
     assert!(program.log().contains("was removed or replaced while in use; put it back, or restart"));
     assert!(!ledger.exists(), "no fresh ledger in its place");
     // Another file in its place is not written either.
@@ -338,7 +398,7 @@ fn removed_or_replaced_while_running() {
     let after = assert_recovers(&program, &down);
     assert_eq!(program.terminate().0, Some(0));
     let program = world.start();
-    assert_goes_on(&program.try_scrape().unwrap(), &after);
+    program.try_scrape().unwrap().assert_not_below(&after.counters(), "after the trouble");
 }
 
 #[test]
@@ -381,14 +441,14 @@ fn backups_by_sqlites_own_program_restore() {
         let config = other.path().join("push-exporter.yml");
         let restored = Program::start(&["--config.file", config.to_str().unwrap()]);
         let first = restored.try_scrape().unwrap();
-        assert_goes_on(&first, &before);
+        first.assert_not_below(&before.counters(), "after the trouble");
         // Whatever happened since the backup is caught up: the same readings, the same totals.
         let now = program.try_scrape().unwrap();
         eventually("the same counters", 60, || {
             let (here, there) = (program.try_scrape()?.counters(), restored.try_scrape()?.counters());
             (here == there).then_some(())
         });
-        assert_goes_on(&restored.try_scrape().unwrap(), &now);
+        restored.try_scrape().unwrap().assert_not_below(&now.counters(), "after the trouble");
     }
     assert!(page.starting(&["push_poll_failing"]).is_empty());
     assert_eq!(program.terminate().0, Some(0));

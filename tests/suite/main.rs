@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
 
+mod fake;
+mod faulty;
+mod fragile;
 mod jpush_script;
 mod jpush_truth;
 mod support;
@@ -18,10 +21,7 @@ mod crash;
 mod documents;
 mod error_tables;
 mod failures;
-mod fake;
 mod faults;
-mod faulty;
-mod fragile;
 mod growth;
 mod jpush_documents;
 mod jpush_reports;

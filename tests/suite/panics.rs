@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::fragile::Fragile;
-use crate::support::{Exporter, Log, Page, fast_dir};
+use crate::support::{Exporter, Log, Page, fast_dir, post};
 
 /// Answers of all three providers, and a panic for some hosts.
 struct Buggy {
@@ -97,6 +97,36 @@ feishu:
     let page = exporter.scrape().await;
     assert_eq!(page.starting(&["push_up"]).values().sum::<i64>(), 4);
     assert!(page.starting(&["push_poll_failing"]).is_empty());
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_at_the_first_poll_backs_off_whatever_is_registered() {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let transport = Arc::new(Buggy { is_buggy: AtomicBool::new(true) });
+    let folder = fast_dir();
+    let text = "
+message_api: {token: t}
+jpush:
+  - {app: shop, base_url: 'http://buggy/v3', app_key: k, master_secret_file: secret, messages: {ids: [1]}}
+";
+    std::fs::write(folder.path().join("secret"), "s3cret").unwrap();
+    let exporter =
+        Exporter::start_through(Arc::clone(&transport) as Arc<dyn Transport>, text, folder.path(), &clock).await;
+    let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
+    for id in 2..32 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
+        assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body.into()).await.0, 200);
+    }
+    let page = exporter.scrape().await;
+    assert!((5.0..=7.0).contains(&panics(&page)), "{} panics in half an hour", panics(&page));
+    assert_eq!(page.get(&format!("push_poll_duration_seconds{{{}}}", REPORTS[0])), None, "no poll has ended yet");
+    // A changed secret restores the pace.
+    transport.is_buggy.store(false, Ordering::Relaxed);
+    std::fs::write(folder.path().join("secret"), "other").unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(exporter.scrape().await.get(&format!("push_up{{{}}}", REPORTS[0])), Some(1.0));
     exporter.stop().await;
 }
 

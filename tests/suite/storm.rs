@@ -16,7 +16,8 @@ use crate::jpush_truth::add;
 use crate::support::{Exporter, Page, fast_dir, post};
 use crate::truth::{WindowTruth, assert_same, beijing};
 
-/// The seed of what happens by chance: of the environment, to see it once more, or a new one.
+/// The seed of what goes wrong: of the environment, to see the same faults once more, or a new one. The exporter's
+/// own jitter and the network stay as they come.
 pub fn seed() -> u64 {
     let seed = std::env::var("PUSH_EXPORTER_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("PUSH_EXPORTER_SEED={seed}");
@@ -155,6 +156,12 @@ feishu:
     });
     println!("{} messages, {failed_polls} failed polls", pushed.len());
     assert_same(counted, expected, &format!("PUSH_EXPORTER_SEED={seed}"));
+    let registered = r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#;
+    assert_eq!(page.get(registered), Some(pushed.len() as f64), "PUSH_EXPORTER_SEED={seed}");
+    for (series, count) in page.starting(&["push_messages_received_at_10m_total", "push_messages_sent_at_10m_total"]) {
+        let whole = page.counters()[&series.replace("_at_10m", "")];
+        assert!((1..=whole).contains(&count), "{series}: {count} of {whole}, PUSH_EXPORTER_SEED={seed}");
+    }
     assert_eq!(page.starting(&["push_poll_failing"]), BTreeMap::new(), "PUSH_EXPORTER_SEED={seed}");
     exporter.stop().await;
 }

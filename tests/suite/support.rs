@@ -31,6 +31,12 @@ pub async fn simulate<S: Simulator>(simulator: S) -> (Arc<S>, SocketAddr) {
     (simulator, address)
 }
 
+/// The real way to the providers.
+pub fn network() -> Arc<dyn Transport> {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Arc::new(Reqwest::new(None).unwrap())
+}
+
 /// The exporter inside this runtime.
 pub struct Exporter {
     pub address: SocketAddr,
@@ -40,8 +46,7 @@ pub struct Exporter {
 
 impl Exporter {
     pub async fn start(text: &str, folder: &Path, clock: &Clock) -> Exporter {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        Exporter::start_through(Arc::new(Reqwest::new(None).unwrap()), text, folder, clock).await
+        Exporter::start_through(network(), text, folder, clock).await
     }
 
     /// With a way to the providers of the test's own.
@@ -58,7 +63,6 @@ impl Exporter {
         folder: &Path,
         clock: &Clock,
     ) -> Exporter {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config =
             config::parse("test.yml", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,6 +142,16 @@ impl Page {
             .filter(|(name, _)| prefixes.iter().any(|prefix| name.starts_with(prefix)))
             .map(|(name, value)| (name.clone(), *value as i64))
             .collect()
+    }
+
+    /// Asserts that no counter is lower than it was, and none is missing.
+    #[track_caller]
+    pub fn assert_not_below(&self, before: &BTreeMap<String, i64>, when: &str) {
+        let now = self.counters();
+        for (series, before) in before {
+            let after = now.get(series);
+            assert!(after.is_some_and(|after| after >= before), "{when}: {series} was {before} and is {after:?}");
+        }
     }
 
     /// All delivery counters.

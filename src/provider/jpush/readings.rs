@@ -201,6 +201,11 @@ impl Sink<'_> {
     pub(super) fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
         let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
         let is_new = |(name, value): &(&String, &Value)| *name != "msg_id" && !is_known(name) && may_matter(value);
+        if self.unknown.len() >= MAX_UNKNOWN {
+            // A hundred messages repeat the same names.
+            self.unknown.sort_unstable();
+            self.unknown.dedup();
+        }
         let new = members(object, self.unknown).filter(is_new);
         let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
         self.unknown.extend(new.take(room).map(|(name, _)| format!("{prefix}{name}")));

@@ -32,8 +32,8 @@ const DELAY: Duration = Duration::from_secs(300);
 const SPREAD: Duration = Duration::from_secs(240);
 /// A window without numbers counts as empty this long after its end; before, JPush may not be done with it.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
-/// More items than the hours of a day or what a range can hold; the rest is not read.
-const MAX_ITEMS: usize = 100;
+/// More items than the hours of a day have, one for each platform; the rest is not read.
+const MAX_ITEMS: usize = 500;
 /// More numbers of one window than the document has, twelve; the rest is not read.
 const MAX_NUMBERS: usize = 100;
 const STATES: [&str; 3] = ["new", "online", "active"];
