@@ -29,6 +29,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 found=()
+total=0
 table=$(printf '%-16s %12s %8s %12s' target executions each/s "peak RSS MiB")
 for target in "${targets[@]}"; do
     folders=("corpus/$target" "seeds/$target")
@@ -41,9 +42,16 @@ for target in "${targets[@]}"; do
     row=$(printf '%-16s %12s %8s %12s' "$target" \
         "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$(stat peak_rss_mb)")
     table+=$'\n'$row
+    total=$((total + $(stat number_of_executed_units)))
 done
 echo "$table"
+echo "$total executions"
 if [ "${#found[@]}" -gt 0 ]; then
     echo "something was found in: ${found[*]}"
+    exit 1
+fi
+# A target that ran out of its time has not done what the README says.
+if [ $# = 0 ] && [ "$total" -lt 10000000 ]; then
+    echo "fewer than 10 million executions"
     exit 1
 fi

@@ -63,6 +63,7 @@ impl Exporter {
         folder: &Path,
         clock: &Clock,
     ) -> Exporter {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config =
             config::parse("test.yml", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}"));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
