@@ -149,7 +149,7 @@ impl<W: Work> Ready<W> {
             if contained(&poller.services.panics, &what, polling).await.is_some() {
                 return;
             }
-            poller.show_account(interval).await;
+            poller.show_account(interval, None).await;
             let error = PollError::Decode("the poll panicked; please report this as a bug".to_owned());
             next = Some(poller.failed(error, None, interval).await);
             failed_with = Some(poller.fingerprint());
@@ -190,7 +190,11 @@ impl Poller {
             let Polled { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
             work.finish(outcome, result.is_ok(), clock.now()).await;
-            self.show_account(work.interval()).await;
+            let due = match &result {
+                Ok(Done::Succeeded(due) | Done::NothingDue(due)) => *due,
+                Err(_) => None,
+            };
+            self.show_account(work.interval(), due).await;
             match result {
                 Ok(Done::Succeeded(due)) => {
                     let was_failing = health.succeeded(&self.id, clock.now(), has_new_numbers, took, due).await;
@@ -366,8 +370,9 @@ impl Poller {
         next
     }
 
-    /// Shows the requests, the token and the quota of the account after a poll of a report with this interval.
-    async fn show_account(&self, interval: Duration) {
+    /// Shows the requests, the token and the quota of the account after a poll of a report with this interval, of
+    /// which the next is `due` then.
+    async fn show_account(&self, interval: Duration, due: Option<Timestamp>) {
         let Services { health, page, .. } = &self.services;
         health.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
@@ -377,7 +382,9 @@ impl Poller {
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
         page.update(vec![show(Family::TokenExpiry, String::new(), expiry)]).await;
         if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
-            *lock(&self.quota_until) = Some(Instant::now() + interval.mul_f64(MISSED));
+            let wait = due.and_then(|due| Duration::try_from(due.duration_since(self.services.clock.now())).ok());
+            let next = interval.max(wait.unwrap_or_default());
+            *lock(&self.quota_until) = Some(Instant::now() + next + interval.mul_f64(MISSED - 1.0));
             self.show_quota(rate).await;
         }
     }

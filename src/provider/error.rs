@@ -126,7 +126,7 @@ impl PollError {
     /// The label value.
     pub fn reason(&self) -> Reason {
         match self {
-            PollError::Transport(TransportError::Timeout) => Reason::Timeout,
+            PollError::Transport(TransportError::Timeout | TransportError::ConnectTimeout) => Reason::Timeout,
             PollError::Transport(TransportError::TooLarge) => Reason::Decode,
             PollError::Transport(_) => Reason::Network,
             PollError::Refused { reason, .. } => *reason,
@@ -146,6 +146,9 @@ impl PollError {
             PollError::Token(error) | PollError::Department { error, .. } => error.advice(),
             PollError::Transport(TransportError::Timeout) => {
                 "The provider did not answer in time; it is asked again by itself. If it lasts, check the network and proxy."
+            }
+            PollError::Transport(TransportError::ConnectTimeout) => {
+                "Nobody takes the connection: check base_url, firewalls and the proxy; it is asked again by itself."
             }
             PollError::Transport(TransportError::TooLarge) | PollError::Decode(_) => {
                 "Check that base_url is the API itself and that no proxy answers in its place."

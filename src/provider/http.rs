@@ -68,7 +68,10 @@ impl Reply {
 /// Why there is no answer. Says nothing of the URL, which may hold names that are not ours to print.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// Connecting or the whole request took too long.
+    /// Nobody answered to a connection.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The whole request took too long.
     #[error("no answer in time")]
     Timeout,
     /// Anything between us and a complete answer.
@@ -138,7 +141,7 @@ impl Transport for Reqwest {
 
 fn classify(error: reqwest::Error) -> TransportError {
     if error.is_timeout() {
-        return TransportError::Timeout;
+        return if error.is_connect() { TransportError::ConnectTimeout } else { TransportError::Timeout };
     }
     let error = error.without_url();
     // The outermost texts only say "error sending request"; the innermost says why.

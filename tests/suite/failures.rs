@@ -10,8 +10,9 @@ use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 
+use crate::fake::Fake;
 use crate::fragile::Fragile;
-use crate::support::{Exporter, Log, Page, fast_dir, network, simulate};
+use crate::support::{Exporter, Log, Page, fast_dir, network, post, simulate};
 
 const EASEMOB: &str = r#"provider="easemob",app="chat",report="offline_push""#;
 const FEISHU: &str = r#"provider="feishu",app="bot",report="message_push_overview""#;
@@ -351,5 +352,32 @@ async fn a_ledger_that_is_damaged_stays_down_until_a_restart() {
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
     seconds(20).await;
     assert!(is_up(&exporter.scrape().await, EASEMOB));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_is_shown_while_no_poll_is_missed() {
+    let clock = clock();
+    let (fake, address) = simulate(Fake::default()).await;
+    fake.say("/v3/received/detail", 200, r#"[{"msg_id":"1","jpush_received":5}]"#);
+    let told = [("x-rate-limit-limit", "2400"), ("x-rate-limit-remaining", "2399"), ("x-rate-limit-reset", "60")];
+    *fake.headers.lock().unwrap() = told.map(|(name, value)| (name, value.to_owned())).to_vec();
+    let folder = fast_dir();
+    let text = format!(
+        "message_api: {{token: t}}\njpush: [{{app: shop, base_url: 'http://{address}/v3', app_key: k, master_secret: s3cret}}]\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
+    let sent_at = clock.now().as_second() - 2 * 86_400;
+    let body = format!(r#"{{"app":"shop","msg_id":1,"sent_at":{sent_at}}}"#);
+    assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body.into()).await.0, 200);
+    let remaining = r#"push_api_quota_remaining{provider="jpush",app="shop",api="report"}"#;
+    // Two days old, it is asked for every three hours: until then nothing is missed.
+    seconds(3 * 3600 - 60).await;
+    assert_eq!(exporter.scrape().await.get(remaining), Some(2399.0));
+    fake.say("/v3/received/detail", 502, "");
+    fake.headers.lock().unwrap().clear();
+    seconds(300).await;
+    assert_eq!(exporter.scrape().await.get(remaining), None);
     exporter.stop().await;
 }

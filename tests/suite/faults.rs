@@ -72,7 +72,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
     let feishu = |code: u32, message: &str| format!(r#"{{"code":{code},"msg":"{message}","error":{{"log_id":"2026"}}}}"#);
     vec![
         Row("nobody listens", ALL, Listens(Listen::No), "network", "Connection refused"),
-        Row("connecting stalls", ALL, Listens(Listen::Stalls), "timeout", "no answer in time"),
+        Row("connecting stalls", ALL, Listens(Listen::Stalls), "timeout", "no connection in time"),
         Row("reset before the answer", ALL, Statistics(Fault::ResetBefore), "network", "error sending request: "),
         Row("reset in the middle of the answer", ALL, Statistics(Fault::ResetInside), "network", "reset"),
         Row("reset behind the answer", ALL, Statistics(Fault::ResetAfter), "", ""),
