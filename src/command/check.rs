@@ -40,14 +40,15 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
     let (file, config) = serve::load(flags)?;
     let clock = Clock::system();
     let asked: Vec<Question> = config.apps.iter().flat_map(|app| questions(app, &clock)).collect();
-    println!("{}: the configuration is good; apps: {}, reports: {}", file.display(), config.apps.len(), asked.len());
+    let (apps, reports) = (config.apps.len(), asked.len());
+    super::print(&format!("{}: the configuration is good; apps: {apps}, reports: {reports}\n", file.display()))?;
     if options.offline {
         return Ok(());
     }
     super::block_on(async {
         let transport: Arc<dyn Transport> = Arc::new(serve::transport(&config)?);
         let rows = ask_all(asked, &transport, &clock).await;
-        print!("\n{}", table(&rows));
+        super::print(&format!("\n{}", table(&rows)))?;
         match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {
             0 => Ok(()),
             failed => Err(anyhow!("{failed} of {} reports failed", rows.len())),
@@ -209,7 +210,7 @@ impl Kind {
                     Ok(_) if ask.message.is_none() || message.id != MADE_UP => Ok(Some(NOW.to_owned())),
                     Ok(_) => Ok(Some(no_numbers(MADE_UP))),
                     Err(error) if error.reason() == Reason::BadRequest && report.if_refused(&ask).is_some() => {
-                        Ok(Some(no_numbers(&message.id)))
+                        Ok(Some(refused(&message.id)))
                     }
                     Err(error) => Err(error),
                 }
@@ -220,7 +221,7 @@ impl Kind {
                 }
                 Ok(_) => Ok(Some(no_numbers(&message.id))),
                 // A provider that looks at the id has let us in.
-                Err(error) if report.blames(&error) != Blame::Question => Ok(Some(no_numbers(&message.id))),
+                Err(error) if report.blames(&error) != Blame::Question => Ok(Some(refused(&message.id))),
                 Err(error) => Err(error),
             },
         }
@@ -229,11 +230,14 @@ impl Kind {
 
 const NOW: &str = "of this moment";
 
+const NO_MESSAGE: &str = "no message to ask for";
+
 fn no_numbers(id: &str) -> String {
-    match id {
-        MADE_UP => "no message to ask for".to_owned(),
-        id => format!("no numbers for message {id}"),
-    }
+    if id == MADE_UP { NO_MESSAGE.to_owned() } else { format!("no numbers for message {id}") }
+}
+
+fn refused(id: &str) -> String {
+    if id == MADE_UP { NO_MESSAGE.to_owned() } else { format!("message {id} is refused") }
 }
 
 /// How old the newest numbers of an answer are, and of which window they are.

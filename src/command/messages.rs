@@ -114,9 +114,9 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
         }
     }
     sender.send(&mut batch, &mut tally).await?;
-    println!("{} ids registered, {} of them new", tally.received, tally.new);
+    super::print(&format!("{} ids registered, {} of them new\n", tally.received, tally.new))?;
     if tally.bad > 0 {
-        bail!("{} of {} lines were no message ids; correct them and send them again", tally.bad, tally.lines);
+        bail!("{} of {} lines could not be registered; correct them and send them again", tally.bad, tally.lines);
     }
     Ok(())
 }

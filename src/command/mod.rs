@@ -5,6 +5,7 @@ pub mod demo;
 pub mod messages;
 pub mod serve;
 
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -88,6 +89,17 @@ fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result
     result
 }
 
+/// Writes to standard output. That nobody reads it is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Listens on every address and says where; for port 0 on standard output too, where a script reads it.
 async fn listen(flags: &Flags) -> anyhow::Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
@@ -110,7 +122,7 @@ async fn listen(flags: &Flags) -> anyhow::Result<Vec<TcpListener>> {
         let local = listener.local_addr().context("cannot listen")?;
         tracing::info!(address = local.to_string(), "listening");
         if wants_port {
-            println!("listening on {local}");
+            print(&format!("listening on {local}\n"))?;
         }
         listeners.push(listener);
     }

@@ -148,6 +148,17 @@ impl<'a> Section<'a> {
 
     /// An identifier: any scalar as written, since ids made of digits are ids all the same.
     pub fn identifier(&mut self, key: &str) -> Option<(Found<'a>, String)> {
+        let (found, text) = self.scalar(key)?;
+        if text.starts_with("${") {
+            let message = "takes no variable; only secrets can be given as ${ENV_NAME}";
+            self.context.error(found.place, &found.path, message);
+            return None;
+        }
+        Some((found, text))
+    }
+
+    /// Any scalar as written.
+    fn scalar(&mut self, key: &str) -> Option<(Found<'a>, String)> {
         let found = self.find(key)?;
         match &found.node.value {
             Value::Text { text, .. } if !text.is_empty() => {
@@ -359,7 +370,7 @@ impl<'a> Section<'a> {
     /// A secret given as `key`, as `key: ${ENV_NAME}` or as `key_file`.
     pub fn secret(&mut self, key: &str) -> Option<Secret> {
         let file_key = format!("{key}_file");
-        let value = self.identifier(key);
+        let value = self.scalar(key);
         let file = self.text(&file_key);
         match (value, file) {
             (Some(_), Some((found, _))) => {

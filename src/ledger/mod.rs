@@ -34,7 +34,7 @@ pub enum LedgerError {
     #[error("another push-exporter uses {0}; stop it, or give this one a ledger of its own")]
     InUse(PathBuf),
     /// The lock file cannot be made.
-    #[error("cannot lock {path}: {source}")]
+    #[error("cannot lock {path}: {source}; check that its folder is there and may be written")]
     Lock {
         /// The lock file.
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum LedgerError {
         detail: String,
     },
     /// Cannot be opened at all.
-    #[error("cannot open {path}: {source}")]
+    #[error("cannot open {path}: {source}; check that it is a file, its rights, and that there is space")]
     Open {
         /// The ledger.
         path: PathBuf,
@@ -81,7 +81,7 @@ pub enum LedgerError {
         source: std::io::Error,
     },
     /// The file was removed or replaced while open.
-    #[error("{0} was removed or replaced while in use; put it back, or restart")]
+    #[error("{0} was removed or replaced while in use; put it back: a restart without it begins from a baseline")]
     Replaced(PathBuf),
     /// SQLite failed.
     #[error("the ledger failed: {0}")]

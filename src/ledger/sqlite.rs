@@ -1,8 +1,8 @@
 //! The ledger in a SQLite file: write-ahead log, every commit synced to disk, an operating-system lock
 //! against a second exporter. How an answer is written is in `entry.rs`.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,7 +34,9 @@ pub(super) const DAY_MS: i64 = 86_400_000;
 pub struct Sqlite {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
-    inode: u64,
+    /// The file itself. Never closed before the connection: with any descriptor of it that a process closes, all its
+    /// POSIX locks on it are gone, SQLite's too, and another program would take the log for its own.
+    file: Arc<File>,
     /// Held as long as the ledger is open.
     _lock: File,
 }
@@ -49,10 +51,16 @@ impl Sqlite {
         let lock = lock(path)?;
         if is_missing(path)? {
             create(path).map_err(|error| explain(error, path))?;
+            let ledger = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            tracing::warn!(
+                ledger = ledger.display().to_string(),
+                "a new ledger was made; counters begin from a baseline"
+            );
         }
         let connection = prepare(path).map_err(|error| explain(error, path))?;
-        let inode = std::fs::metadata(path).map(|meta| meta.ino()).unwrap_or_default();
-        Ok(Sqlite { path: path.into(), connection: Arc::new(Mutex::new(connection)), inode, _lock: lock })
+        let file = File::open(path).map_err(|source| LedgerError::File { path: path.into(), source })?;
+        let (connection, file) = (Arc::new(Mutex::new(connection)), Arc::new(file));
+        Ok(Sqlite { path: path.into(), connection, file, _lock: lock })
     }
 
     /// Runs `work` in a transaction on a blocking thread. `did` tells what its result has changed, which
@@ -84,19 +92,44 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, LedgerError>> {
-        let (connection, path, inode) = (Arc::clone(&self.connection), self.path.clone(), self.inode);
+        let (connection, path, file) = (Arc::clone(&self.connection), self.path.clone(), Arc::clone(&self.file));
         Box::pin(async move {
             let worked = tokio::task::spawn_blocking(move || {
-                // SQLite would go on writing to a file that is not there any more.
-                if std::fs::metadata(&path).map(|meta| meta.ino()).ok() != Some(inode) {
-                    return Err(LedgerError::Replaced(path));
-                }
+                look(&path, &file)?;
                 let result = work(&mut crate::lock(&connection));
                 result.map_err(|error| if is_damage(&error) { explain(error, &path) } else { error })
             });
             worked.await.unwrap_or(Err(LedgerError::Panicked))
         })
     }
+}
+
+/// Sees what SQLite does not while it has a file open and its pages in memory: that the file is not there any
+/// more, or was written over by somebody else.
+fn look(path: &Path, file: &File) -> Result<(), LedgerError> {
+    let inode = |meta: std::io::Result<Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
+    if inode(std::fs::metadata(path)) != inode(file.metadata()) {
+        return Err(LedgerError::Replaced(path.into()));
+    }
+    if is_sound(file) {
+        return Ok(());
+    }
+    // Another program's checkpoint writes the header before the pages that it tells of.
+    std::thread::sleep(Duration::from_secs(1));
+    let detail = "it was written over while in use".to_owned();
+    if is_sound(file) { Ok(()) } else { Err(LedgerError::Damaged { path: path.into(), detail }) }
+}
+
+/// Whether a file begins as a database does and has all of its pages (Database File Format, 1.3).
+fn is_sound(file: &File) -> bool {
+    let mut header = [0; 100];
+    let read = file.read_exact_at(&mut header, 0).and_then(|()| file.metadata());
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
+    read.is_ok_and(|meta| header.starts_with(b"SQLite format 3\0") && pages * page <= meta.len())
 }
 
 fn lock(path: &Path) -> Result<File, LedgerError> {

@@ -54,7 +54,11 @@ pub(super) fn page(health: &Health, now: Timestamp, telemetry_path: &str) -> Res
     let rows: Vec<Row<'_>> = reports.iter().map(|(id, health)| row(id, health, now)).collect();
     let failing = reports.iter().filter(|(_, health)| health.state == State::Failing).count();
     let waiting = reports.iter().filter(|(_, health)| health.state == State::Waiting).count();
+    let is_ledger = |health: &ReportHealth| health.error.as_ref().is_some_and(|error| error.reason == "ledger");
     let summary = match (failing, waiting) {
+        _ if reports.iter().any(|(_, health)| is_ledger(health)) => {
+            "The ledger cannot be written: nothing is polled until it can; see the log.".to_owned()
+        }
         (0, 0) => format!("All {} reports work.", reports.len()),
         (0, waiting) => format!("{waiting} of {} reports wait for their next poll, none is failing.", reports.len()),
         (failing, _) => format!("{failing} of {} reports are failing.", reports.len()),

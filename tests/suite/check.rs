@@ -188,7 +188,7 @@ feishu:
     ];
     assert_eq!(names, expected);
     for told in [
-        "    HTTP 403, code 2003: 无权使用此接口\n    No right to this endpoint.",
+        "    HTTP 403, code 2003: 无权使用此接口\n    This report is not open for the AppKey.",
         "    HTTP 401, code 3001: Basic authentication failed\n    Check app_key and master_secret",
         "Connection refused",
         "    HTTP 403, code forbidden_op\n    Offline push statistics are not opened",
@@ -231,7 +231,7 @@ feishu:
     let (_, out, _) = check(&world.write(&text), &[]);
     let rows = rows(&out);
     let row = |report: &str| rows.iter().find(|row| row[2] == report).unwrap();
-    assert_eq!(row("received_detail")[3..5], ["works", "no numbers for message 7"]);
-    assert_eq!(row("status_message")[3..5], ["works", "no numbers for message 7"]);
+    assert_eq!(row("received_detail")[3..5], ["works", "message 7 is refused"]);
+    assert_eq!(row("status_message")[3..5], ["works", "message 7 is refused"]);
     assert_eq!(row("users")[3], "bad_request");
 }

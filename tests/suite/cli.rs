@@ -68,3 +68,20 @@ fn sigterm_stops_it_cleanly() {
         complaints[0]
     );
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure_and_a_full_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder);
+    let check = |to: &str| {
+        let script = format!("\"$1\" check --offline --config.file \"$2\" {to}");
+        let mut bash = std::process::Command::new("bash");
+        bash.args(["-o", "pipefail", "-c", &script, "bash"]).arg(Program::binary().get_program()).arg(&config);
+        let output = bash.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // Whether it writes before or after the reader has gone.
+    assert_eq!(check("| true"), (Some(0), String::new()));
+    let full = "push-exporter: cannot write to standard output: No space left on device (os error 28)\n";
+    assert_eq!(check("> /dev/full"), (Some(1), full.to_owned()));
+}

@@ -288,3 +288,11 @@ easemob:
         ],
     );
 }
+
+#[test]
+fn only_secrets_take_variables() {
+    assert_errors(
+        &EASEMOB.replace("client_id: YXA6", "client_id: ${PLANTED}"),
+        &["push-exporter.yml:6:16: easemob[0].client_id: takes no variable; only secrets can be given as ${ENV_NAME}"],
+    );
+}

@@ -44,7 +44,7 @@ async fn jpush() {
         (500, 10, "internal", "server", "JPush has trouble; it is asked again by itself."),
         (429, 2001, "x", "rate_limited", "lower requests_per_minute"),
         (429, 2002, "Rate limit exceeded", "rate_limited", "lower requests_per_minute"),
-        (403, 2003, "无权使用此接口", "forbidden", "No right to this endpoint."),
+        (403, 2003, "无权使用此接口", "forbidden", "This report is not open for the AppKey."),
         (403, 2003, "The appKey is in black list.", "forbidden", "has put the AppKey on its black list"),
         (401, 3001, "Basic authentication failed", "auth", "Check app_key and master_secret"),
         (401, 1004, "Basic authentication failed", "auth", "Check app_key and master_secret"),

@@ -51,6 +51,7 @@ impl World {
     /// Lets an exporter count for a while, and stops it. Returns what it showed last.
     fn count(&self) -> Page {
         let mut program = self.start();
+        assert!(program.log().contains("a new ledger was made; counters begin from a baseline"));
         let page = counting(&program, &BTreeMap::new());
         assert_eq!(program.terminate().0, Some(0));
         page
@@ -244,6 +245,7 @@ fn damaged_newer_and_foreign_files_are_refused() {
     copy(&whole, &ledger);
     let program = world.start();
     program.try_scrape().unwrap().assert_not_below(&page.counters(), "after the trouble");
+    assert!(!program.log().contains("a new ledger was made"));
 }
 
 /// Containers may forbid what the tests of small disks need; then that is what must be told.
@@ -386,7 +388,7 @@ fn removed_or_replaced_while_running() {
     std::fs::rename(&ledger, &away).unwrap();
     let down = assert_is_down(&program);
     down.assert_not_below(&before.counters(), "after the trouble");
-    assert!(program.log().contains("was removed or replaced while in use; put it back, or restart"));
+    assert!(program.log().contains("was removed or replaced while in use; put it back: a restart without it"));
     assert!(!ledger.exists(), "no fresh ledger in its place");
     // Another file in its place is not written either.
     std::fs::write(&ledger, "something else").unwrap();
@@ -399,6 +401,42 @@ fn removed_or_replaced_while_running() {
     assert_eq!(program.terminate().0, Some(0));
     let program = world.start();
     program.try_scrape().unwrap().assert_not_below(&after.counters(), "after the trouble");
+}
+
+#[test]
+fn written_over_while_running() {
+    for what in ["emptied", "random bytes", "cut short"] {
+        let world = World::new();
+        let whole = world.count();
+        // Its pages are in the file, not in the log alone.
+        let mut program = world.start();
+        counting(&program, &whole.counters());
+        let ledger = world.ledger();
+        let length = std::fs::metadata(&ledger).unwrap().len();
+        let file = std::fs::File::options().write(true).open(&ledger).unwrap();
+        match what {
+            "emptied" => file.set_len(0).unwrap(),
+            "cut short" => file.set_len(length - 4096).unwrap(),
+            _ => {
+                let mut bytes = vec![0; usize::try_from(length).unwrap()];
+                fastrand::Rng::with_seed(1).fill(&mut bytes);
+                std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+            }
+        }
+        let down = eventually("the ledger to be down", 60, || {
+            let page = program.try_scrape()?;
+            let is_failing = page.get(&format!(r#"push_poll_failing{{{REPORT},reason="ledger"}}"#)) == Some(1.0);
+            (page.get("push_exporter_ledger_up") == Some(0.0) && is_failing).then_some(page)
+        });
+        down.assert_not_below(&whole.counters(), what);
+        let (_, status) = program.get("/");
+        assert!(status.contains("The ledger cannot be written"), "{what}");
+        let log = program.log();
+        assert_eq!(log.matches("the ledger is damaged; polling pauses until a restart").count(), 1, "{what}: {log}");
+        assert!(log.contains("it was written over while in use"), "{what}: {log}");
+        assert_eq!(program.terminate().0, Some(0), "{what}");
+        assert!(world.refused().contains("is damaged or not a ledger"), "{what}");
+    }
 }
 
 #[test]

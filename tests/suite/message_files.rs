@@ -236,7 +236,7 @@ fn ids_from_standard_input() {
         "line 3: msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64",
         "line 4: not JSON: ",
         "line 5: no app \"other\" is configured",
-        "push-exporter: 4 of 5 lines were no message ids; correct them and send them again",
+        "push-exporter: 4 of 5 lines could not be registered; correct them and send them again",
     ] {
         assert!(error.contains(text), "{text}: {error}");
     }

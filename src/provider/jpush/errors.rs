@@ -78,7 +78,7 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
         ),
         (_, "2003") => (
             Reason::Forbidden,
-            "No right to this endpoint. Those by message are part of JPush's VIP plan, but for received_detail and received: ask JPush's sales to open it, change delivery, or leave users and test_devices away. If those are refused too, the AppKey may be on the black list: ask JPush's support.",
+            "This report is not open for the AppKey. received_detail, received and vendor quotas are free, all others are part of JPush's VIP plan: ask JPush's sales to open it, or change delivery and leave users and test_devices away. If the free ones are refused too, the AppKey may be on the black list: ask JPush's support.",
         ),
         (_, "3001" | "1004") | (401, _) => {
             (Reason::Auth, "Check app_key and master_secret against the JPush console (应用设置).")
