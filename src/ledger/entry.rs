@@ -7,12 +7,25 @@ use super::books::Books;
 use super::sqlite::{ms, stored_gauges, time};
 use super::watermark::Watermark;
 use super::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
+use crate::window::Unit;
 
 /// Settled windows whose watermarks are kept for each report, so that a clock that was wrong counts
 /// nothing twice.
 const WINDOWS_KEPT: i64 = 400;
 /// Names that are remembered as unknown for each app and report.
 const MAX_UNKNOWN_NAMES: i64 = 1000;
+
+/// How much later, in milliseconds, a later window of a unit ends at least. Less is the same window in another time
+/// zone, after the configuration has changed.
+fn apart(unit: Unit) -> i64 {
+    const HOUR: i64 = 3_600_000;
+    match unit {
+        Unit::Hour => HOUR,
+        // A day has 23 hours where clocks change for summer.
+        Unit::Day => 20 * HOUR,
+        Unit::Week | Unit::Month => 48 * HOUR,
+    }
+}
 
 /// One answer on its way into the ledger.
 pub(super) struct Entry<'a> {
@@ -105,7 +118,8 @@ impl Entry<'_> {
         let read = |end| stored_gauges(self.transaction, app, report, &gauge.department, gauge.unit, end);
         let before = stored.map(|ends| read(time(ends))).transpose()?;
         let now = ms(self.commit.now);
-        if let Some(later) = before.as_ref().filter(|before| (ms(gauge.end) + 1..=now).contains(&ms(before.end))) {
+        let later = ms(gauge.end).saturating_add(apart(gauge.unit));
+        if let Some(later) = before.as_ref().filter(|before| (later..=now).contains(&ms(before.end))) {
             return Ok((later.clone(), false));
         }
         self.transaction

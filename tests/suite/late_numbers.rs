@@ -104,6 +104,30 @@ async fn easemob_over_the_end_of_a_year() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_time_zone_that_is_set_right_is_followed_at_once() {
+    // 2026-03-10 13:00 in New York is the 11th, 01:00 in Beijing.
+    let mut scene = Scene::easemob("2026-03-10T13:00:00-04:00", ", timezone: America/New_York").await;
+    scene.apns("2026-03-09", 70);
+    scene.apns("2026-03-10", 80);
+    let exporter = scene.start().await;
+    scene.minutes(6).await;
+    let end = r#"push_window_end_timestamp_seconds{provider="easemob",app="chat",report="offline_push",window="day"}"#;
+    let day = r#"push_window_messages_sent{provider="easemob",app="chat",platform="ios",channel="apns",kind="notification",window="day"}"#;
+    let page = exporter.scrape().await;
+    // The 9th, which ended in New York at 2026-03-10 04:00 UTC, 1773115200.
+    assert_eq!((page.get(end), page.get(day)), (Some(1_773_115_200.0), Some(70.0)));
+    exporter.stop().await;
+    // In Kathmandu, UTC+5:45, it is the 10th still, 22:45, and the 9th ended at 2026-03-09 18:15 UTC, 1773080100.
+    scene.text = scene.text.replace("America/New_York", "Asia/Kathmandu");
+    scene.apns("2026-03-09", 75);
+    let exporter = scene.start().await;
+    scene.minutes(6).await;
+    let page = exporter.scrape().await;
+    assert_eq!((page.get(end), page.get(day)), (Some(1_773_080_100.0), Some(75.0)));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn easemob_where_clocks_change_for_summer() {
     // New York: 2026-03-08 has 23 hours, 2026-11-01 has 25.
     let scene = Scene::easemob("2026-03-07T12:00:00-05:00", ", timezone: America/New_York").await;
