@@ -39,7 +39,6 @@ use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, Tra
 use push_exporter::provider::quota::Priority;
 use push_exporter::provider::{
     Answer, AskedMessage, BoxFuture, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
-    Surroundings,
 };
 use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
 use push_exporter::web::messages::MessageApi;
@@ -250,7 +249,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
 
 /// The reports of an app, each with the app's name and its own.
 fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
-    let surroundings = Surroundings { clock: clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
+    let surroundings = app.surroundings(clock);
     let mut reports = Vec::new();
     let mut add = |name: &str, report| reports.push((format!("{} {name}", app.name), report));
     for report in app.account.open(&surroundings) {

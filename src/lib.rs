@@ -135,27 +135,24 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let tasks = TaskTracker::new();
     let mut reports = Vec::new();
     for app in apps {
-        reports.extend(app.open(&config, &transport, &services, &stop).await?);
+        reports.extend(app.open(&config, &transport, &services).await?);
     }
     let count = u32::try_from(reports.len().max(1)).unwrap_or(u32::MAX);
     let pace = START_PACE.min(START_SPREAD / count);
     for (place, report) in (0..).zip(reports) {
-        let (wait, stop) = (pace * place, stop.clone());
-        tasks.spawn(async move {
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-                report.await;
-            }
+        let wait = pace * place;
+        spawn(&tasks, &stop, async move {
+            tokio::time::sleep(wait).await;
+            report.await;
         });
     }
     let followed = feed.files();
     let paths: Arc<[_]> = followed.iter().map(|(_, path, _)| path.clone()).collect();
     for (app, path, marks) in followed {
-        let (feed, services, stop) = (Arc::clone(&feed), services.clone(), stop.clone());
-        let file = files::follow(feed, services, app, path, marks, Arc::clone(&paths));
-        tasks.spawn(async move { stop.run_until_cancelled(file).await.unwrap_or_default() });
+        let file = files::follow(Arc::clone(&feed), services.clone(), app, path, marks, Arc::clone(&paths));
+        spawn(&tasks, &stop, file);
     }
-    let (upkeep, upkeep_stop) = (Arc::clone(&feed).upkeep(services.panics.clone()), stop.clone());
-    tasks.spawn(async move { upkeep_stop.run_until_cancelled(upkeep).await.unwrap_or_default() });
+    spawn(&tasks, &stop, Arc::clone(&feed).upkeep(services.panics.clone()));
     tasks.close();
     // The first scrape must be complete.
     page.flush().await;
@@ -187,6 +184,12 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     })
     .await;
     served
+}
+
+/// Starts what goes on until `stop`.
+fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tasks.spawn(async move { stop.run_until_cancelled(work).await.unwrap_or_default() });
 }
 
 /// Ends only if the check fails: a ledger that is damaged must not be counted on.

@@ -224,6 +224,9 @@ pub struct GaugeReading {
     pub value: i64,
 }
 
+/// More readings of one subject than any document has; the rest is not read.
+pub const MAX_READINGS: usize = 1000;
+
 /// No document has a longer name of a block or a field, in bytes.
 const MAX_NAME: usize = 64;
 

@@ -1,7 +1,6 @@
 //! `push-exporter check`: the configuration, then one question of every report with the real credentials, and a
 //! table of what works and what to do about the rest. Needs no ledger, so it runs beside a running exporter.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +14,11 @@ use super::{Failure, serve};
 use crate::cli::{Check, Flags};
 use crate::clock::{Clock, age};
 use crate::config::App;
+use crate::poll::contain::joined;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};
-use crate::provider::{
-    Answer, Ask, AskedMessage, Blame, Memory, MessageReport, MomentReport, Numbers, Report, Surroundings,
-};
+use crate::provider::{Answer, Ask, AskedMessage, Blame, Memory, MessageReport, MomentReport, Numbers, Report};
 use crate::reading::SentMessage;
 
 /// Questions under way at once.
@@ -104,7 +102,7 @@ struct Told {
 
 /// The questions of an app: the first that each of its reports would ask.
 fn questions(app: &App, clock: &Clock) -> Vec<Question> {
-    let surroundings = Surroundings { clock: clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
+    let surroundings = app.surroundings(clock);
     let account = Arc::new(AccountClient::default());
     for secret in app.account.secrets() {
         account.scrubber().learn(&secret.current());
@@ -156,12 +154,8 @@ async fn ask_all(questions: Vec<Question>, transport: &Arc<dyn Transport>, clock
     loop {
         tokio::select! {
             answered = asking.join_next() => match answered {
-                Some(Ok(row)) => rows.push(row),
-                // A report must not be missing from the table without a word.
-                Some(Err(error)) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => break,
-                },
+                // A report must not be missing from the table without a word: a panic goes on.
+                Some(row) => rows.extend(joined(row)),
                 None => break,
             },
             _ = progress.tick() => tracing::info!(answered = rows.len(), of = count, "waiting for answers"),
@@ -208,7 +202,7 @@ impl Kind {
                 };
                 match report.ask(&ask, client).await {
                     Ok(_) if ask.message.is_none() || message.id != MADE_UP => Ok(Some(NOW.to_owned())),
-                    Ok(_) => Ok(Some(no_numbers(MADE_UP))),
+                    Ok(_) => Ok(Some(no_numbers(&message.id))),
                     Err(error) if error.reason() == Reason::BadRequest && report.if_refused(&ask).is_some() => {
                         Ok(Some(refused(&message.id)))
                     }
@@ -230,14 +224,17 @@ impl Kind {
 
 const NOW: &str = "of this moment";
 
-const NO_MESSAGE: &str = "no message to ask for";
-
 fn no_numbers(id: &str) -> String {
-    if id == MADE_UP { NO_MESSAGE.to_owned() } else { format!("no numbers for message {id}") }
+    unless_made_up(id, format!("no numbers for message {id}"))
 }
 
 fn refused(id: &str) -> String {
-    if id == MADE_UP { NO_MESSAGE.to_owned() } else { format!("message {id} is refused") }
+    unless_made_up(id, format!("message {id} is refused"))
+}
+
+/// Nobody wants to hear of an id that no configuration names.
+fn unless_made_up(id: &str, text: String) -> String {
+    if id == MADE_UP { "no message to ask for".to_owned() } else { text }
 }
 
 /// How old the newest numbers of an answer are, and of which window they are.
@@ -277,20 +274,19 @@ fn table(rows: &[Row]) -> String {
         [row.provider, &row.app, row.report, result, age, &row.quota].map(str::to_owned)
     };
     let head = ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"].map(str::to_owned);
-    let lines: Vec<[String; 6]> = [head].into_iter().chain(rows.iter().map(cells)).collect();
-    let widths: [usize; 6] =
-        std::array::from_fn(|column| lines.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0));
-    let failure = |row| match row {
-        &Row { result: Outcome::Fails(ref told), .. } => Some(told),
-        _ => None,
+    let body: Vec<[String; 6]> = rows.iter().map(cells).collect();
+    let widths: [usize; 6] = std::array::from_fn(|column| {
+        [&head].into_iter().chain(&body).map(|cells| cells[column].chars().count()).max().unwrap_or(0)
+    });
+    let line = |cells: &[String; 6]| {
+        let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
     };
-    let failures = [None].into_iter().chain(rows.iter().map(failure));
-    let mut text = String::new();
-    for (cells, failure) in lines.iter().zip(failures) {
-        let line: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        let _ = writeln!(text, "{}", line.join("  ").trim_end());
-        if let Some(Told { message, advice, .. }) = failure {
-            let _ = writeln!(text, "    {message}\n    {advice}");
+    let mut text = line(&head);
+    for (row, cells) in rows.iter().zip(&body) {
+        text += &line(cells);
+        if let Outcome::Fails(Told { message, advice, .. }) = &row.result {
+            text += &format!("    {message}\n    {advice}\n");
         }
     }
     text

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::provider::{Account, Provider, registry::PROVIDERS};
+use crate::clock::Clock;
+use crate::provider::{Account, Provider, Surroundings, registry::PROVIDERS};
 use secret::{Environment, Secret};
 use section::{ConfigError, Context, Section};
 use tree::Place;
@@ -44,6 +45,13 @@ pub struct App {
     pub intervals: HashMap<&'static str, Duration>,
     /// Credentials and settings of the provider's own.
     pub account: Box<dyn Account>,
+}
+
+impl App {
+    /// What its reports may use of the world outside.
+    pub fn surroundings(&self, clock: &Clock) -> Surroundings {
+        Surroundings { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
+    }
 }
 
 /// All that is wrong with a configuration file.

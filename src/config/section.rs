@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -334,18 +335,26 @@ impl<'a> Section<'a> {
     /// A list of files, relative to the configuration, none of them twice, as absolute paths. They need not be
     /// there.
     pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> = Vec::new();
+        let context = self.context;
+        self.distinct(key, |word| {
+            let file = context.resolve(&word);
+            std::path::absolute(&file).unwrap_or(file)
+        })
+    }
+
+    /// A list of words, if there is one, each as it is read and none of them twice.
+    pub fn distinct<T: Clone + Eq + Hash>(&mut self, key: &str, read: impl Fn(String) -> T) -> Vec<T> {
+        let mut items = Vec::new();
         let mut seen = HashSet::new();
         for (place, path, word) in self.words(key).unwrap_or_default() {
-            let file = self.context.resolve(&word);
-            let file = std::path::absolute(&file).unwrap_or(file);
-            if seen.insert(file.clone()) {
-                paths.push(file);
+            let item = read(word);
+            if seen.insert(item.clone()) {
+                items.push(item);
             } else {
                 self.context.error(place, &path, "given twice");
             }
         }
-        paths
+        items
     }
 
     /// The contents of a file named by `key`, relative to the configuration.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use prometheus::IntCounter;
+use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 /// From a panic to another beginning of what goes on for ever.
@@ -37,6 +38,15 @@ pub(super) async fn contained<T: Send + 'static>(
             }
             None
         }
+    }
+}
+
+/// What a task came to; nothing if it was cancelled. Its panic goes on here, in whoever waits for it.
+pub(crate) fn joined<T>(task: Result<T, JoinError>) -> Option<T> {
+    match task.map_err(JoinError::try_into_panic) {
+        Ok(result) => Some(result),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_)) => None,
     }
 }
 

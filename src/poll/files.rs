@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::contain::for_ever;
+use super::contain::{for_ever, joined};
 use super::feed::{Entry, Feed};
 use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
@@ -108,13 +108,7 @@ impl Following {
             let look = follower.look();
             (follower, look)
         });
-        let (follower, look) = match looked.await {
-            Ok(looked) => looked,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => return false,
-            },
-        };
+        let Some((follower, look)) = joined(looked.await) else { return false };
         self.follower = follower;
         match look {
             Ok(Look::Lines(lines)) => {

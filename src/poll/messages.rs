@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::contain::joined;
 use super::feed::Board;
 use super::health::ReportId;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
@@ -232,13 +233,10 @@ impl Poll {
         }
         let mut gathered = Gathered::default();
         while let Some(call) = calls.join_next().await {
-            match call {
-                Ok(call) => gathered.add(call),
-                // A panic is the poll's own.
-                Err(error) => match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    Err(_) => gathered.failure = Some(PollError::Decode("a call was cancelled".to_owned())),
-                },
+            // A panic is the poll's own.
+            match joined(call) {
+                Some(call) => gathered.add(call),
+                None => gathered.failure = Some(PollError::Decode("a call was cancelled".to_owned())),
             }
         }
         gathered

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio_util::sync::CancellationToken;
 
 use super::feed::{Board, Feed, Target};
 use super::files;
@@ -33,8 +32,7 @@ pub struct Opening<'a> {
 impl<'a> Opening<'a> {
     /// Knows nothing of the ledger yet.
     pub fn new(app: &'a App, services: &Services) -> Opening<'a> {
-        let surroundings =
-            Surroundings { clock: services.clock.clone(), zone: app.zone.clone(), intervals: app.intervals.clone() };
+        let surroundings = app.surroundings(&services.clock);
         let board = Board::new(owner(app.provider.name(), &app.name), services.page.clone());
         let messages = app.account.messages(&surroundings);
         Opening { app, surroundings, messages, stored: Restored::default(), board: Arc::new(board) }
@@ -82,7 +80,7 @@ impl<'a> Opening<'a> {
         self.stored.files.iter().filter(|(path, _)| *path == key).map(|(_, mark)| mark.clone()).collect()
     }
 
-    /// Makes its reports ready to be polled until `stop`.
+    /// Makes its reports ready to be polled.
     ///
     /// # Errors
     /// A ledger that cannot be read.
@@ -91,7 +89,6 @@ impl<'a> Opening<'a> {
         config: &Config,
         transport: &Arc<dyn Transport>,
         services: &Services,
-        stop: &CancellationToken,
     ) -> Result<Vec<Polling>, LedgerError> {
         let Opening { app, surroundings, messages, stored, board } = self;
         let account = Arc::new(AccountClient::default());
@@ -121,13 +118,13 @@ impl<'a> Opening<'a> {
             let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
             let (zone, max_age) = (app.zone.clone(), config.max_age);
             let ready = WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges).await;
-            pollings.push(ready.run(stop.clone()));
+            pollings.push(ready.run());
         }
         for report in app.account.moments(&surroundings) {
             let name = report.name();
             let poller = poller(name, report.limit(), Priority::First).await;
             let ready = MomentWork::ready(poller, report, of_report(name)).await;
-            pollings.push(ready.run(stop.clone()));
+            pollings.push(ready.run());
         }
         let Some(messages) = messages else { return Ok(pollings) };
         for report in messages.reports {
@@ -146,7 +143,7 @@ impl<'a> Opening<'a> {
                 };
                 let board = Arc::clone(&board);
                 let ready = MessageWork::ready(poller, report, board, standing, of_report(name)).await;
-                pollings.push(ready.run(stop.clone()));
+                pollings.push(ready.run());
             }
         }
         Ok(pollings)

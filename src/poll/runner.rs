@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::contain::contained;
 use super::health::{Failure, Health, ReportHealth, ReportId};
@@ -130,22 +129,22 @@ impl<W: Work> Ready<W> {
         Ready { poller: Arc::new(poller), work, next }
     }
 
-    /// Polls until `stop`.
-    pub fn run(self, stop: CancellationToken) -> Polling {
-        Box::pin(async move { stop.run_until_cancelled(self.poll_through_panics()).await.unwrap_or_default() })
+    /// Polls for ever.
+    pub fn run(self) -> Polling {
+        Box::pin(self.poll_through_panics())
     }
 
-    /// Polls for ever. A panic in it is a failed poll, from which the report backs off.
+    /// A panic is a failed poll, from which the report backs off.
     async fn poll_through_panics(self) {
         let Ready { poller, work, mut next } = self;
         let interval = work.interval();
         let work = Arc::new(Mutex::new(work));
         let mut failed_with = None;
+        let ReportId { provider, app, report } = &poller.id;
+        let what = format!("{provider} {app} {report}");
         loop {
             let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
             let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next, failed_with).await };
-            let ReportId { provider, app, report } = &poller.id;
-            let what = format!("{provider} {app} {report}");
             if contained(&poller.services.panics, &what, polling).await.is_some() {
                 return;
             }

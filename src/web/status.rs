@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::clock::age;
 use crate::poll::files::BadLine;
 use crate::poll::health::{FileHealth, Health, ReportHealth, ReportId, State};
+use crate::provider::error::Reason;
 
 #[derive(Template)]
 #[template(path = "status.html")]
@@ -54,7 +55,8 @@ pub(super) fn page(health: &Health, now: Timestamp, telemetry_path: &str) -> Res
     let rows: Vec<Row<'_>> = reports.iter().map(|(id, health)| row(id, health, now)).collect();
     let failing = reports.iter().filter(|(_, health)| health.state == State::Failing).count();
     let waiting = reports.iter().filter(|(_, health)| health.state == State::Waiting).count();
-    let is_ledger = |health: &ReportHealth| health.error.as_ref().is_some_and(|error| error.reason == "ledger");
+    let is_ledger =
+        |health: &ReportHealth| health.error.as_ref().is_some_and(|error| error.reason == Reason::Ledger.name());
     let summary = match (failing, waiting) {
         _ if reports.iter().any(|(_, health)| is_ledger(health)) => {
             "The ledger cannot be written: nothing is polled until it can; see the log.".to_owned()

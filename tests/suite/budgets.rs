@@ -27,6 +27,15 @@ struct Net {
     starts: Mutex<Vec<i64>>,
 }
 
+impl Net {
+    /// Makes a simulator answer under a name.
+    fn host<S: Simulator>(&self, name: String, simulator: S) -> Arc<S> {
+        let simulator = Arc::new(simulator);
+        self.hosts.lock().unwrap().insert(name, Arc::clone(&simulator) as Arc<dyn Simulator>);
+        simulator
+    }
+}
+
 impl Transport for Net {
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
         Box::pin(async move {
@@ -71,9 +80,8 @@ async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
         };
         let url = format!("http://jpush{index}/v3");
         let _ = writeln!(text, "  - {{app: shop{index}, base_url: '{url}', push_url: '{url}', {account}}}");
-        let simulator = Arc::new(JpushSimulator::new(clock.clone(), app));
-        net.hosts.lock().unwrap().insert(format!("jpush{index}"), Arc::clone(&simulator) as Arc<dyn Simulator>);
-        jpush.push(simulator);
+        let simulator = JpushSimulator::new(clock.clone(), app);
+        jpush.push(net.host(format!("jpush{index}"), simulator));
     }
     text += "easemob:\n";
     let mut easemob = Vec::new();
@@ -96,9 +104,8 @@ async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
             text,
             "  - {{app: chat{index}, base_url: 'http://easemob{index}', org_name: acme, app_name: chat{index}, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret{more}}}"
         );
-        let simulator = Arc::new(EasemobSimulator::new(clock.clone(), app));
-        net.hosts.lock().unwrap().insert(format!("easemob{index}"), Arc::clone(&simulator) as Arc<dyn Simulator>);
-        easemob.push(simulator);
+        let simulator = EasemobSimulator::new(clock.clone(), app);
+        easemob.push(net.host(format!("easemob{index}"), simulator));
     }
     text += "feishu:\n";
     let mut feishu = Vec::new();
@@ -110,9 +117,8 @@ async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
             text,
             "  - {{app: bot{index}, base_url: 'http://feishu{index}', app_id: {id}, app_secret: demo-app-secret-feishu{more}}}"
         );
-        let simulator = Arc::new(FeishuSimulator::new(clock.clone(), app));
-        net.hosts.lock().unwrap().insert(format!("feishu{index}"), Arc::clone(&simulator) as Arc<dyn Simulator>);
-        feishu.push(simulator);
+        let simulator = FeishuSimulator::new(clock.clone(), app);
+        feishu.push(net.host(format!("feishu{index}"), simulator));
     }
     let refused = || {
         let jpush: u64 = jpush.iter().map(|app| app.refused()).sum();

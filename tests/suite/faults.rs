@@ -334,12 +334,10 @@ async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
             let fault = fault.clone();
             layer.spoil(move |request| if who.is_asked(request) { fault.clone() } else { Fault::None });
         }
-        Does::Tokens(fault) => {
-            provider.valid.store(1000, Ordering::Relaxed);
-            let fault = fault.clone();
-            layer.spoil(move |request| if is_for_token(request) { fault.clone() } else { Fault::None });
-        }
-        Does::Renewals(fault) => {
+        Does::Tokens(fault) | Does::Renewals(fault) => {
+            if matches!(does, Does::Tokens(_)) {
+                provider.valid.store(1000, Ordering::Relaxed);
+            }
             let fault = fault.clone();
             layer.spoil(move |request| if is_for_token(request) { fault.clone() } else { Fault::None });
         }

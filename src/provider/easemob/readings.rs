@@ -3,11 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::provider::{Ask, Numbers};
-use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count, members};
+use crate::reading::{Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members};
 use crate::window::Window;
-
-/// More readings of one day than the document has, nine platforms with three; the rest is not read.
-const MAX_READINGS: usize = 1000;
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
 ///

@@ -1,7 +1,5 @@
 //! The keys of an app under `feishu`.
 
-use std::collections::HashSet;
-
 use reqwest::Url;
 
 use crate::config::secret::Secret;
@@ -51,17 +49,7 @@ impl Settings {
                 id_type
             }
         };
-        let mut departments: Vec<String> = Vec::new();
-        let mut seen = HashSet::new();
-        if section.find("departments").is_some() {
-            for (place, path, id) in section.words("departments").unwrap_or_default() {
-                if seen.insert(id.clone()) {
-                    departments.push(id);
-                } else {
-                    section.context().error(place, &path, "given twice");
-                }
-            }
-        }
+        let departments = section.distinct("departments", |id| id);
         Some(Settings {
             app_id: app_id?,
             app_secret: app_secret?,

@@ -9,10 +9,7 @@ use super::ids::{read_group_id, read_id};
 use super::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
 use crate::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
-use crate::reading::{Count, Label, Reading, SeriesKey, count, members};
-
-/// More readings of one message than any document has; the rest is not read.
-const MAX_READINGS: usize = 1000;
+use crate::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members};
 
 /// More names that are not known than anyone looks at; the rest is not noted.
 const MAX_UNKNOWN: usize = 1000;
