@@ -7,7 +7,7 @@
 //! answer is that of the token's endpoint; the last is given again and again. An input of the message API or of the
 //! headers is a request in the same form.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io::Read;
 use std::path::Path;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ use push_exporter::page::Page;
 use push_exporter::page::own::OwnMetrics;
 use push_exporter::poll::feed::Feed;
 use push_exporter::poll::health::Health;
-use push_exporter::poll::open::{Opening, message_feed};
+use push_exporter::poll::open::Opening;
 use push_exporter::poll::runner::Services;
 use push_exporter::poll::{files, follow};
 use push_exporter::provider::error::{PollError, Reason, shorten};
@@ -41,9 +41,12 @@ use push_exporter::provider::{
     Answer, AskedMessage, BoxFuture, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
 };
 use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
+use push_exporter::reload::Reload;
+use push_exporter::web::Options;
 use push_exporter::web::messages::MessageApi;
 use push_exporter::web::routes::Site;
 use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
 
 /// A target by its name, which is that of its binary and of its folders of seeds and finds.
 pub type Target = fn(&[u8]);
@@ -226,7 +229,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
         Polled::Messages(report) => report.limit(),
         Polled::Moment(report) => report.limit(),
     };
-    let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, &account, limit, Priority::First);
+    let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, &account, "fuzzed", limit, Priority::First);
     let started = tokio::time::Instant::now();
     let outcomes = match report {
         Polled::Windows(report) => poll_windows(&*report, &client, &clock).await,
@@ -458,7 +461,7 @@ pub fn configuration(text: &[u8]) {
     assert_eq!(told.lines().count(), errors.errors().len(), "an error has more than one line:\n{told}");
     assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "what a terminal obeys: {told:?}");
     assert!(told.len() <= 256 * text.len() + 4096, "{} bytes of errors of {} bytes", told.len(), text.len());
-    let is_elsewhere = tree::parse(text).is_ok_and(|root| tells_secret(&root.value));
+    let is_elsewhere = matches!(tree::parse(text), Ok(Some(root)) if tells_secret(&root.value));
     assert!(is_elsewhere || !told.contains(SECRET), "a secret is told: {told}");
 }
 
@@ -538,22 +541,21 @@ impl Exporter {
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
-            let services = Services { clock: clock.clone(), ledger, page: page.clone(), health, panics };
-            let mut apps: Vec<Opening<'_>> = config.apps.iter().map(|app| Opening::new(app, &services)).collect();
-            for app in &mut apps {
-                app.show(Restored::default(), config, &services).await;
+            let feed = Arc::new(Feed::new(clock.clone(), ledger.clone()));
+            let tasks = TaskTracker::new();
+            let services = Services { clock: clock.clone(), ledger, page: page.clone(), health, panics, tasks };
+            let mut targets = BTreeMap::new();
+            for app in &config.apps {
+                let mut opening = Opening::new(app, services.clone());
+                opening.show(Restored::default(), config).await;
+                targets.extend(opening.target().map(|target| (app.name.clone(), Arc::new(target))));
             }
+            feed.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
             page.flush().await;
-            let feed = Arc::new(message_feed(&apps, &services));
-            let token = config.message_token.clone().expect("a token");
-            let site = Site {
-                page,
-                metrics,
-                health: services.health.clone(),
-                clock: clock.clone(),
-                telemetry_path: "/metrics".to_owned(),
-                messages: Some(MessageApi::new(token, Arc::clone(&feed))),
-            };
+            let token = Arc::new(Mutex::new(config.message_token.clone()));
+            let messages = MessageApi::new(token, Arc::clone(&feed));
+            let (health, reloader) = (services.health.clone(), Reload::never().reloader());
+            let site = Site::new(page, metrics, health, clock.clone(), Options::default(), messages, reloader);
             (clock, site, feed, kept)
         });
         Exporter { runtime, clock, site, feed, kept }
@@ -683,7 +685,7 @@ impl Exporter {
         self.kept.messages.lock().expect("no panic").clear();
         self.runtime.block_on(async {
             self.kept.fails.store(fails, Ordering::Relaxed);
-            let (head, body) = self.site.answer(http).await.into_parts();
+            let (head, body) = self.site.answer_alone(http).await.into_parts();
             self.kept.fails.store(false, Ordering::Relaxed);
             self.feed.wait_for_ledger().await;
             let body = body.collect().await.expect("a body").to_bytes();
@@ -759,7 +761,7 @@ pub fn request_headers(request: &[u8]) {
 /// What holds of every answer but those of the message API.
 fn check_page(answered: &Answered) {
     let status = answered.status.as_u16();
-    let is_known = [200, 400, 401, 404, 405, 408, 413, 415, 503].contains(&status);
+    let is_known = [200, 302, 400, 401, 403, 404, 405, 408, 413, 415, 503].contains(&status);
     assert!(is_known, "{status} for {} {}", answered.method, answered.path);
     assert_eq!(answered.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     if answered.method == Method::HEAD {

@@ -82,9 +82,33 @@ pub struct Flags {
     /// Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one
     #[arg(long = "web.listen-address", global = true, value_name = "HOST:PORT", default_value = ":10110", value_parser = listen_address)]
     pub listen_addresses: Vec<ListenAddress>,
+    /// Serve on the sockets that systemd passes, in the place of --web.listen-address
+    #[arg(long = "web.systemd-socket", global = true)]
+    pub systemd_socket: bool,
+    /// File with TLS, users, headers and rate limit, in the format of Prometheus' exporter-toolkit
+    #[arg(long = "web.config.file", global = true, value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", global = true, value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
+    /// The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links
+    #[arg(long = "web.external-url", global = true, value_name = "URL", value_parser = external_path)]
+    pub external_path: Option<PathPrefix>,
+    /// Prefix of all paths [default: the path of --web.external-url]
+    #[arg(long = "web.route-prefix", global = true, value_name = "PATH", value_parser = path_prefix)]
+    pub route_prefix: Option<PathPrefix>,
+    /// Scrapes that may be answered at once; 0 for any number
+    #[arg(long = "web.max-requests", global = true, value_name = "N", default_value_t = 40)]
+    pub max_requests: usize,
+    /// Leave out the metrics of the exporter itself (push_exporter_*, process_*)
+    #[arg(long = "web.disable-exporter-metrics", global = true)]
+    pub disable_exporter_metrics: bool,
+    /// Let POST /-/reload read the configuration again
+    #[arg(long = "web.enable-lifecycle", global = true)]
+    pub enable_lifecycle: bool,
+    /// Address for the health paths alone, by plain HTTP, beside whatever the others need
+    #[arg(long = "web.probe-address", global = true, value_name = "HOST:PORT", value_parser = listen_address)]
+    pub probe_address: Option<ListenAddress>,
     /// Least severe messages to log
     #[arg(long = "log.level", global = true, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
@@ -140,11 +164,48 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
     }
 }
 
+/// What stands in front of paths: empty, or as `/push`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathPrefix(pub String);
+
+fn path_prefix(text: &str) -> Result<PathPrefix, String> {
+    let path = text.trim_matches('/');
+    if path.is_empty() {
+        return Ok(PathPrefix::default());
+    }
+    let is_sound = |segment: &str| !segment.is_empty() && segment != "." && segment != "..";
+    if is_path(path) && path.split('/').all(is_sound) {
+        Ok(PathPrefix(format!("/{path}")))
+    } else {
+        Err("expected a path such as /push".to_owned())
+    }
+}
+
+fn external_path(text: &str) -> Result<PathPrefix, String> {
+    // As in Prometheus, a path alone will do.
+    if text.starts_with('/') {
+        return path_prefix(text);
+    }
+    match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => {
+            path_prefix(url.path())
+        }
+        _ => Err("expected a URL such as https://example.org/push".to_owned()),
+    }
+}
+
+/// Whether it needs no escaping, neither in a URL nor in HTML.
+fn is_path(text: &str) -> bool {
+    text.is_ascii()
+        && !text.contains(['?', '#', ' ', '"', '<', '>', '&', '\'', '\\', '%'])
+        && !text.contains(|c: char| c.is_control())
+}
+
 fn telemetry_path(text: &str) -> Result<String, String> {
     if ["/-/", "/api/"].iter().any(|taken| text.starts_with(taken)) {
         return Err("paths under /-/ and /api/ are taken".to_owned());
     }
-    if text.starts_with('/') && !text.contains(['?', '#', ' ', '"', '<', '>']) && text.is_ascii() {
+    if text.starts_with('/') && is_path(text) {
         Ok(text.to_owned())
     } else {
         Err("expected a path such as /metrics".to_owned())
@@ -172,6 +233,28 @@ mod tests {
         assert_eq!(telemetry_path("/push/metrics"), Ok("/push/metrics".to_owned()));
         for bad in ["", "metrics", "/a b", "/a?b", "/-/ready", "/api/v1/status"] {
             assert!(telemetry_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefixes() {
+        let prefix = |text: &str| Ok(PathPrefix(text.to_owned()));
+        for (text, expected) in [("", ""), ("/", ""), ("/push", "/push"), ("push/", "/push"), ("/a/b/", "/a/b")] {
+            assert_eq!(path_prefix(text), prefix(expected), "{text:?}");
+        }
+        for bad in ["/a//b", "/a b", "/a?b", "/../x", "/a%2fb", "/<"] {
+            assert!(path_prefix(bad).is_err(), "{bad}");
+        }
+        for (text, expected) in [
+            ("https://example.org", ""),
+            ("http://example.org:8080/push/", "/push"),
+            ("/push", "/push"),
+            ("https://example.org/a/b", "/a/b"),
+        ] {
+            assert_eq!(external_path(text), prefix(expected), "{text:?}");
+        }
+        for bad in ["example.org", "ftp://example.org/", "https://", "https://example.org/?a=b"] {
+            assert!(external_path(bad).is_err(), "{bad}");
         }
     }
 

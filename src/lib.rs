@@ -15,7 +15,8 @@
 //! | [`poll`] | when a report is due, one poll of it, its health |
 //! | [`ledger`] | watermarks and totals on disk: readings in, counters out |
 //! | [`page`] | the exposition, rendered in blocks before anyone asks |
-//! | [`web`] | connections, routes, status page |
+//! | [`web`] | connections, who is let in, routes, status page |
+//! | [`reload`] | reading the configuration again |
 //! | [`simulator`] | the providers with true numbers, for the demo and the tests |
 //! | [`clock`] | the one source of time |
 //!
@@ -43,18 +44,19 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod ledger;
+mod notify;
 pub mod page;
 pub mod poll;
 pub mod provider;
 pub mod reading;
+pub mod reload;
 pub mod simulator;
 pub mod web;
 pub mod window;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,11 +65,12 @@ use config::Config;
 use ledger::{Ledger, LedgerError, Store};
 use page::Page;
 use page::own::OwnMetrics;
-use poll::files;
+use poll::feed::Feed;
+use poll::fleet::{self, Fleet, Left};
 use poll::health::Health;
-use poll::open::{Opening, message_feed};
 use poll::runner::Services;
 use provider::http::Transport;
+use reload::{Reload, Reloading};
 use web::messages::MessageApi;
 use web::routes::Site;
 
@@ -76,14 +79,14 @@ use web::routes::Site;
 pub struct Parts {
     /// The time.
     pub clock: Clock,
-    /// Where to serve.
-    pub listeners: Vec<TcpListener>,
+    /// Where and how to serve.
+    pub web: web::Setup,
     /// The way to the providers.
     pub transport: Arc<dyn Transport>,
     /// The ledger's store.
     pub store: Box<dyn Store>,
-    /// The path of the page.
-    pub telemetry_path: String,
+    /// How the configuration is read again.
+    pub reload: Reload,
 }
 
 /// Why the exporter cannot run.
@@ -102,10 +105,6 @@ pub enum RunError {
 
 /// How long pollers and the ledger may take to stop.
 const GRACE: Duration = Duration::from_secs(1);
-/// From one report's first poll to the next one's: after downtime all of them are due at once.
-const START_PACE: Duration = Duration::from_millis(20);
-/// Many reports begin closer together, so that the last of them does not wait longer.
-const START_SPREAD: Duration = Duration::from_secs(20);
 
 /// Runs the exporter until `stop`.
 ///
@@ -113,69 +112,64 @@ const START_SPREAD: Duration = Duration::from_secs(20);
 /// A ledger that cannot be used, at the start or by the full check in the background; a bug that leaves nothing
 /// to serve.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
-    let Parts { clock, listeners, transport, store, telemetry_path } = parts;
+    let Parts { clock, web, transport, store, reload } = parts;
     let metrics = OwnMetrics::new(&clock)?;
-    metrics.config_loaded.set(clock.now().as_millisecond() as f64 / 1000.0);
-    metrics.config_ok.set(1);
     let check = store.check();
     let (page, mut page_task) = Page::start(clock.clone());
     let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
-    let health = Health::new(page.clone());
-    let services =
-        Services { clock: clock.clone(), ledger, page: page.clone(), health, panics: metrics.task_panics.clone() };
-
-    let mut apps: Vec<Opening<'_>> = config.apps.iter().map(|app| Opening::new(app, &services)).collect();
-    let keys = apps.iter().map(Opening::key).collect();
-    let stored = services.ledger.register(keys, clock.now()).await?;
-    for (app, stored) in apps.iter_mut().zip(stored) {
-        app.show(stored, &config, &services).await;
-    }
-    let feed = Arc::new(message_feed(&apps, &services));
-    feed.register_configured().await?;
-    let tasks = TaskTracker::new();
-    let mut reports = Vec::new();
-    for app in apps {
-        reports.extend(app.open(&config, &transport, &services).await?);
-    }
-    let count = u32::try_from(reports.len().max(1)).unwrap_or(u32::MAX);
-    let pace = START_PACE.min(START_SPREAD / count);
-    for (place, report) in (0..).zip(reports) {
-        let wait = pace * place;
-        spawn(&tasks, &stop, async move {
-            tokio::time::sleep(wait).await;
-            report.await;
-        });
-    }
-    let followed = feed.files();
-    let paths: Arc<[_]> = followed.iter().map(|(_, path, _)| path.clone()).collect();
-    for (app, path, marks) in followed {
-        let file = files::follow(Arc::clone(&feed), services.clone(), app, path, marks, Arc::clone(&paths));
-        spawn(&tasks, &stop, file);
-    }
-    spawn(&tasks, &stop, Arc::clone(&feed).upkeep(services.panics.clone()));
-    tasks.close();
+    let services = Services {
+        clock: clock.clone(),
+        ledger: ledger.clone(),
+        page: page.clone(),
+        health: Health::new(page.clone()),
+        panics: metrics.task_panics.clone(),
+        tasks: TaskTracker::new(),
+    };
+    let feed = Arc::new(Feed::new(clock.clone(), ledger));
+    let message_token = Arc::new(Mutex::new(config.message_token.clone()));
+    let mut fleet = Fleet::new(services.clone(), Arc::clone(&feed), stop.clone());
+    fleet.join(&config, &transport, &Left::default()).await?;
+    metrics.config_loaded.set(clock.now().as_millisecond() as f64 / 1000.0);
+    metrics.config_ok.set(1);
+    let upkeep = Arc::clone(&feed).upkeep(services.tasks.clone(), services.panics.clone());
+    fleet::spawn(&services.tasks, &stop, upkeep);
     // The first scrape must be complete.
     page.flush().await;
+    notify::ready();
 
-    let messages = config.message_token.map(|token| MessageApi::new(token, feed));
-    let site = Site { page, metrics, health: services.health.clone(), clock, telemetry_path, messages };
+    let site = Site::new(
+        page.clone(),
+        metrics.clone(),
+        services.health.clone(),
+        clock,
+        web.options,
+        MessageApi::new(Arc::clone(&message_token), feed),
+        reload.reloader(),
+    );
     let web_stop = stop.child_token();
-    let serving = web::serve(listeners, Arc::new(site), web_stop.clone());
+    let serving = web::serve(web.listeners, web.settings, site, web_stop.clone());
     tokio::pin!(serving);
+    let mut reloading = Reloading { reload, config, transport, message_token, services: services.clone(), metrics };
+    let watchdog = notify::watchdog(page);
     let served = tokio::select! {
         () = &mut serving => Ok(()),
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
         // They are still needed, so only a panic ends them.
         _ = &mut page_task => Err(RunError::Died("page")),
         _ = &mut ledger_task => Err(RunError::Died("ledger")),
+        () = reloading.reload_for_ever(&mut fleet) => Ok(()),
+        () = watchdog => Ok(()),
     };
+    notify::stopping();
     if served.is_err() {
         stop.cancel();
         serving.await;
     }
-    drop(services);
     let _ = tokio::time::timeout(GRACE, async {
-        tasks.wait().await;
+        fleet.stop().await;
+        services.tasks.close();
+        services.tasks.wait().await;
+        drop((services, reloading));
         // The ledger's task writes what it has been given, then ends.
         if !ledger_task.is_finished() {
             let _ = ledger_task.await;
@@ -184,12 +178,6 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     })
     .await;
     served
-}
-
-/// Starts what goes on until `stop`.
-fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
-    let stop = stop.clone();
-    tasks.spawn(async move { stop.run_until_cancelled(work).await.unwrap_or_default() });
 }
 
 /// Ends only if the check fails: a ledger that is damaged must not be counted on.

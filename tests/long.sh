@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What takes long: the kill tests with 500 kills and 100 in a storm instead of 50 and 10, twenty stormy weeks instead
 # of one, a real Prometheus for ten minutes instead of one, a million messages instead of 20,000, a simulated day of
-# 100,000 messages instead of 5,000, and 100,000 messages that pass through instead of 10,000, side by side: about
-# twenty minutes. Fuzzing is apart: fuzz/run.sh.
+# 100,000 messages instead of 5,000, 100,000 messages that pass through instead of 10,000, and all attacks on the web
+# server instead of a tenth, side by side: about twenty minutes. Fuzzing is apart: fuzz/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # What a test prints are its figures.
@@ -10,4 +10,6 @@ export NEXTEST_SUCCESS_OUTPUT=final
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${PUSH_EXPORTER_SCRAPE_MINUTES:-10} \
     PUSH_EXPORTER_MESSAGES=${PUSH_EXPORTER_MESSAGES:-1000000} PUSH_EXPORTER_TRACKED=${PUSH_EXPORTER_TRACKED:-100000} \
     PUSH_EXPORTER_PASSING=${PUSH_EXPORTER_PASSING:-100} PUSH_EXPORTER_STORMS=${PUSH_EXPORTER_STORMS:-20} \
-    tests/run.sh -- killed_ after_a_storm a_real_prometheus memory_does_not_grow lateness_is_shared three_days_leave
+    PUSH_EXPORTER_ATTACKS=${PUSH_EXPORTER_ATTACKS:-1} \
+    tests/run.sh -- killed_ after_a_storm a_real_prometheus memory_does_not_grow lateness_is_shared three_days_leave \
+    none_of_them_keeps_a_scrape

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 # program:Debian package
 needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
-    sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount)
+    sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm)
 missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
@@ -21,12 +21,20 @@ if [ "${#missing[@]}" -gt 0 ]; then
         { cat "$log"; echo "cannot install ${missing[*]}; on another system than Debian install them by hand"; exit 1; }
 fi
 
-# The providers' own SDKs, in a place of their own.
-if ! target/python/bin/pip show --quiet jpush lark-oapi 2>/dev/null; then
-    echo "installing the providers' SDKs for Python"
+# The providers' own SDKs and the official parser of OpenMetrics, in a place of their own.
+if ! target/python/bin/pip show --quiet jpush lark-oapi prometheus_client jsonschema 2>/dev/null; then
+    echo "installing what the tests use of Python"
     log=$(mktemp)
-    { python3 -m venv --clear target/python && target/python/bin/pip install --requirement tests/sdk/requirements.txt; } >"$log" 2>&1 ||
-        { cat "$log"; echo "cannot install tests/sdk/requirements.txt"; exit 1; }
+    { python3 -m venv --clear target/python && target/python/bin/pip install --requirement tests/requirements.txt; } >"$log" 2>&1 ||
+        { cat "$log"; echo "cannot install tests/requirements.txt"; exit 1; }
+fi
+
+# What drives the browser, and what knows accessibility.
+if ! cmp -s tests/browser/package-lock.json tests/browser/node_modules/.installed; then
+    echo "installing what the tests use of Node"
+    log=$(mktemp)
+    { (cd tests/browser && npm ci --ignore-scripts) && cp tests/browser/package-lock.json tests/browser/node_modules/.installed; } >"$log" 2>&1 ||
+        { cat "$log"; echo "cannot install tests/browser/package-lock.json"; exit 1; }
 fi
 
 # The same build either way; nextest runs the tests side by side and prints less.

@@ -20,6 +20,7 @@ use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};
 use crate::provider::{Answer, Ask, AskedMessage, Blame, Memory, MessageReport, MomentReport, Numbers, Report};
 use crate::reading::SentMessage;
+use crate::web::settings::Reading;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
@@ -40,6 +41,10 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
     let asked: Vec<Question> = config.apps.iter().flat_map(|app| questions(app, &clock)).collect();
     let (apps, reports) = (config.apps.len(), asked.len());
     super::print(&format!("{}: the configuration is good; apps: {apps}, reports: {reports}\n", file.display()))?;
+    if let Some(file) = &flags.web_config_file {
+        Reading::of(file).result.map_err(|errors| Failure::Usage(errors.to_string()))?;
+        super::print(&format!("{}: the web configuration is good\n", file.display()))?;
+    }
     if options.offline {
         return Ok(());
     }
@@ -49,10 +54,9 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
         super::print(&format!("\n{}", table(&rows)))?;
         match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {
             0 => Ok(()),
-            failed => Err(anyhow!("{failed} of {} reports failed", rows.len())),
+            failed => Err(anyhow!("{failed} of {} reports failed", rows.len()).into()),
         }
-    })?;
-    Ok(())
+    })
 }
 
 /// One question of a report.
@@ -168,7 +172,7 @@ async fn ask_all(questions: Vec<Question>, transport: &Arc<dyn Transport>, clock
 impl Question {
     async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> Row {
         let Question { provider, app, zone, account, limit, report, kind } = self;
-        let client = Client::new(transport, &account, limit, Priority::First);
+        let client = Client::new(transport, &account, report, limit, Priority::First);
         let answered = tokio::time::timeout(LONGEST, kind.ask(&client, &zone, clock)).await;
         let result = match answered.unwrap_or(Err(TransportError::Timeout.into())) {
             Ok(Some(age)) => Outcome::Works(age),

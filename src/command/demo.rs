@@ -3,7 +3,7 @@
 //! a file.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,12 @@ use super::Failure;
 use crate::cli::Flags;
 use crate::clock::Clock;
 use crate::config;
+use crate::reload::Reload;
 use crate::simulator::Simulator;
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+use crate::web::{self, Door};
 
 /// From push to push.
 const PUSHES: Duration = Duration::from_secs(4);
@@ -68,15 +70,24 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let config =
             config::parse("demo", &text, folder.path(), &Default::default()).context("the demo's own configuration")?;
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
+        let settings = super::web_settings(flags)?;
         let store = super::serve::open_ledger(&config.ledger)?;
-        let listeners = super::listen(flags).await?;
-        let exporter = listeners.first().and_then(|listener| listener.local_addr().ok());
-        if let Some(exporter) = exporter {
-            tokio::spawn(push(jpush, exporter, folder.path().join(FILE)));
-        }
-        super::serve::serve(config, store, listeners, flags, clock, stop).await
-    })?;
-    Ok(())
+        let mut listeners = super::listen(flags).await?;
+        // The senders come in by a door of their own, whatever the web configuration asks of others.
+        let door = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the demo's senders")?;
+        let address = door.local_addr().context("cannot listen for the demo's senders")?;
+        listeners.push((door, Door::Senders));
+        let options = super::web_options(flags);
+        let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
+        tokio::spawn(push(jpush, url, folder.path().join(FILE)));
+        let web = web::Setup { listeners, options, settings };
+        // Nothing has changed then, but that it works can be seen.
+        let home = folder.path().to_owned();
+        let read = move || config::parse("demo", &text, &home, &Default::default());
+        let reload = Reload::new(read, |config| Ok(Arc::new(super::serve::transport(config)?)));
+        super::serve::serve(config, store, web, reload, clock, stop).await?;
+        Ok(())
+    })
 }
 
 /// Serves a simulator on a free port of this machine and returns its address.
@@ -143,13 +154,7 @@ impl Shop {
 
 /// Pushes now and then and registers each message, as senders would: one of the apps through a file, the others
 /// at the exporter.
-async fn push(apps: Vec<Shop>, exporter: SocketAddr, file: PathBuf) {
-    let host = match exporter.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    let url = format!("http://{}/api/v1/messages", SocketAddr::new(host, exporter.port()));
+async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
     let Ok(client) = reqwest::Client::builder().no_proxy().timeout(PUSHES).build() else { return };
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
     for count in 0_u64.. {

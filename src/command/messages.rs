@@ -49,8 +49,7 @@ pub fn add(options: &AddMessages) -> Result<(), Failure> {
     }
     let client = client.build().context("cannot set up HTTP")?;
     let sender = Sender { client, url, token, app: options.app.clone() };
-    super::block_on(run(sender))?;
-    Ok(())
+    super::block_on(async { Ok(run(sender).await?) })
 }
 
 fn token(file: &Path) -> anyhow::Result<String> {

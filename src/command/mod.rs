@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::Context;
+use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
+use crate::reload::Reloader;
+use crate::web::settings::reread::{Followed, Watched};
+use crate::web::{self, Door};
 
 /// Why a command ends badly, and with which exit code.
 #[derive(Debug)]
@@ -80,7 +84,7 @@ fn start_logging(flags: &Flags) {
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// Runs a command to its end in a runtime of its own.
-fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let result = runtime.block_on(command);
@@ -100,33 +104,86 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Listens on every address and says where; for port 0 on standard output too, where a script reads it.
-async fn listen(flags: &Flags) -> anyhow::Result<Vec<TcpListener>> {
+/// Listens wherever the flags say, and says where; for port 0 on standard output too, where a script reads it.
+async fn listen(flags: &Flags) -> anyhow::Result<Vec<(TcpListener, Door)>> {
     let mut listeners = Vec::new();
-    for address in &flags.listen_addresses {
-        let (bound, wants_port) = match address {
-            ListenAddress::Socket(socket) => (TcpListener::bind(socket).await, socket.port() == 0),
-            ListenAddress::Host(host) => (TcpListener::bind(host).await, host.ends_with(":0")),
-            ListenAddress::AnyAddress(port) => {
-                // On Linux the IPv6 wildcard takes IPv4 too, unless the machine has no IPv6.
-                let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
-                    Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
-                        TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
-                    }
-                    bound => bound,
-                };
-                (bound, *port == 0)
-            }
-        };
-        let listener = bound.with_context(|| format!("cannot listen on {}", describe(address)))?;
-        let local = listener.local_addr().context("cannot listen")?;
-        tracing::info!(address = local.to_string(), "listening");
-        if wants_port {
-            print(&format!("listening on {local}\n"))?;
+    if flags.systemd_socket {
+        for listener in passed_sockets()? {
+            listeners.push((listener, Door::Main));
         }
+    } else {
+        for address in &flags.listen_addresses {
+            listeners.push((listen_on(address, "listening on").await?, Door::Main));
+        }
+    }
+    if let Some(address) = &flags.probe_address {
+        listeners.push((listen_on(address, "probes on").await?, Door::Probe));
+    }
+    Ok(listeners)
+}
+
+async fn listen_on(address: &ListenAddress, what: &str) -> anyhow::Result<TcpListener> {
+    let (bound, wants_port) = match address {
+        ListenAddress::Socket(socket) => (TcpListener::bind(socket).await, socket.port() == 0),
+        ListenAddress::Host(host) => (TcpListener::bind(host).await, host.ends_with(":0")),
+        ListenAddress::AnyAddress(port) => {
+            // On Linux the IPv6 wildcard takes IPv4 too, unless the machine has no IPv6.
+            let bound = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port)).await {
+                Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => {
+                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).await
+                }
+                bound => bound,
+            };
+            (bound, *port == 0)
+        }
+    };
+    let listener = bound.with_context(|| format!("cannot listen on {}", describe(address)))?;
+    let local = listener.local_addr().context("cannot listen")?;
+    tracing::info!(address = local.to_string(), "{what}");
+    if wants_port {
+        print(&format!("{what} {local}\n"))?;
+    }
+    Ok(listener)
+}
+
+/// The sockets of systemd's socket activation.
+fn passed_sockets() -> anyhow::Result<Vec<TcpListener>> {
+    let mut passed = ListenFd::from_env();
+    let count = passed.len();
+    anyhow::ensure!(count > 0, "no sockets were passed; --web.systemd-socket needs a socket unit");
+    let mut listeners = Vec::new();
+    for number in 0..count {
+        let listener = passed.take_tcp_listener(number).context("a socket that was passed is no TCP listener")?;
+        let listener = listener.context("a socket was passed and cannot be had")?;
+        listener.set_nonblocking(true).context("cannot use a socket that was passed")?;
+        let listener = TcpListener::from_std(listener).context("cannot use a socket that was passed")?;
+        let local = listener.local_addr().context("cannot listen")?;
+        tracing::info!(address = local.to_string(), "listening on a socket of systemd");
         listeners.push(listener);
     }
     Ok(listeners)
+}
+
+/// What is served where, as the flags say.
+fn web_options(flags: &Flags) -> web::Options {
+    let link_prefix = flags.external_path.clone().unwrap_or_default();
+    web::Options {
+        telemetry_path: flags.telemetry_path.clone(),
+        // Without an external URL, links lead to where the routes are.
+        link_prefix: flags.external_path.clone().or_else(|| flags.route_prefix.clone()).unwrap_or_default().0,
+        route_prefix: flags.route_prefix.clone().unwrap_or(link_prefix).0,
+        max_requests: flags.max_requests,
+        own_metrics: !flags.disable_exporter_metrics,
+        lifecycle: flags.enable_lifecycle,
+    }
+}
+
+/// The web configuration that the flags name, which is followed from now on.
+fn web_settings(flags: &Flags) -> Result<Watched, Failure> {
+    let Some(file) = &flags.web_config_file else { return Ok(Watched::nothing()) };
+    let (followed, watched) = Followed::open(file.clone()).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    tokio::spawn(followed.follow());
+    Ok(watched)
 }
 
 fn describe(address: &ListenAddress) -> String {
@@ -135,6 +192,18 @@ fn describe(address: &ListenAddress) -> String {
         ListenAddress::Socket(socket) => socket.to_string(),
         ListenAddress::Host(host) => host.clone(),
     }
+}
+
+/// Reads the configuration again on SIGHUP, for ever.
+fn reload_on_signals(reloader: Reloader) -> anyhow::Result<()> {
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            // How it went is logged where it is done.
+            let _ = reloader.reload().await;
+        }
+    });
+    Ok(())
 }
 
 /// Cancels `stop` on SIGTERM or SIGINT; a second signal ends the process at once.

@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::cli::Flags;
 use crate::clock::Clock;
+use crate::config::secret::Environment;
 use crate::config::{self, Config};
 use crate::ledger::sqlite::Sqlite;
 use crate::provider::http::Reqwest;
-use crate::{Parts, run as run_exporter};
+use crate::reload::Reload;
+use crate::{Parts, run as run_exporter, web};
 
 const DEFAULT_FILE: &str = "push-exporter.yml";
 
@@ -32,37 +33,39 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
+        let settings = super::web_settings(flags)?;
         let store = open_ledger(&config.ledger)?;
-        let listeners = super::listen(flags).await?;
-        serve(config, store, listeners, flags, Clock::system(), stop).await
-    })?;
-    Ok(())
+        let web = web::Setup { listeners: super::listen(flags).await?, options: super::web_options(flags), settings };
+        let read = move || config::load(&file, &environment());
+        let reload = Reload::new(read, |config| Ok(Arc::new(transport(config)?)));
+        serve(config, store, web, reload, Clock::system(), stop).await?;
+        Ok(())
+    })
 }
 
 /// Reads the configuration that the flags name.
 pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), Failure> {
     let file = flags.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let environment = std::env::vars().collect();
-    let config = config::load(&file, &environment).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    let config = config::load(&file, &environment()).map_err(|errors| Failure::Usage(errors.to_string()))?;
     Ok((file, config))
 }
 
-/// Runs the exporter on its ledger and listeners until `stop`.
+fn environment() -> Environment {
+    std::env::vars().collect()
+}
+
+/// Runs the exporter on its ledger and ports until `stop`.
 pub(super) async fn serve(
     config: Config,
     store: Sqlite,
-    listeners: Vec<TcpListener>,
-    flags: &Flags,
+    web: web::Setup,
+    reload: Reload,
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let parts = Parts {
-        clock,
-        listeners,
-        transport: Arc::new(transport(&config)?),
-        store: Box::new(store),
-        telemetry_path: flags.telemetry_path.clone(),
-    };
+    super::reload_on_signals(reload.reloader())?;
+    let transport = Arc::new(transport(&config)?);
+    let parts = Parts { clock, web, transport, store: Box::new(store), reload };
     run_exporter(config, parts, stop).await?;
     tracing::info!("stopped");
     Ok(())

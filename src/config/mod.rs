@@ -1,11 +1,13 @@
 //! The configuration: raw tree in [`tree`], checked and typed here, every error at once. Nothing after
 //! start-up checks a setting again.
 
+pub mod files;
 pub mod secret;
 pub mod section;
 pub mod tree;
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +47,8 @@ pub struct App {
     pub intervals: HashMap<&'static str, Duration>,
     /// Credentials and settings of the provider's own.
     pub account: Box<dyn Account>,
+    /// Another number if anything that concerns the app is written differently.
+    pub fingerprint: u64,
 }
 
 impl App {
@@ -62,6 +66,16 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
+    /// All that is wrong with `file`.
+    pub fn new(file: &str, errors: Vec<ConfigError>) -> ConfigErrors {
+        ConfigErrors { file: file.to_owned(), errors }
+    }
+
+    /// One error that concerns the file as a whole.
+    pub fn one(file: &str, place: Place, message: String) -> ConfigErrors {
+        ConfigErrors::new(file, vec![ConfigError { place, path: String::new(), message }])
+    }
+
     /// Each of them, in the order of the file, for tests and fuzzing.
     pub fn errors(&self) -> &[ConfigError] {
         &self.errors
@@ -99,19 +113,14 @@ const MAX_APP_NAME: usize = 128;
 /// A file that cannot be read, or everything that is wrong in it.
 pub fn load(file: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
     let name = file.display().to_string();
-    match std::fs::read(file).map(String::from_utf8) {
-        Ok(Ok(text)) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), environment),
-        Ok(Err(_)) => Err(one(&name, Place { line: 1, column: 1 }, "is not UTF-8 text".to_owned())),
+    match files::read_text(file) {
+        Ok(text) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), environment),
         Err(error) => {
             let message =
                 format!("cannot read the configuration: {error}; name it with --config.file, or try the demo command");
-            Err(one(&name, Place { line: 1, column: 1 }, message))
+            Err(ConfigErrors::one(&name, Place::START, message))
         }
     }
-}
-
-fn one(file: &str, place: Place, message: String) -> ConfigErrors {
-    ConfigErrors { file: file.to_owned(), errors: vec![ConfigError { place, path: String::new(), message }] }
 }
 
 /// Checks the text of a configuration. `file` is its name in errors, `folder` what paths in it are
@@ -120,13 +129,17 @@ fn one(file: &str, place: Place, message: String) -> ConfigErrors {
 /// # Errors
 /// Everything that is wrong in it.
 pub fn parse(file: &str, text: &str, folder: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
-    let root = tree::parse(text).map_err(|error| one(file, error.place, error.message))?;
+    let root = tree::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
+    let Some(root) = root else {
+        let message = "the file is empty; it needs at least one app".to_owned();
+        return Err(ConfigErrors::one(file, Place::START, message));
+    };
     let context = Context::new(folder, environment);
     let config = Section::open(&context, &root, String::new()).map(|section| read(section, folder));
     let errors = context.into_errors();
     match config {
         Some(config) if errors.is_empty() => Ok(config),
-        _ => Err(ConfigErrors { file: file.to_owned(), errors }),
+        _ => Err(ConfigErrors::new(file, errors)),
     }
 }
 
@@ -159,6 +172,10 @@ fn read(mut file: Section<'_>, folder: &Path) -> Config {
             sections += 1;
             apps.extend(app(*provider, section, &zone, &mut seen));
         }
+    }
+    // What concerns all apps.
+    for app in &mut apps {
+        app.fingerprint = hash(&(app.fingerprint, new_series_hold, max_age, &ca));
     }
     let (context, place) = (file.context(), file.place());
     let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name()).collect();
@@ -212,6 +229,7 @@ fn app(provider: &'static dyn Provider, mut section: Section<'_>, zone: &TimeZon
         }
     }
     let zone = section.timezone("timezone").unwrap_or_else(|| zone.clone());
+    let fingerprint = hash(&(section.written(), zone.iana_name()));
     let common = section.duration("interval", MIN_INTERVAL);
     let mut intervals: HashMap<&'static str, Duration> = HashMap::new();
     if let Some(common) = common {
@@ -235,5 +253,11 @@ fn app(provider: &'static dyn Provider, mut section: Section<'_>, zone: &TimeZon
         context.error(place, name.as_ref().map_or("", |(found, _)| found.path.trim_end_matches(".app")), message);
     }
     let (_, name) = name?;
-    Some(App { provider, name, zone, intervals, account })
+    Some(App { provider, name, zone, intervals, account, fingerprint })
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }

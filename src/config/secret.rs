@@ -2,9 +2,10 @@
 //! has no `Display`, its `Debug` says nothing, and errors about one never quote it.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::files;
 use crate::lock;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -18,7 +19,15 @@ pub struct Secret(Arc<Source>);
 #[derive(Debug)]
 enum Source {
     Value(SecretString),
-    File { path: PathBuf, last: Mutex<SecretString> },
+    File { path: PathBuf, last: Mutex<Last> },
+}
+
+/// What was read of a file last.
+#[derive(Debug)]
+struct Last {
+    secret: SecretString,
+    /// Whether it could not be read since, which is said once.
+    is_gone: bool,
 }
 
 /// Why a secret cannot be had.
@@ -61,7 +70,7 @@ impl Secret {
     /// # Errors
     /// A file that cannot be read or is empty.
     pub fn in_file(path: PathBuf) -> Result<Secret, SecretError> {
-        let last = Mutex::new(read(&path)?);
+        let last = Mutex::new(Last { secret: read(&path)?, is_gone: false });
         Ok(Secret(Arc::new(Source::File { path, last })))
     }
 
@@ -72,10 +81,18 @@ impl Secret {
             Source::Value(value) => value.clone(),
             Source::File { path, last } => {
                 let mut last = lock(last);
-                if let Ok(fresh) = read(path) {
-                    *last = fresh;
+                match read(path) {
+                    Ok(secret) => *last = Last { secret, is_gone: false },
+                    Err(_) if last.is_gone => {}
+                    Err(error) => {
+                        last.is_gone = true;
+                        tracing::warn!(
+                            error = crate::error_chain(&error),
+                            "a secret file is gone; its last value is used"
+                        );
+                    }
                 }
-                last.clone()
+                last.secret.clone()
             }
         }
     }
@@ -86,9 +103,8 @@ impl Secret {
     }
 }
 
-fn read(path: &PathBuf) -> Result<SecretString, SecretError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| SecretError::Unreadable { path: path.clone(), source })?;
+fn read(path: &Path) -> Result<SecretString, SecretError> {
+    let text = files::read_text(path).map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?;
     let text = text.trim_end_matches(['\n', '\r']);
     if text.is_empty() {
         return Err(SecretError::Empty(path.display().to_string()));

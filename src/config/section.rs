@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use reqwest::Url;
 
+use super::files;
 use super::secret::{Environment, Secret};
 use super::tree::{Node, Place, Value};
 
@@ -29,12 +30,18 @@ pub struct Context<'a> {
     errors: RefCell<Vec<ConfigError>>,
     folder: &'a Path,
     environment: &'a Environment,
+    ignores_nothing: bool,
 }
 
 impl<'a> Context<'a> {
     /// `folder` is what relative paths are relative to.
     pub fn new(folder: &'a Path, environment: &'a Environment) -> Self {
-        Context { errors: RefCell::default(), folder, environment }
+        Context { errors: RefCell::default(), folder, environment, ignores_nothing: false }
+    }
+
+    /// Takes keys with nothing behind them as if they were not there, and an empty text as a text.
+    pub fn ignoring_nothing(self) -> Self {
+        Context { ignores_nothing: true, ..self }
     }
 
     /// Notes an error and goes on.
@@ -49,7 +56,8 @@ impl<'a> Context<'a> {
         errors
     }
 
-    fn resolve(&self, path: &str) -> PathBuf {
+    /// A path of the file, which may be relative to its folder.
+    pub fn resolve(&self, path: &str) -> PathBuf {
         self.folder.join(path)
     }
 }
@@ -73,6 +81,11 @@ pub struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Whether it is written without quotes.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.node.value, Value::Text { plain: true, .. })
+    }
+
     /// Whether it is a list.
     pub fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
@@ -105,6 +118,16 @@ impl<'a> Section<'a> {
         &self.path
     }
 
+    /// All that is written in it, wherever it stands in the file.
+    pub fn written(&self) -> String {
+        let mut text = String::new();
+        for (_, name, node) in self.pairs {
+            text.push_str(&format!("{name:?}:"));
+            node.write(&mut text);
+        }
+        text
+    }
+
     /// The file this section is part of.
     pub fn context(&self) -> &'a Context<'a> {
         self.context
@@ -115,6 +138,9 @@ impl<'a> Section<'a> {
         self.asked.push(key.to_owned());
         let (_, _, node) = self.pairs.iter().find(|(_, name, _)| name == key)?;
         if matches!(node.value, Value::Nothing) {
+            if self.context.ignores_nothing {
+                return None;
+            }
             self.context.error(node.place, &join(&self.path, key), "has no value");
             return None;
         }
@@ -158,11 +184,17 @@ impl<'a> Section<'a> {
         Some((found, text))
     }
 
+    /// The keys of a section that may have any, each with its place and whether nothing or an empty text is behind
+    /// it.
+    pub fn keys(&self) -> impl Iterator<Item = (Place, &'a str, bool)> + use<'a> {
+        self.pairs.iter().map(|(place, name, node)| (*place, name.as_str(), node.value.is_blank()))
+    }
+
     /// Any scalar as written.
-    fn scalar(&mut self, key: &str) -> Option<(Found<'a>, String)> {
+    pub fn scalar(&mut self, key: &str) -> Option<(Found<'a>, String)> {
         let found = self.find(key)?;
         match &found.node.value {
-            Value::Text { text, .. } if !text.is_empty() => {
+            Value::Text { text, .. } if !text.is_empty() || self.context.ignores_nothing => {
                 let text = text.clone();
                 Some((found, text))
             }
@@ -361,7 +393,7 @@ impl<'a> Section<'a> {
     pub fn file(&mut self, key: &str) -> Option<(PathBuf, Vec<u8>)> {
         let (found, text) = self.text(key)?;
         let path = self.context.resolve(&text);
-        match std::fs::read(&path) {
+        match files::read(&path) {
             Ok(bytes) => Some((path, bytes)),
             Err(error) => {
                 self.context.error(found.place, &found.path, format!("cannot read {}: {error}", path.display()));

@@ -12,6 +12,11 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Place {
+    /// Where a file begins.
+    pub const START: Place = Place { line: 1, column: 1 };
+}
+
 /// A YAML node and where it stands.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -39,7 +44,39 @@ pub enum Value {
     Map(Vec<(Place, String, Node)>),
 }
 
+impl Node {
+    /// Writes what it is, without where it stands.
+    pub fn write(&self, out: &mut String) {
+        match &self.value {
+            Value::Nothing => out.push_str("~,"),
+            Value::Text { text, plain } => out.push_str(&format!("{text:?}{plain},")),
+            Value::List(items) => {
+                out.push('[');
+                items.iter().for_each(|item| item.write(out));
+                out.push(']');
+            }
+            Value::Map(pairs) => {
+                out.push('{');
+                for (_, name, node) in pairs {
+                    out.push_str(&format!("{name:?}:"));
+                    node.write(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
 impl Value {
+    /// Whether nothing or an empty text was written.
+    pub fn is_blank(&self) -> bool {
+        match self {
+            Value::Nothing => true,
+            Value::Text { text, .. } => text.is_empty(),
+            Value::List(_) | Value::Map(_) => false,
+        }
+    }
+
     /// What to call it in an error.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -68,12 +105,12 @@ pub struct SyntaxError {
 /// How deep lists and mappings may nest; the configuration itself needs four.
 const MAX_DEPTH: usize = 32;
 
-/// Reads one YAML document.
+/// Reads one YAML document; `None` if there is nothing in it.
 ///
 /// # Errors
-/// Not YAML, empty, a tab in the indentation, several documents, anchors and aliases, or keys that
-/// are not scalars.
-pub fn parse(text: &str) -> Result<Node, SyntaxError> {
+/// Not YAML, a tab in the indentation, several documents, anchors and aliases, or keys that are not
+/// scalars.
+pub fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     tabs(text)?;
     let mut builder = Builder { open: Vec::new(), root: None };
@@ -101,19 +138,13 @@ pub fn parse(text: &str) -> Result<Node, SyntaxError> {
             _ => {}
         }
     }
-    match builder.root {
-        Some(Node { value: Value::Nothing, .. }) | None => Err(SyntaxError {
-            place: Place { line: 1, column: 1 },
-            message: "the file is empty; it needs at least one app".into(),
-        }),
-        Some(root) => Ok(root),
-    }
+    Ok(builder.root.filter(|root| !matches!(root.value, Value::Nothing)))
 }
 
 fn scalar(text: &str, style: ScalarStyle) -> Value {
     let plain = style == ScalarStyle::Plain;
     match text {
-        "" | "~" | "null" if plain => Value::Nothing,
+        "" | "~" | "null" | "Null" | "NULL" if plain => Value::Nothing,
         _ => Value::Text { text: text.to_owned(), plain },
     }
 }
@@ -184,7 +215,7 @@ mod tests {
 
     #[test]
     fn keeps_places_and_text() {
-        let root = parse("a: 1\nlist:\n  - 7431e42\n  - \"5\"\nempty:\n").unwrap();
+        let root = parse("a: 1\nlist:\n  - 7431e42\n  - \"5\"\nempty:\n").unwrap().unwrap();
         let Value::Map(pairs) = root.value else { panic!() };
         assert_eq!(pairs[0].0, Place { line: 1, column: 1 });
         assert_eq!(pairs[0].2.place, Place { line: 1, column: 4 });
@@ -198,14 +229,15 @@ mod tests {
     #[test]
     fn refuses_what_loads_as_nothing() {
         for (text, line, column, message) in [
-            ("", 1, 1, "the file is empty; it needs at least one app"),
-            ("# only a comment\n", 1, 1, "the file is empty; it needs at least one app"),
             ("a:\n\tb: 1\n", 2, 1, "a tab in the indentation; YAML wants spaces"),
             ("a: &x 1\nb: *x\n", 1, 7, "anchors and aliases are not supported"),
             ("a: 1\n---\nb: 1\n", 2, 1, "a second YAML document; only one is read"),
         ] {
             let error = parse(text).unwrap_err();
             assert_eq!((error.place, error.message.as_str()), (Place { line, column }, message), "{text:?}");
+        }
+        for nothing in ["", "# only a comment\n", "~\n", "---\n"] {
+            assert!(parse(nothing).unwrap().is_none(), "{nothing:?}");
         }
         assert!(parse("a: [1\n").unwrap_err().message.starts_with("not valid YAML: "));
         assert!(parse(&"[".repeat(1000)).is_err());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::account::Mark;
 use super::sqlite::{ms, span_ms, time};
@@ -249,19 +249,28 @@ impl<'a> Books<'a> {
         let mut ids: Vec<(i64, i64)> = sums.into_iter().collect();
         ids.sort_unstable();
         let mut select =
-            transaction.prepare_cached("SELECT family, labels, total, held_until FROM series WHERE id = ?1")?;
+            transaction.prepare_cached("SELECT family, labels, total, held_until, shown FROM series WHERE id = ?1")?;
         let mut update = transaction.prepare_cached("UPDATE series SET total = ?2 WHERE id = ?1")?;
         let mut totals = Vec::new();
         for (id, sum) in ids {
-            let (family, labels, total, held_until) = select.query_row([id], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
-            })?;
-            let total = total.saturating_add(sum);
+            let stored = select.query_row([id], stored_series)?;
+            let total = stored.as_ref().map_or(0, |series| series.total).saturating_add(sum);
             update.execute(params![id, total])?;
-            if let Some(family) = Family::from_name(&family) {
-                totals.push(SeriesTotal { family, labels, total, held_until: time(held_until) });
-            }
+            totals.extend(stored.map(|series| SeriesTotal { total, ..series }));
         }
         Ok(totals)
     }
+}
+
+/// A row of `family, labels, total, held_until, shown`; `None` for a family that this release does not have.
+pub(super) fn stored_series(row: &Row<'_>) -> rusqlite::Result<Option<SeriesTotal>> {
+    let family: String = row.get(0)?;
+    let Some(family) = Family::from_name(&family) else { return Ok(None) };
+    Ok(Some(SeriesTotal {
+        family,
+        labels: row.get(1)?,
+        total: row.get(2)?,
+        held_until: time(row.get(3)?),
+        created: time(row.get(4)?),
+    }))
 }

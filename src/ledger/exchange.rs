@@ -22,6 +22,8 @@ pub struct AppKey {
     pub account: String,
     /// The report that its new messages are polled with, if it takes any.
     pub delivery: Option<&'static str>,
+    /// Counters that are there from the beginning, by their labels behind provider and app.
+    pub counters: Vec<(Family, String)>,
 }
 
 /// What the ledger knows of an app at start.
@@ -29,6 +31,8 @@ pub struct AppKey {
 pub struct Restored {
     /// Its number.
     pub id: AppId,
+    /// When it was first known.
+    pub created: Timestamp,
     /// Its reports.
     pub reports: Vec<StoredReport>,
     /// Its counters.
@@ -82,6 +86,8 @@ pub struct SeriesTotal {
     pub total: i64,
     /// Until when it shows 0.
     pub held_until: Timestamp,
+    /// Since when it is there.
+    pub created: Timestamp,
 }
 
 /// The gauges of a window as committed.
@@ -277,6 +283,8 @@ pub struct DueMessages {
     pub batch: Vec<TrackedMessage>,
     /// When the first is or was due, if there is any.
     pub next: Option<Timestamp>,
+    /// How many should have been asked for a whole interval ago.
+    pub late: i64,
 }
 
 /// Asks for the newest messages of an app.

@@ -82,14 +82,19 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     let next = next_due(transaction, app, report)?;
     let limit = batch.saturating_mul(calls);
     if limit == 0 || next.is_none_or(|next| next > now) {
-        return Ok(DueMessages { batch: Vec::new(), next });
+        return Ok(DueMessages { batch: Vec::new(), next, late: 0 });
     }
     let mut select = transaction.prepare_cached(
         "SELECT id, subject, sent, shape, at_10m, due, watermark IS NOT NULL FROM message \
          WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5",
     )?;
+    let mut count_late = transaction
+        .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due < ?4")?;
+    let mut late = 0;
     let mut found = Vec::new();
     for pace in paces(transaction, app, report)? {
+        let should_be_over = ms(now).saturating_sub(pace);
+        late += count_late.query_row(params![app, report, pace, should_be_over], |row| row.get::<_, i64>(0))?;
         // The last call is made anyway: what is nearly due fills it up.
         let nearly_due = ms(now).saturating_add(pace / NEARLY_DUE);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -102,8 +107,8 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
                 has_10m: row.get(4)?,
                 is_live: row.get(6)?,
             };
-            let late = ms(now).saturating_sub(row.get(5)?) as f64 / pace.max(1) as f64;
-            Ok((late, message))
+            let lateness = ms(now).saturating_sub(row.get(5)?) as f64 / pace.max(1) as f64;
+            Ok((lateness, message))
         })?;
         for row in rows {
             found.push(row?);
@@ -111,9 +116,9 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     }
     // The latest first, by how often it should have been asked for.
     found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let due = found.iter().filter(|(late, _)| *late >= 0.0).count();
+    let due = found.iter().filter(|(lateness, _)| *lateness >= 0.0).count();
     found.truncate(due.next_multiple_of(batch.max(1)).min(limit));
-    Ok(DueMessages { batch: found.into_iter().map(|(_, message)| message).collect(), next })
+    Ok(DueMessages { batch: found.into_iter().map(|(_, message)| message).collect(), next, late })
 }
 
 /// The newest of the messages that are tracked, the newest first.

@@ -10,11 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::books::{Books, stored_series};
 use super::entry::Entry;
 use super::hook::{self, Did};
 use super::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, SeriesTotal, Store, StoredGauges, StoredReport, files, messages,
+    Reschedule, Restored, Store, StoredGauges, StoredReport, files, messages,
 };
 use crate::page::families::Family;
 use crate::provider::BoxFuture;
@@ -22,8 +23,12 @@ use crate::reading::SentMessage;
 use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 /// `push` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7075_7368;
 /// An app that left the configuration is forgotten after this many days.
@@ -350,7 +355,7 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
     let id = match stored {
         None => {
             transaction.execute(
-                "INSERT INTO app (provider, name, account, first_known, last_configured) VALUES (?1, ?2, ?3, ?4, ?4)",
+                "INSERT INTO app (provider, name, account, first_known, last_configured, created) VALUES (?1, ?2, ?3, ?4, ?4, ?4)",
                 params![app.provider, app.name, app.account, ms(now)],
             )?;
             transaction.last_insert_rowid()
@@ -384,6 +389,11 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
             messages::move_waiting(transaction, id, delivery, now)?;
         }
     }
+    let mut books = Books::open(transaction, id, "", now, Duration::ZERO)?;
+    for (family, labels) in &app.counters {
+        books.count(*family, labels, 0)?;
+    }
+    books.close()?;
     restore(transaction, id)
 }
 
@@ -404,21 +414,11 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
     )?;
     let series = collect(
         transaction,
-        "SELECT family, labels, total, held_until FROM series WHERE app = ?1 ORDER BY family, labels",
+        "SELECT family, labels, total, held_until, shown FROM series WHERE app = ?1 ORDER BY family, labels",
         id,
-        |row| {
-            let family: String = row.get(0)?;
-            Ok(Family::from_name(&family).map(|family| {
-                Ok::<_, rusqlite::Error>(SeriesTotal {
-                    family,
-                    labels: row.get(1)?,
-                    total: row.get(2)?,
-                    held_until: time(row.get(3)?),
-                })
-            }))
-        },
+        stored_series,
     )?;
-    let series = series.into_iter().flatten().collect::<Result<Vec<_>, _>>()?;
+    let series = series.into_iter().flatten().collect();
     let keys: Vec<(String, String, String, i64)> =
         collect(transaction, "SELECT report, department, unit, ends FROM window_gauge WHERE app = ?1", id, |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
@@ -434,7 +434,8 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
         })?;
     let messages = messages::state(transaction, id)?;
     let files = files::kept(transaction, id)?;
-    Ok(Restored { id, reports, series, gauges, unknown, messages, files })
+    let created = transaction.query_row("SELECT created FROM app WHERE id = ?1", [id], |row| row.get(0).map(time))?;
+    Ok(Restored { id, created, reports, series, gauges, unknown, messages, files })
 }
 
 pub(super) fn stored_gauges(

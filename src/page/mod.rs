@@ -3,13 +3,15 @@
 
 pub mod families;
 mod gzip;
+mod openmetrics;
 pub mod own;
-mod process;
+pub(crate) mod process;
 mod table;
 pub mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,13 +20,58 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use families::Family;
-use table::{Rendered, Table};
+use table::{Form, Rendered, Table};
 pub use table::{Sample, Update};
 
-/// The blocks of one moment.
+/// The formats of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposition {
+    /// Prometheus text 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// The same, to clients that know its draft alone.
+    OpenMetrics001,
+}
+
+impl Exposition {
+    /// Its content type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Exposition::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Exposition::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Exposition::OpenMetrics001 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
+        }
+    }
+}
+
+type Blocks = Arc<[Arc<Rendered>]>;
+
+/// The page as it was last rendered, in the formats that somebody wants.
+#[derive(Clone, Default)]
+struct Published {
+    text: Option<Blocks>,
+    openmetrics: Option<Blocks>,
+}
+
+impl Published {
+    fn of(&mut self, form: Form) -> &mut Option<Blocks> {
+        match form {
+            Form::Text => &mut self.text,
+            Form::OpenMetrics => &mut self.openmetrics,
+        }
+    }
+}
+
+/// A text of its own as pieces of a gzip member; `None` if it cannot be compressed.
+pub fn gzip(text: &[u8]) -> Option<Vec<Piece>> {
+    Snapshot::default().gzip(text)
+}
+
+/// The blocks of one moment in one format.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    blocks: Vec<Arc<Rendered>>,
+    blocks: Blocks,
 }
 
 impl Snapshot {
@@ -75,16 +122,53 @@ impl AsRef<[u8]> for Piece {
 #[derive(Debug)]
 enum Change {
     Now(Update),
-    Counter { sample: Sample, held_until: Timestamp },
+    Counter {
+        sample: Sample,
+        held_until: Timestamp,
+    },
     Flush(oneshot::Sender<()>),
+    /// Somebody wants this format.
+    Want(Form),
 }
 
 /// The way to the page's task.
 #[derive(Clone)]
 pub struct Page {
     changes: mpsc::Sender<Vec<Change>>,
-    snapshot: watch::Receiver<Snapshot>,
+    published: watch::Receiver<Published>,
+    wanted: Arc<Wanted>,
+    began: Instant,
+    /// How many keep the page as it is.
+    paused: Arc<watch::Sender<usize>>,
 }
+
+/// Keeps the page as it is until dropped, so that changes that belong together are seen together.
+pub struct Pause(Arc<watch::Sender<usize>>);
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        self.0.send_modify(|pauses| *pauses -= 1);
+    }
+}
+
+/// When a format was last asked for, in seconds since the page began; 0 for never.
+#[derive(Default)]
+struct Wanted {
+    text: AtomicU64,
+    openmetrics: AtomicU64,
+}
+
+impl Wanted {
+    fn at(&self, form: Form) -> &AtomicU64 {
+        match form {
+            Form::Text => &self.text,
+            Form::OpenMetrics => &self.openmetrics,
+        }
+    }
+}
+
+/// A format that nobody has asked for in this time is not rendered any more.
+const UNWANTED: Duration = Duration::from_secs(3600);
 
 /// How many sets of changes may wait while the page is rendered.
 const QUEUE: usize = 256;
@@ -95,9 +179,22 @@ impl Page {
     /// Starts the task. It ends when the last `Page` is gone.
     pub fn start(clock: Clock) -> (Page, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
-        let (publish, snapshot) = watch::channel(Snapshot::default());
-        let task = Task { clock, table: Table::default(), held: Held::default(), publish, flushes: Vec::new() };
-        (Page { changes, snapshot }, tokio::spawn(task.run(queue)))
+        let (publish, published) = watch::channel(Published::default());
+        let paused = watch::Sender::new(0);
+        let wanted = Arc::new(Wanted::default());
+        let task = Task {
+            table: Table::new(clock.now()),
+            clock,
+            held: Held::default(),
+            publish,
+            flushes: Vec::new(),
+            forms: Vec::new(),
+            wanted: Arc::clone(&wanted),
+            began: Instant::now(),
+            paused: paused.subscribe(),
+        };
+        let page = Page { changes, published, wanted, began: task.began, paused: Arc::new(paused) };
+        (page, tokio::spawn(task.run(queue)))
     }
 
     /// Makes changes visible with the next rendering.
@@ -125,26 +222,53 @@ impl Page {
         let _ = is_done.await;
     }
 
-    /// The page as last rendered.
-    pub fn snapshot(&self) -> Snapshot {
-        self.snapshot.borrow().clone()
+    /// Keeps what is seen as it is, for as long as the result is kept.
+    pub fn pause(&self) -> Pause {
+        self.paused.send_modify(|pauses| *pauses += 1);
+        Pause(Arc::clone(&self.paused))
+    }
+
+    /// Takes everything about an owner off the page; the end of all changes that were sent about it.
+    pub async fn forget(&self, owner: Arc<str>) {
+        self.update(vec![Update::Forget(owner)]).await;
+    }
+
+    /// The page as last rendered. Whoever is the first to want a format waits until it is rendered in it.
+    pub async fn snapshot(&self, exposition: Exposition) -> Snapshot {
+        let form = Form::from(exposition);
+        self.wanted.at(form).store(self.began.elapsed().as_secs() + 1, Ordering::Relaxed);
+        let rendered = || self.published.borrow().clone().of(form).take();
+        if let Some(blocks) = rendered() {
+            return Snapshot { blocks };
+        }
+        self.send(vec![Change::Want(form)]).await;
+        self.flush().await;
+        Snapshot { blocks: rendered().unwrap_or_default() }
     }
 }
+
+/// What a series is found by: its family, owner and other labels.
+type Name = (Family, Arc<str>, String);
 
 /// Counters that show 0 for now, and the totals they will show.
 #[derive(Default)]
 struct Held {
-    totals: HashMap<(Family, Arc<str>, String), i64>,
-    ends: BTreeMap<Instant, Vec<(Family, Arc<str>, String)>>,
+    totals: HashMap<Name, Sample>,
+    ends: BTreeMap<Instant, Vec<Name>>,
 }
 
 struct Task {
     clock: Clock,
     table: Table,
     held: Held,
-    publish: watch::Sender<Snapshot>,
+    publish: watch::Sender<Published>,
     /// Who waits for the next rendering.
     flushes: Vec<oneshot::Sender<()>>,
+    /// The formats that are rendered.
+    forms: Vec<Form>,
+    wanted: Arc<Wanted>,
+    began: Instant,
+    paused: watch::Receiver<usize>,
 }
 
 impl Task {
@@ -167,6 +291,15 @@ impl Task {
                     Err(_) => break,
                 }
             }
+            while *self.paused.borrow_and_update() > 0 {
+                tokio::select! {
+                    changes = queue.recv() => match changes {
+                        Some(changes) => self.apply(changes),
+                        None => return,
+                    },
+                    _ = self.paused.changed() => {}
+                }
+            }
             self.release();
             if !self.render().await {
                 return;
@@ -186,8 +319,13 @@ impl Task {
         for change in changes {
             match change {
                 Change::Now(update) => {
+                    if let Update::Forget(owner) = &update {
+                        self.held.totals.retain(|(_, of, _), _| of != owner);
+                    }
                     self.table.apply(update);
                 }
+                Change::Want(form) if self.forms.contains(&form) => {}
+                Change::Want(form) => self.forms.push(form),
                 Change::Counter { sample, held_until } => self.counter(sample, held_until, now),
                 Change::Flush(done) => self.flushes.push(done),
             }
@@ -196,8 +334,8 @@ impl Task {
 
     fn counter(&mut self, mut sample: Sample, held_until: Timestamp, now: Timestamp) {
         let key = (sample.family, Arc::clone(&sample.owner), sample.rest.clone());
-        if let Some(total) = self.held.totals.get_mut(&key) {
-            *total = sample.value.max(*total);
+        if let Some(held) = self.held.totals.get_mut(&key) {
+            held.value = sample.value.max(held.value);
             return;
         }
         // Of two commits that were shown in the wrong order, the later one has counted more.
@@ -207,7 +345,7 @@ impl Task {
         // A series that has shown its total never goes back to 0, whatever the clock does.
         let left = Duration::try_from(held_until.duration_since(now)).unwrap_or_default();
         if !left.is_zero() && self.table.value(sample.family, &sample.owner, &sample.rest).is_none() {
-            self.held.totals.insert(key.clone(), sample.value);
+            self.held.totals.insert(key.clone(), sample.clone());
             // A clock that is set back or forward changes nothing any more.
             self.held.ends.entry(Instant::now() + left).or_default().push(key);
             sample.value = 0;
@@ -221,9 +359,8 @@ impl Task {
             && *entry.key() <= now
         {
             for key in entry.remove() {
-                if let Some(value) = self.held.totals.remove(&key) {
-                    let (family, owner, rest) = key;
-                    self.table.apply(Update::Set(Sample { family, owner, rest, value }));
+                if let Some(sample) = self.held.totals.remove(&key) {
+                    self.table.apply(Update::Set(sample));
                 }
             }
         }
@@ -232,14 +369,22 @@ impl Task {
     /// Renders what changed, away from the threads that serve; false if that is not possible any more.
     async fn render(&mut self) -> bool {
         let mut table = std::mem::take(&mut self.table);
+        let now = self.began.elapsed().as_secs();
+        let is_wanted = |form: &Form| now < self.wanted.at(*form).load(Ordering::Relaxed) + UNWANTED.as_secs();
+        let (forms, unwanted): (Vec<Form>, Vec<Form>) = self.forms.iter().partition(|form| is_wanted(form));
+        self.forms.clone_from(&forms);
         let rendering = tokio::task::spawn_blocking(move || {
-            let blocks = table.render();
-            (table, Snapshot { blocks })
+            unwanted.into_iter().for_each(|form| table.drop_form(form));
+            let mut published = Published::default();
+            for form in forms {
+                *published.of(form) = Some(table.render(form).into());
+            }
+            (table, published)
         });
         match rendering.await {
-            Ok((table, snapshot)) => {
+            Ok((table, published)) => {
                 self.table = table;
-                self.publish.send_replace(snapshot);
+                self.publish.send_replace(published);
                 for done in self.flushes.drain(..) {
                     let _ = done.send(());
                 }

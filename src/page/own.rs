@@ -8,12 +8,15 @@ use prometheus::{
 };
 
 use super::process::ProcessCollector;
+use super::{Exposition, openmetrics};
 use crate::clock::Clock;
 
 /// The registry and what the rest of the exporter writes to.
 #[derive(Clone)]
 pub struct OwnMetrics {
     registry: Registry,
+    /// When the process began, in milliseconds.
+    began: i64,
     /// Requests answered, by handler and status code.
     pub http_requests: IntCounterVec,
     /// How long answers took, by handler.
@@ -134,15 +137,24 @@ impl OwnMetrics {
                 ),
             )?,
             ledger,
+            began: clock.now().as_millisecond(),
             registry,
         })
     }
 
-    /// The text of all of them.
-    pub fn encode(&self) -> Vec<u8> {
+    /// The text of all of them, unless they are not wanted, and the end of the page.
+    pub fn encode(&self, exposition: Exposition, is_wanted: bool) -> Vec<u8> {
         // An empty family would fail the whole page.
-        let families: Vec<_> =
-            self.registry.gather().into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+        let families: Vec<_> = if is_wanted { self.registry.gather() } else { Vec::new() }
+            .into_iter()
+            .filter(|family| !family.get_metric().is_empty())
+            .collect();
+        if exposition != Exposition::Text {
+            let mut text = Vec::new();
+            openmetrics::own(&mut text, &families, self.began);
+            text.extend_from_slice(openmetrics::END);
+            return text;
+        }
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
             tracing::error!(error = error.to_string(), "the exporter's own metrics cannot be written");
@@ -170,7 +182,7 @@ mod tests {
         let metrics = OwnMetrics::new(&Clock::system()).unwrap();
         metrics.http_requests.with_label_values(&["metrics", "200"]).inc();
         metrics.http_duration.with_label_values(&["metrics"]).observe(0.001);
-        let text = String::from_utf8(metrics.encode()).unwrap();
+        let text = String::from_utf8(metrics.encode(Exposition::Text, true)).unwrap();
         let own: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
         assert_eq!(own.len(), 19, "{own:?}");
         let shared: Vec<_> = own.iter().filter(|name| Family::from_name(name).is_some()).collect();

@@ -53,9 +53,8 @@ impl ProcessCollector {
             // One of them is the folder being read.
             self.open_fds.set(i64::try_from(fds.count()).unwrap_or(i64::MAX) - 1);
         }
-        let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        if let Some(max) = number_behind(&limits, "Max open files") {
-            self.max_fds.set(max);
+        if let Some(max) = max_open_files() {
+            self.max_fds.set(i64::try_from(max).unwrap_or(i64::MAX));
         }
     }
 
@@ -82,6 +81,12 @@ impl Collector for ProcessCollector {
         self.refresh();
         self.all().iter().flat_map(|metric| metric.collect()).collect()
     }
+}
+
+/// How many files the process may have open.
+pub(crate) fn max_open_files() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    usize::try_from(number_behind(&limits, "Max open files")?).ok()
 }
 
 /// User and system time out of /proc/self/stat.

@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::families::Family;
-use super::{gzip, text};
+use jiff::Timestamp;
+
+use super::families::{Family, Kind};
+use super::{Exposition, gzip, openmetrics, text};
 
 /// Rows in a block.
 const ROWS: usize = 1000;
@@ -26,13 +28,15 @@ pub enum Update {
         /// Its other labels.
         rest: String,
     },
+    /// Takes all series off the page that are about this owner.
+    Forget(Arc<str>),
 }
 
 impl Update {
     /// Shows a value if there is one, else takes the series off the page.
     pub fn show(family: Family, owner: Arc<str>, rest: String, value: Option<i64>) -> Update {
         match value {
-            Some(value) => Update::Set(Sample { family, owner, rest, value }),
+            Some(value) => Update::Set(Sample { family, owner, rest, value, created: None }),
             None => Update::Remove { family, owner, rest },
         }
     }
@@ -64,6 +68,8 @@ pub struct Sample {
     pub rest: String,
     /// A number, or milliseconds where the family is in seconds.
     pub value: i64,
+    /// When a counter began at 0; with the process, if nothing is said. The first that is said holds.
+    pub created: Option<Timestamp>,
 }
 
 type Key = (Family, u32, u32);
@@ -125,16 +131,24 @@ impl Dictionary {
 pub(super) struct Table {
     texts: Dictionary,
     places: HashMap<Key, (u32, u32)>,
-    families: BTreeMap<Family, Vec<Block>>,
+    families: BTreeMap<Family, Series>,
+    /// When the process began, in milliseconds.
+    began: i64,
+}
+
+/// The series of one family.
+#[derive(Default)]
+struct Series {
+    blocks: Vec<Block>,
+    head: Forms,
 }
 
 /// About a thousand series of one family.
 #[derive(Default)]
 struct Block {
     rows: Vec<Row>,
-    is_dirty: bool,
-    has_head: bool,
-    rendered: Option<Arc<Rendered>>,
+    /// As it is sent; nothing after a change.
+    forms: Forms,
 }
 
 #[derive(Clone, Copy)]
@@ -142,6 +156,51 @@ struct Row {
     owner: u32,
     rest: u32,
     value: i64,
+    /// In milliseconds.
+    created: i64,
+}
+
+/// A text in each of the formats that somebody wants.
+#[derive(Default)]
+struct Forms {
+    text: Option<Arc<Rendered>>,
+    openmetrics: Option<Arc<Rendered>>,
+}
+
+impl Forms {
+    fn of(&mut self, form: Form) -> &mut Option<Arc<Rendered>> {
+        match form {
+            Form::Text => &mut self.text,
+            Form::OpenMetrics => &mut self.openmetrics,
+        }
+    }
+
+    /// What is rendered in this format, or is now by `write`.
+    fn get(&mut self, form: Form, write: impl FnOnce(&mut Vec<u8>)) -> Option<Arc<Rendered>> {
+        let place = self.of(form);
+        if place.is_none() {
+            let mut text = Vec::new();
+            write(&mut text);
+            *place = Rendered::new(&text).map(Arc::new);
+        }
+        place.clone()
+    }
+}
+
+/// What a series looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    OpenMetrics,
+}
+
+impl From<Exposition> for Form {
+    fn from(exposition: Exposition) -> Form {
+        match exposition {
+            Exposition::Text => Form::Text,
+            Exposition::OpenMetrics | Exposition::OpenMetrics001 => Form::OpenMetrics,
+        }
+    }
 }
 
 /// A block as it is sent.
@@ -162,18 +221,24 @@ impl Rendered {
 }
 
 impl Table {
+    /// Of a process that began then.
+    pub(super) fn new(began: Timestamp) -> Table {
+        Table { began: began.as_millisecond(), ..Table::default() }
+    }
+
     /// Applies a change; whether anything is different now.
     pub(super) fn apply(&mut self, update: Update) -> bool {
         match update {
             Update::Set(sample) => self.set(sample),
             Update::Remove { family, owner, rest } => self.remove(family, &owner, &rest),
+            Update::Forget(owner) => self.forget(&owner),
         }
     }
 
     /// What a series shows, if it is on the page.
     pub(super) fn value(&self, family: Family, owner: &str, rest: &str) -> Option<i64> {
         let (block, row) = self.places.get(&self.key(family, owner, rest)?)?;
-        let row = self.families.get(&family)?.get(*block as usize)?.rows.get(*row as usize)?;
+        let row = self.families.get(&family)?.blocks.get(*block as usize)?.rows.get(*row as usize)?;
         Some(row.value)
     }
 
@@ -181,15 +246,17 @@ impl Table {
         Some((family, self.texts.find(owner)?, self.texts.find(rest)?))
     }
 
-    fn set(&mut self, Sample { family, owner, rest, value }: Sample) -> bool {
+    fn set(&mut self, Sample { family, owner, rest, value, created }: Sample) -> bool {
         let place = self.key(family, &owner, &rest).and_then(|key| self.places.get(&key));
-        let blocks = self.families.entry(family).or_default();
+        let blocks = &mut self.families.entry(family).or_default().blocks;
         if let Some((block, row)) = place {
             let Some(block) = blocks.get_mut(*block as usize) else { return false };
             let Some(row) = block.rows.get_mut(*row as usize) else { return false };
             let changed = row.value != value;
             row.value = value;
-            block.is_dirty |= changed;
+            if changed {
+                block.forms = Forms::default();
+            }
             return changed;
         }
         let has_room = |block: &Block| block.rows.len() < ROWS;
@@ -203,8 +270,9 @@ impl Table {
         let block = &mut blocks[free];
         let (owner, rest) = (self.texts.take(&owner), self.texts.take(&rest));
         self.places.insert((family, owner, rest), (free as u32, block.rows.len() as u32));
-        block.rows.push(Row { owner, rest, value });
-        block.is_dirty = true;
+        let created = created.map_or(self.began, Timestamp::as_millisecond);
+        block.rows.push(Row { owner, rest, value, created });
+        block.forms = Forms::default();
         true
     }
 
@@ -213,44 +281,64 @@ impl Table {
         let Some((number, row)) = self.places.remove(&key) else { return false };
         self.texts.give_back(key.1);
         self.texts.give_back(key.2);
-        let Some(block) = self.families.get_mut(&family).and_then(|blocks| blocks.get_mut(number as usize)) else {
+        let blocks = self.families.get_mut(&family).map(|series| &mut series.blocks);
+        let Some(block) = blocks.and_then(|blocks| blocks.get_mut(number as usize)) else {
             return false;
         };
         block.rows.swap_remove(row as usize);
         if let Some(moved) = block.rows.get(row as usize) {
             self.places.insert((family, moved.owner, moved.rest), (number, row));
         }
-        block.is_dirty = true;
+        block.forms = Forms::default();
         true
     }
 
+    fn forget(&mut self, owner: &str) -> bool {
+        let Some(number) = self.texts.find(owner) else { return false };
+        let keys: Vec<Key> = self.places.keys().filter(|(_, of, _)| *of == number).copied().collect();
+        for (family, _, rest) in &keys {
+            let rest = self.texts.text(*rest).unwrap_or_default().to_owned();
+            self.remove(*family, owner, &rest);
+        }
+        !keys.is_empty()
+    }
+
     /// Writes the blocks that changed and returns all of them in the order of the page.
-    pub(super) fn render(&mut self) -> Vec<Arc<Rendered>> {
+    pub(super) fn render(&mut self, form: Form) -> Vec<Arc<Rendered>> {
         let mut page = Vec::new();
-        let mut buffer = Vec::new();
-        for (family, blocks) in &mut self.families {
-            let mut needs_head = true;
-            for block in blocks.iter_mut() {
-                // HELP and TYPE stand in the first block that has rows.
-                let has_head = needs_head && !block.rows.is_empty();
-                needs_head &= !has_head;
-                if block.is_dirty || block.has_head != has_head {
-                    (block.is_dirty, block.has_head) = (false, has_head);
-                    buffer.clear();
-                    if has_head {
-                        text::head(&mut buffer, *family);
-                    }
-                    for row in &block.rows {
-                        let [owner, rest] = [row.owner, row.rest].map(|number| self.texts.text(number));
+        for (family, Series { blocks, head }) in &mut self.families {
+            if blocks.iter().all(|block| block.rows.is_empty()) {
+                continue;
+            }
+            page.extend(head.get(form, |text| match form {
+                Form::Text => text::head(text, *family),
+                Form::OpenMetrics => openmetrics::head(text, *family),
+            }));
+            for Block { rows, forms } in blocks.iter_mut().filter(|block| !block.rows.is_empty()) {
+                // Gauges are the same in every format.
+                let form = if family.kind() == Kind::Gauge { Form::Text } else { form };
+                page.extend(forms.get(form, |text| {
+                    for Row { owner, rest, value, created } in rows.iter() {
+                        let [owner, rest] = [*owner, *rest].map(|number| self.texts.text(number));
                         let (Some(owner), Some(rest)) = (owner, rest) else { continue };
-                        text::sample(&mut buffer, *family, owner, rest, row.value);
+                        match form {
+                            Form::Text => text::sample(text, *family, owner, rest, *value),
+                            Form::OpenMetrics => openmetrics::counter(text, *family, owner, rest, *value, *created),
+                        }
                     }
-                    block.rendered = if buffer.is_empty() { None } else { Rendered::new(&buffer).map(Arc::new) };
-                }
-                page.extend(block.rendered.clone());
+                }));
             }
         }
         page
+    }
+
+    /// Gives up what was rendered in a format that nobody wants any more.
+    pub(super) fn drop_form(&mut self, form: Form) {
+        for (family, Series { blocks, .. }) in &mut self.families {
+            if family.kind() == Kind::Counter {
+                blocks.iter_mut().for_each(|block| *block.forms.of(form) = None);
+            }
+        }
     }
 }
 
@@ -260,7 +348,7 @@ mod tests {
 
     fn set(table: &mut Table, family: Family, rest: &str, value: i64) -> bool {
         let owner = "provider=\"p\",app=\"a\"".into();
-        table.apply(Update::Set(Sample { family, owner, rest: rest.to_owned(), value }))
+        table.apply(Update::Set(Sample { family, owner, rest: rest.to_owned(), value, created: None }))
     }
 
     fn remove(table: &mut Table, family: Family, rest: &str) -> bool {
@@ -269,7 +357,7 @@ mod tests {
     }
 
     fn text(table: &mut Table) -> String {
-        table.render().iter().map(|block| String::from_utf8(block.plain().to_vec()).unwrap()).collect()
+        table.render(Form::Text).iter().map(|block| String::from_utf8(block.plain().to_vec()).unwrap()).collect()
     }
 
     #[test]
@@ -291,12 +379,12 @@ mod tests {
         for row in 0..2500 {
             set(&mut table, Family::Sent, &format!("channel=\"c{row}\""), row);
         }
-        let before = table.render();
-        assert_eq!(before.len(), 3);
+        let before = table.render(Form::Text);
+        assert_eq!(before.len(), 4, "a head and three blocks");
         set(&mut table, Family::Sent, "channel=\"c1700\"", 0);
-        let after = table.render();
+        let after = table.render(Form::Text);
         let same: Vec<bool> = before.iter().zip(&after).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
-        assert_eq!(same, [true, false, true]);
+        assert_eq!(same, [true, true, false, true]);
     }
 
     #[test]
@@ -317,7 +405,7 @@ mod tests {
             }
         }
         // The first block empties while the others stay.
-        let first: Vec<String> = table.families[&Family::Sent][0]
+        let first: Vec<String> = table.families[&Family::Sent].blocks[0]
             .rows
             .iter()
             .map(|row| table.texts.text(row.rest).unwrap().to_owned())

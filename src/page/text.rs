@@ -2,9 +2,6 @@
 
 use super::families::{Family, Format, Kind};
 
-/// The content type of the page.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// Labels as they stand between the braces: `a="b",c="d"`.
 pub fn labels(pairs: &[(&str, &str)]) -> String {
     let mut text = String::new();
@@ -14,15 +11,22 @@ pub fn labels(pairs: &[(&str, &str)]) -> String {
         }
         text.push_str(name);
         text.push_str("=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => text.push_str("\\\\"),
-                '"' => text.push_str("\\\""),
-                '\n' => text.push_str("\\n"),
-                c => text.push(c),
-            }
-        }
+        text.push_str(&escaped(value));
         text.push('"');
+    }
+    text
+}
+
+/// A text as it stands between quotes.
+pub(super) fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
     }
     text
 }
@@ -42,13 +46,24 @@ pub(super) fn head(out: &mut Vec<u8>, family: Family) {
 pub(super) fn sample(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
-    out.extend_from_slice(owner.as_bytes());
-    if !owner.is_empty() && !rest.is_empty() {
+    write_labels(out, owner, rest);
+    out.extend_from_slice(b"} ");
+    write_value(out, family.format(), value);
+    out.push(b'\n');
+}
+
+/// Two sets of labels as one.
+pub(super) fn write_labels(out: &mut Vec<u8>, first: &str, rest: &str) {
+    out.extend_from_slice(first.as_bytes());
+    if !first.is_empty() && !rest.is_empty() {
         out.push(b',');
     }
     out.extend_from_slice(rest.as_bytes());
-    out.extend_from_slice(b"} ");
-    match family.format() {
+}
+
+/// A value as it is kept.
+pub(super) fn write_value(out: &mut Vec<u8>, format: Format, value: i64) {
+    match format {
         Format::Whole => out.extend_from_slice(value.to_string().as_bytes()),
         Format::Seconds => {
             let sign = if value < 0 { "-" } else { "" };
@@ -57,7 +72,6 @@ pub(super) fn sample(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str,
             out.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
         }
     }
-    out.push(b'\n');
 }
 
 #[cfg(test)]

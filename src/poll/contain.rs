@@ -5,36 +5,38 @@ use std::time::Duration;
 
 use prometheus::IntCounter;
 use tokio::task::JoinError;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// From a panic to another beginning of what goes on for ever.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Does what goes on for ever, and begins it anew a while after a panic.
 pub(super) async fn for_ever<F: Future<Output = ()> + Send + 'static>(
+    tasks: &TaskTracker,
     panics: &IntCounter,
     what: &str,
     begin: impl Fn() -> F,
 ) {
     loop {
-        contained(panics, what, begin()).await;
+        contained(tasks, panics, what, begin()).await;
         tokio::time::sleep(AFTER_PANIC).await;
     }
 }
 
-/// Runs work in a task of its own; `None` after a panic in it, or if the runtime stops. Dropped, it aborts
+/// Runs work in a task of its own, one of `tasks`; `None` after a panic in it, or if the runtime stops. Dropped, it aborts
 /// the work.
-pub(super) async fn contained<T: Send + 'static>(
+pub(crate) async fn contained<T: Send + 'static>(
+    tasks: &TaskTracker,
     panics: &IntCounter,
     what: &str,
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
-    match AbortOnDropHandle::new(tokio::spawn(work)).await {
+    match AbortOnDropHandle::new(tasks.spawn(work)).await {
         Ok(result) => Some(result),
         Err(error) => {
             if error.is_panic() {
                 panics.inc();
-                tracing::error!(what, "a panic ended this; it is begun anew in a while");
+                tracing::error!(what, "a panic ended this");
             }
             None
         }
@@ -57,15 +59,16 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_counted_and_stays_where_it_is() {
         let panics = IntCounter::new("panics", "Panics.").unwrap();
-        assert_eq!(contained(&panics, "a sum", async { 1 + 1 }).await, Some(2));
-        assert_eq!(contained::<()>(&panics, "a bug", async { panic!("on purpose") }).await, None);
+        assert_eq!(contained(&TaskTracker::new(), &panics, "a sum", async { 1 + 1 }).await, Some(2));
+        assert_eq!(contained::<()>(&TaskTracker::new(), &panics, "a bug", async { panic!("on purpose") }).await, None);
         assert_eq!(panics.get(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_goes_on_for_ever_is_begun_anew() {
         let panics = IntCounter::new("panics", "Panics.").unwrap();
-        let bugs = for_ever(&panics, "a bug", || async { panic!("on purpose") });
+        let tasks = TaskTracker::new();
+        let bugs = for_ever(&tasks, &panics, "a bug", || async { panic!("on purpose") });
         assert!(tokio::time::timeout(Duration::from_secs(150), bugs).await.is_err());
         assert_eq!(panics.get(), 3, "now, after one minute and after two");
     }

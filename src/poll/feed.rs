@@ -9,13 +9,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, RwLock};
+use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Steady};
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
+use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::poll::contain::for_ever;
+use crate::poll::health::{Health, Tracked, owner};
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
 use crate::provider::pace::{Pace, age};
@@ -28,17 +31,21 @@ const UPKEEP: Duration = Duration::from_secs(86_400);
 
 /// The messages of an app on the page, and who polls them.
 pub struct Board {
+    provider: &'static str,
+    app: String,
     owner: Arc<str>,
     page: Page,
+    health: Health,
     wake: Arc<Notify>,
     /// The version of the state that is shown.
     shown: Mutex<u64>,
 }
 
 impl Board {
-    /// Of the app with these labels.
-    pub fn new(owner: Arc<str>, page: Page) -> Board {
-        Board { owner, page, wake: Arc::default(), shown: Mutex::default() }
+    /// Of this app.
+    pub fn new(provider: &'static str, app: &str, page: Page, health: Health) -> Board {
+        let (owner, app) = (owner(provider, app), app.to_owned());
+        Board { provider, app, owner, page, health, wake: Arc::default(), shown: Mutex::default() }
     }
 
     /// The labels provider and app.
@@ -53,29 +60,31 @@ impl Board {
 
     /// Shows how many messages are tracked, unless something later has been shown.
     pub async fn show(&self, state: MessageState) {
-        let sample = |family, rest, value| Sample { family, owner: self.owner(), rest, value };
+        let sample = |family, rest, value| Sample { family, owner: self.owner(), rest, value, created: None };
         let tracked = |name, count| sample(Family::TrackedMessages, text::labels(&[("state", name)]), count);
         let mut samples = vec![tracked("waiting", state.waiting), tracked("live", state.live)];
         samples.extend(state.newest.map(|at| sample(Family::NewestMessage, String::new(), at.as_millisecond())));
         let mut shown = self.shown.lock().await;
         if state.version >= *shown {
             *shown = state.version;
+            self.health.app(self.provider, &self.app, |health| {
+                health.tracked = Some(Tracked { waiting: state.waiting, live: state.live });
+                health.newest_message = state.newest;
+            });
             self.page.update(samples.into_iter().map(Update::Set).collect()).await;
         }
     }
+}
 
-    /// Shows the counters that start at 0.
-    pub async fn start(&self, state: MessageState, has_files: bool) {
-        let zero = |family, rest| (Sample { family, owner: self.owner(), rest, value: 0 }, Timestamp::UNIX_EPOCH);
-        let sources = Source::ALL.map(|source| text::labels(&[("source", source.name())]));
-        let mut zeros: Vec<_> = sources.into_iter().map(|rest| zero(Family::MessagesRegistered, rest)).collect();
-        zeros.push(zero(Family::RejectedMessages, String::new()));
-        if has_files {
-            zeros.push(zero(Family::BadLines, String::new()));
-        }
-        self.page.count(zeros).await;
-        self.show(state).await;
+/// The counters of an app that takes messages, which start at 0.
+pub fn message_counters(has_files: bool) -> Vec<(Family, String)> {
+    let registered = |source: Source| (Family::MessagesRegistered, text::labels(&[("source", source.name())]));
+    let mut counters: Vec<_> = Source::ALL.map(registered).into();
+    counters.push((Family::RejectedMessages, String::new()));
+    if has_files {
+        counters.push((Family::BadLines, String::new()));
     }
+    counters
 }
 
 /// An app that takes messages.
@@ -103,9 +112,17 @@ type Given<'a> = Vec<(&'a str, Option<Timestamp>)>;
 pub struct Feed {
     clock: Clock,
     ledger: Ledger,
-    targets: BTreeMap<String, Target>,
-    /// Apps that take none.
-    others: Vec<String>,
+    apps: std::sync::Mutex<Apps>,
+    /// Held by those who register; what comes in for an app is over before the app goes.
+    registering: RwLock<()>,
+}
+
+/// Whom messages may be registered for.
+#[derive(Clone, Default)]
+struct Apps {
+    targets: Arc<BTreeMap<String, Arc<Target>>>,
+    /// All names, also of apps that take none.
+    names: Arc<[String]>,
 }
 
 /// A message to be registered, checked.
@@ -143,9 +160,19 @@ pub enum BadEntry {
 }
 
 impl Feed {
-    /// Into these apps by name; `others` take no messages.
-    pub fn new(clock: Clock, ledger: Ledger, targets: BTreeMap<String, Target>, others: Vec<String>) -> Feed {
-        Feed { clock, ledger, targets, others }
+    /// Into no app yet.
+    pub fn new(clock: Clock, ledger: Ledger) -> Feed {
+        Feed { clock, ledger, apps: std::sync::Mutex::default(), registering: RwLock::default() }
+    }
+
+    /// From now on into these apps by name. `names` are all apps, also those that take no messages.
+    pub async fn set_targets(&self, targets: BTreeMap<String, Arc<Target>>, names: Vec<String>) {
+        let _nobody_registers = self.registering.write().await;
+        *lock(&self.apps) = Apps { targets: Arc::new(targets), names: names.into() };
+    }
+
+    fn apps(&self) -> Apps {
+        lock(&self.apps).clone()
     }
 
     /// Checks one entry.
@@ -153,8 +180,9 @@ impl Feed {
     /// # Errors
     /// Why it cannot be registered.
     pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<Entry, BadEntry> {
-        let Some(target) = self.targets.get(app) else {
-            let is_known = self.others.iter().any(|other| other == app);
+        let apps = self.apps();
+        let Some(target) = apps.targets.get(app) else {
+            let is_known = apps.names.iter().any(|name| name == app);
             return Err(if is_known { BadEntry::TakesNone } else { BadEntry::UnknownApp(shorten(app)) });
         };
         let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;
@@ -175,9 +203,15 @@ impl Feed {
                 by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
             }
             let now = feed.clock.now();
-            let apps = by_app.into_iter().filter_map(|(app, messages)| Some((feed.targets.get(app)?, messages)));
-            let new = apps.map(|(target, messages)| (target, target.messages(Source::Api, now, &messages)));
-            let new = feed.add(new.collect()).await?;
+            let _is_registering = feed.registering.read().await;
+            let apps = feed.apps();
+            let mut new = Vec::new();
+            for (app, messages) in by_app {
+                // It was there when the entry was checked, and has left the configuration since.
+                let target = apps.targets.get(app).ok_or(LedgerError::Closed)?;
+                new.push((&**target, target.messages(Source::Api, now, &messages)));
+            }
+            let new = feed.add(new).await?;
             Ok(Registered { received: entries.len(), new })
         });
         registering.await.unwrap_or(Err(LedgerError::Closed))
@@ -194,10 +228,12 @@ impl Feed {
     /// Nothing was registered.
     pub async fn register_configured(&self) -> Result<(), LedgerError> {
         let now = self.clock.now();
-        let apps = self.targets.values().filter(|target| !target.ids.is_empty());
-        let new = apps.map(|target| {
+        let _is_registering = self.registering.read().await;
+        let apps = self.apps();
+        let targets = apps.targets.values().filter(|target| !target.ids.is_empty());
+        let new = targets.map(|target| {
             let ids: Given<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
-            (target, target.messages(Source::Config, now, &ids))
+            (&**target, target.messages(Source::Config, now, &ids))
         });
         self.add(new.collect()).await.map(drop)
     }
@@ -207,19 +243,12 @@ impl Feed {
     /// # Errors
     /// Nothing was registered, and the marks are as before.
     pub async fn register_read(&self, app: &str, entries: &[Entry], read: ReadFile) -> Result<i64, LedgerError> {
-        let Some(target) = self.targets.get(app) else { return Ok(0) };
+        let _is_registering = self.registering.read().await;
+        let apps = self.apps();
+        let Some(target) = apps.targets.get(app) else { return Ok(0) };
         let messages: Given<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
         let new = target.messages(Source::File, self.clock.now(), &messages);
-        self.add(vec![(target, NewMessages { read: Some(read), ..new })]).await
-    }
-
-    /// Every file to follow, with its app and how far it has been read.
-    pub fn files(&self) -> Vec<(String, PathBuf, Vec<Mark>)> {
-        let of = |(app, target): (&String, &Target)| {
-            let files = target.files.iter().cloned();
-            files.map(|(path, marks)| (app.clone(), path, marks)).collect::<Vec<_>>()
-        };
-        self.targets.iter().flat_map(of).collect()
+        self.add(vec![(&**target, NewMessages { read: Some(read), ..new })]).await
     }
 
     /// Waits until the ledger can be written.
@@ -251,12 +280,12 @@ impl Feed {
 
     /// Once a day: sees the ids of the configuration anew and drops memories that have expired, for ever, counting
     /// panics.
-    pub async fn upkeep(self: Arc<Self>, panics: IntCounter) {
+    pub async fn upkeep(self: Arc<Self>, tasks: TaskTracker, panics: IntCounter) {
         let begin = || {
             let feed = Arc::clone(&self);
             async move { feed.keep_for_ever().await }
         };
-        for_ever(&panics, "the upkeep of messages", begin).await;
+        for_ever(&tasks, &panics, "the upkeep of messages", begin).await;
     }
 
     async fn keep_for_ever(&self) {
@@ -277,7 +306,7 @@ impl Feed {
     async fn keep(&self, now: Timestamp) -> Result<(), LedgerError> {
         // First those that must not be dropped.
         self.register_configured().await?;
-        for target in self.targets.values() {
+        for target in self.apps().targets.values() {
             while self.ledger.upkeep(target.app, now).await? {}
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Message ids from files: each file is followed, its lines are checked, and what was read is registered in
 //! one transaction with the mark behind it, so that a crash loses nothing and counts nothing twice.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use super::health::FileHealth;
 use super::runner::Services;
 use super::wire::{self, BAD_TIME, WireApp, WireLine};
 use crate::ledger::{Mark, ReadFile};
+use crate::lock;
 
 /// From look to look at a file that has nothing new.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -42,23 +44,32 @@ pub fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// Every file that is followed.
+#[derive(Clone, Default)]
+pub struct Paths(Arc<std::sync::Mutex<HashSet<PathBuf>>>);
+
+impl Paths {
+    /// One more, for good: a file that was followed is no rotation of another one.
+    pub fn add(&self, path: &Path) {
+        lock(&self.0).insert(path.to_owned());
+    }
+
+    /// Whether this one is.
+    pub fn contains(&self, path: &Path) -> bool {
+        lock(&self.0).contains(path)
+    }
+}
+
 /// Follows a file of message ids of an app, for ever. `others` are followed too, and never taken for it.
-pub async fn follow(
-    feed: Arc<Feed>,
-    services: Services,
-    app: String,
-    path: PathBuf,
-    marks: Vec<Mark>,
-    others: Arc<[PathBuf]>,
-) {
+pub async fn follow(feed: Arc<Feed>, services: Services, app: String, path: PathBuf, marks: Vec<Mark>, others: Paths) {
     let key = key(&path);
     let state = FileHealth {
         lines: marks.iter().find(|mark| mark.is_at_path).map_or(0, |mark| mark.lines),
         ..FileHealth::default()
     };
     tracing::info!(app, file = key, line = state.lines, "following a file of message ids");
-    let follower = Follower::new(path.clone(), marks, Arc::clone(&others));
-    let panics = services.panics.clone();
+    let follower = Follower::new(path.clone(), marks, others.clone());
+    let (tasks, panics) = (services.tasks.clone(), services.panics.clone());
     let what = format!("following {key} of {app}");
     let mut task = Following { feed, services, app, path, others, key, state, follower, run: None };
     task.show(None);
@@ -75,7 +86,7 @@ pub async fn follow(
             }
         }
     };
-    for_ever(&panics, &what, following).await;
+    for_ever(&tasks, &panics, &what, following).await;
 }
 
 struct Following {
@@ -83,7 +94,7 @@ struct Following {
     services: Services,
     app: String,
     path: PathBuf,
-    others: Arc<[PathBuf]>,
+    others: Paths,
     key: String,
     state: FileHealth,
     follower: Follower,
@@ -102,7 +113,7 @@ impl Following {
     /// Looks once; whether to look again at once.
     async fn look(&mut self) -> bool {
         let marks = self.follower.marks().to_vec();
-        let fresh = Follower::new(self.path.clone(), marks, Arc::clone(&self.others));
+        let fresh = Follower::new(self.path.clone(), marks, self.others.clone());
         let mut follower = std::mem::replace(&mut self.follower, fresh);
         let looked = tokio::task::spawn_blocking(move || {
             let look = follower.look();

@@ -11,11 +11,11 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::files::Paths;
 use super::wire::MAX_LINE;
 use crate::ledger::{FileId, Mark};
 
@@ -72,7 +72,7 @@ pub enum Look {
 /// Follows one file.
 pub struct Follower {
     path: PathBuf,
-    others: Arc<[PathBuf]>,
+    others: Paths,
     marks: Vec<Mark>,
     /// Files of which the mark differs from what is safe, and those of which it is to be forgotten.
     changed: HashSet<FileId>,
@@ -107,7 +107,7 @@ struct Member {
 impl Follower {
     /// From marks that were kept; from the start of the file if there are none. `others` are files that are no
     /// rotation of this one, whatever their names.
-    pub fn new(path: PathBuf, marks: Vec<Mark>, others: Arc<[PathBuf]>) -> Follower {
+    pub fn new(path: PathBuf, marks: Vec<Mark>, others: Paths) -> Follower {
         Follower {
             path,
             others,

@@ -83,7 +83,7 @@ impl Gauges {
             }
             let more = text::labels(&more);
             let rest = if labels.is_empty() { more } else { format!("{labels},{more}") };
-            samples.push(Sample { family: *family, owner: Arc::clone(&owner), rest, value: *value });
+            samples.push(Sample { family: *family, owner: Arc::clone(&owner), rest, value: *value, created: None });
         }
         samples
     }

@@ -1,7 +1,7 @@
 //! The health of every report: what the status page lists and the health metrics on the page. Both come
 //! from here, so they cannot differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl ReportId {
 
     /// A sample with the labels of this report and perhaps more.
     pub fn sample(&self, family: Family, more: &[(&str, &str)], value: i64) -> Sample {
-        Sample { family, owner: self.owner(), rest: self.rest(more), value }
+        Sample { family, owner: self.owner(), rest: self.rest(more), value, created: None }
     }
 
     fn set(&self, family: Family, more: &[(&str, &str)], value: i64) -> Update {
@@ -87,8 +87,10 @@ pub struct ReportHealth {
     pub next_poll: Option<Timestamp>,
     /// The failure that lasts.
     pub error: Option<Failure>,
-    /// The last failed poll since the start, also after it works again.
-    pub last_error: Option<LastError>,
+    /// The last failures since the start, the newest first, each once in a row; also after it works again.
+    pub last_errors: VecDeque<LastError>,
+    /// Messages that should have been polled a whole interval ago, as the last poll found them.
+    pub late_messages: i64,
     /// How it was before it failed.
     #[serde(skip)]
     pub before_outage: State,
@@ -97,8 +99,11 @@ pub struct ReportHealth {
     pub failures: u32,
     /// Failed polls since the start, by reason.
     #[serde(skip)]
-    pub errors: BTreeMap<&'static str, i64>,
+    pub errors: Errors,
 }
+
+/// Failed polls by reason.
+type Errors = BTreeMap<&'static str, i64>;
 
 /// Why a report is failing, in words without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,7 +129,44 @@ pub struct LastError {
     pub reason: &'static str,
     /// What happened.
     pub message: String,
+    /// What to do.
+    pub advice: &'static str,
 }
+
+/// What is known of an app besides its reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AppHealth {
+    /// Its messages, if it takes any.
+    #[serde(rename = "tracked_messages")]
+    pub tracked: Option<Tracked>,
+    /// When the newest of them was sent.
+    pub newest_message: Option<Timestamp>,
+    /// What the provider says of its quotas, by API.
+    pub quotas: BTreeMap<&'static str, Quota>,
+    /// When its token expires.
+    pub token_expiry: Option<Timestamp>,
+}
+
+/// Messages that are polled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tracked {
+    /// Those without a number.
+    pub waiting: i64,
+    /// Those with one.
+    pub live: i64,
+}
+
+/// A quota as the provider's headers say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// Requests in a window.
+    pub limit: Option<u64>,
+    /// What is left of them.
+    pub remaining: Option<u64>,
+}
+
+/// Failures of a report that are remembered.
+const FAILURES_KEPT: usize = 5;
 
 /// How a followed file of message ids is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -145,10 +187,15 @@ pub struct Health {
     /// Followed files by app and path.
     files: Arc<Mutex<BTreeMap<(String, String), FileHealth>>>,
     reports: Arc<Mutex<BTreeMap<ReportId, ReportHealth>>>,
+    apps: Arc<Mutex<BTreeMap<(&'static str, String), AppHealth>>>,
     /// Reports without a first result, because one is due.
     pending: Arc<Mutex<BTreeSet<ReportId>>>,
-    /// Unknown names seen so far, by provider and report.
-    unknown: Arc<Mutex<BTreeMap<(&'static str, &'static str), i64>>>,
+    /// Unknown names seen so far, also by apps that are gone.
+    unknown: Arc<Mutex<BTreeMap<ReportId, i64>>>,
+    /// Failed polls since the start of reports that a reload has stopped.
+    errors_before: Arc<Mutex<BTreeMap<ReportId, Errors>>>,
+    /// Since when apps of a provider are known.
+    known_since: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
     page: Page,
 }
 
@@ -158,8 +205,11 @@ impl Health {
         Health {
             files: Arc::default(),
             reports: Arc::default(),
+            apps: Arc::default(),
             pending: Arc::default(),
             unknown: Arc::default(),
+            errors_before: Arc::default(),
+            known_since: Arc::default(),
             page,
         }
     }
@@ -167,6 +217,23 @@ impl Health {
     /// All reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
         lock(&self.reports).iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+    }
+
+    /// What is known of apps besides their reports.
+    pub fn apps(&self) -> Vec<((&'static str, String), AppHealth)> {
+        lock(&self.apps).iter().map(|(name, health)| (name.clone(), health.clone())).collect()
+    }
+
+    /// Notes something of an app.
+    pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppHealth)) {
+        change(lock(&self.apps).entry((provider, app.to_owned())).or_default());
+    }
+
+    /// Notes how many messages of a report are late.
+    pub fn late(&self, id: &ReportId, messages: i64) {
+        if let Some(health) = lock(&self.reports).get_mut(id) {
+            health.late_messages = messages;
+        }
     }
 
     /// All followed files by app and path.
@@ -186,8 +253,12 @@ impl Health {
 
     /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
     pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
-        let mut updates: Vec<Update> =
-            Reason::ALL.iter().map(|reason| id.set(Family::PollErrors, &[("reason", reason.name())], 0)).collect();
+        let errors = lock(&self.errors_before).remove(id).unwrap_or_default();
+        let count = |reason: &Reason| {
+            let count = errors.get(reason.name()).copied().unwrap_or_default();
+            id.set(Family::PollErrors, &[("reason", reason.name())], count)
+        };
+        let mut updates: Vec<Update> = Reason::ALL.iter().map(count).collect();
         let times = [
             (Family::PollDue, due),
             (Family::LastSuccess, restored.last_success),
@@ -197,8 +268,24 @@ impl Health {
         if due.is_some_and(|due| due <= now) {
             lock(&self.pending).insert(id.clone());
         }
-        lock(&self.reports).insert(id.clone(), ReportHealth { next_poll: due, ..restored });
+        lock(&self.reports).insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
         self.page.update(updates).await;
+    }
+
+    /// An app is not polled any more.
+    pub fn forget(&self, provider: &str, app: &str) {
+        let is_its = |id: &ReportId| id.provider == provider && id.app == app;
+        lock(&self.pending).retain(|id| !is_its(id));
+        lock(&self.files).retain(|(of, _), _| of != app);
+        lock(&self.apps).retain(|(of, name), _| (*of, name.as_str()) != (provider, app));
+        let mut reports = lock(&self.reports);
+        let gone: Vec<ReportId> = reports.keys().filter(|id| is_its(id)).cloned().collect();
+        let mut before = lock(&self.errors_before);
+        for id in gone {
+            if let Some(health) = reports.remove(&id) {
+                before.insert(id, health.errors);
+            }
+        }
     }
 
     /// There was nothing to ask, and the next poll is due at `due`, if any is. An outage of the ledger is
@@ -291,7 +378,17 @@ impl Health {
             *errors += 1;
             let errors = *errors;
             let message = failure.message.clone();
-            health.last_error = Some(LastError { at: failure.since, reason, message });
+            let last = LastError { at: failure.since, reason, message, advice: failure.advice };
+            // The same again is not told again.
+            if health
+                .last_errors
+                .front()
+                .is_some_and(|newest| (newest.reason, &newest.message) == (reason, &last.message))
+            {
+                health.last_errors.pop_front();
+            }
+            health.last_errors.push_front(last);
+            health.last_errors.truncate(FAILURES_KEPT);
             let earlier = health.error.as_ref().filter(|earlier| earlier.reason == reason);
             let since = earlier.map_or(failure.since, |earlier| earlier.since);
             let previous = health.error.replace(Failure { since, ..failure.clone() });
@@ -310,16 +407,32 @@ impl Health {
         (next, is_new)
     }
 
+    /// An app of a provider is known since then; said of all apps before their unknown names are counted.
+    pub fn known_since(&self, provider: &'static str, at: Timestamp) {
+        lock(&self.known_since).entry(provider).and_modify(|first| *first = at.min(*first)).or_insert(at);
+    }
+
     /// Adds names that an app was the first to see.
     pub async fn unknown_names(&self, id: &ReportId, new: i64) {
+        self.count_unknown(id, |count| count.saturating_add(new)).await;
+    }
+
+    /// The names that an app has been the first to see so far.
+    pub async fn remember_unknown(&self, id: &ReportId, known: i64) {
+        self.count_unknown(id, |count| known.max(count)).await;
+    }
+
+    async fn count_unknown(&self, id: &ReportId, change: impl FnOnce(i64) -> i64) {
         let total = {
             let mut unknown = lock(&self.unknown);
-            let total = unknown.entry((id.provider, id.report)).or_default();
-            *total = total.saturating_add(new);
-            *total
+            let count = unknown.entry(id.clone()).or_default();
+            *count = change(*count);
+            let same = unknown.iter().filter(|(of, _)| (of.provider, of.report) == (id.provider, id.report));
+            same.fold(0_i64, |total, (_, count)| total.saturating_add(*count))
         };
         let owner = text::labels(&[("provider", id.provider)]).into();
-        let sample = Sample { family: Family::UnknownFields, owner, rest: id.rest(&[]), value: total };
+        let created = lock(&self.known_since).get(id.provider).copied();
+        let sample = Sample { family: Family::UnknownFields, owner, rest: id.rest(&[]), value: total, created };
         self.page.update(vec![Update::Set(sample)]).await;
     }
 

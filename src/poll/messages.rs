@@ -203,6 +203,7 @@ impl Poll {
         let batch = (self.report.batch() >> self.memory.failures.min(SMALLEST)).max(1);
         let query = DueQuery { app, report, now, batch, calls: CALLS_AT_ONCE };
         let due = services.ledger.due_messages(query).await.map_err(PollError::Ledger)?;
+        services.health.late(&self.poller.id, due.late);
         if due.batch.is_empty() {
             return Ok(Done::NothingDue(due.next));
         }
@@ -229,7 +230,8 @@ impl Poll {
         }
         for batch in messages.chunks(batch) {
             let (poller, report) = (Arc::clone(&self.poller), Arc::clone(&self.report));
-            calls.spawn(ask(poller, report, batch.to_vec()));
+            let tasks = poller.services.tasks.clone();
+            calls.spawn(tasks.track_future(ask(poller, report, batch.to_vec())));
         }
         let mut gathered = Gathered::default();
         while let Some(call) = calls.join_next().await {
@@ -388,7 +390,13 @@ fn samples(board: &Board, newest: &Newest) -> Vec<Sample> {
         .iter()
         .zip(newest.values)
         .filter_map(|(metric, value)| {
-            Some(Sample { family: metric.newest_gauge()?, owner: board.owner(), rest: rest.clone(), value: value? })
+            Some(Sample {
+                family: metric.newest_gauge()?,
+                owner: board.owner(),
+                rest: rest.clone(),
+                value: value?,
+                created: None,
+            })
         })
         .collect()
 }

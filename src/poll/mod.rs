@@ -1,10 +1,11 @@
-//! Polling: from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report
+//! Polling: the apps that are polled ([`fleet`]), from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report
 //! being polled ([`runner`]) by window ([`windows`]), by message ([`messages`]) or as it stands ([`moments`]),
 //! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]).
 
 pub(crate) mod contain;
 pub mod feed;
 pub mod files;
+pub mod fleet;
 pub mod follow;
 mod gauges;
 pub mod health;

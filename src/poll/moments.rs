@@ -138,7 +138,7 @@ impl Poll {
         let receipt = self.poller.commit(answered).await?;
         self.has_new_numbers = receipt.has_new_numbers;
         let owner = self.poller.id.owner();
-        let sample = |(family, rest, value)| Sample { family, owner: Arc::clone(&owner), rest, value };
+        let sample = |(family, rest, value)| Sample { family, owner: Arc::clone(&owner), rest, value, created: None };
         self.outcome.samples = receipt.moment.into_iter().map(sample).collect();
         self.outcome.memory = Some(memory);
         Ok(Done::Succeeded(due))

@@ -1,15 +1,14 @@
 //! From the configuration to pollers: what the ledger remembers of each app is shown, its account is
 //! opened, and each of its reports made ready to be polled.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::feed::{Board, Feed, Target};
+use super::feed::{Board, Target, message_counters};
 use super::files;
-use super::health::{ReportId, owner};
+use super::health::ReportId;
 use super::messages::{MessageWork, Standing};
 use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
@@ -23,6 +22,7 @@ use crate::provider::{Messages, Surroundings};
 /// An app on its way from the configuration to its pollers.
 pub struct Opening<'a> {
     app: &'a App,
+    services: Services,
     surroundings: Surroundings,
     messages: Option<Messages>,
     stored: Restored,
@@ -31,11 +31,21 @@ pub struct Opening<'a> {
 
 impl<'a> Opening<'a> {
     /// Knows nothing of the ledger yet.
-    pub fn new(app: &'a App, services: &Services) -> Opening<'a> {
+    pub fn new(app: &'a App, services: Services) -> Opening<'a> {
         let surroundings = app.surroundings(&services.clock);
-        let board = Board::new(owner(app.provider.name(), &app.name), services.page.clone());
+        let board = Board::new(app.provider.name(), &app.name, services.page.clone(), services.health.clone());
         let messages = app.account.messages(&surroundings);
-        Opening { app, surroundings, messages, stored: Restored::default(), board: Arc::new(board) }
+        Opening { app, services, surroundings, messages, stored: Restored::default(), board: Arc::new(board) }
+    }
+
+    /// Its configuration.
+    pub fn app(&self) -> &'a App {
+        self.app
+    }
+
+    /// What its pollers use.
+    pub fn services(&self) -> &Services {
+        &self.services
     }
 
     /// What the ledger knows it by.
@@ -45,22 +55,26 @@ impl<'a> Opening<'a> {
             name: self.app.name.clone(),
             account: self.app.account.id(),
             delivery: self.messages.as_ref().and_then(|messages| messages.delivery),
+            counters: self
+                .messages
+                .as_ref()
+                .map_or_else(Vec::new, |messages| message_counters(!messages.files.is_empty())),
         }
     }
 
     /// Shows what the ledger has counted.
-    pub async fn show(&mut self, stored: Restored, config: &Config, services: &Services) {
+    pub async fn show(&mut self, stored: Restored, config: &Config) {
         self.stored = stored;
         let series = std::mem::take(&mut self.stored.series);
-        let series = unhold(series, config, services.clock.now());
-        services.page.count(counters(&self.board.owner(), series)).await;
-        if let Some(messages) = &self.messages {
-            self.board.start(self.stored.messages, !messages.files.is_empty()).await;
+        let series = unhold(series, config, self.services.clock.now());
+        self.services.page.count(counters(&self.board.owner(), series)).await;
+        if self.messages.is_some() {
+            self.board.show(self.stored.messages).await;
         }
     }
 
     /// What the feed needs of an app that takes messages.
-    fn target(&self) -> Option<Target> {
+    pub fn target(&self) -> Option<Target> {
         let messages = self.messages.as_ref()?;
         let report = messages.reports.iter().find(|report| Some(report.name()) == messages.delivery)?;
         Some(Target {
@@ -88,19 +102,18 @@ impl<'a> Opening<'a> {
         self,
         config: &Config,
         transport: &Arc<dyn Transport>,
-        services: &Services,
+        account: &Arc<AccountClient>,
     ) -> Result<Vec<Polling>, LedgerError> {
-        let Opening { app, surroundings, messages, stored, board } = self;
-        let account = Arc::new(AccountClient::default());
+        let Opening { app, services, surroundings, messages, stored, board } = self;
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
             let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
-            services.health.unknown_names(&id, names).await;
+            services.health.remember_unknown(&id, names).await;
             Poller {
                 id,
                 app: stored.id,
-                client: Client::new(Arc::clone(transport), &account, limit, priority),
-                account: Arc::clone(&account),
+                client: Client::new(Arc::clone(transport), account, name, limit, priority),
+                account: Arc::clone(account),
                 secrets: app.account.secrets(),
                 hold: config.new_series_hold,
                 quota_until: std::sync::Mutex::default(),
@@ -148,20 +161,6 @@ impl<'a> Opening<'a> {
         }
         Ok(pollings)
     }
-}
-
-/// The way in for message ids to all apps that take any.
-pub fn message_feed(apps: &[Opening<'_>], services: &Services) -> Feed {
-    let mut targets = BTreeMap::new();
-    let mut others = Vec::new();
-    for opening in apps {
-        let name = opening.app.name.clone();
-        match opening.target() {
-            Some(target) => drop(targets.insert(name, target)),
-            None => others.push(name),
-        }
-    }
-    Feed::new(services.clock.clone(), services.ledger.clone(), targets, others)
 }
 
 /// A hold that ends later than it could have begun was written by a clock that was ahead; its series may

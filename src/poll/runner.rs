@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use super::contain::contained;
-use super::health::{Failure, Health, ReportHealth, ReportId};
+use super::health::{Failure, Health, Quota, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
@@ -69,6 +70,8 @@ pub struct Services {
     pub health: Health,
     /// Counts panics.
     pub panics: prometheus::IntCounter,
+    /// The tasks of the app: it has stopped when none of them is left.
+    pub tasks: TaskTracker,
 }
 
 /// What a report asks for in a poll.
@@ -145,7 +148,8 @@ impl<W: Work> Ready<W> {
         loop {
             let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
             let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next, failed_with).await };
-            if contained(&poller.services.panics, &what, polling).await.is_some() {
+            let Services { panics, tasks, .. } = &poller.services;
+            if contained(tasks, panics, &what, polling).await.is_some() {
                 return;
             }
             poller.show_account(interval, None).await;
@@ -380,6 +384,8 @@ impl Poller {
         // A token that does not expire has no such series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
         page.update(vec![show(Family::TokenExpiry, String::new(), expiry)]).await;
+        let ReportId { provider, app, .. } = &self.id;
+        health.app(provider, app, |health| health.token_expiry = self.account.token_expiry());
         if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
             let wait = due.and_then(|due| Duration::try_from(due.duration_since(self.services.clock.now())).ok());
             let next = interval.max(wait.unwrap_or_default());
@@ -394,6 +400,15 @@ impl Poller {
             let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
             Update::show(family, self.id.owner(), text::labels(&[("api", api)]), count)
         };
+        let ReportId { provider, app, .. } = &self.id;
+        let Rate { limit, remaining, .. } = rate;
+        self.services.health.app(provider, app, |health| {
+            if limit.is_none() && remaining.is_none() {
+                health.quotas.remove(api);
+            } else {
+                health.quotas.insert(api, Quota { limit, remaining });
+            }
+        });
         let counts = [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)];
         self.services.page.update(counts.into_iter().map(show).collect()).await;
     }
@@ -418,8 +433,9 @@ pub(super) struct Answered {
 
 /// Committed counters as samples of an app, with the time until which each is held.
 pub fn counters(owner: &Arc<str>, series: Vec<SeriesTotal>) -> Vec<(Sample, Timestamp)> {
-    let sample = |SeriesTotal { family, labels, total, held_until }| {
-        (Sample { family, owner: Arc::clone(owner), rest: labels, value: total }, held_until)
+    let sample = |SeriesTotal { family, labels, total, held_until, created }| {
+        let owner = Arc::clone(owner);
+        (Sample { family, owner, rest: labels, value: total, created: Some(created) }, held_until)
     };
     series.into_iter().map(sample).collect()
 }

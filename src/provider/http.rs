@@ -216,7 +216,7 @@ pub struct Client {
     transport: Arc<dyn Transport>,
     budget: Arc<Budget>,
     priority: Priority,
-    requests: Requests,
+    requests: Arc<Requests>,
     token_requests: Arc<Requests>,
     token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
     rates: Arc<Rates>,
@@ -224,13 +224,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// The budget of an API, the token and its requests are shared by the reports of an account.
-    pub fn new(transport: Arc<dyn Transport>, account: &AccountClient, limit: Limit, priority: Priority) -> Self {
+    /// For a report. The budget of an API, the token and its requests are shared by the reports of an account.
+    pub fn new(
+        transport: Arc<dyn Transport>,
+        account: &AccountClient,
+        report: &'static str,
+        limit: Limit,
+        priority: Priority,
+    ) -> Self {
         Client {
             transport,
             budget: account.budget(limit),
             priority,
-            requests: Requests::default(),
+            requests: Arc::clone(lock(&account.requests).entry(report).or_default()),
             token_requests: Arc::clone(&account.token_requests),
             token_expiry: Arc::clone(&account.token_expiry),
             rates: Arc::clone(&account.rates),
@@ -308,6 +314,8 @@ type Rates = std::sync::Mutex<BTreeMap<&'static str, Rate>>;
 /// What the reports of one account share.
 #[derive(Default)]
 pub struct AccountClient {
+    /// By report.
+    requests: std::sync::Mutex<BTreeMap<&'static str, Arc<Requests>>>,
     rates: Arc<Rates>,
     budgets: std::sync::Mutex<BTreeMap<&'static str, Arc<Budget>>>,
     token_requests: Arc<Requests>,
@@ -316,9 +324,12 @@ pub struct AccountClient {
 }
 
 impl AccountClient {
-    /// The budget of an API, which its first report sets up.
+    /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
     fn budget(&self, limit: Limit) -> Arc<Budget> {
-        Arc::clone(lock(&self.budgets).entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit))))
+        let mut budgets = lock(&self.budgets);
+        let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit)));
+        budget.set_limit(limit);
+        Arc::clone(budget)
     }
 
     /// Requests for tokens.

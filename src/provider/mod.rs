@@ -50,6 +50,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Provider: Send + Sync {
     /// The label `provider` and the section of the configuration.
     fn name(&self) -> &'static str;
+    /// What people call it.
+    fn title(&self) -> &'static str;
     /// Its reports, which are label values and the keys of `intervals`.
     fn reports(&self) -> &'static [&'static str];
     /// Reads its own keys of an app's section; `None` after an error was noted.

@@ -48,7 +48,8 @@ pub enum Priority {
 /// The budget of one account at one API.
 #[derive(Debug)]
 pub struct Budget {
-    limit: Limit,
+    api: &'static str,
+    limit: Mutex<Limit>,
     /// Held by the one request of low priority that stands in line with the others.
     last: tokio::sync::Mutex<()>,
     /// What the provider says is left until when: others may use the account too.
@@ -62,7 +63,8 @@ impl Budget {
     /// A budget that nothing has been taken from.
     pub fn new(limit: Limit) -> Self {
         Budget {
-            limit,
+            api: limit.api,
+            limit: Mutex::new(limit),
             last: tokio::sync::Mutex::default(),
             left: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -72,7 +74,16 @@ impl Budget {
 
     /// The API that it is for.
     pub fn api(&self) -> &'static str {
-        self.limit.api
+        self.api
+    }
+
+    /// Another limit for the same API; what was taken counts against it.
+    pub fn set_limit(&self, limit: Limit) {
+        *lock(&self.limit) = limit;
+    }
+
+    fn limit(&self) -> Limit {
+        *lock(&self.limit)
     }
 
     /// Waits until a request may start and takes its place. Returns how long it waited.
@@ -85,16 +96,16 @@ impl Budget {
         let mut starts = self.turn.lock().await;
         loop {
             let now = Instant::now();
-            let window = self.limit.window + SLACK;
+            let limit = self.limit();
+            let window = limit.window + SLACK;
             while starts.front().is_some_and(|start| now.duration_since(*start) >= window) {
                 starts.pop_front();
             }
-            let full =
-                (starts.len() >= self.limit.requests).then(|| starts.front().map(|start| *start + window)).flatten();
+            let full = (starts.len() >= limit.requests).then(|| starts.front().map(|start| *start + window)).flatten();
             let blocked = self.blocked().filter(|until| *until > now);
             // Half a window may start at once; more is spaced, or a burst would be followed by a long wait.
-            let is_half_full = starts.len() * 2 >= self.limit.requests;
-            let spacing = window / u32::try_from(self.limit.requests.max(1)).unwrap_or(u32::MAX);
+            let is_half_full = starts.len() * 2 >= limit.requests;
+            let spacing = window / u32::try_from(limit.requests.max(1)).unwrap_or(u32::MAX);
             let spaced = starts.back().map(|last| *last + spacing).filter(|at| is_half_full && *at > now);
             match full.max(blocked).max(spaced).max(self.used_up(now)) {
                 Some(until) => tokio::time::sleep_until(until).await,
@@ -123,7 +134,7 @@ impl Budget {
         let mut left = lock(&self.left);
         // Answers overtake each other: within a window the smallest number is the latest.
         *left = match *left {
-            Some((smaller, same)) if until < same + self.limit.window / 2 => Some((smaller.min(remaining), same)),
+            Some((smaller, same)) if until < same + self.limit().window / 2 => Some((smaller.min(remaining), same)),
             _ => Some((remaining, until)),
         };
     }
@@ -140,7 +151,7 @@ impl Budget {
     /// Starts nothing until the provider's window is over; without a named reset, for the documented
     /// window.
     pub fn block(&self, reset: Option<Duration>) {
-        let until = Instant::now() + reset.unwrap_or(self.limit.window).min(LONGEST_RESET);
+        let until = Instant::now() + reset.unwrap_or(self.limit().window).min(LONGEST_RESET);
         let mut blocked = lock(&self.blocked_until);
         *blocked = Some(blocked.map_or(until, |earlier| earlier.max(until)));
     }

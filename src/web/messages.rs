@@ -4,7 +4,7 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::request::Parts;
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::routes::{Body, RequestBody, respond};
 use crate::config::secret::Secret;
+use crate::lock;
 use crate::poll::feed::{Entry, Feed, Registered};
 use crate::poll::wire::{BAD_TIME, WireId, WireTime};
 use crate::provider::error::shorten;
@@ -36,9 +37,10 @@ const AT_ONCE: usize = 8;
 const PLACE_TIMEOUT: Duration = Duration::from_secs(1);
 const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered, send it again later";
 
-/// The message API, where it is on.
+/// The message API.
 pub struct MessageApi {
-    token: Secret,
+    /// What senders show; the API is off without.
+    token: Arc<Mutex<Option<Secret>>>,
     feed: Arc<Feed>,
     places: Semaphore,
 }
@@ -81,8 +83,14 @@ impl Refusal {
 
 impl MessageApi {
     /// Takes ids into `feed` from senders that show the token.
-    pub fn new(token: Secret, feed: Arc<Feed>) -> MessageApi {
+    /// The token may change while it serves.
+    pub fn new(token: Arc<Mutex<Option<Secret>>>, feed: Arc<Feed>) -> MessageApi {
         MessageApi { token, feed, places: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Whether there is a token that would be accepted.
+    pub(super) fn is_on(&self) -> bool {
+        lock(&self.token).is_some()
     }
 
     /// Answers a request.
@@ -132,9 +140,11 @@ impl MessageApi {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let token = self.token.current();
+        let token = lock(&self.token).as_ref().map(Secret::current);
         // In the same time, however much of it is right.
-        let is_right = shown.is_some_and(|shown| shown.as_bytes().ct_eq(token.expose_secret().as_bytes()).into());
+        let is_right = shown
+            .zip(token)
+            .is_some_and(|(shown, token)| shown.as_bytes().ct_eq(token.expose_secret().as_bytes()).into());
         if is_right {
             return Ok(());
         }

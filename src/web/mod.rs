@@ -1,116 +1,78 @@
-//! The web server: connections with limits on everything, and a clean stop. What is answered is in
-//! [`routes`].
+//! The web server. What is answered is in [`routes`], who may ask in [`gate`], how connections are served in
+//! [`connections`] and limited in [`places`], what a client wants in [`negotiate`]; [`settings`] is the web
+//! configuration file.
 
+mod connections;
+pub mod gate;
 pub mod messages;
+mod negotiate;
+mod places;
 pub mod routes;
+pub mod settings;
 mod status;
+mod users;
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
-
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use prometheus::IntGauge;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use connections::Server;
+use gate::Gate;
 use routes::Site;
+use settings::reread::Watched;
 
-/// Connections at once; further ones wait to be accepted.
-const MAX_CONNECTIONS: usize = 256;
-/// A request's head must be complete in this time. It also ends idle connections, which would keep others
-/// waiting for a place; a Prometheus that scrapes less often just connects again.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// A client must take something of its answer in this time.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_HEADERS: usize = 64;
-const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// How long answers under way may take when the exporter stops.
-const GRACE: Duration = Duration::from_secs(3);
-/// How long to wait after accepting failed, which it does when descriptors run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Where to serve, and how.
+pub struct Setup {
+    /// The ports.
+    pub listeners: Vec<(TcpListener, Door)>,
+    /// What is served where.
+    pub options: Options,
+    /// The web configuration, followed.
+    pub settings: Watched,
+}
+
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Everything, by the web configuration.
+    Main,
+    /// The health paths alone, always by plain HTTP.
+    Probe,
+    /// The message API alone, always by plain HTTP: the demo's own senders.
+    Senders,
+}
+
+/// What is served where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The path of the page behind the prefix: `/metrics`.
+    pub telemetry_path: String,
+    /// What stands in front of every path: empty, or as `/push`.
+    pub route_prefix: String,
+    /// What stands in front of every link, which a proxy may have changed.
+    pub link_prefix: String,
+    /// Scrapes at once; 0 for any number.
+    pub max_requests: usize,
+    /// Whether the page has the exporter's own metrics.
+    pub own_metrics: bool,
+    /// Whether `POST /-/reload` is answered.
+    pub lifecycle: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            telemetry_path: "/metrics".to_owned(),
+            route_prefix: String::new(),
+            link_prefix: String::new(),
+            max_requests: 40,
+            own_metrics: true,
+            lifecycle: false,
+        }
+    }
+}
 
 /// Serves on every listener until `stop`.
-pub async fn serve(listeners: Vec<TcpListener>, site: Arc<Site>, stop: CancellationToken) {
-    let graceful = Arc::new(GracefulShutdown::new());
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let loops: Vec<_> = listeners
-        .into_iter()
-        .map(|listener| {
-            let (site, graceful, places, stop) =
-                (Arc::clone(&site), Arc::clone(&graceful), Arc::clone(&places), stop.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = accept(listener, site, graceful, places) => {}
-                }
-            })
-        })
-        .collect();
-    for each in loops {
-        let _ = each.await;
-    }
-    if let Some(graceful) = Arc::into_inner(graceful) {
-        // A half-sent request could keep it waiting for ever.
-        let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
-    }
-}
-
-async fn accept(listener: TcpListener, site: Arc<Site>, graceful: Arc<GracefulShutdown>, places: Arc<Semaphore>) {
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(error = error.to_string(), "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let _ = stream.set_nodelay(true);
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        let open = site.metrics.http_connections.clone();
-        let site = Arc::clone(&site);
-        let service = service_fn(move |request| {
-            let site = Arc::clone(&site);
-            async move { Ok::<_, Infallible>(site.answer(request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_headers(MAX_HEADERS)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _open = Open::new(open);
-            // A client that went away is no error of ours.
-            if let Err(error) = connection.await {
-                tracing::debug!(error = error.to_string(), "connection");
-            }
-            drop(place);
-        });
-    }
-}
-
-/// An open connection, which is counted until it is over, also by a panic.
-struct Open(IntGauge);
-
-impl Open {
-    fn new(connections: IntGauge) -> Open {
-        connections.inc();
-        Open(connections)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
+pub async fn serve(listeners: Vec<(TcpListener, Door)>, settings: Watched, site: Site, stop: CancellationToken) {
+    let gate = Gate::new(settings.clone());
+    Server::new(site, gate, settings).serve(listeners, stop).await;
 }

@@ -1,32 +1,43 @@
-//! What is answered to whom:
+//! What is answered to whom, behind `--web.route-prefix`:
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/` | the status page |
-//! | `/metrics` (or `--web.telemetry-path`) | the page, text 0.0.4, gzip where accepted |
+//! | `/metrics` (or `--web.telemetry-path`) | the page: OpenMetrics 1.0 or text 0.0.4, gzip where accepted |
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200 once every report has a first result or nothing due, else 503 and which have not |
+//! | `POST /-/reload` | reads the configuration again ([`crate::reload`]), where `--web.enable-lifecycle` allows it |
 //! | `/api/v1/status` | the status page as JSON |
 //! | `POST /api/v1/messages` | registers message ids ([`super::messages`]), where it is on |
 //!
-//! But for the last, nothing here touches a provider, the disk or the ledger.
+//! But for the messages and the reload, nothing here touches a provider, the disk or the ledger.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::connections::MAX_HEAD_BYTES;
+use super::gate::{Gate, Needs};
 use super::messages::MessageApi;
-use super::status;
+use super::negotiate::{accepts_gzip, exposition};
+use super::places::{self, Places};
+use super::settings::reread::Watched;
+use super::{Door, Options, status};
 use crate::clock::Clock;
 use crate::page::own::OwnMetrics;
-use crate::page::{Page, Piece, text};
+use crate::page::{self, Page, Piece};
 use crate::poll::health::Health;
+use crate::reload::Reloader;
 
 /// Everything an answer is made from.
 pub struct Site {
@@ -38,10 +49,18 @@ pub struct Site {
     pub health: Health,
     /// The time.
     pub clock: Clock,
-    /// Where the page is: `/metrics`.
-    pub telemetry_path: String,
-    /// The message API, if it is on.
-    pub messages: Option<MessageApi>,
+    /// What is served where.
+    pub options: Options,
+    /// The message API.
+    pub messages: MessageApi,
+    /// Reads the configuration again.
+    pub reloader: Reloader,
+    /// When it started.
+    began: Timestamp,
+    /// What the status page may load.
+    policy: HeaderValue,
+    /// Scrapes that may still begin, if their number is limited.
+    scrapes: Option<Arc<Semaphore>>,
 }
 
 /// What a path leads to, which is the label `handler`.
@@ -51,8 +70,11 @@ enum Handler {
     Status,
     Healthy,
     Ready,
+    Reload,
     ApiStatus,
     Messages,
+    /// To where the status page is.
+    Redirect,
     Other,
 }
 
@@ -63,11 +85,29 @@ impl Handler {
             Handler::Status => "status",
             Handler::Healthy => "healthy",
             Handler::Ready => "ready",
+            Handler::Reload => "reload",
             Handler::ApiStatus => "api_status",
             Handler::Messages => "messages",
-            Handler::Other => "other",
+            Handler::Redirect | Handler::Other => "other",
         }
     }
+
+    fn needs(self) -> Needs {
+        match self {
+            Handler::Healthy | Handler::Ready => Needs::Nothing,
+            Handler::Messages => Needs::OwnToken,
+            _ => Needs::User,
+        }
+    }
+}
+
+/// What a request comes through.
+pub(super) struct Visit<'a> {
+    pub(super) door: Door,
+    pub(super) gate: &'a Gate,
+    pub(super) places: &'a Places,
+    /// Its place until it is answered.
+    pub(super) request: places::Request,
 }
 
 /// The body of a request, whatever it is received by.
@@ -75,25 +115,57 @@ pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Er
 
 impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>> RequestBody for B {}
 
+/// How long a scrape waits for room: others that are taken are over in a moment.
+const ROOM: Duration = Duration::from_secs(1);
+
 impl Site {
+    /// With nobody asking yet.
+    pub fn new(
+        page: Page,
+        metrics: OwnMetrics,
+        health: Health,
+        clock: Clock,
+        options: Options,
+        messages: MessageApi,
+        reloader: Reloader,
+    ) -> Site {
+        let scrapes = (options.max_requests > 0).then(|| Arc::new(Semaphore::new(options.max_requests)));
+        let policy = HeaderValue::try_from(status::policy()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        let began = clock.now();
+        Site { page, metrics, health, clock, options, messages, reloader, began, policy, scrapes }
+    }
+
+    /// Answers a request that comes through no connection and no gate, as tests send it.
+    pub async fn answer_alone(&self, request: Request<impl RequestBody>) -> Response<Body> {
+        let places = Places::new(1, self.metrics.http_connections.clone());
+        let place = places.enter();
+        let gate = Gate::new(Watched::nothing());
+        let visit = Visit { door: Door::Main, gate: &gate, places: &places, request: place.request() };
+        self.answer(request, visit).await
+    }
+
     /// Answers a request and counts it.
-    pub async fn answer(&self, request: Request<impl RequestBody>) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request<impl RequestBody>, visit: Visit<'_>) -> Response<Body> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        let handler = self.route(head.uri.path());
-        let mut response = match (handler, &head.method, &self.messages) {
-            (Handler::Messages, &Method::POST, Some(messages)) => messages.answer(&head, body).await,
-            (Handler::Messages, _, Some(_)) => not_allowed("Only POST is answered here.\n", "POST"),
-            (Handler::Messages, ..) => {
-                message(StatusCode::NOT_FOUND, "The message API is off; it needs message_api with a token.\n")
+        let handler = self.route(head.uri.path(), visit.door);
+        let admitted = match visit.door {
+            _ if size(&head) > MAX_HEAD_BYTES => {
+                Err(message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large.\n"))
             }
-            (Handler::Other, ..) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
-            (_, &Method::GET | &Method::HEAD, _) => self.handle(handler, &head),
-            _ => not_allowed("Only GET and HEAD are answered here.\n", "GET, HEAD"),
+            Door::Main => visit.gate.admit(&head, handler.needs()).await,
+            Door::Probe | Door::Senders => Ok(()),
+        };
+        let mut response = match admitted {
+            Ok(()) => self.dispatch(handler, &head, body, &visit).await,
+            Err(refusal) => refusal,
         };
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if visit.door == Door::Main {
+            visit.gate.add_headers(headers);
+        }
         if head.method == Method::HEAD {
             let length = response.body().length();
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
@@ -101,54 +173,107 @@ impl Site {
         }
         self.metrics.http_requests.with_label_values(&[handler.name(), response.status().as_str()]).inc();
         self.metrics.http_duration.with_label_values(&[handler.name()]).observe(started.elapsed().as_secs_f64());
+        let mut request = visit.request;
+        request.sends();
+        response.body_mut().request = Some(request);
         response
     }
 
-    fn route(&self, path: &str) -> Handler {
-        match path {
-            path if path == self.telemetry_path => Handler::Metrics,
-            "/" => Handler::Status,
-            "/-/healthy" => Handler::Healthy,
-            "/-/ready" => Handler::Ready,
-            "/api/v1/status" => Handler::ApiStatus,
-            "/api/v1/messages" => Handler::Messages,
+    /// Counts what was answered without a route.
+    pub(super) fn count_other(&self, status: StatusCode) {
+        self.metrics.http_requests.with_label_values(&[Handler::Other.name(), status.as_str()]).inc();
+    }
+
+    fn route(&self, path: &str, door: Door) -> Handler {
+        let Options { telemetry_path, route_prefix, .. } = &self.options;
+        let handler = match path.strip_prefix(route_prefix.as_str()) {
+            Some(path) if path == telemetry_path => Handler::Metrics,
+            Some("/") => Handler::Status,
+            Some("/-/healthy") => Handler::Healthy,
+            Some("/-/ready") => Handler::Ready,
+            Some("/-/reload") => Handler::Reload,
+            Some("/api/v1/status") => Handler::ApiStatus,
+            Some("/api/v1/messages") => Handler::Messages,
+            Some("") => Handler::Redirect,
+            None if path == "/" => Handler::Redirect,
+            _ => Handler::Other,
+        };
+        match (door, handler) {
+            (Door::Main, handler) => handler,
+            // A probe need not know the prefix.
+            (Door::Probe, _) if path == "/-/healthy" => Handler::Healthy,
+            (Door::Probe, _) if path == "/-/ready" => Handler::Ready,
+            (Door::Probe, Handler::Healthy | Handler::Ready) | (Door::Senders, Handler::Messages) => handler,
             _ => Handler::Other,
         }
     }
 
-    fn handle(&self, handler: Handler, head: &Parts) -> Response<Body> {
-        match handler {
-            Handler::Metrics => self.metrics(accepts_gzip(&head.headers)),
-            Handler::Status => self.status_page(),
-            Handler::Healthy => message(StatusCode::OK, "push-exporter is healthy.\n"),
-            Handler::Ready => self.ready(),
-            Handler::ApiStatus => self.api_status(),
-            Handler::Messages | Handler::Other => message(StatusCode::NOT_FOUND, ""),
+    async fn dispatch(
+        &self,
+        handler: Handler,
+        head: &Parts,
+        body: impl RequestBody,
+        visit: &Visit<'_>,
+    ) -> Response<Body> {
+        match (handler, &head.method) {
+            (Handler::Messages, _) if !self.messages.is_on() => {
+                message(StatusCode::NOT_FOUND, "The message API is off; it needs message_api with a token.\n")
+            }
+            (Handler::Messages, &Method::POST) => self.messages.answer(head, body).await,
+            (Handler::Reload, &Method::POST) => self.reload().await,
+            (Handler::Messages | Handler::Reload, _) => not_allowed("Only POST is answered here.\n", "POST"),
+            (Handler::Other, _) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
+            (Handler::Redirect, _) => self.redirect(),
+            (_, &Method::GET | &Method::HEAD) => match handler {
+                Handler::Metrics => self.scrape(head, visit.places).await,
+                Handler::Status => self.status_page(head),
+                Handler::Ready => self.ready(),
+                Handler::ApiStatus => self.api_status(head),
+                _ => message(StatusCode::OK, "push-exporter is healthy.\n"),
+            },
+            _ => not_allowed("Only GET and HEAD are answered here.\n", "GET, HEAD"),
         }
     }
 
-    fn metrics(&self, gzip: bool) -> Response<Body> {
-        let snapshot = self.page.snapshot();
-        let own = self.metrics.encode();
-        let zipped = if gzip { snapshot.gzip(&own) } else { None };
-        let is_zipped = zipped.is_some();
-        let pieces = zipped.unwrap_or_else(|| snapshot.plain(own));
-        let mut response = respond(StatusCode::OK, text::CONTENT_TYPE, Body::of(pieces));
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-        if is_zipped {
-            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
+    /// Answers a scrape, where there is room for one more.
+    async fn scrape(&self, head: &Parts, places: &Places) -> Response<Body> {
+        let Some(scrapes) = &self.scrapes else { return self.metrics(head).await };
+        let room = async || {
+            let waiting = Arc::clone(scrapes).acquire_owned();
+            tokio::time::timeout(ROOM, waiting).await.ok().and_then(Result::ok)
+        };
+        let permit = match room().await {
+            // A client that takes nothing of its answer must not keep others from theirs.
+            None if places.end_slowest() => room().await,
+            permit => permit,
+        };
+        let Some(permit) = permit else {
+            let max = self.options.max_requests;
+            let text = format!("Limit of concurrent requests reached ({max}), try again later.\n");
+            return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text.into());
+        };
+        let mut response = self.metrics(head).await;
+        response.body_mut().permit = Some(permit);
         response
     }
 
-    fn status_page(&self) -> Response<Body> {
-        match status::page(&self.health, self.clock.now(), &self.telemetry_path) {
+    async fn metrics(&self, head: &Parts) -> Response<Body> {
+        let exposition = exposition(&head.headers);
+        let snapshot = self.page.snapshot(exposition).await;
+        let own = self.metrics.encode(exposition, self.options.own_metrics);
+        let zipped = if accepts_gzip(&head.headers) { snapshot.gzip(&own) } else { None };
+        let is_zipped = zipped.is_some();
+        let pieces = zipped.unwrap_or_else(|| snapshot.plain(own));
+        let mut response = respond(StatusCode::OK, exposition.content_type(), Body::of(pieces));
+        mark(&mut response, "accept, accept-encoding", is_zipped);
+        response
+    }
+
+    fn status_page(&self, head: &Parts) -> Response<Body> {
+        match status::page(&self.health, self.began, self.clock.now(), &self.options) {
             Ok(html) => {
-                let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", html.into());
-                let policy = HeaderValue::from_static(
-                    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-                );
-                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+                let mut response = compressed(head, "text/html; charset=utf-8", html);
+                response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
                 response
             }
             Err(error) => {
@@ -167,31 +292,62 @@ impl Site {
         for id in pending {
             text.push_str(&format!("{} {} {}\n", id.provider, id.app, id.report));
         }
-        respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text.into())
+        respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text.into())
     }
 
-    fn api_status(&self) -> Response<Body> {
-        let json = status::json(&self.health, self.clock.now());
-        respond(StatusCode::OK, "application/json", json.into())
+    fn api_status(&self, head: &Parts) -> Response<Body> {
+        compressed(head, "application/json", status::json(&self.health, self.began, self.clock.now()))
     }
-}
 
-/// Whether the client takes gzip: named, or any coding, with a weight that is not 0.
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let mut any = None;
-    for value in headers.get_all(header::ACCEPT_ENCODING) {
-        for coding in value.to_str().unwrap_or_default().split(',') {
-            let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-            let weight = parameters.trim().strip_prefix("q=").map_or(Some(1.0), |q| q.trim().parse::<f32>().ok());
-            let is_wanted = weight.is_some_and(|weight| weight > 0.0);
-            match name.trim() {
-                name if name.eq_ignore_ascii_case("gzip") => return is_wanted,
-                "*" => any = Some(is_wanted),
-                _ => {}
+    async fn reload(&self) -> Response<Body> {
+        if !self.options.lifecycle {
+            return message(
+                StatusCode::FORBIDDEN,
+                "Lifecycle API is not enabled; start with --web.enable-lifecycle.\n",
+            );
+        }
+        match self.reloader.reload().await {
+            Ok(changes) => {
+                respond(StatusCode::OK, TEXT, format!("The configuration was read again: {changes}.\n").into())
+            }
+            Err(error) => {
+                let text = format!("The configuration stays as it was:\n{error}\n");
+                respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text.into())
             }
         }
     }
-    any.unwrap_or(false)
+
+    fn redirect(&self) -> Response<Body> {
+        let target = format!("{}/", self.options.link_prefix);
+        let mut response = message(StatusCode::FOUND, "");
+        if let Ok(target) = HeaderValue::from_str(&target) {
+            response.headers_mut().insert(header::LOCATION, target);
+        }
+        response
+    }
+}
+
+/// What the head of a request takes on its way, about.
+fn size(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    head.headers.iter().fold(target, |size, (name, value)| size + name.as_str().len() + value.len() + 4)
+}
+
+/// A text, by gzip where the client takes it.
+fn compressed(head: &Parts, content_type: &'static str, text: String) -> Response<Body> {
+    let zipped = if accepts_gzip(&head.headers) { page::gzip(text.as_bytes()) } else { None };
+    let is_zipped = zipped.is_some();
+    let mut response = respond(StatusCode::OK, content_type, zipped.map_or_else(|| text.into(), Body::of));
+    mark(&mut response, "accept-encoding", is_zipped);
+    response
+}
+
+/// Says what the answer depends on, and how it is coded.
+fn mark(response: &mut Response<Body>, vary: &'static str, is_zipped: bool) {
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static(vary));
+    if is_zipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
 }
 
 fn not_allowed(text: &'static str, allow: &'static str) -> Response<Body> {
@@ -200,8 +356,10 @@ fn not_allowed(text: &'static str, allow: &'static str) -> Response<Body> {
     response
 }
 
-fn message(status: StatusCode, text: &'static str) -> Response<Body> {
-    respond(status, "text/plain; charset=utf-8", text.to_owned().into())
+const TEXT: &str = "text/plain; charset=utf-8";
+
+pub(super) fn message(status: StatusCode, text: &'static str) -> Response<Body> {
+    respond(status, TEXT, text.to_owned().into())
 }
 
 pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
@@ -213,21 +371,28 @@ pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Body
 
 /// An answer's body: pieces that exist already, sent one after the other.
 #[derive(Default)]
-pub struct Body(VecDeque<Bytes>);
+pub struct Body {
+    pieces: VecDeque<Bytes>,
+    /// Its request's place.
+    request: Option<places::Request>,
+    /// Its room among the scrapes.
+    permit: Option<OwnedSemaphorePermit>,
+}
 
 impl Body {
     fn of(pieces: Vec<Piece>) -> Body {
-        Body(pieces.into_iter().map(Bytes::from_owner).filter(|piece| !piece.is_empty()).collect())
+        let pieces = pieces.into_iter().map(Bytes::from_owner).filter(|piece| !piece.is_empty()).collect();
+        Body { pieces, ..Body::default() }
     }
 
     fn length(&self) -> u64 {
-        self.0.iter().map(|piece| piece.len() as u64).sum()
+        self.pieces.iter().map(|piece| piece.len() as u64).sum()
     }
 }
 
 impl From<String> for Body {
     fn from(text: String) -> Body {
-        Body(VecDeque::from([Bytes::from(text)]))
+        Body { pieces: VecDeque::from([Bytes::from(text)]), ..Body::default() }
     }
 }
 
@@ -236,39 +401,17 @@ impl HttpBody for Body {
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        if let Some(request) = &self.request {
+            request.progress();
+        }
+        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.pieces.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.length())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gzip_is_negotiated() {
-        for (header, expected) in [
-            ("gzip", true),
-            ("gzip, deflate, br", true),
-            ("br;q=1.0, GZIP;q=0.5", true),
-            ("*", true),
-            ("identity", false),
-            ("gzip;q=0", false),
-            ("gzip;q=0, *", false),
-            ("*;q=0", false),
-            ("gzip;q=nonsense", false),
-            ("", false),
-        ] {
-            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(header))]);
-            assert_eq!(accepts_gzip(&headers), expected, "{header:?}");
-        }
-        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

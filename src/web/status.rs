@@ -1,91 +1,323 @@
-//! The status page and its JSON: every app and report, how it is, and what to do. Readable without
-//! scripts.
+//! The status page and its JSON: every app with its reports, how it is, and what to do. Both are made from the
+//! same [`Health`], so they cannot differ; `docs/status.schema.json` says what the JSON holds.
+
+use std::collections::{BTreeMap, HashSet};
 
 use askama::Template;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Options;
 use crate::clock::age;
-use crate::poll::files::BadLine;
-use crate::poll::health::{FileHealth, Health, ReportHealth, ReportId, State};
+use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::provider::error::Reason;
+use crate::provider::registry::PROVIDERS;
+
+/// From so many apps on, the page has a search field, and those that work are one line each.
+const MANY: usize = 10;
 
 #[derive(Template)]
 #[template(path = "status.html")]
-struct StatusPage<'a> {
+struct StatusPage {
     version: &'static str,
     now: String,
-    telemetry_path: &'a str,
-    summary: String,
-    rows: Vec<Row<'a>>,
-    files: Vec<FileRow<'a>>,
-}
-
-/// A followed file of message ids.
-struct FileRow<'a> {
-    app: &'a str,
-    path: &'a str,
-    lines: u64,
-    bad_lines: i64,
-    trouble: Option<&'a str>,
-    last_bad_line: Option<(&'a BadLine, String)>,
-}
-
-struct Row<'a> {
-    id: &'a ReportId,
+    base: String,
+    metrics_link: String,
+    uptime: String,
     state: &'static str,
+    summary: String,
+    has_search: bool,
+    app_count: usize,
+    problems: Vec<Problem>,
+    providers: Vec<ProviderView>,
+}
+
+/// An app that is failing, named at the top.
+struct Problem {
+    anchor: String,
+    name: String,
+    provider: &'static str,
+    words: String,
+}
+
+struct ProviderView {
+    name: &'static str,
+    title: &'static str,
+    apps: Vec<AppView>,
+}
+
+struct AppView {
+    anchor: String,
+    name: String,
+    state: &'static str,
+    words: String,
+    has_facts: bool,
+    facts: Vec<Fact>,
+    reports: Vec<ReportView>,
+    has_files: bool,
+    files: Vec<FileView>,
+}
+
+struct Fact {
+    label: String,
+    value: String,
+    is_bad: bool,
+}
+
+struct ReportView {
+    name: &'static str,
+    state: &'static str,
+    words: &'static str,
     last_success: String,
     data_age: String,
     next_poll: String,
-    last_error: String,
-    error: Option<ErrorCell<'a>>,
-}
-
-struct ErrorCell<'a> {
-    reason: &'a str,
-    message: &'a str,
-    log_id: Option<&'a str>,
-    advice: &'a str,
+    has_error: bool,
+    reason: &'static str,
+    message: String,
+    advice: &'static str,
+    has_log_id: bool,
+    log_id: String,
     lasting: String,
+    has_past: bool,
+    past: Vec<PastError>,
 }
 
-/// The status page as HTML.
-pub(super) fn page(health: &Health, now: Timestamp, telemetry_path: &str) -> Result<String, askama::Error> {
-    let (reports, files) = (health.reports(), health.files());
-    let rows: Vec<Row<'_>> = reports.iter().map(|(id, health)| row(id, health, now)).collect();
-    let failing = reports.iter().filter(|(_, health)| health.state == State::Failing).count();
-    let waiting = reports.iter().filter(|(_, health)| health.state == State::Waiting).count();
-    let is_ledger =
-        |health: &ReportHealth| health.error.as_ref().is_some_and(|error| error.reason == Reason::Ledger.name());
-    let summary = match (failing, waiting) {
-        _ if reports.iter().any(|(_, health)| is_ledger(health)) => {
-            "The ledger cannot be written: nothing is polled until it can; see the log.".to_owned()
+struct PastError {
+    reason: &'static str,
+    message: String,
+    ago: String,
+}
+
+struct FileView {
+    path: String,
+    lines: u64,
+    bad_lines: i64,
+    has_trouble: bool,
+    trouble: String,
+    has_bad_line: bool,
+    bad_line: String,
+}
+
+/// All there is to show, read once.
+struct Everything {
+    apps: BTreeMap<(&'static str, String), App>,
+}
+
+#[derive(Default)]
+struct App {
+    health: AppHealth,
+    reports: Vec<(&'static str, ReportHealth)>,
+    files: Vec<(String, FileHealth)>,
+}
+
+impl Everything {
+    fn read(health: &Health) -> Everything {
+        let mut apps: BTreeMap<_, App> = BTreeMap::new();
+        for (ReportId { provider, app, report }, health) in health.reports() {
+            apps.entry((provider, app)).or_default().reports.push((report, health));
         }
-        (0, 0) => format!("All {} reports work.", reports.len()),
-        (0, waiting) => format!("{waiting} of {} reports wait for their next poll, none is failing.", reports.len()),
-        (failing, _) => format!("{failing} of {} reports are failing.", reports.len()),
-    };
-    let files = files.iter().map(|((app, path), health)| file(app, path, health, now)).collect();
-    StatusPage { version: env!("CARGO_PKG_VERSION"), now: at(now), telemetry_path, summary, rows, files }.render()
-}
+        for (name, health) in health.apps() {
+            if let Some(app) = apps.get_mut(&name) {
+                app.health = health;
+            }
+        }
+        for ((of, path), health) in health.files() {
+            if let Some((_, app)) = apps.iter_mut().find(|((_, name), _)| *name == of) {
+                app.files.push((path, health));
+            }
+        }
+        Everything { apps }
+    }
 
-fn file<'a>(app: &'a str, path: &'a str, health: &'a FileHealth, now: Timestamp) -> FileRow<'a> {
-    FileRow {
-        app,
-        path,
-        lines: health.lines,
-        bad_lines: health.bad_lines,
-        trouble: health.trouble.as_deref(),
-        last_bad_line: health.last_bad_line.as_ref().map(|bad| (bad, age(now, bad.at))),
+    fn reports(&self) -> impl Iterator<Item = &ReportHealth> {
+        self.apps.values().flat_map(|app| app.reports.iter().map(|(_, health)| health))
+    }
+
+    fn count(&self, state: State) -> usize {
+        self.reports().filter(|health| health.state == state).count()
+    }
+
+    /// How it is in all, in a word and in a sentence.
+    fn summary(&self) -> (State, String) {
+        let of = match self.reports().count() {
+            1 => "1 report".to_owned(),
+            count => format!("{count} reports"),
+        };
+        let is_ledger =
+            |health: &ReportHealth| health.error.as_ref().is_some_and(|error| error.reason == Reason::Ledger.name());
+        match (self.count(State::Failing), self.count(State::Waiting)) {
+            _ if self.reports().any(is_ledger) => {
+                let text = "The ledger cannot be written: nothing is polled until it can; see the log.";
+                (State::Failing, text.to_owned())
+            }
+            (0, 0) if self.reports().count() == 1 => (State::Up, format!("The only {} works.", &of[2..])),
+            (0, 0) => (State::Up, format!("All {of} work.")),
+            (0, waiting) => {
+                (State::Waiting, format!("{waiting} of {of} wait{} for the first poll, none is failing.", s(waiting)))
+            }
+            (failing, _) => (State::Failing, format!("{failing} of {of} {} failing.", are(failing))),
+        }
     }
 }
 
-fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a> {
-    Row {
-        id,
-        state: match health.state {
-            State::Waiting => "waiting",
-            State::Up => "up",
+impl App {
+    fn state(&self) -> State {
+        let has = |state| self.reports.iter().any(|(_, health)| health.state == state);
+        [State::Failing, State::Waiting].into_iter().find(|state| has(*state)).unwrap_or(State::Up)
+    }
+
+    fn words(&self) -> String {
+        let failing = self.reports.iter().filter(|(_, health)| health.state == State::Failing).count();
+        match (self.state(), self.reports.len()) {
+            (State::Up, _) => "works".to_owned(),
+            (State::Waiting, _) => "waits for its first poll".to_owned(),
+            (State::Failing, 1) => "its only report is failing".to_owned(),
+            (State::Failing, of) => format!("{failing} of {of} reports {} failing", are(failing)),
+        }
+    }
+
+    /// Late messages of all reports.
+    fn late(&self) -> i64 {
+        self.reports.iter().map(|(_, health)| health.late_messages).sum()
+    }
+
+    fn facts(&self, now: Timestamp) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        let mut fact = |label: String, value, is_bad| facts.push(Fact { label, value, is_bad });
+        let AppHealth { tracked, newest_message, quotas, token_expiry } = &self.health;
+        if let Some(tracked) = tracked {
+            fact("tracked messages".into(), format!("{} live, {} waiting", tracked.live, tracked.waiting), false);
+        }
+        match self.late() {
+            0 => {}
+            late => fact("late messages".into(), late.to_string(), true),
+        }
+        if let Some(at) = newest_message {
+            fact("newest message".into(), format!("{} ago", age(now, *at)), false);
+        }
+        for (api, quota) in quotas {
+            let value = match (quota.remaining, quota.limit) {
+                (Some(left), Some(limit)) => format!("{left} of {limit} left"),
+                (Some(left), None) => format!("{left} left"),
+                (None, Some(limit)) => format!("{limit} allowed"),
+                (None, None) => continue,
+            };
+            fact(format!("quota of {api}"), value, quota.remaining == Some(0));
+        }
+        match token_expiry {
+            Some(at) if *at > now => fact("token".into(), format!("expires in {}", age(*at, now)), false),
+            Some(at) => fact("token".into(), format!("expired {} ago", age(now, *at)), true),
+            None => {}
+        }
+        facts
+    }
+}
+
+fn are(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+fn s(count: usize) -> &'static str {
+    if count == 1 { "s" } else { "" }
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Waiting => "waiting",
+        State::Up => "up",
+        State::Failing => "failing",
+    }
+}
+
+/// The status page as HTML. `began` is when the exporter started.
+pub(super) fn page(
+    health: &Health,
+    began: Timestamp,
+    now: Timestamp,
+    options: &Options,
+) -> Result<String, askama::Error> {
+    let everything = Everything::read(health);
+    let (state, summary) = everything.summary();
+    let app_count = everything.apps.len();
+    let mut anchors = HashSet::new();
+    let mut problems = Vec::new();
+    let mut providers: Vec<ProviderView> = PROVIDERS
+        .iter()
+        .map(|provider| ProviderView { name: provider.name(), title: provider.title(), apps: Vec::new() })
+        .collect();
+    for ((provider, name), app) in everything.apps {
+        let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now);
+        if app.state() == State::Failing {
+            let (anchor, name, words) = (view.anchor.clone(), view.name.clone(), view.words.clone());
+            problems.push(Problem { anchor, name, provider, words });
+        }
+        if let Some(section) = providers.iter_mut().find(|section| section.name == provider) {
+            section.apps.push(view);
+        }
+    }
+    providers.retain(|provider| !provider.apps.is_empty());
+    StatusPage {
+        version: env!("CARGO_PKG_VERSION"),
+        now: now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        base: options.link_prefix.clone(),
+        metrics_link: format!("{}{}", options.link_prefix, options.telemetry_path),
+        uptime: format!("up for {}", age(now, began)),
+        state: word(state),
+        summary,
+        has_search: app_count >= MANY,
+        app_count,
+        problems,
+        providers,
+    }
+    .render()
+}
+
+/// The name of an app as the end of a link: letters, digits and hyphens, once in a page.
+fn anchor(provider: &str, name: &str, taken: &mut HashSet<String>) -> String {
+    let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
+    let first: String = format!("{provider}-").chars().chain(name.chars().map(plain)).collect();
+    let others = (2..).map(|number| format!("{first}--{number}"));
+    let free = std::iter::once(first.clone()).chain(others).find(|anchor| !taken.contains(anchor));
+    let anchor = free.unwrap_or(first);
+    taken.insert(anchor.clone());
+    anchor
+}
+
+fn app_view(anchor: String, name: String, app: &App, now: Timestamp) -> AppView {
+    let facts = app.facts(now);
+    AppView {
+        anchor,
+        name,
+        state: word(app.state()),
+        words: app.words(),
+        has_facts: !facts.is_empty(),
+        facts,
+        reports: app.reports.iter().map(|(name, health)| report_view(name, health, now)).collect(),
+        has_files: !app.files.is_empty(),
+        files: app.files.iter().map(|(path, health)| file_view(path, health, now)).collect(),
+    }
+}
+
+fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> ReportView {
+    let error = health.error.as_ref();
+    let past = |LastError { at, reason, message, .. }: &LastError| PastError {
+        reason,
+        message: message.clone(),
+        ago: format!("{} ago", age(now, *at)),
+    };
+    // The one that lasts is told with its advice.
+    let is_past =
+        |past: &&LastError| error.is_none_or(|error| (error.reason, &error.message) != (past.reason, &past.message));
+    let past: Vec<PastError> = health.last_errors.iter().filter(is_past).map(past).collect();
+    ReportView {
+        name,
+        state: word(health.state),
+        words: match health.state {
+            State::Up => "works",
+            State::Waiting => "waits",
             State::Failing => "failing",
         },
         last_success: health.last_success.map_or("never".to_owned(), |then| format!("{} ago", age(now, then))),
@@ -95,34 +327,75 @@ fn row<'a>(id: &'a ReportId, health: &'a ReportHealth, now: Timestamp) -> Row<'a
             Some(_) => "now".to_owned(),
             None => "nothing due".to_owned(),
         },
-        last_error: health
-            .last_error
-            .as_ref()
-            .map_or("none".to_owned(), |error| format!("{}, {} ago", error.reason, age(now, error.at))),
-        error: health.error.as_ref().map(|error| ErrorCell {
-            reason: error.reason,
-            message: &error.message,
-            log_id: error.log_id.as_deref(),
-            advice: error.advice,
-            lasting: age(now, error.since),
-        }),
+        has_error: error.is_some(),
+        reason: error.map_or("", |error| error.reason),
+        message: error.map_or_else(String::new, |error| error.message.clone()),
+        advice: error.map_or("", |error| error.advice),
+        has_log_id: error.is_some_and(|error| error.log_id.is_some()),
+        log_id: error.and_then(|error| error.log_id.clone()).unwrap_or_default(),
+        lasting: error.map_or_else(String::new, |error| age(now, error.since)),
+        has_past: !past.is_empty(),
+        past,
     }
 }
 
+fn file_view(path: &str, health: &FileHealth, now: Timestamp) -> FileView {
+    let bad_line = health.last_bad_line.as_ref();
+    let bad_line = bad_line.map(|bad| format!("line {}, {} ago: {}", bad.line, age(now, bad.at), bad.reason));
+    FileView {
+        path: path.to_owned(),
+        lines: health.lines,
+        bad_lines: health.bad_lines,
+        has_trouble: health.trouble.is_some(),
+        trouble: health.trouble.clone().unwrap_or_default(),
+        has_bad_line: bad_line.is_some(),
+        bad_line: bad_line.unwrap_or_default(),
+    }
+}
+
+/// What the page may load and run: its own style and script, by what they are.
+pub(super) fn policy() -> String {
+    let source = include_str!("status.html");
+    let hash = |tag: &str| {
+        let inner = source.split_once(&format!("<{tag}>")).and_then(|(_, rest)| rest.split_once(&format!("</{tag}>")));
+        let inner = inner.map_or("", |(inner, _)| inner);
+        format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, inner.as_bytes())))
+    };
+    format!(
+        "default-src 'none'; style-src {}; script-src {}; connect-src 'self'; img-src data:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+        hash("style"),
+        hash("script")
+    )
+}
+
 /// The status page as JSON.
-pub(super) fn json(health: &Health, now: Timestamp) -> String {
-    let (reports, files) = (health.reports(), health.files());
+pub(super) fn json(health: &Health, began: Timestamp, now: Timestamp) -> String {
     #[derive(Serialize)]
     struct Status<'a> {
         version: &'static str,
         now: Timestamp,
-        reports: Vec<Entry<'a>>,
+        started: Timestamp,
+        state: State,
+        summary: String,
+        apps: Vec<AppEntry<'a>>,
+        reports: Vec<ReportEntry<'a>>,
         files: Vec<FileEntry<'a>>,
     }
     #[derive(Serialize)]
-    struct Entry<'a> {
+    struct AppEntry<'a> {
+        provider: &'static str,
+        app: &'a str,
+        state: State,
+        late_messages: i64,
         #[serde(flatten)]
-        id: &'a ReportId,
+        health: &'a AppHealth,
+    }
+    #[derive(Serialize)]
+    struct ReportEntry<'a> {
+        provider: &'static str,
+        app: &'a str,
+        report: &'static str,
         #[serde(flatten)]
         health: &'a ReportHealth,
         data_age_seconds: Option<i64>,
@@ -134,18 +407,39 @@ pub(super) fn json(health: &Health, now: Timestamp) -> String {
         #[serde(flatten)]
         health: &'a FileHealth,
     }
-    let reports = reports
-        .iter()
-        .map(|(id, health)| Entry {
-            id,
-            health,
-            data_age_seconds: health.last_change.map(|then| now.duration_since(then).as_secs()),
-        })
-        .collect();
-    let files = files.iter().map(|((app, path), health)| FileEntry { app, path, health }).collect();
-    serde_json::to_string(&Status { version: env!("CARGO_PKG_VERSION"), now, reports, files }).unwrap_or_default()
+    let everything = Everything::read(health);
+    let (state, summary) = everything.summary();
+    let (mut apps, mut reports, mut files) = (Vec::new(), Vec::new(), Vec::new());
+    for ((provider, app), of) in &everything.apps {
+        apps.push(AppEntry { provider, app, state: of.state(), late_messages: of.late(), health: &of.health });
+        reports.extend(of.reports.iter().map(|(report, health)| {
+            let data_age_seconds = health.last_change.map(|then| now.duration_since(then).as_secs());
+            ReportEntry { provider, app, report, health, data_age_seconds }
+        }));
+        files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let status = Status { version, now, started: began, state, summary, apps, reports, files };
+    serde_json::to_string(&status).unwrap_or_default()
 }
 
-fn at(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anchors_are_plain_and_unique() {
+        let mut taken = HashSet::new();
+        let anchors: Vec<String> =
+            ["shop", "a b", "a<b", "a-b"].iter().map(|name| anchor("jpush", name, &mut taken)).collect();
+        assert_eq!(anchors, ["jpush-shop", "jpush-a-b", "jpush-a-b--2", "jpush-a-b--3"]);
+    }
+
+    #[test]
+    fn the_policy_names_style_and_script() {
+        let policy = policy();
+        let empty = STANDARD.encode(digest(&SHA256, b""));
+        assert_eq!(policy.matches("'sha256-").count(), 2);
+        assert!(!policy.contains(&empty), "{policy}");
+    }
 }

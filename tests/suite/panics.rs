@@ -9,6 +9,9 @@ use http::{HeaderMap, Request, StatusCode};
 use push_exporter::clock::Clock;
 use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::reload::Reload;
+use push_exporter::web::settings::reread::Watched;
+use push_exporter::web::{Door, Options, Setup};
 use push_exporter::{Parts, config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -138,10 +141,14 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
     let config = config::parse("test.yml", text, folder.path(), &Default::default()).unwrap();
     let parts = Parts {
         clock,
-        listeners: vec![TcpListener::bind("127.0.0.1:0").await.unwrap()],
+        web: Setup {
+            listeners: vec![(TcpListener::bind("127.0.0.1:0").await.unwrap(), Door::Main)],
+            options: Options::default(),
+            settings: Watched::nothing(),
+        },
         transport: Arc::new(Buggy { is_buggy: AtomicBool::new(false) }),
         store: Box::new(Fragile::new(&config.ledger, |_| panic!("on purpose"))),
-        telemetry_path: "/metrics".to_owned(),
+        reload: Reload::never(),
     };
     let run = push_exporter::run(config, parts, CancellationToken::new());
     let ended = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it goes on without its ledger");

@@ -1,20 +1,10 @@
 //! The page as real programs read it: promtool, a Prometheus server, curl, Python's gzip.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::jpush_script::Scene;
+use crate::prometheus::Prometheus;
 use crate::support::{Page, Program, eventually, tool};
-
-/// Ends a process when the test does.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 fn assert_silent(page: &str) {
     let output = tool("promtool", &["check", "metrics"], page.as_bytes());
@@ -118,32 +108,10 @@ fn curl_and_python_read_the_compressed_page() {
 fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
     let program = Program::start(&["demo"]);
     let folder = tempfile::tempdir().unwrap();
-    let config = folder.path().join("prometheus.yml");
-    let text = format!(
-        "global: {{scrape_interval: 2s, scrape_timeout: 2s}}\nscrape_configs:\n  - job_name: push-exporter\n    honor_labels: true\n    static_configs: [{{targets: ['{}'], labels: {{app: overridden}}}}]\n",
-        program.address
-    );
-    std::fs::write(&config, text).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Command::new("prometheus");
-    command
-        .args([
-            format!("--config.file={}", config.display()),
-            format!("--storage.tsdb.path={}", folder.path().join("data").display()),
-        ])
-        .args([format!("--web.listen-address=127.0.0.1:{port}"), "--log.level=error".to_owned()])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let _prometheus = Running(command.spawn().expect("prometheus is missing; tests/run.sh installs it"));
+    let job = format!("    static_configs: [{{targets: ['{}'], labels: {{app: overridden}}}}]\n", program.address);
+    let prometheus = Prometheus::start(folder.path(), &job);
     let started = Instant::now();
-    let query = |expression: &str| -> Vec<f64> {
-        let url = format!("http://127.0.0.1:{port}/api/v1/query");
-        let data = format!("query={expression}");
-        let output = tool("curl", &["--silent", "--get", "--data-urlencode", &data, &url], b"");
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let samples = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-        samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
-    };
+    let query = |expression: &str| prometheus.query(expression);
     let minutes: u64 = std::env::var("PUSH_EXPORTER_SCRAPE_MINUTES").map_or(1, |minutes| minutes.parse().unwrap());
     eventually("all the scrapes", minutes * 60 + 60, || {
         let scrapes = query("count_over_time(up[1m])");
@@ -158,8 +126,7 @@ fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
         assert_eq!(apps, [count], "the label app is ours");
     }
     assert_eq!(query("max_over_time((scrape_samples_scraped - scrape_samples_post_metric_relabeling)[2m:2s])"), [0.0]);
-    let own = tool("curl", &["--silent", &format!("http://127.0.0.1:{port}/metrics")], b"");
-    let own = Page::parse(&String::from_utf8(own.stdout).unwrap());
+    let own = Page::parse(&prometheus.own());
     let dropped = own.starting(&["prometheus_target_scrapes_sample_", "prometheus_target_scrapes_exceeded_"]);
     assert!(dropped.len() >= 3, "{dropped:?}");
     assert_eq!(dropped.values().sum::<i64>(), 0, "samples were dropped: {dropped:?}");

@@ -3,10 +3,10 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use push_exporter::poll::files::Paths;
 use push_exporter::poll::follow::{Follower, Line, Look, split};
 
 use crate::support::fast_dir;
@@ -199,7 +199,7 @@ fn followed(pieces: &[&[u8]]) -> Vec<Line> {
     let folder = fast_dir();
     let path = folder.path().join("ids.log");
     let mut file = std::fs::File::create(&path).unwrap();
-    let mut follower = Follower::new(path, Vec::new(), Arc::new([]));
+    let mut follower = Follower::new(path, Vec::new(), Paths::default());
     let mut read = Vec::new();
     for piece in pieces {
         file.write_all(piece).unwrap();

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use push_exporter::clock::Clock;
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::provider::http::{Reqwest, Transport};
+use push_exporter::reload::{Changes, Reload, ReloadError, Reloader};
 use push_exporter::simulator::{self, Simulator};
+use push_exporter::web::settings::reread::Watched;
+use push_exporter::web::{Door, Options, Setup};
 use push_exporter::{Parts, RunError, config};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -42,6 +45,9 @@ pub struct Exporter {
     pub address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), RunError>>,
+    /// The configuration that a reload reads.
+    text: Arc<Mutex<String>>,
+    reloader: Reloader,
 }
 
 impl Exporter {
@@ -64,20 +70,40 @@ impl Exporter {
         clock: &Clock,
     ) -> Exporter {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let config =
-            config::parse("test.yml", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}"));
+        let text = Arc::new(Mutex::new(text.to_owned()));
+        let read = {
+            let (text, folder) = (Arc::clone(&text), folder.to_owned());
+            move || config::parse("test.yml", &text.lock().unwrap(), &folder, &Default::default())
+        };
+        let config = read().unwrap_or_else(|errors| panic!("{errors}"));
+        let connect = {
+            let transport = Arc::clone(&transport);
+            move |_: &config::Config| Ok(Arc::clone(&transport))
+        };
+        let reload = Reload::new(read, connect);
+        let reloader = reload.reloader();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let parts = Parts {
             clock: clock.clone(),
-            listeners: vec![listener],
+            web: Setup {
+                listeners: vec![(listener, Door::Main)],
+                options: Options { lifecycle: true, ..Options::default() },
+                settings: Watched::nothing(),
+            },
             transport,
             store,
-            telemetry_path: "/metrics".to_owned(),
+            reload,
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(push_exporter::run(config, parts, stop.clone()));
-        Exporter { address, stop, task }
+        Exporter { address, stop, task, text, reloader }
+    }
+
+    /// Reads another configuration in the place of the one it has.
+    pub async fn reload(&self, text: &str) -> Result<Changes, ReloadError> {
+        text.clone_into(&mut self.text.lock().unwrap());
+        self.reloader.reload().await
     }
 
     pub async fn stop(self) {
@@ -193,7 +219,8 @@ impl Program {
         let deadline = Instant::now() + Duration::from_secs(60);
         let address = loop {
             let out = std::fs::read_to_string(folder.path().join("out")).unwrap();
-            if let Some(address) = out.strip_suffix('\n').and_then(|line| line.strip_prefix("listening on ")) {
+            let first = out.lines().next().filter(|_| out.contains('\n'));
+            if let Some(address) = first.and_then(|line| line.strip_prefix("listening on ")) {
                 break address.parse().unwrap();
             }
             if child.try_wait().unwrap().is_some() {
@@ -211,6 +238,11 @@ impl Program {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// What it has written to standard output.
+    pub fn out(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("out")).unwrap()
     }
 
     /// A whole scrape; `None` if the program died meanwhile.

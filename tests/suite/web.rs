@@ -1,13 +1,16 @@
 //! The server: routes, methods, limits, and what a scrape gets.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use push_exporter::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Exporter, Page, fast_dir};
+use crate::support::{Exporter, Page, Program, eventually, fast_dir, try_talk};
 
 /// An exporter whose only provider refuses connections.
 async fn exporter(folder: &tempfile::TempDir) -> Exporter {
@@ -107,22 +110,191 @@ async fn heads_have_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connections_have_a_limit() {
+async fn idle_connections_keep_nobody_out() {
     let folder = fast_dir();
     let exporter = exporter(&folder).await;
     let address = exporter.address;
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let mut idle = Vec::new();
-    for _ in 0..256 {
+    for _ in 0..700 {
         idle.push(TcpStream::connect(address).await.unwrap());
     }
     let started = tokio::time::Instant::now();
-    let late = tokio::spawn(async move { request(address, "GET /-/healthy", "").await });
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(!late.is_finished(), "it waits for a place");
-    let (status, ..) = late.await.unwrap();
-    assert_eq!(status, 200, "and gets it when idle connections have been closed");
-    assert!(started.elapsed() < Duration::from_secs(100));
-    drop(idle);
+    assert_eq!(request(address, "GET /-/healthy", "").await.0, 200);
+    assert!(started.elapsed() < Duration::from_secs(1), "it was answered at once");
+    // Those that came first had to give way.
+    let open = exporter.scrape().await.get("push_exporter_http_connections").unwrap();
+    assert!(open <= 514.0, "{open} connections");
+    let mut first = [0];
+    assert_eq!(idle[0].read(&mut first).await.unwrap_or(0), 0);
+    // The others end after a while.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let open = exporter.scrape().await.get("push_exporter_http_connections").unwrap();
+    assert!(open <= 2.0, "{open} connections");
     exporter.stop().await;
+}
+
+/// A configuration that asks nobody.
+fn quiet(folder: &tempfile::TempDir) -> String {
+    let file = folder.path().join("push-exporter.yml");
+    let text = "feishu:\n  - {app: office-bot, base_url: 'http://127.0.0.1:1', app_id: cli_x, app_secret: secret}\n";
+    std::fs::write(&file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Starts the program with flags, and asks paths of it.
+fn with_flags(flags: &[&str]) -> Program {
+    let folder = tempfile::tempdir().unwrap();
+    let file = quiet(&folder);
+    let args: Vec<&str> = ["--config.file", &file].into_iter().chain(flags.iter().copied()).collect();
+    let program = Program::start(&args);
+    // The ledger stays where it is until the program has ended.
+    std::mem::forget(folder);
+    program
+}
+
+#[test]
+fn a_prefix_stands_in_front_of_every_path() {
+    for (flags, prefix, links) in [
+        (vec!["--web.route-prefix=/push"], "/push", "/push"),
+        (vec!["--web.external-url=https://example.org/push/"], "/push", "/push"),
+        // A proxy takes the prefix away.
+        (vec!["--web.external-url=https://example.org/push/", "--web.route-prefix=/"], "", "/push"),
+        (vec!["--web.external-url=https://example.org/"], "", ""),
+    ] {
+        let program = with_flags(&flags);
+        for path in ["/", "/metrics", "/-/healthy", "/api/v1/status"] {
+            assert_eq!(program.get(&format!("{prefix}{path}")).0, 200, "{flags:?} {path}");
+        }
+        let (_, html) = program.get(&format!("{prefix}/"));
+        assert!(html.contains(&format!("href=\"{links}/metrics\"")), "{flags:?}: {html}");
+        assert!(html.contains(&format!("href=\"{links}/api/v1/status\"")), "{flags:?}");
+        if !prefix.is_empty() {
+            assert_eq!(program.get("/metrics").0, 404, "{flags:?}");
+            assert_eq!(program.get("/push").0, 302, "{flags:?}");
+            assert_eq!(program.get("/").0, 302, "{flags:?}");
+        }
+    }
+}
+
+#[test]
+fn the_exporters_own_metrics_can_be_left_out() {
+    let page = with_flags(&["--web.disable-exporter-metrics"]).get("/metrics").1;
+    assert!(page.contains("push_poll_due_timestamp_seconds"), "{page}");
+    assert!(!page.contains("push_exporter_") && !page.contains("process_"), "{page}");
+    let page = with_flags(&[]).get("/metrics").1;
+    assert!(page.contains("push_exporter_build_info") && page.contains("process_cpu_seconds_total"));
+}
+
+#[test]
+fn several_addresses_are_served_and_health_on_one_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("web.yml");
+    // The password is "secret".
+    std::fs::write(&users, "basic_auth_users: {alice: $2b$04$kx17C6e32qgTFAP1WpiS8ukR1QFUe4YR79QS4hx3zuWblJUXDpNBC}\n")
+        .unwrap();
+    let flags = [
+        "--web.listen-address=[::1]:0",
+        "--web.listen-address=localhost:0",
+        "--web.probe-address=127.0.0.1:0",
+        "--web.config.file",
+        users.to_str().unwrap(),
+    ];
+    let program = with_flags(&flags);
+    let said = eventually("all ports", 20, || {
+        let said = program.out();
+        (said.lines().count() == 4).then_some(said)
+    });
+    let ports: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("listening on ")).collect();
+    let probe = said.lines().find_map(|line| line.strip_prefix("probes on ")).unwrap();
+    assert_eq!(ports.len(), 3, "{said}");
+    let get = |address: &str, path: &str| {
+        try_talk(address.parse().unwrap(), &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+            .unwrap()
+            .0
+    };
+    for port in ports {
+        assert_eq!((get(port, "/metrics"), get(port, "/-/healthy")), (401, 200), "{port}");
+    }
+    let codes = ["/-/healthy", "/metrics", "/", "/api/v1/status", "/-/reload"].map(|path| get(probe, path));
+    assert_eq!(codes, [200, 404, 404, 404, 404]);
+    assert!([200, 503].contains(&get(probe, "/-/ready")));
+}
+
+#[test]
+fn wrong_flags_are_refused() {
+    for flags in [
+        ["--web.route-prefix", "/a b"],
+        ["--web.external-url", "example.org"],
+        ["--web.max-requests", "-1"],
+        ["--web.probe-address", "nonsense"],
+        ["--web.config.file", "/nowhere/web.yml"],
+    ] {
+        let output =
+            Program::binary().args(["demo", "--web.listen-address", "127.0.0.1:0"]).args(flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+    }
+    // No socket was passed.
+    let output = Program::binary().args(["demo", "--web.systemd-socket"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("no sockets were passed"), "{said}");
+}
+
+/// A connection that takes little at a time.
+fn narrow(address: SocketAddr) -> std::net::TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(512 * 1024).unwrap();
+        socket.connect(address).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+#[test]
+fn only_so_many_scrapes_are_answered_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "feishu:\n".to_owned();
+    // Enough reports that no buffer between us takes the whole page.
+    for app in 0..8000 {
+        text +=
+            &format!("  - {{app: app-{app}, base_url: 'http://127.0.0.1:1', app_id: cli_{app}, app_secret: secret}}\n");
+    }
+    let file = folder.path().join("push-exporter.yml");
+    std::fs::write(&file, text).unwrap();
+    let program = Program::start(&["--config.file", file.to_str().unwrap(), "--web.max-requests=2"]);
+    let length = program.get("/metrics").1.len();
+    assert!(length > 4_000_000, "{length}");
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = narrow(program.address);
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    // They take a little now and then, and so are never given up.
+    let reading = Arc::new(AtomicBool::new(true));
+    let readers: Vec<_> = slow
+        .into_iter()
+        .map(|mut stream| {
+            let reading = Arc::clone(&reading);
+            std::thread::spawn(move || {
+                let mut some = vec![0; 32 * 1024];
+                while reading.load(Ordering::Relaxed) && stream.read(&mut some).is_ok_and(|read| read > 0) {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                // From now on it takes nothing.
+                stream
+            })
+        })
+        .collect();
+    let (status, said) = program.get("/metrics");
+    assert_eq!(status, 503);
+    assert!(said.contains("Limit of concurrent requests reached (2)"), "{said}");
+    assert_eq!(program.get("/-/healthy").0, 200, "only scrapes are limited");
+    reading.store(false, Ordering::Relaxed);
+    let stalled: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+    eventually("those that take nothing give way", 10, || (program.get("/metrics").0 == 200).then_some(()));
+    drop(stalled);
 }

@@ -12,7 +12,7 @@ struct Place {
 }
 
 fn follower(path: PathBuf, marks: Vec<Mark>) -> Follower {
-    Follower::new(path, marks, Arc::new([]))
+    Follower::new(path, marks, Paths::default())
 }
 
 /// A line as `number:text`.

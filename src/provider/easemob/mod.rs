@@ -36,6 +36,10 @@ impl Provider for Easemob {
         "easemob"
     }
 
+    fn title(&self) -> &'static str {
+        "Easemob 环信"
+    }
+
     fn reports(&self) -> &'static [&'static str] {
         &[OFFLINE_PUSH]
     }

@@ -38,6 +38,10 @@ impl Provider for Feishu {
         "feishu"
     }
 
+    fn title(&self) -> &'static str {
+        "Feishu 飞书"
+    }
+
     fn reports(&self) -> &'static [&'static str] {
         &[MESSAGE_PUSH_OVERVIEW]
     }

@@ -67,6 +67,10 @@ impl Provider for Jpush {
         "jpush"
     }
 
+    fn title(&self) -> &'static str {
+        "JPush 极光"
+    }
+
     fn reports(&self) -> &'static [&'static str] {
         const NAMES: [&str; 9] = [
             Delivery::ReceivedDetail.name(),

@@ -1,0 +1,124 @@
+//! The OpenMetrics 1.0 exposition, as far as it differs from text 0.0.4: families without `_total`, units,
+//! times of creation, an end.
+
+use prometheus::proto::{MetricFamily, MetricType};
+
+use super::families::{Family, Format, Kind};
+use super::text;
+
+/// The end of the page.
+pub(super) const END: &[u8] = b"# EOF\n";
+
+/// Units that names end in.
+const UNITS: [&str; 2] = ["seconds", "bytes"];
+
+/// The TYPE, UNIT and HELP lines of a family of the table.
+pub(super) fn head(out: &mut Vec<u8>, family: Family) {
+    let (kind, name) = match family.kind() {
+        Kind::Counter => ("counter", base(family.name())),
+        Kind::Gauge => ("gauge", family.name()),
+    };
+    write_head(out, name, kind, family.help());
+}
+
+/// A counter with the time of its creation, in milliseconds.
+pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64, created: i64) {
+    text::sample(out, family, owner, rest, value);
+    let name = base(family.name());
+    for part in [name, "_created{"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    text::write_labels(out, owner, rest);
+    out.extend_from_slice(b"} ");
+    text::write_value(out, Format::Seconds, created);
+    out.push(b'\n');
+}
+
+/// The exporter's own families, whose counters were all created with the process, at `created` milliseconds.
+pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
+    for family in families {
+        let name = base(family.name());
+        let kind = match family.get_field_type() {
+            MetricType::COUNTER => "counter",
+            MetricType::GAUGE => "gauge",
+            MetricType::HISTOGRAM => "histogram",
+            MetricType::SUMMARY | MetricType::UNTYPED => continue,
+        };
+        write_head(out, name, kind, family.help());
+        for metric in family.get_metric() {
+            let pairs: Vec<(&str, &str)> =
+                metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            let labels = text::labels(&pairs);
+            let line = |out: &mut Vec<u8>, suffix: &str, more: &str, value: &str| {
+                for part in [name, suffix] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+                if !labels.is_empty() || !more.is_empty() {
+                    out.push(b'{');
+                    text::write_labels(out, &labels, more);
+                    out.push(b'}');
+                }
+                for part in [" ", value, "\n"] {
+                    out.extend_from_slice(part.as_bytes());
+                }
+            };
+            let mut seconds = Vec::new();
+            text::write_value(&mut seconds, Format::Seconds, created);
+            let created = String::from_utf8_lossy(&seconds);
+            match family.get_field_type() {
+                MetricType::COUNTER => {
+                    line(out, "_total", "", &number(metric.get_counter().get_value()));
+                    line(out, "_created", "", &created);
+                }
+                MetricType::HISTOGRAM => {
+                    let histogram = metric.get_histogram();
+                    for bucket in histogram.get_bucket() {
+                        let limit = text::labels(&[("le", &limit(bucket.upper_bound()))]);
+                        line(out, "_bucket", &limit, &bucket.cumulative_count().to_string());
+                    }
+                    let count = histogram.get_sample_count().to_string();
+                    line(out, "_bucket", "le=\"+Inf\"", &count);
+                    line(out, "_sum", "", &number(histogram.get_sample_sum()));
+                    line(out, "_count", "", &count);
+                    line(out, "_created", "", &created);
+                }
+                _ => line(out, "", "", &number(metric.get_gauge().get_value())),
+            }
+        }
+    }
+}
+
+/// A counter's name without `_total`.
+fn base(name: &str) -> &str {
+    name.strip_suffix("_total").unwrap_or(name)
+}
+
+fn write_head(out: &mut Vec<u8>, name: &str, kind: &str, help: &str) {
+    for part in ["# TYPE ", name, " ", kind, "\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    let unit = UNITS.iter().find(|unit| name.strip_suffix(**unit).is_some_and(|rest| rest.ends_with('_')));
+    if let Some(unit) = unit {
+        for part in ["# UNIT ", name, " ", unit, "\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+    for part in ["# HELP ", name, " ", &text::escaped(help), "\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+fn number(value: f64) -> String {
+    if value == f64::INFINITY {
+        "+Inf".to_owned()
+    } else if value == f64::NEG_INFINITY {
+        "-Inf".to_owned()
+    } else {
+        value.to_string()
+    }
+}
+
+/// The limit of a bucket is written with a point.
+fn limit(value: f64) -> String {
+    if value.fract() == 0.0 && value.is_finite() { format!("{value:.1}") } else { number(value) }
+}

@@ -1,0 +1,208 @@
+//! The apps that are polled now. The exporter starts with all of them new; a reload stops those that are gone or
+//! have other settings, and starts what is missing. The others never notice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::feed::{Feed, Target};
+use super::files::{self, Paths};
+use super::health::owner;
+use super::open::Opening;
+use super::runner::Services;
+use crate::config::{App, Config};
+use crate::ledger::LedgerError;
+use crate::provider::http::{AccountClient, Transport};
+use crate::reload::Changes;
+
+/// From one report's first poll to the next one's: after downtime all of them are due at once.
+const START_PACE: Duration = Duration::from_millis(20);
+/// Many reports begin closer together, so that the last of them does not wait longer.
+const START_SPREAD: Duration = Duration::from_secs(20);
+
+/// An app by its provider and name.
+type Name = (&'static str, String);
+
+/// All apps that are polled.
+pub struct Fleet {
+    services: Services,
+    feed: Arc<Feed>,
+    apps: BTreeMap<Name, Running>,
+    /// Every file of message ids that is followed.
+    paths: Paths,
+    stop: CancellationToken,
+}
+
+/// An app that is polled.
+struct Running {
+    fingerprint: u64,
+    account: (String, Arc<AccountClient>),
+    target: Option<Arc<Target>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// What is left of the apps that have been stopped.
+#[derive(Default)]
+pub struct Left {
+    /// What the account is told of its budget goes on, whatever else has changed.
+    accounts: BTreeMap<Name, (String, Arc<AccountClient>)>,
+    /// How many apps are gone, and how many are to be started with other settings.
+    changes: Changes,
+}
+
+impl Fleet {
+    /// No app yet; all of them stop with `stop`.
+    pub fn new(services: Services, feed: Arc<Feed>, stop: CancellationToken) -> Fleet {
+        Fleet { services, feed, apps: BTreeMap::new(), paths: Paths::default(), stop }
+    }
+
+    /// Stops the apps that are not in this configuration, or not as they are, and takes them off the page.
+    pub async fn leave(&mut self, config: &Config) -> Left {
+        let mut left = Left::default();
+        let wanted: BTreeMap<Name, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
+        let stays = |name: &Name, running: &Running| wanted.get(name) == Some(&running.fingerprint);
+        let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| stays(name, running));
+        self.apps = stay;
+        left.changes.kept = self.apps.len();
+        let (names, leaving): (Vec<Name>, Vec<Running>) = leave.into_iter().unzip();
+        for running in &leaving {
+            running.stop.cancel();
+        }
+        // Ids that come in now are refused, those on their way are counted.
+        self.feed.set_targets(self.targets(), others(config)).await;
+        for (name, running) in names.into_iter().zip(leaving) {
+            running.tasks.close();
+            running.tasks.wait().await;
+            self.services.page.forget(owner(name.0, &name.1)).await;
+            self.services.health.forget(name.0, &name.1);
+            if wanted.contains_key(&name) {
+                left.changes.changed += 1;
+            } else {
+                left.changes.removed += 1;
+            }
+            left.accounts.insert(name, running.account);
+        }
+        left
+    }
+
+    /// Starts the apps of the configuration that are not polled yet.
+    ///
+    /// # Errors
+    /// A ledger that cannot be used; those apps are not polled then.
+    pub async fn join(
+        &mut self,
+        config: &Config,
+        transport: &Arc<dyn Transport>,
+        left: &Left,
+    ) -> Result<Changes, LedgerError> {
+        let mut apps: Vec<Opening<'_>> = config
+            .apps
+            .iter()
+            .map(|app| Opening::new(app, Services { tasks: TaskTracker::new(), ..self.services.clone() }))
+            .collect();
+        // All of them: what is not named for long is forgotten.
+        let keys = apps.iter().map(Opening::key).collect();
+        let stored = self.services.ledger.register(keys, self.services.clock.now()).await?;
+        let is_running = |app: &Opening<'_>| self.apps.contains_key(&name(app.app()));
+        let mut new = Vec::new();
+        for (app, stored) in apps.drain(..).zip(stored) {
+            self.services.health.known_since(app.app().provider.name(), stored.created);
+            if !is_running(&app) {
+                new.push((app, stored));
+            }
+        }
+        let mut joining = Vec::new();
+        for (mut app, stored) in new {
+            app.show(stored, config).await;
+            let (name, fingerprint) = (name(app.app()), app.app().fingerprint);
+            let id = app.app().account.id();
+            let account = left.accounts.get(&name).filter(|(before, _)| *before == id);
+            let account =
+                account.map_or_else(|| Arc::new(AccountClient::default()), |(_, account)| Arc::clone(account));
+            let running = Running {
+                fingerprint,
+                account: (id, account),
+                target: app.target().map(Arc::new),
+                stop: self.stop.child_token(),
+                tasks: app.services().tasks.clone(),
+            };
+            joining.push((name, running, app));
+        }
+        let targets =
+            joining.iter().filter_map(|((_, name), running, _)| Some((name.clone(), running.target.clone()?)));
+        let targets = self.targets().into_iter().chain(targets).collect();
+        self.feed.set_targets(targets, others(config)).await;
+        self.feed.register_configured().await?;
+        let mut opened = Vec::new();
+        for (name, running, app) in joining {
+            let services = app.services().clone();
+            let pollings = app.open(config, transport, &running.account.1).await?;
+            opened.push((name, running, services, pollings));
+        }
+        let mut reports = Vec::new();
+        for (name, running, services, pollings) in opened {
+            reports.extend(pollings.into_iter().map(|polling| (polling, running.stop.clone(), running.tasks.clone())));
+            self.follow(&name.1, &running, &services);
+            self.apps.insert(name, running);
+        }
+        let count = u32::try_from(reports.len().max(1)).unwrap_or(u32::MAX);
+        let pace = START_PACE.min(START_SPREAD / count);
+        for (place, (report, stop, tasks)) in (0..).zip(reports) {
+            let wait = pace * place;
+            spawn(&tasks, &stop, async move {
+                tokio::time::sleep(wait).await;
+                report.await;
+            });
+        }
+        let mut changes = left.changes;
+        changes.added = (self.apps.len() - changes.kept).saturating_sub(changes.changed);
+        Ok(changes)
+    }
+
+    /// Stops all apps.
+    pub async fn stop(self) {
+        for running in self.apps.values() {
+            running.stop.cancel();
+        }
+        for running in self.apps.into_values() {
+            running.tasks.close();
+            running.tasks.wait().await;
+        }
+    }
+
+    fn targets(&self) -> BTreeMap<String, Arc<Target>> {
+        let target = |((_, name), running): (&Name, &Running)| Some((name.clone(), running.target.clone()?));
+        self.apps.iter().filter_map(target).collect()
+    }
+
+    /// Follows the files of message ids of an app.
+    fn follow(&self, app: &str, running: &Running, services: &Services) {
+        let Some(target) = &running.target else { return };
+        for (path, marks) in &target.files {
+            self.paths.add(path);
+            let (feed, services, paths) = (Arc::clone(&self.feed), services.clone(), self.paths.clone());
+            let file = files::follow(feed, services, app.to_owned(), path.clone(), marks.clone(), paths);
+            spawn(&running.tasks, &running.stop, file);
+        }
+    }
+}
+
+fn name(app: &App) -> Name {
+    (app.provider.name(), app.name.clone())
+}
+
+/// Every app, also those that take no messages.
+fn others(config: &Config) -> Vec<String> {
+    config.apps.iter().map(|app| app.name.clone()).collect()
+}
+
+/// Starts what goes on until `stop`.
+pub fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tasks.spawn(async move { stop.run_until_cancelled(work).await.unwrap_or_default() });
+}

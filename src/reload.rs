@@ -1,0 +1,186 @@
+//! Reading the configuration again, asked for by SIGHUP or `POST /-/reload`: one at a time, and whoever asks is
+//! told how it went. What becomes of the apps is in [`crate::poll::fleet`].
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::secret::Secret;
+use crate::config::{Config, ConfigErrors};
+use crate::page::own::OwnMetrics;
+use crate::poll::fleet::Fleet;
+use crate::poll::runner::Services;
+use crate::provider::http::Transport;
+use crate::{error_chain, lock, notify};
+
+/// Why the configuration stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// What only a start can change has changed.
+    #[error("{0} cannot be changed while the exporter runs; restart it")]
+    NeedsRestart(&'static str),
+    /// The ledger cannot be written now.
+    #[error("the ledger cannot be written now; reload again when it can")]
+    LedgerDown,
+    /// Connections to providers cannot be made as it says.
+    #[error("{0}")]
+    Transport(String),
+    /// There is no file.
+    #[error("there is no configuration file to read again")]
+    NoFile,
+    /// The exporter stops.
+    #[error("the exporter is stopping")]
+    Stopping,
+}
+
+/// What a reload has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Apps that are new.
+    pub added: usize,
+    /// Apps that are there no more.
+    pub removed: usize,
+    /// Apps with other settings.
+    pub changed: usize,
+    /// Apps that go on undisturbed.
+    pub kept: usize,
+}
+
+impl std::fmt::Display for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Changes { added, removed, changed, kept } = self;
+        write!(f, "{added} apps added, {removed} removed, {changed} changed, {kept} as before")
+    }
+}
+
+type Outcome = Result<Changes, ReloadError>;
+
+/// A request, and whom to tell.
+struct Asked(oneshot::Sender<Outcome>);
+
+/// The way to ask.
+#[derive(Clone)]
+pub struct Reloader(mpsc::Sender<Asked>);
+
+impl Reloader {
+    /// Has the configuration read again, and waits until it is in use.
+    ///
+    /// # Errors
+    /// Why it is not; everything goes on as before then.
+    pub async fn reload(&self) -> Outcome {
+        let (answer, outcome) = oneshot::channel();
+        self.0.send(Asked(answer)).await.map_err(|_| ReloadError::Stopping)?;
+        outcome.await.unwrap_or(Err(ReloadError::Stopping))
+    }
+}
+
+/// Reads the configuration.
+type Read = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
+/// Makes a way to the providers by a configuration.
+type Connect = dyn Fn(&Config) -> anyhow::Result<Arc<dyn Transport>> + Send + Sync;
+
+/// How the configuration is read again, and by whose wish.
+pub struct Reload {
+    reloader: Reloader,
+    asked: mpsc::Receiver<Asked>,
+    source: Option<(Arc<Read>, Arc<Connect>)>,
+}
+
+impl Reload {
+    /// From where it was read for the first time.
+    pub fn new(
+        read: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
+        connect: impl Fn(&Config) -> anyhow::Result<Arc<dyn Transport>> + Send + Sync + 'static,
+    ) -> Reload {
+        Reload { source: Some((Arc::new(read), Arc::new(connect))), ..Reload::never() }
+    }
+
+    /// There is nothing to read.
+    pub fn never() -> Reload {
+        let (sender, asked) = mpsc::channel(1);
+        Reload { reloader: Reloader(sender), asked, source: None }
+    }
+
+    /// The way to ask.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+}
+
+/// From one attempt to start apps to the next, while the ledger cannot be used.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What reloads change.
+pub(crate) struct Reloading {
+    pub(crate) reload: Reload,
+    /// The configuration in use.
+    pub(crate) config: Config,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) message_token: Arc<Mutex<Option<Secret>>>,
+    pub(crate) services: Services,
+    pub(crate) metrics: OwnMetrics,
+}
+
+impl Reloading {
+    /// Reads the configuration again whenever it is asked to.
+    pub(crate) async fn reload_for_ever(&mut self, fleet: &mut Fleet) {
+        while let Some(Asked(answer)) = self.reload.asked.recv().await {
+            notify::reloading();
+            let outcome = self.reload_once(fleet).await;
+            self.metrics.config_ok.set(outcome.is_ok().into());
+            match &outcome {
+                Ok(changes) => {
+                    self.metrics.config_loaded.set(self.services.clock.now().as_millisecond() as f64 / 1000.0);
+                    tracing::info!(changes = changes.to_string(), "the configuration was read again");
+                }
+                Err(error) => {
+                    for line in error.to_string().lines() {
+                        tracing::error!(error = line, "the configuration stays as it was");
+                    }
+                }
+            }
+            notify::ready();
+            // Who has gone away meanwhile does not want to know.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    async fn reload_once(&mut self, fleet: &mut Fleet) -> Outcome {
+        let (read, connect) = self.reload.source.clone().ok_or(ReloadError::NoFile)?;
+        let read = tokio::task::spawn_blocking(move || read()).await;
+        let config = read.map_err(|_| ReloadError::Stopping)??;
+        if config.ledger != self.config.ledger {
+            return Err(ReloadError::NeedsRestart("the ledger"));
+        }
+        if !*self.services.ledger.watch().borrow() {
+            return Err(ReloadError::LedgerDown);
+        }
+        if config.ca != self.config.ca {
+            self.transport = connect(&config).map_err(|error| ReloadError::Transport(error_chain(error.as_ref())))?;
+        }
+        *lock(&self.message_token) = config.message_token.clone();
+        self.config = config;
+        // What goes and what comes is seen by a scrape at once.
+        let mut pause = Some(self.services.page.pause());
+        let left = fleet.leave(&self.config).await;
+        loop {
+            match fleet.join(&self.config, &self.transport, &left).await {
+                Ok(changes) => {
+                    pause.take();
+                    self.services.page.flush().await;
+                    return Ok(changes);
+                }
+                // The apps that are gone cannot come back either: there is nothing to do but to wait.
+                Err(error) => {
+                    pause.take();
+                    tracing::error!(error = error_chain(&error), "apps cannot be started; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}

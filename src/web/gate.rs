@@ -1,0 +1,127 @@
+//! What stands before every route: the web configuration that is in use, its rate limit, its users and its
+//! headers. The health paths pass all of that but the headers: who asks them has no password, and a limit must
+//! not make a healthy process look dead.
+
+use std::sync::Mutex;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use tokio::time::Instant;
+
+use super::routes::{Body, message};
+use super::settings::RateLimit;
+use super::settings::reread::Watched;
+use super::users::Authenticator;
+use crate::lock;
+
+/// The gate.
+pub struct Gate {
+    watched: Watched,
+    authenticator: Authenticator,
+    bucket: Mutex<Option<Bucket>>,
+}
+
+/// What is left of a rate limit.
+struct Bucket {
+    limit: RateLimit,
+    tokens: f64,
+    at: Instant,
+}
+
+/// What a request must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing at all: a health path.
+    Nothing,
+    /// Nothing that the gate checks: it has a token of its own.
+    OwnToken,
+    /// A user, where there are users.
+    User,
+}
+
+impl Gate {
+    /// By the web configuration as it is now and will be.
+    pub fn new(watched: Watched) -> Gate {
+        Gate { watched, authenticator: Authenticator::default(), bucket: Mutex::default() }
+    }
+
+    /// Whether the request may pass.
+    ///
+    /// # Errors
+    /// The answer if it may not.
+    pub(super) async fn admit(&self, head: &Parts, needs: Needs) -> Result<(), Response<Body>> {
+        if needs == Needs::Nothing {
+            return Ok(());
+        }
+        let current = self.watched.now();
+        if current.is_broken {
+            let text = "The web configuration file is not valid; the log of push-exporter says why.\n";
+            return Err(message(StatusCode::INTERNAL_SERVER_ERROR, text));
+        }
+        if let Some(limit) = current.settings.rate_limit
+            && !self.takes_token(limit)
+        {
+            let mut response = message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests\n");
+            let wait = HeaderValue::from(limit.interval.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+            return Err(response);
+        }
+        let users = &current.settings.users;
+        if needs == Needs::OwnToken || users.is_empty() {
+            return Ok(());
+        }
+        if self.authenticator.lets_in(users, head.headers.get(header::AUTHORIZATION)).await {
+            return Ok(());
+        }
+        let mut response = message(StatusCode::UNAUTHORIZED, "Unauthorized\n");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+        Err(response)
+    }
+
+    /// Adds the configured headers, in the place of our own.
+    pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in &self.watched.now().settings.headers {
+            headers.insert(name, value.clone());
+        }
+    }
+
+    fn takes_token(&self, limit: RateLimit) -> bool {
+        let now = Instant::now();
+        let mut bucket = lock(&self.bucket);
+        let burst = limit.burst as f64;
+        let full = Bucket { limit, tokens: burst, at: now };
+        let bucket = match &mut *bucket {
+            Some(bucket) if bucket.limit == limit => bucket,
+            other => other.insert(full),
+        };
+        let gained = now.duration_since(bucket.at).as_secs_f64() / limit.interval.as_secs_f64();
+        (bucket.tokens, bucket.at) = ((bucket.tokens + gained).min(burst), now);
+        let has_one = bucket.tokens >= 1.0;
+        if has_one {
+            bucket.tokens -= 1.0;
+        }
+        has_one
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_and_then_one_in_each_interval() {
+        let gate = Gate::new(Watched::nothing());
+        let limit = RateLimit { interval: Duration::from_secs(2), burst: 3 };
+        let taken = |limit| (0..10).filter(|_| gate.takes_token(limit)).count();
+        assert_eq!(taken(limit), 3);
+        tokio::time::advance(Duration::from_millis(1999)).await;
+        assert_eq!(taken(limit), 0);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(taken(limit), 1);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(taken(limit), 3, "no more than the burst after any pause");
+        assert_eq!(taken(RateLimit { burst: 5, ..limit }), 5, "another limit begins anew");
+        assert_eq!(taken(RateLimit { burst: 0, ..limit }), 0);
+    }
+}

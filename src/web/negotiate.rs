@@ -1,0 +1,161 @@
+//! What a client wants: the format by `Accept`, compression by `Accept-Encoding`, each with its quality values.
+
+use http::{HeaderMap, header};
+
+use crate::page::Exposition;
+
+/// The formats of the page that a client may name, best known first.
+const OPENMETRICS: &str = "application/openmetrics-text";
+
+/// The format that a client likes best; text where it does not say, or wants something else.
+pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
+    let mut ranges: Vec<Item> = items(headers, header::ACCEPT).collect();
+    // Stable: what stands first wins among equals.
+    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    let is_refused = |name: &str| ranges.iter().any(|range| range.name == name && range.quality == 0.0);
+    for range in ranges.iter().filter(|range| range.quality > 0.0) {
+        let offered = match range.name.as_str() {
+            OPENMETRICS => match range.version.as_deref() {
+                None | Some("1.0.0") => Some(Exposition::OpenMetrics),
+                Some("0.0.1") => Some(Exposition::OpenMetrics001),
+                Some(_) => None,
+            },
+            "text/plain" => Some(Exposition::Text),
+            "application/*" if !is_refused(OPENMETRICS) => Some(Exposition::OpenMetrics),
+            "text/*" | "*/*" if !is_refused("text/plain") => Some(Exposition::Text),
+            "*/*" if !is_refused(OPENMETRICS) => Some(Exposition::OpenMetrics),
+            _ => None,
+        };
+        if let Some(offered) = offered {
+            return offered;
+        }
+    }
+    Exposition::Text
+}
+
+/// Whether the client takes gzip: named, or any coding, with a weight that is not 0.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let mut any = false;
+    for coding in items(headers, header::ACCEPT_ENCODING) {
+        match coding.name.as_str() {
+            "gzip" => return coding.quality > 0.0,
+            "*" => any = coding.quality > 0.0,
+            _ => {}
+        }
+    }
+    any
+}
+
+/// One alternative of such a header.
+struct Item {
+    /// In lower case.
+    name: String,
+    version: Option<String>,
+    /// From 0, refused, to 1; what cannot be read is refused.
+    quality: f32,
+}
+
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = Item> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter(|item| !item.trim().is_empty()).map(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let mut item = Item { name, version: None, quality: 1.0 };
+        for (key, value) in parts.filter_map(|part| part.split_once('=')) {
+            let value = value.trim().trim_matches('"');
+            match key.trim().to_ascii_lowercase().as_str() {
+                "q" => item.quality = value.parse().ok().filter(|q| (0.0..=1.0).contains(q)).unwrap_or(0.0),
+                "version" => item.version = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        item
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn headers(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn gzip_is_negotiated() {
+        for (header, expected) in [
+            ("gzip", true),
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("*", true),
+            ("identity", false),
+            ("gzip;q=0", false),
+            ("gzip;q=0, *", false),
+            ("*;q=0", false),
+            ("gzip;q=nonsense", false),
+            ("gzip;q=NaN", false),
+            ("gzip;q=2", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts_gzip(&headers(header::ACCEPT_ENCODING, &[header])), expected, "{header:?}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+        assert!(accepts_gzip(&headers(header::ACCEPT_ENCODING, &["br", "gzip"])));
+    }
+
+    #[test]
+    fn the_format_is_negotiated() {
+        use Exposition::{OpenMetrics, OpenMetrics001, Text};
+        for (header, expected) in [
+            // Prometheus 2.5 to 2.48.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                OpenMetrics,
+            ),
+            // Prometheus before 2.31, which knew 0.0.1 alone.
+            ("application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", OpenMetrics001),
+            // Prometheus 2.49 to 2.55.
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                OpenMetrics,
+            ),
+            // With native histograms, which prefer protobuf.
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                OpenMetrics,
+            ),
+            // Prometheus 3.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                OpenMetrics,
+            ),
+            // Prometheus with scrape_protocols: [PrometheusText0.0.4].
+            ("text/plain;version=0.0.4;q=0.6,*/*;q=0.5", Text),
+            ("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5", Text),
+            // curl, a browser.
+            ("*/*", Text),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", Text),
+            ("", Text),
+            ("application/json", Text),
+            // Quality, order, refusals.
+            ("application/openmetrics-text;q=0.2, text/plain;q=0.9", Text),
+            ("application/openmetrics-text, text/plain", OpenMetrics),
+            ("text/plain, application/openmetrics-text", Text),
+            ("Application/OpenMetrics-Text; Version=\"1.0.0\"", OpenMetrics),
+            ("application/openmetrics-text;version=2.0.0, */*;q=0.1", Text),
+            ("application/openmetrics-text;q=0, */*", Text),
+            ("text/plain;q=0, */*", OpenMetrics),
+            ("text/plain;q=0, */*;q=0, application/openmetrics-text;q=0", Text),
+            ("application/*", OpenMetrics),
+            ("text/*;q=0.5, application/*;q=0.4", Text),
+        ] {
+            assert_eq!(exposition(&headers(header::ACCEPT, &[header])), expected, "{header:?}");
+        }
+        assert_eq!(exposition(&HeaderMap::new()), Text);
+        assert_eq!(
+            exposition(&headers(header::ACCEPT, &["text/plain;q=0.5", "application/openmetrics-text"])),
+            OpenMetrics
+        );
+    }
+}

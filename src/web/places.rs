@@ -1,0 +1,265 @@
+//! The connections that are open, each with what it is doing: when there is no room for another, the one that
+//! has done nothing for longest gives way, so that thousands of idle ones keep nobody out.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::lock;
+
+/// A connection that asks nothing ends after this time; a Prometheus that scrapes less often just connects
+/// again.
+pub(super) const IDLE: Duration = Duration::from_secs(20);
+/// A client must take something of its answer in this time.
+pub(super) const STALLED: Duration = Duration::from_secs(30);
+/// A client that always takes just enough must be done by this time.
+const LONGEST: Duration = Duration::from_secs(120);
+/// An answer that nobody has taken anything of for so long may be given up for a scrape that has no room.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// All open connections.
+pub(super) struct Places {
+    open: Mutex<Open>,
+    max: usize,
+    gauge: IntGauge,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    places: HashMap<u64, Entry>,
+}
+
+struct Entry {
+    /// When it last began, went on with or ended something.
+    since: Instant,
+    /// When it was last idle.
+    begun: Instant,
+    /// Requests whose answers are being made.
+    working: usize,
+    /// Answers that are being sent.
+    sending: usize,
+    end: CancellationToken,
+}
+
+impl Entry {
+    fn is_idle(&self) -> bool {
+        self.working + self.sending == 0
+    }
+}
+
+/// What is to become of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may go on; look again then.
+    GoesOn(Instant),
+    /// It has asked nothing for long: it may end in peace.
+    Idle,
+    /// It has kept an answer waiting for too long.
+    Over,
+}
+
+impl Places {
+    /// At most `max` at once, counted by `gauge`.
+    pub(super) fn new(max: usize, gauge: IntGauge) -> Arc<Places> {
+        Arc::new(Places { open: Mutex::default(), max, gauge })
+    }
+
+    /// A place for a new connection, at the cost of another if need be.
+    pub(super) fn enter(self: &Arc<Self>) -> Place {
+        let mut open = lock(&self.open);
+        if open.places.len() >= self.max {
+            let ending = open.places.iter().filter(|(_, entry)| !entry.end.is_cancelled());
+            // Idle ones first.
+            if let Some((_, entry)) = ending.min_by_key(|(_, entry)| (!entry.is_idle(), entry.since)) {
+                entry.end.cancel();
+            }
+        }
+        let id = open.next;
+        open.next += 1;
+        let (now, end) = (Instant::now(), CancellationToken::new());
+        open.places.insert(id, Entry { since: now, begun: now, working: 0, sending: 0, end: end.clone() });
+        self.gauge.inc();
+        Place { id, places: Arc::clone(self), end }
+    }
+
+    /// Ends the connection that has sent nothing of an answer for longest; false if all of them go on.
+    pub(super) fn end_slowest(&self) -> bool {
+        let open = lock(&self.open);
+        let is_slow = |entry: &&Entry| entry.sending > 0 && entry.since.elapsed() > SLOW && !entry.end.is_cancelled();
+        let slowest = open.places.values().filter(is_slow).min_by_key(|entry| entry.since);
+        slowest.inspect(|entry| entry.end.cancel()).is_some()
+    }
+
+    fn change(&self, id: u64, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = lock(&self.open).places.get_mut(&id) {
+            if entry.is_idle() {
+                entry.begun = Instant::now();
+            }
+            change(entry);
+            entry.since = Instant::now();
+        }
+    }
+}
+
+/// The place of one connection, which it leaves when it ends.
+pub(super) struct Place {
+    id: u64,
+    places: Arc<Places>,
+    /// Cancelled when the connection has to give way.
+    pub(super) end: CancellationToken,
+}
+
+impl Place {
+    /// Notes a request.
+    pub(super) fn request(&self) -> Request {
+        self.places.change(self.id, |entry| entry.working += 1);
+        Request { id: self.id, places: Arc::clone(&self.places), is_sending: false }
+    }
+
+    /// Whether nothing is asked in it now.
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.places.open).places.get(&self.id).is_none_or(Entry::is_idle)
+    }
+
+    /// Whether it has kept its limits.
+    pub(super) fn verdict(&self) -> Verdict {
+        let now = Instant::now();
+        let open = lock(&self.places.open);
+        let Some(entry) = open.places.get(&self.id) else { return Verdict::Over };
+        let is_idle = entry.is_idle();
+        let limit = if is_idle {
+            entry.since + IDLE
+        } else if entry.working > 0 {
+            entry.begun + LONGEST
+        } else {
+            (entry.since + STALLED).min(entry.begun + LONGEST)
+        };
+        match limit <= now {
+            // It may have become idle before then.
+            false => Verdict::GoesOn(limit.min(now + IDLE / 4)),
+            true if is_idle => Verdict::Idle,
+            true => Verdict::Over,
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.places.open).places.remove(&self.id);
+        self.places.gauge.dec();
+    }
+}
+
+/// A request of a connection until its answer has been sent.
+pub(super) struct Request {
+    id: u64,
+    places: Arc<Places>,
+    is_sending: bool,
+}
+
+impl Request {
+    /// The answer is there.
+    pub(super) fn sends(&mut self) {
+        if !std::mem::replace(&mut self.is_sending, true) {
+            self.places.change(self.id, |entry| {
+                entry.working -= 1;
+                entry.sending += 1;
+            });
+        }
+    }
+
+    /// The client has taken something of it.
+    pub(super) fn progress(&self) {
+        self.places.change(self.id, |_| {});
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let is_sending = self.is_sending;
+        self.places.change(self.id, |entry| {
+            if is_sending {
+                entry.sending -= 1;
+            } else {
+                entry.working -= 1;
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(max: usize) -> Arc<Places> {
+        Places::new(max, IntGauge::new("open", "Open.").unwrap())
+    }
+
+    async fn seconds(seconds: u64) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_one_that_does_least_gives_way() {
+        let places = places(3);
+        let busy = places.enter();
+        let request = busy.request();
+        seconds(1).await;
+        let (idle, fresh) = (places.enter(), places.enter());
+        seconds(1).await;
+        drop(fresh.request());
+        let another = places.enter();
+        assert!(idle.end.is_cancelled(), "idle for longest");
+        assert!(!busy.end.is_cancelled() && !fresh.end.is_cancelled() && !another.end.is_cancelled());
+        drop((idle, request));
+        assert_eq!(places.gauge.get(), 3);
+    }
+
+    fn goes_on(place: &Place) -> bool {
+        matches!(place.verdict(), Verdict::GoesOn(_))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits() {
+        let places = places(3);
+        let place = places.enter();
+        seconds(19).await;
+        assert!(goes_on(&place));
+        seconds(1).await;
+        assert_eq!(place.verdict(), Verdict::Idle);
+        // An answer that is being made has time, one that nobody takes has less.
+        let mut request = place.request();
+        seconds(60).await;
+        assert!(goes_on(&place));
+        request.sends();
+        seconds(29).await;
+        assert!(goes_on(&place));
+        seconds(1).await;
+        assert_eq!(place.verdict(), Verdict::Over, "stalled");
+        request.progress();
+        assert!(goes_on(&place));
+        seconds(20).await;
+        request.progress();
+        seconds(10).await;
+        assert_eq!(place.verdict(), Verdict::Over, "two minutes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_what_stalls_is_given_up() {
+        let places = places(3);
+        let (a, b) = (places.enter(), places.enter());
+        let (mut of_a, mut of_b) = (a.request(), b.request());
+        of_a.sends();
+        of_b.sends();
+        assert!(!places.end_slowest());
+        seconds(3).await;
+        of_b.progress();
+        assert!(places.end_slowest() && a.end.is_cancelled());
+        assert!(!places.end_slowest(), "the other goes on");
+    }
+}

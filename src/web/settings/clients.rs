@@ -1,0 +1,282 @@
+//! Client certificates in the five modes of Go's crypto/tls, which rustls' own verifier does not have: asking
+//! without checking, names that are allowed, and a certificate that is its own CA.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use x509_parser::oid_registry::{
+    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE,
+    OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
+};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
+
+/// Go's ClientAuthType.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    None,
+    Request,
+    RequireAny,
+    VerifyIfGiven,
+    RequireAndVerify,
+}
+
+impl ClientAuth {
+    /// Whether it looks at who has issued a certificate.
+    pub(super) fn verifies(self) -> bool {
+        matches!(self, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify)
+    }
+
+    fn requires(self) -> bool {
+        matches!(self, ClientAuth::RequireAny | ClientAuth::RequireAndVerify)
+    }
+}
+
+/// Who may connect.
+#[derive(Debug)]
+pub(super) struct Clients {
+    mode: ClientAuth,
+    /// The CAs as given: one of them may be the client's own certificate.
+    trusted: Vec<CertificateDer<'static>>,
+    /// Checks chains up to them; `None` if there are none.
+    chains: Option<Arc<dyn ClientCertVerifier>>,
+    /// One of these names must be in the certificate.
+    allowed_sans: Option<Vec<String>>,
+    provider: Arc<CryptoProvider>,
+    hints: Vec<DistinguishedName>,
+}
+
+impl Clients {
+    /// With the CAs of the configuration, or like Go those of the system where there are none.
+    pub(super) fn new(
+        mode: ClientAuth,
+        ca: Option<Vec<CertificateDer<'static>>>,
+        allowed_sans: Option<Vec<String>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Clients, VerifierBuilderError> {
+        let is_own = ca.is_some();
+        let trusted = ca.unwrap_or_else(|| {
+            if !mode.verifies() {
+                return Vec::new();
+            }
+            tracing::warn!("client certificates are verified without client_ca: any public CA will do");
+            rustls_native_certs::load_native_certs().certs
+        });
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().cloned());
+        let hints = if is_own { roots.subjects() } else { Vec::new() };
+        let chains = if mode.verifies() { chains(trusted.iter().cloned(), provider)? } else { None };
+        Ok(Clients { mode, trusted, chains, allowed_sans, provider: Arc::clone(provider), hints })
+    }
+
+    fn verify_chain(
+        &self,
+        client: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        if self.trusted.iter().any(|trusted| trusted == client) {
+            return verify_own(client, now);
+        }
+        let valid: Vec<_> = self.trusted.iter().filter(|trusted| is_valid(trusted, now)).collect();
+        let chains = if valid.len() == self.trusted.len() {
+            self.chains.clone()
+        } else {
+            // Trust in a CA ends with its certificate, which rustls does not look at.
+            chains(valid.iter().map(|trusted| (*trusted).clone()), &self.provider)
+                .map_err(|error| Error::General(error.to_string()))?
+        };
+        let chains = chains.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+        let verified = chains.verify_client_cert(client, intermediates, now).map(drop);
+        verified.or_else(|error| {
+            let is_issued = valid.iter().any(|ca| is_issued_by(client, ca).unwrap_or(false));
+            if is_issued { verify_own(client, now) } else { Err(error) }
+        })
+    }
+
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+
+    /// Of a certificate that rustls cannot read, such as one of X.509 version 1. rustls has checked that the scheme
+    /// is one of ours that the version of TLS allows.
+    fn verify_signature(
+        &self,
+        message: &[u8],
+        client: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+        error: Error,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let is_unread = matches!(error, Error::InvalidCertificate(ref why) if *why != CertificateError::BadSignature);
+        if !is_unread {
+            return Err(error);
+        }
+        let key = parsed(client)?.tbs_certificate.subject_pki.subject_public_key.data.to_vec();
+        let schemes = self.algorithms().mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
+        let mut algorithms = schemes.flat_map(|(_, algorithms)| algorithms.iter());
+        if algorithms.any(|algorithm| algorithm.verify_signature(&key, message, signature.signature()).is_ok()) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        Err(Error::InvalidCertificate(CertificateError::BadSignature))
+    }
+
+    fn verify_sans(&self, client: &CertificateDer<'_>) -> Result<(), Error> {
+        let Some(allowed) = &self.allowed_sans else { return Ok(()) };
+        let sans = sans(&parsed(client)?);
+        if sans.iter().any(|san| allowed.contains(san)) {
+            return Ok(());
+        }
+        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+    }
+}
+
+fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
+    let parsed = X509Certificate::from_der(certificate);
+    parsed.map(|(_, parsed)| parsed).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))
+}
+
+/// What checks chains up to these CAs; `None` if there are none.
+fn chains(
+    trusted: impl Iterator<Item = CertificateDer<'static>>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, VerifierBuilderError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trusted);
+    if roots.is_empty() {
+        return Ok(None);
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map(Some)
+}
+
+fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    parsed(certificate).is_ok_and(|certificate| {
+        let validity = certificate.validity();
+        (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
+    })
+}
+
+/// Whether a CA has issued a certificate itself. Go takes such certificates in forms that rustls refuses: of X.509
+/// version 1, as `openssl x509 -req` makes them, or those that are CAs too. What has names that are constrained,
+/// or extensions that must be understood, is left to rustls.
+fn is_issued_by(client: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<bool, Error> {
+    let (client, ca) = (parsed(client)?, parsed(ca)?);
+    let is_understood = |oid: &Oid<'_>| {
+        *oid == OID_X509_EXT_BASIC_CONSTRAINTS
+            || *oid == OID_X509_EXT_KEY_USAGE
+            || *oid == OID_X509_EXT_EXTENDED_KEY_USAGE
+            || *oid == OID_X509_EXT_SUBJECT_ALT_NAME
+    };
+    let extensions = client.extensions().iter().chain(ca.extensions());
+    let is_simple = extensions.filter(|extension| extension.critical).all(|extension| is_understood(&extension.oid));
+    let constrains = ca.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_NAME_CONSTRAINTS);
+    let may_issue = match (ca.basic_constraints(), ca.key_usage()) {
+        (Ok(basic), Ok(usage)) => {
+            // Before version 3 nothing said who is a CA.
+            let is_ca = basic.map_or(ca.version() != X509Version::V3, |basic| basic.value.ca);
+            is_ca && usage.is_none_or(|usage| usage.value.key_cert_sign())
+        }
+        _ => false,
+    };
+    let serves_clients = match ca.extended_key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.any || usage.value.client_auth),
+        Err(_) => false,
+    };
+    let is_named = client.issuer().as_raw() == ca.subject().as_raw();
+    Ok(is_simple
+        && !constrains
+        && may_issue
+        && serves_clients
+        && is_named
+        && client.verify_signature(Some(ca.public_key())).is_ok())
+}
+
+/// A certificate that is trusted itself, or by its issuer: it must be valid now, and not be for something else.
+fn verify_own(client: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let error = if !is_valid(client, now) {
+        CertificateError::Expired
+    } else {
+        match parsed(client)?.extended_key_usage() {
+            Ok(None) => return Ok(()),
+            Ok(Some(usage)) if usage.value.any || usage.value.client_auth => return Ok(()),
+            Ok(Some(_)) => CertificateError::InvalidPurpose,
+            Err(_) => CertificateError::BadEncoding,
+        }
+    };
+    Err(Error::InvalidCertificate(error))
+}
+
+/// The subject alternative names that Go compares: DNS names, addresses of mail and of hosts, URIs.
+fn sans(client: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(names)) = client.subject_alternative_name() else { return Vec::new() };
+    let text = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match **bytes {
+            [a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d).to_string()),
+            ref bytes => {
+                let address = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
+                // As Go writes an IPv4 address in an IPv6 one.
+                Some(address.to_ipv4_mapped().map_or_else(|| address.to_string(), |v4| v4.to_string()))
+            }
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(text).collect()
+}
+
+impl ClientCertVerifier for Clients {
+    fn offer_client_auth(&self) -> bool {
+        self.mode != ClientAuth::None
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        // Nobody without a certificate has one of the names.
+        self.mode.requires() || self.allowed_sans.is_some()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        client: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if self.mode.verifies() {
+            self.verify_chain(client, intermediates, now)?;
+        }
+        self.verify_sans(client)?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        client: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, client, signature, self.algorithms())
+            .or_else(|error| self.verify_signature(message, client, signature, error))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        client: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, client, signature, self.algorithms())
+            .or_else(|error| self.verify_signature(message, client, signature, error))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}

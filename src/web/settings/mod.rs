@@ -1,0 +1,325 @@
+//! The file of `--web.config.file`, in the format of Prometheus' exporter-toolkit
+//! (docs/web-configuration.md of prometheus/exporter-toolkit): TLS, client certificates, HTTP/2, headers,
+//! users, rate limit. Read strictly, every error at once; what is here is ready for use.
+
+mod clients;
+mod duration;
+mod names;
+pub mod reread;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls::ServerConfig;
+
+use super::users::{Hash, Users};
+use crate::config::secret::Environment;
+use crate::config::section::{Context, Section};
+use crate::config::tree::{self, Place};
+use crate::config::{ConfigErrors, files};
+
+/// What every connection and request is subject to. Without a file: plain HTTP for everybody.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// How connections are encrypted; `None` for plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What is added to every answer.
+    pub headers: HeaderMap,
+    /// Who is let in; everybody, if there is nobody in it.
+    pub users: Users,
+    /// How many requests are answered.
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// A token bucket: one request in each interval, and `burst` at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// From one request to the next, not zero.
+    pub interval: Duration,
+    /// How many may come at once after a pause; with 0, none ever.
+    pub burst: u64,
+}
+
+/// The headers that may be set, with the values that each may have; any, if there are none.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Content-Security-Policy", &[]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-XSS-Protection", &[]),
+    ("Strict-Transport-Security", &[]),
+];
+
+/// The contents of every file that was read, or that it could not be.
+type Contents = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
+
+/// What a reading came to, and of which contents.
+pub struct Reading {
+    /// The settings, or all that is wrong.
+    pub result: Result<Arc<Settings>, ConfigErrors>,
+    contents: Contents,
+}
+
+impl Reading {
+    /// Reads a web configuration file and the files that it names.
+    pub fn of(file: &Path) -> Reading {
+        let mut sources = Sources::default();
+        let name = file.display().to_string();
+        let result =
+            match sources.read(file).and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string())) {
+                Ok(text) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), &mut sources),
+                Err(error) => {
+                    Err(ConfigErrors::one(&name, Place::START, format!("cannot read the web configuration: {error}")))
+                }
+            };
+        Reading { result: result.map(Arc::new), contents: sources.0 }
+    }
+
+    /// Whether all files still are as they were read.
+    fn is_current(&self) -> bool {
+        self.contents.iter().all(|(path, contents)| *contents == read(path))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    files::read(path).map_err(|error| error.to_string())
+}
+
+/// Reads files and remembers what was in them.
+#[derive(Default)]
+struct Sources(Contents);
+
+impl Sources {
+    fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
+        self.0.entry(path.to_owned()).or_insert_with(|| read(path)).clone()
+    }
+}
+
+fn parse(file: &str, text: &str, folder: &Path, sources: &mut Sources) -> Result<Settings, ConfigErrors> {
+    let root = tree::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
+    // An empty file is one that sets nothing.
+    let Some(root) = root else { return Ok(Settings::default()) };
+    let environment = Environment::default();
+    let context = Context::new(folder, &environment).ignoring_nothing();
+    let settings = Section::open(&context, &root, String::new()).and_then(|section| settings(section, sources));
+    let errors = context.into_errors();
+    match settings {
+        Some(settings) if errors.is_empty() => Ok(settings),
+        _ => Err(ConfigErrors::new(file, errors)),
+    }
+}
+
+/// `None` only after an error was noted.
+fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<Settings> {
+    let tls = file.section("tls_server_config").map(|section| tls::TlsSection::read(section, sources));
+    let mut http2 = true;
+    let mut headers = HeaderMap::new();
+    if let Some(mut section) = file.section("http_server_config") {
+        http2 = boolean(&mut section, "http2").unwrap_or(true);
+        if let Some(section) = section.section("headers") {
+            headers = read_headers(section);
+        }
+        section.finish();
+    }
+    let users = file.section("basic_auth_users").map(read_users).unwrap_or_default();
+    let rate_limit = file.section("rate_limit").and_then(read_rate_limit);
+    let context = file.context();
+    file.finish();
+    let tls = match tls {
+        None => None,
+        Some(tls) => tls?.build(http2, context)?,
+    };
+    Some(Settings { tls, headers, users, rate_limit })
+}
+
+fn read_headers(mut section: Section<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let context = section.context();
+    let names: Vec<_> = section.keys().collect();
+    for (place, name, is_blank) in names {
+        let path = format!("{}.{name}", section.path());
+        let value = section.scalar(name).map(|(_, value)| value);
+        let Some((known, values)) = HEADERS.iter().find(|(known, _)| *known == name) else {
+            context.error(place, &path, format!("HTTP header {name:?} can not be configured"));
+            continue;
+        };
+        let value = value.unwrap_or_default();
+        // Blank is unset, but where only certain words are allowed.
+        if is_blank && values.is_empty() {
+            continue;
+        }
+        if !values.is_empty() && !values.contains(&value.as_str()) {
+            let message = format!("invalid value for {name}; expected one of {}", values.join(", "));
+            context.error(place, &path, message);
+            continue;
+        }
+        // A value in several lines becomes one line, as it would on its way.
+        let line = value.split(['\r', '\n']).collect::<Vec<_>>().join(" ");
+        match HeaderName::from_bytes(known.as_bytes()).ok().zip(HeaderValue::from_bytes(line.trim().as_bytes()).ok()) {
+            Some((name, value)) => drop(headers.insert(name, value)),
+            None => context.error(place, &path, "is not the value of a header"),
+        }
+    }
+    section.finish();
+    headers
+}
+
+fn read_users(mut section: Section<'_>) -> Users {
+    let context = section.context();
+    let mut users = Users::default();
+    let names: Vec<_> = section.keys().collect();
+    for (place, name, is_blank) in names {
+        let hash = section.scalar(name).map(|(_, hash)| hash);
+        match hash.or(is_blank.then(String::new)).map(|hash| Hash::parse(&hash)) {
+            Some(Ok(hash)) => users.add(name, hash),
+            Some(Err(error)) => context.error(place, &format!("basic_auth_users.{name}"), error.to_string()),
+            // It is no text, and that was said.
+            None => {}
+        }
+    }
+    section.finish();
+    users
+}
+
+fn read_rate_limit(mut section: Section<'_>) -> Option<RateLimit> {
+    let context = section.context();
+    let interval = section.scalar("interval").and_then(|(found, text)| {
+        let interval = duration::parse(&text, found.is_plain());
+        if interval.is_none() {
+            context.error(found.place, &found.path, "expected a duration such as 500ms, 1s or 1m30s");
+        }
+        interval
+    });
+    let burst = section.scalar("burst").and_then(|(found, text)| {
+        let burst = text.parse::<i64>().ok().filter(|_| found.is_plain());
+        if burst.is_none() {
+            context.error(found.place, &found.path, "expected a whole number");
+        }
+        burst
+    });
+    section.finish();
+    let interval = interval.filter(|interval| !interval.is_zero())?;
+    let burst = u64::try_from(burst.unwrap_or(0)).unwrap_or(0);
+    if burst == 0 {
+        tracing::warn!("rate_limit has no burst: every request is refused");
+    }
+    Some(RateLimit { interval, burst })
+}
+
+/// A boolean in any of the words of YAML 1.1, which the Go exporters read.
+fn boolean(section: &mut Section<'_>, key: &str) -> Option<bool> {
+    let (found, text) = section.scalar(key)?;
+    let word = match text.as_str() {
+        _ if !found.is_plain() => String::new(),
+        // In lower case, in upper case or with a capital, no other way.
+        text if text.chars().skip(1).all(char::is_lowercase) || text.chars().all(char::is_uppercase) => {
+            text.to_ascii_lowercase()
+        }
+        _ => String::new(),
+    };
+    match word.as_str() {
+        "true" | "yes" | "on" | "y" => Some(true),
+        "false" | "no" | "off" | "n" => Some(false),
+        _ => {
+            section.context().error(found.place, &found.path, "expected true or false");
+            None
+        }
+    }
+}
+
+/// What inline text or a file holds, and where to say that it is wrong.
+struct Material {
+    place: Place,
+    path: String,
+    /// `cert` or the name of the file.
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Material {
+    /// The file named by `<key>_file`, or else the text of `key`; `None` in it if neither is given, `None` for it
+    /// after an error was noted.
+    fn read(section: &mut Section<'_>, key: &str, sources: &mut Sources) -> Option<Option<Material>> {
+        let mut given = |key: &str| section.scalar(key).filter(|(_, text)| !text.is_empty());
+        let (file, inline) = (given(&format!("{key}_file")), given(key));
+        if let Some((found, name)) = file {
+            let path = section.context().resolve(&name);
+            return match sources.read(&path) {
+                Ok(bytes) => {
+                    let name = path.display().to_string();
+                    Some(Some(Material { place: found.place, path: found.path, name, bytes }))
+                }
+                Err(error) => {
+                    let message = format!("cannot read {}: {error}", path.display());
+                    section.context().error(found.place, &found.path, message);
+                    None
+                }
+            };
+        }
+        Some(inline.map(|(found, text)| Material {
+            place: found.place,
+            path: found.path,
+            name: "it".to_owned(),
+            bytes: text.into_bytes(),
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Settings, String> {
+        parse("web.yml", text, Path::new("/nowhere"), &mut Sources::default()).map_err(|errors| errors.to_string())
+    }
+
+    #[test]
+    fn booleans_of_yaml_1_1() {
+        for (word, expected) in [
+            ("true", Some(true)),
+            ("Yes", Some(true)),
+            ("ON", Some(true)),
+            ("y", Some(true)),
+            ("off", Some(false)),
+            ("No", Some(false)),
+            ("FALSE", Some(false)),
+            ("tRUE", None),
+            ("1", None),
+            ("yess", None),
+        ] {
+            let settings = parse_text(&format!("tls_server_config: {{prefer_server_cipher_suites: {word}}}"));
+            assert_eq!(settings.is_ok(), expected.is_some(), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_place() {
+        let Err(errors) = parse_text(
+            "tls_server_config:\n  min_versoin: TLS12\n  curve_preferences: [CurveP999]\nhttp_server_config:\n  headers:\n    Server: x\n",
+        ) else {
+            panic!("it was taken");
+        };
+        let lines: Vec<&str> = errors.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "web.yml:2:3: tls_server_config.min_versoin: unknown key; did you mean min_version?",
+                "web.yml:3:23: tls_server_config.curve_preferences[0]: unknown curve: CurveP999",
+                "web.yml:6:5: http_server_config.headers.Server: HTTP header \"Server\" can not be configured",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_plain_http_for_everybody() {
+        for text in
+            ["", "# nothing\n", "tls_server_config:\nbasic_auth_users:\n", "tls_server_config: {min_version: TLS13}"]
+        {
+            let settings = parse_text(text).unwrap();
+            assert!(settings.tls.is_none() && settings.users.is_empty() && settings.rate_limit.is_none(), "{text}");
+        }
+    }
+}

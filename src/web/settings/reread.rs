@@ -1,0 +1,123 @@
+//! Follows the web configuration and the files that it names: they are read again when one has changed, with
+//! no restart. Requests and connections take what was read last, from memory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::{Reading, Settings};
+use crate::config::ConfigErrors;
+use crate::config::tree::Place;
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The settings in use.
+#[derive(Clone, Default)]
+pub struct Current {
+    /// The last that were right.
+    pub settings: Arc<Settings>,
+    /// Whether the file is wrong now: nothing is answered then, since what it should protect is not known.
+    pub is_broken: bool,
+}
+
+/// The way to the settings in use.
+#[derive(Clone)]
+pub struct Watched(watch::Receiver<Current>);
+
+impl Watched {
+    /// No file: plain HTTP for everybody.
+    pub fn nothing() -> Watched {
+        Watched(watch::channel(Current::default()).1)
+    }
+
+    /// The settings in use now.
+    pub(in crate::web) fn now(&self) -> Current {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until they are as asked for, perhaps for ever.
+    pub(in crate::web) async fn wait_for(&mut self, is_so: impl FnMut(&Current) -> bool) {
+        if self.0.wait_for(is_so).await.is_err() {
+            // Nobody follows the file any more, or there is none.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A web configuration file that is followed.
+pub struct Followed {
+    file: PathBuf,
+    reading: Arc<Reading>,
+    publish: watch::Sender<Current>,
+}
+
+impl Followed {
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// All that is wrong in it.
+    pub fn open(file: PathBuf) -> Result<(Followed, Watched), ConfigErrors> {
+        let Reading { result, contents } = Reading::of(&file);
+        let settings = result?;
+        let (publish, watched) = watch::channel(Current { settings: Arc::clone(&settings), is_broken: false });
+        let reading = Arc::new(Reading { result: Ok(settings), contents });
+        Ok((Followed { file, reading, publish }, Watched(watched)))
+    }
+
+    /// Reads it again whenever it changes, for ever.
+    pub async fn follow(mut self) {
+        let mut is_published = true;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let has_changed = self.look().await;
+            is_published &= !has_changed;
+            // A certificate and its key are replaced one after the other: what is wrong is believed when it is
+            // seen a second time.
+            if !is_published && (self.reading.result.is_ok() || !has_changed) {
+                self.publish();
+                is_published = true;
+            }
+        }
+    }
+
+    /// Reads the files again if one has changed; whether one has.
+    async fn look(&mut self) -> bool {
+        let (reading, file) = (Arc::clone(&self.reading), self.file.clone());
+        let fresh = tokio::task::spawn_blocking(move || (!reading.is_current()).then(|| Reading::of(&file))).await;
+        match fresh {
+            Ok(Some(mut fresh)) => {
+                // What is encrypted never becomes plain by an edit that went wrong.
+                let is_plain = fresh.result.as_ref().is_ok_and(|settings| settings.tls.is_none());
+                if is_plain && self.publish.borrow().settings.tls.is_some() {
+                    let message = "TLS cannot be turned off while the exporter runs; restart it".to_owned();
+                    let name = self.file.display().to_string();
+                    fresh.result = Err(ConfigErrors::one(&name, Place::START, message));
+                }
+                self.reading = Arc::new(fresh);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn publish(&self) {
+        match &self.reading.result {
+            Ok(settings) => {
+                tracing::info!(file = self.file.display().to_string(), "the web configuration was read again");
+                self.publish.send_replace(Current { settings: Arc::clone(settings), is_broken: false });
+            }
+            Err(errors) => {
+                for error in errors.to_string().lines() {
+                    tracing::error!(
+                        error,
+                        "the web configuration is wrong; requests are answered by 500 until it is mended"
+                    );
+                }
+                self.publish.send_modify(|current| current.is_broken = true);
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A real Prometheus server that scrapes the exporter, and what it is asked.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::support::tool;
+
+/// A Prometheus of its own, which ends with the test.
+pub struct Prometheus {
+    child: Child,
+    port: u16,
+}
+
+impl Prometheus {
+    /// With one job, of which these are the settings, scraping every two seconds.
+    pub fn start(folder: &Path, job: &str) -> Prometheus {
+        let config = folder.join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s}}\nscrape_configs:\n  - job_name: push-exporter\n    honor_labels: true\n{job}"
+        );
+        std::fs::write(&config, text).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new("prometheus")
+            .args([
+                format!("--config.file={}", config.display()),
+                format!("--storage.tsdb.path={}", folder.join("data").display()),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+                "--log.level=error".to_owned(),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus is missing; tests/run.sh installs it");
+        Prometheus { child, port }
+    }
+
+    /// The values of an instant query; none while it cannot answer.
+    pub fn query(&self, expression: &str) -> Vec<f64> {
+        let url = format!("http://127.0.0.1:{}/api/v1/query", self.port);
+        let data = format!("query={expression}");
+        let output = tool("curl", &["--silent", "--get", "--data-urlencode", &data, &url], b"");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let samples = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+        samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
+    }
+
+    /// Its own metrics.
+    pub fn own(&self) -> String {
+        let output = tool("curl", &["--silent", &format!("http://127.0.0.1:{}/metrics", self.port)], b"");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,215 @@
+//! Reading the configuration again: apps come, go and change while the others notice nothing.
+
+use std::process::Command;
+use std::time::Duration;
+
+use push_exporter::clock::Clock;
+use push_exporter::reload::Changes;
+use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+
+use crate::support::{Exporter, Page, Program, eventually, fast_dir, post, simulate};
+
+/// The section of an app of the simulator.
+fn section(address: std::net::SocketAddr, app: &EasemobApp, more: &str) -> String {
+    let EasemobApp { org_name, app_name, client_id, client_secret, .. } = app;
+    format!(
+        "  - {{app: {app_name}, base_url: \"http://{address}\", org_name: {org_name}, app_name: {app_name}, client_id: {client_id}, client_secret: {client_secret}{more}}}\n"
+    )
+}
+
+fn requests(page: &Page, app: &str) -> i64 {
+    let name = format!(r#"push_api_requests_total{{provider="easemob",app="{app}",report="offline_push","#);
+    page.starting(&[&name]).values().sum()
+}
+
+fn of(page: &Page, app: &str) -> usize {
+    page.0.keys().filter(|series| series.contains(&format!("app=\"{app}\""))).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn apps_come_go_and_change() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let (one, two, three) =
+        (EasemobApp::demo("acme", "one"), EasemobApp::demo("acme", "two"), EasemobApp::demo("acme", "three"));
+    let mut addresses = Vec::new();
+    for app in [&one, &two, &three] {
+        addresses.push(simulate(EasemobSimulator::new(clock.clone(), app.clone())).await.1);
+    }
+    let folder = fast_dir();
+    let text = |sections: &[String]| format!("easemob:\n{}", sections.concat());
+    let (a, b) = (section(addresses[0], &one, ""), section(addresses[1], &two, ""));
+    let exporter = Exporter::start(&text(&[a.clone(), b.clone()]), folder.path(), &clock).await;
+    tokio::time::sleep(Duration::from_secs(3 * 3600 + 60)).await;
+    let before = exporter.scrape().await;
+    assert!(of(&before, "one") > 20 && of(&before, "two") > 20 && of(&before, "three") == 0);
+
+    // One is added, one goes on.
+    let c = section(addresses[2], &three, "");
+    let changes = exporter.reload(&text(&[a.clone(), b.clone(), c.clone()])).await.unwrap();
+    assert_eq!(changes, Changes { added: 1, kept: 2, ..Changes::default() });
+    let (status, said) = exporter.get("/-/ready").await;
+    assert_eq!((status, said.contains("easemob three offline_push")), (503, true), "{said}");
+    let after = exporter.scrape().await;
+    for (series, value) in &before.0 {
+        if series.contains("app=\"one\"") || series.contains("app=\"two\"") {
+            assert_eq!(after.get(series), Some(*value), "{series}");
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(exporter.get("/-/ready").await.0, 200);
+    let grown = exporter.scrape().await;
+    assert_eq!(grown.get(r#"push_up{provider="easemob",app="three",report="offline_push"}"#), Some(1.0));
+    // Polled every five minutes, no more often and no less.
+    let polled = requests(&grown, "one") - requests(&before, "one");
+    assert!((2..=3).contains(&polled), "{polled} polls in ten minutes");
+
+    // One goes: its series are gone at once, and nobody polls it.
+    let changes = exporter.reload(&text(&[a.clone(), c.clone()])).await.unwrap();
+    assert_eq!(changes, Changes { removed: 1, kept: 2, ..Changes::default() });
+    let page = exporter.scrape().await;
+    assert_eq!(of(&page, "two"), 0);
+    let (_, status) = exporter.get("/api/v1/status").await;
+    assert!(!status.contains("\"two\"") && status.contains("\"three\""), "{status}");
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(of(&exporter.scrape().await, "two"), 0);
+
+    // It comes back, and its counters go on.
+    exporter.reload(&text(&[a.clone(), b, c.clone()])).await.unwrap();
+    let page = exporter.scrape().await;
+    let (was, is) = (before.starting(&["push_messages_"]), page.starting(&["push_messages_"]));
+    for (series, value) in was.iter().filter(|(series, _)| series.contains("app=\"two\"")) {
+        assert!(is.get(series) >= Some(value), "{series}: {value} and now {:?}", is.get(series));
+    }
+
+    // One changes; its counters, its failed polls and its requests go on.
+    let earlier = exporter.scrape().await;
+    let changes = exporter.reload(&text(&[section(addresses[0], &one, ", interval: 1m"), c])).await.unwrap();
+    assert_eq!(changes, Changes { changed: 1, removed: 1, kept: 1, ..Changes::default() });
+    let page = exporter.scrape().await;
+    page.assert_not_below(&earlier.starting(&[r#"push_messages_sent_total{provider="easemob",app="one""#]), "changed");
+    tokio::time::sleep(Duration::from_secs(601)).await;
+    let page = exporter.scrape().await;
+    let polled = requests(&page, "one") - requests(&earlier, "one");
+    assert!((10..=11).contains(&polled), "{polled} polls in ten minutes");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_changes_nothing() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let text = "feishu: [{app: office-bot, base_url: 'http://127.0.0.1:1', app_id: cli_x, app_secret: secret}]\n";
+    let exporter = Exporter::start(text, folder.path(), &clock).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = exporter.scrape().await;
+    assert_eq!(before.get("push_exporter_config_last_reload_successful"), Some(1.0));
+    let loaded = "push_exporter_config_last_reload_success_timestamp_seconds";
+    for (bad, reason) in [
+        ("feishu: [{app: office-bot}]\n", "app_id: is required"),
+        ("ledger: sqlite:other.db\nfeishu: [{app: a, app_id: b, app_secret: c}]\n", "the ledger cannot be changed"),
+        ("", "the file is empty"),
+    ] {
+        let error = exporter.reload(bad).await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+        let page = exporter.scrape().await;
+        assert_eq!(page.get("push_exporter_config_last_reload_successful"), Some(0.0), "{bad:?}");
+        assert_eq!(page.get(loaded), before.get(loaded), "{bad:?}");
+        assert!(of(&page, "office-bot") >= of(&before, "office-bot"));
+    }
+    exporter.reload(text).await.unwrap();
+    let page = exporter.scrape().await;
+    assert_eq!(page.get("push_exporter_config_last_reload_successful"), Some(1.0));
+    assert!(page.get(loaded) > before.get(loaded));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_apps_that_come_and_go() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let shop = |name: &str, key: char, more: &str| {
+        let key = key.to_string().repeat(24);
+        format!("  - {{app: {name}, app_key: {key}, master_secret: secret, base_url: 'http://127.0.0.1:1'{more}}}\n")
+    };
+    let text =
+        |sections: &[String], token: &str| format!("message_api: {{token: {token}}}\njpush:\n{}", sections.concat());
+    let exporter = Exporter::start(&text(&[shop("a", 'a', "")], "first"), folder.path(), &clock).await;
+    let add = async |token: &str, app: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let body = format!("{{\"app\": \"{app}\", \"msg_id\": 7}}").into_bytes();
+        post(exporter.address, "/api/v1/messages", &headers, body).await.0
+    };
+    assert_eq!((add("first", "a").await, add("first", "b").await), (200, 400));
+    let ids = folder.path().join("ids.log");
+    std::fs::write(&ids, "11\n12\n").unwrap();
+    let both = [shop("a", 'a', ""), shop("b", 'b', ", messages: {files: [ids.log], ids: [13]}")];
+    exporter.reload(&text(&both, "second")).await.unwrap();
+    assert_eq!((add("first", "b").await, add("second", "b").await), (401, 200));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let registered = |page: &Page, app: &str, source: &str| {
+        page.get(&format!(r#"push_messages_registered_total{{provider="jpush",app="{app}",source="{source}"}}"#))
+    };
+    let page = exporter.scrape().await;
+    assert_eq!(registered(&page, "b", "file"), Some(2.0));
+    assert_eq!((registered(&page, "b", "config"), registered(&page, "b", "api")), (Some(1.0), Some(1.0)));
+    assert_eq!(registered(&page, "a", "api"), Some(1.0));
+    // Without the app its file is not followed any more.
+    exporter.reload(&text(&both[..1], "second")).await.unwrap();
+    assert_eq!(add("second", "b").await, 400);
+    std::fs::write(&ids, "11\n12\n14\n15\n").unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(of(&exporter.scrape().await, "b"), 0);
+    // Back again, what was written meanwhile is read once.
+    exporter.reload(&text(&both, "second")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(registered(&exporter.scrape().await, "b", "file"), Some(4.0));
+    // Without a token the way in is closed.
+    exporter.reload(&format!("jpush:\n{}", both.concat())).await.unwrap();
+    assert_eq!(add("second", "b").await, 404);
+    exporter.stop().await;
+}
+
+#[test]
+fn by_signal_and_by_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("push-exporter.yml");
+    let app = |name: &str, id: &str| {
+        format!("  - {{app: {name}, base_url: 'http://127.0.0.1:1', app_id: {id}, app_secret: secret}}\n")
+    };
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write(&format!("feishu:\n{}", app("a", "cli_a")));
+    let args = ["--config.file", file.to_str().unwrap()];
+    let program = Program::start(&args);
+    let apps = |program: &Program| {
+        let status: serde_json::Value = serde_json::from_str(&program.get("/api/v1/status").1).unwrap();
+        status["apps"].as_array().unwrap().len()
+    };
+    let post = |program: &Program| {
+        let request = "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        crate::support::try_talk(program.address, request).unwrap()
+    };
+    let (status, said) = post(&program);
+    assert_eq!((status, said.contains("--web.enable-lifecycle")), (403, true), "{said}");
+    assert_eq!(program.get("/-/reload").0, 405);
+
+    write(&format!("feishu:\n{}{}", app("a", "cli_a"), app("b", "cli_b")));
+    Command::new("kill").args(["-HUP", &program.child.id().to_string()]).status().unwrap();
+    eventually("two apps", 20, || (apps(&program) == 2).then_some(()));
+    assert!(program.log().contains("1 apps added, 0 removed, 0 changed, 1 as before"), "{}", program.log());
+    // A file that is wrong is said, and the process goes on.
+    write("feishu: nonsense\n");
+    Command::new("kill").args(["-HUP", &program.child.id().to_string()]).status().unwrap();
+    eventually("an error", 20, || program.log().contains("expected a list").then_some(()));
+    assert_eq!(apps(&program), 2);
+    drop(program);
+
+    write(&format!("feishu:\n{}", app("a", "cli_a")));
+    let program = Program::start(&[args[0], args[1], "--web.enable-lifecycle"]);
+    let (status, said) = post(&program);
+    assert_eq!((status, said.contains("1 as before")), (200, true), "{said}");
+    write("feishu: nonsense\n");
+    let (status, said) = post(&program);
+    assert_eq!(status, 500);
+    assert!(said.contains("push-exporter.yml:1:9: feishu: expected a list, found a text"), "{said}");
+}

@@ -1,0 +1,119 @@
+//! The web configuration file: every key with good and bad files of our own (`tests/web/config`), and what
+//! `promtool check web-config` says of each of them.
+//!
+//! A file says of itself what is to become of it: `# error:` with a part of our error, or nothing if it is good;
+//! `# ours:` where exporter-toolkit decides otherwise, and why; `# promtool: unknown` where Debian's promtool does
+//! not know a key yet.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use push_exporter::web::settings::Reading;
+
+use crate::support::tool;
+
+struct Case {
+    name: String,
+    file: PathBuf,
+    error: Option<String>,
+    is_ours: bool,
+    is_unknown_to_promtool: bool,
+}
+
+/// All files with the certificates that they name.
+fn cases(folder: &Path) -> Vec<Case> {
+    let made = Command::new("sh").arg("tests/web/certs.sh").arg(folder).status().unwrap();
+    assert!(made.success(), "certificates cannot be made");
+    let mut cases = Vec::new();
+    for entry in std::fs::read_dir("tests/web/config").unwrap() {
+        let path = entry.unwrap().path();
+        let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+        let says = |key: &str| {
+            let found = text.lines().take_while(|line| line.starts_with('#')).find_map(|line| line.strip_prefix(key));
+            found.map(|rest| rest.trim().to_owned())
+        };
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let file = folder.join(&name);
+        std::fs::write(&file, expand(&text, folder)).unwrap();
+        cases.push(Case {
+            error: says("# error:"),
+            is_ours: says("# ours:").is_some(),
+            is_unknown_to_promtool: says("# promtool:").is_some(),
+            name,
+            file,
+        });
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(cases.len() > 400, "{} files", cases.len());
+    cases
+}
+
+/// A line of only `@@NAME@@` becomes that file, indented like the line; `@@DIR@@` the folder.
+fn expand(text: &str, folder: &Path) -> String {
+    let line = |line: &str| {
+        let name = line.trim().strip_prefix("@@").and_then(|rest| rest.strip_suffix("@@"));
+        match name.filter(|name| *name != "DIR") {
+            Some(name) => {
+                let indent = &line[..line.len() - line.trim_start().len()];
+                let pem = std::fs::read_to_string(folder.join(name)).unwrap();
+                pem.lines().map(|line| format!("{indent}{line}\n")).collect()
+            }
+            None => line.replace("@@DIR@@", folder.to_str().unwrap()),
+        }
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+#[test]
+fn every_file_is_read_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut wrong = Vec::new();
+    for case in cases(folder.path()) {
+        let said = Reading::of(&case.file).result.err().map(|errors| errors.to_string());
+        let is_right = match (&case.error, &said) {
+            (None, None) => true,
+            (Some(expected), Some(said)) => said.to_lowercase().contains(&expected.to_lowercase()),
+            _ => false,
+        };
+        if !is_right {
+            wrong.push(format!("{}: expected {:?}, got {said:?}", case.name, case.error));
+        }
+        let said = said.unwrap_or_default();
+        let text = std::fs::read(&case.file).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        let mut secrets = text.split_whitespace().filter(|word| word.len() > 20 && !word.contains('/'));
+        let told = secrets.find(|secret| said.contains(secret.trim_matches(['"', '\''])));
+        assert!(told.is_none() || !case.name.starts_with("users"), "{}: a secret is told: {said}", case.name);
+        assert!(!said.contains("PRIVATE KEY-"), "{}: a key is told: {said}", case.name);
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn promtool_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = cases(folder.path());
+    let known: Vec<&Case> = cases.iter().filter(|case| !case.is_ours && !case.is_unknown_to_promtool).collect();
+    assert!(known.len() > 300, "{} files", known.len());
+    let files = known.iter().map(|case| case.file.to_str().unwrap());
+    let args: Vec<&str> = ["check", "web-config"].into_iter().chain(files).collect();
+    let output = tool("promtool", &args, b"");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let verdicts: BTreeMap<&str, bool> = said
+        .lines()
+        .filter_map(|line| {
+            let (file, verdict) = line.rsplit_once(' ').filter(|(_, verdict)| *verdict == "SUCCESS").or_else(|| {
+                let (file, _) = line.split_once(" FAILED: ")?;
+                Some((file, "FAILED"))
+            })?;
+            Some((file.trim(), verdict == "SUCCESS"))
+        })
+        .collect();
+    let wrong: Vec<String> = known
+        .iter()
+        .filter(|case| verdicts.get(case.file.to_str().unwrap()) != Some(&case.error.is_none()))
+        .map(|case| format!("{}: we say {:?}", case.name, case.error))
+        .collect();
+    assert!(wrong.is_empty(), "promtool does not agree on\n{}\n{said}", wrong.join("\n"));
+}
