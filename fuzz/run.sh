@@ -15,6 +15,7 @@ declare -A executions=(
     [message_api]=2000000
     [message_files]=2000000
     [request_headers]=600000
+    [web_configuration]=1000000
 )
 targets=("$@")
 if [ $# = 0 ]; then

@@ -22,7 +22,7 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
 use push_exporter::clock::Clock;
 use push_exporter::config::tree::{self, Value};
-use push_exporter::config::{self, App, Config};
+use push_exporter::config::{self, App, Config, ConfigErrors};
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
     NewMessages, NewestQuery, Receipt, Reschedule, Restored, Store,
@@ -44,7 +44,8 @@ use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
 use push_exporter::reload::Reload;
 use push_exporter::web::Options;
 use push_exporter::web::messages::MessageApi;
-use push_exporter::web::routes::Site;
+use push_exporter::web::routes::{Content, Site};
+use push_exporter::web::settings::{self, Settings};
 use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
 
@@ -52,7 +53,7 @@ use tokio_util::task::TaskTracker;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("configuration", configuration),
     ("easemob_answers", easemob_answers),
     ("feishu_answers", feishu_answers),
@@ -60,6 +61,7 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("message_api", message_api),
     ("message_files", message_files),
     ("request_headers", request_headers),
+    ("web_configuration", web_configuration),
 ];
 
 /// Stands for a secret; no text for people may hold it.
@@ -445,6 +447,27 @@ pub fn configuration(text: &[u8]) {
         }
         Err(errors) => errors,
     };
+    check_errors(text, &errors);
+}
+
+/// A text that may be a web configuration.
+pub fn web_configuration(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    if text.contains("/dev/") || text.contains("/proc/") {
+        return;
+    }
+    match settings::parse("web.yml", text, Path::new("nowhere")) {
+        Ok(Settings { tls, headers, rate_limit, .. }) => {
+            assert!(tls.is_none() || text.contains("PRIVATE KEY"), "TLS out of nothing");
+            assert!(headers.len() <= 5, "{headers:?}");
+            assert!(rate_limit.is_none_or(|limit| !limit.interval.is_zero()));
+        }
+        Err(errors) => check_errors(text, &errors),
+    }
+}
+
+/// What holds of all that is said of a configuration.
+fn check_errors(text: &str, errors: &ConfigErrors) {
     // YAML ends a line in three ways.
     let plain = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
     let lines: Vec<&str> = plain.split(['\n', '\r']).collect();
@@ -536,8 +559,8 @@ impl Exporter {
         let (clock, site, feed, kept) = runtime.block_on(async {
             let config = accounts();
             let clock = Clock::following_tokio(NOW.parse().expect("a time"));
-            let metrics = OwnMetrics::new(&clock).expect("metrics");
-            let (page, _) = Page::start(clock.clone());
+            let metrics = OwnMetrics::new(clock.now()).expect("metrics");
+            let (page, _) = Page::start(clock.clone(), clock.now());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
@@ -555,7 +578,9 @@ impl Exporter {
             let token = Arc::new(Mutex::new(config.message_token.clone()));
             let messages = MessageApi::new(token, Arc::clone(&feed));
             let (health, reloader) = (services.health.clone(), Reload::never().reloader());
-            let site = Site::new(page, metrics, health, clock.clone(), Options::default(), messages, reloader);
+            let began = clock.now();
+            let content = Content { page, metrics, health, clock: clock.clone(), began, messages, reloader };
+            let site = Site::new(content, Options::default());
             (clock, site, feed, kept)
         });
         Exporter { runtime, clock, site, feed, kept }
@@ -754,6 +779,15 @@ pub fn request_headers(request: &[u8]) {
         let is_wanted = codings.first().is_some_and(|first| *first == "gzip");
         let is_page = answered.path == "/metrics" && answered.method == Method::GET;
         assert!(is_zipped || !is_wanted || !is_page, "no gzip for {codings:?}");
+        let accepts = |name: &[u8]| {
+            let values = request.headers.get_all(header::ACCEPT);
+            values.iter().any(|value| split_at(&value.as_bytes().to_ascii_lowercase(), name).is_some())
+        };
+        let is_openmetrics = answered
+            .headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/openmetrics"));
+        assert!(!is_openmetrics || accepts(b"application/") || accepts(b"*/*"), "OpenMetrics for who did not ask");
         check_page(&answered);
     });
 }
@@ -773,12 +807,17 @@ fn check_page(answered: &Answered) {
     let is_zipped = answered.headers.contains_key(header::CONTENT_ENCODING);
     let mut text = answered.body.to_vec();
     if is_zipped {
-        assert!(is_page);
+        assert!(["/", "/metrics", "/api/v1/status"].contains(&answered.path.as_str()), "{} by gzip", answered.path);
         text.clear();
         flate2::read::GzDecoder::new(&answered.body[..]).read_to_end(&mut text).expect("gzip");
     }
     let text = String::from_utf8(text).expect("text");
     if is_page {
         assert!(text.ends_with('\n') && text.contains("push_exporter_build_info"), "{text}");
+        let content_type = answered.headers[header::CONTENT_TYPE].to_str().expect("a content type");
+        let is_openmetrics = content_type.starts_with("application/openmetrics-text; version=");
+        assert!(is_openmetrics || content_type == "text/plain; version=0.0.4; charset=utf-8", "{content_type}");
+        assert_eq!(text.ends_with("\n# EOF\n"), is_openmetrics);
+        assert_eq!(text.contains("push_exporter_task_panics_created "), is_openmetrics);
     }
 }

@@ -98,7 +98,7 @@ pub struct Flags {
     #[arg(long = "web.route-prefix", global = true, value_name = "PATH", value_parser = path_prefix)]
     pub route_prefix: Option<PathPrefix>,
     /// Scrapes that may be answered at once; 0 for any number
-    #[arg(long = "web.max-requests", global = true, value_name = "N", default_value_t = 40)]
+    #[arg(long = "web.max-requests", global = true, value_name = "N", default_value_t = 0)]
     pub max_requests: usize,
     /// Leave out the metrics of the exporter itself (push_exporter_*, process_*)
     #[arg(long = "web.disable-exporter-metrics", global = true)]

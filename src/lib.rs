@@ -17,6 +17,7 @@
 //! | [`page`] | the exposition, rendered in blocks before anyone asks |
 //! | [`web`] | connections, who is let in, routes, status page |
 //! | [`reload`] | reading the configuration again |
+//! | `contain`, `notify` | panics that stay where they are; what systemd is told |
 //! | [`simulator`] | the providers with true numbers, for the demo and the tests |
 //! | [`clock`] | the one source of time |
 //!
@@ -43,6 +44,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod config;
+mod contain;
 pub mod ledger;
 mod notify;
 pub mod page;
@@ -72,7 +74,7 @@ use poll::runner::Services;
 use provider::http::Transport;
 use reload::{Reload, Reloading};
 use web::messages::MessageApi;
-use web::routes::Site;
+use web::routes::{Content, Site};
 
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
 /// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
@@ -113,9 +115,10 @@ const GRACE: Duration = Duration::from_secs(1);
 /// to serve.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
     let Parts { clock, web, transport, store, reload } = parts;
-    let metrics = OwnMetrics::new(&clock)?;
+    let began = clock.now();
+    let metrics = OwnMetrics::new(began)?;
     let check = store.check();
-    let (page, mut page_task) = Page::start(clock.clone());
+    let (page, mut page_task) = Page::start(clock.clone(), began);
     let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
     let services = Services {
         clock: clock.clone(),
@@ -129,25 +132,24 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let message_token = Arc::new(Mutex::new(config.message_token.clone()));
     let mut fleet = Fleet::new(services.clone(), Arc::clone(&feed), stop.clone());
     fleet.join(&config, &transport, &Left::default()).await?;
-    metrics.config_loaded.set(clock.now().as_millisecond() as f64 / 1000.0);
-    metrics.config_ok.set(1);
+    metrics.config_read(clock.now());
     let upkeep = Arc::clone(&feed).upkeep(services.tasks.clone(), services.panics.clone());
     fleet::spawn(&services.tasks, &stop, upkeep);
     // The first scrape must be complete.
     page.flush().await;
-    notify::ready();
+    notify::ready("serving");
 
-    let site = Site::new(
-        page.clone(),
-        metrics.clone(),
-        services.health.clone(),
+    let content = Content {
+        page: page.clone(),
+        metrics: metrics.clone(),
+        health: services.health.clone(),
         clock,
-        web.options,
-        MessageApi::new(Arc::clone(&message_token), feed),
-        reload.reloader(),
-    );
-    let web_stop = stop.child_token();
-    let serving = web::serve(web.listeners, web.settings, site, web_stop.clone());
+        began,
+        messages: MessageApi::new(Arc::clone(&message_token), feed),
+        reloader: reload.reloader(),
+    };
+    let site = Site::new(content, web.options);
+    let serving = web::serve(web.listeners, web.settings, site, stop.clone());
     tokio::pin!(serving);
     let mut reloading = Reloading { reload, config, transport, message_token, services: services.clone(), metrics };
     let watchdog = notify::watchdog(page);

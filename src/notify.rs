@@ -5,9 +5,9 @@ use sd_notify::NotifyState;
 
 use crate::page::Page;
 
-/// It serves.
-pub(crate) fn ready() {
-    tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+/// It serves; `status` says how it came to that.
+pub(crate) fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
 /// It reads its configuration again; ready again when that is over.

@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigErrors};
+use crate::contain::joined;
+use crate::ledger::LedgerError;
 use crate::page::own::OwnMetrics;
-use crate::poll::fleet::Fleet;
+use crate::poll::fleet::{Changes, Fleet};
 use crate::poll::runner::Services;
 use crate::provider::http::Transport;
 use crate::{error_chain, lock, notify};
@@ -26,35 +28,18 @@ pub enum ReloadError {
     /// The ledger cannot be written now.
     #[error("the ledger cannot be written now; reload again when it can")]
     LedgerDown,
+    /// Apps cannot be started, although the ledger works; those that have changed are not polled.
+    #[error("apps cannot be started")]
+    Apps(#[from] LedgerError),
     /// Connections to providers cannot be made as it says.
-    #[error("{0}")]
-    Transport(String),
+    #[error("cannot set up HTTP")]
+    Transport(#[from] reqwest::Error),
     /// There is no file.
     #[error("there is no configuration file to read again")]
     NoFile,
     /// The exporter stops.
     #[error("the exporter is stopping")]
     Stopping,
-}
-
-/// What a reload has changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// Apps that are new.
-    pub added: usize,
-    /// Apps that are there no more.
-    pub removed: usize,
-    /// Apps with other settings.
-    pub changed: usize,
-    /// Apps that go on undisturbed.
-    pub kept: usize,
-}
-
-impl std::fmt::Display for Changes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Changes { added, removed, changed, kept } = self;
-        write!(f, "{added} apps added, {removed} removed, {changed} changed, {kept} as before")
-    }
 }
 
 type Outcome = Result<Changes, ReloadError>;
@@ -81,7 +66,7 @@ impl Reloader {
 /// Reads the configuration.
 type Read = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
 /// Makes a way to the providers by a configuration.
-type Connect = dyn Fn(&Config) -> anyhow::Result<Arc<dyn Transport>> + Send + Sync;
+type Connect = dyn Fn(&Config) -> Result<Arc<dyn Transport>, reqwest::Error> + Send + Sync;
 
 /// How the configuration is read again, and by whose wish.
 pub struct Reload {
@@ -94,7 +79,7 @@ impl Reload {
     /// From where it was read for the first time.
     pub fn new(
         read: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
-        connect: impl Fn(&Config) -> anyhow::Result<Arc<dyn Transport>> + Send + Sync + 'static,
+        connect: impl Fn(&Config) -> Result<Arc<dyn Transport>, reqwest::Error> + Send + Sync + 'static,
     ) -> Reload {
         Reload { source: Some((Arc::new(read), Arc::new(connect))), ..Reload::never() }
     }
@@ -131,19 +116,23 @@ impl Reloading {
         while let Some(Asked(answer)) = self.reload.asked.recv().await {
             notify::reloading();
             let outcome = self.reload_once(fleet).await;
-            self.metrics.config_ok.set(outcome.is_ok().into());
             match &outcome {
                 Ok(changes) => {
-                    self.metrics.config_loaded.set(self.services.clock.now().as_millisecond() as f64 / 1000.0);
+                    self.metrics.config_read(self.services.clock.now());
                     tracing::info!(changes = changes.to_string(), "the configuration was read again");
                 }
                 Err(error) => {
-                    for line in error.to_string().lines() {
+                    self.metrics.config_ok.set(0);
+                    for line in error_chain(error).lines() {
                         tracing::error!(error = line, "the configuration stays as it was");
                     }
                 }
             }
-            notify::ready();
+            notify::ready(if outcome.is_ok() {
+                "serving"
+            } else {
+                "serving; the configuration stays as it was, see the log"
+            });
             // Who has gone away meanwhile does not want to know.
             let _ = answer.send(outcome);
         }
@@ -152,7 +141,7 @@ impl Reloading {
     async fn reload_once(&mut self, fleet: &mut Fleet) -> Outcome {
         let (read, connect) = self.reload.source.clone().ok_or(ReloadError::NoFile)?;
         let read = tokio::task::spawn_blocking(move || read()).await;
-        let config = read.map_err(|_| ReloadError::Stopping)??;
+        let config = joined(read).ok_or(ReloadError::Stopping)??;
         if config.ledger != self.config.ledger {
             return Err(ReloadError::NeedsRestart("the ledger"));
         }
@@ -160,7 +149,7 @@ impl Reloading {
             return Err(ReloadError::LedgerDown);
         }
         if config.ca != self.config.ca {
-            self.transport = connect(&config).map_err(|error| ReloadError::Transport(error_chain(error.as_ref())))?;
+            self.transport = connect(&config)?;
         }
         *lock(&self.message_token) = config.message_token.clone();
         self.config = config;
@@ -174,12 +163,14 @@ impl Reloading {
                     self.services.page.flush().await;
                     return Ok(changes);
                 }
-                // The apps that are gone cannot come back either: there is nothing to do but to wait.
-                Err(error) => {
+                // What was stopped cannot be started again either, before the ledger works.
+                Err(error) if !*self.services.ledger.watch().borrow() => {
                     pause.take();
+                    self.metrics.config_ok.set(0);
                     tracing::error!(error = error_chain(&error), "apps cannot be started; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
+                Err(error) => return Err(error.into()),
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
@@ -14,7 +14,7 @@ use super::{Failure, serve};
 use crate::cli::{Check, Flags};
 use crate::clock::{Clock, age};
 use crate::config::App;
-use crate::poll::contain::joined;
+use crate::contain::joined;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};
@@ -49,7 +49,7 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
         return Ok(());
     }
     super::block_on(async {
-        let transport: Arc<dyn Transport> = Arc::new(serve::transport(&config)?);
+        let transport = serve::connect(&config).context("cannot set up HTTP")?;
         let rows = ask_all(asked, &transport, &clock).await;
         super::print(&format!("\n{}", table(&rows)))?;
         match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {

@@ -84,7 +84,8 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         // Nothing has changed then, but that it works can be seen.
         let home = folder.path().to_owned();
         let read = move || config::parse("demo", &text, &home, &Default::default());
-        let reload = Reload::new(read, |config| Ok(Arc::new(super::serve::transport(config)?)));
+        let reload = Reload::new(read, super::serve::connect);
+        super::reload_on_signals(reload.reloader())?;
         super::serve::serve(config, store, web, reload, clock, stop).await?;
         Ok(())
     })

@@ -166,12 +166,12 @@ fn passed_sockets() -> anyhow::Result<Vec<TcpListener>> {
 
 /// What is served where, as the flags say.
 fn web_options(flags: &Flags) -> web::Options {
-    let link_prefix = flags.external_path.clone().unwrap_or_default();
+    let (external, prefix) = (flags.external_path.clone(), flags.route_prefix.clone());
     web::Options {
         telemetry_path: flags.telemetry_path.clone(),
         // Without an external URL, links lead to where the routes are.
-        link_prefix: flags.external_path.clone().or_else(|| flags.route_prefix.clone()).unwrap_or_default().0,
-        route_prefix: flags.route_prefix.clone().unwrap_or(link_prefix).0,
+        link_prefix: external.clone().or_else(|| prefix.clone()).unwrap_or_default().0,
+        route_prefix: prefix.or(external).unwrap_or_default().0,
         max_requests: flags.max_requests,
         own_metrics: !flags.disable_exporter_metrics,
         lifecycle: flags.enable_lifecycle,
@@ -194,7 +194,7 @@ fn describe(address: &ListenAddress) -> String {
     }
 }
 
-/// Reads the configuration again on SIGHUP, for ever.
+/// Reads the configuration again on SIGHUP, for ever; one that comes before the exporter serves is kept until then.
 fn reload_on_signals(reloader: Reloader) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     tokio::spawn(async move {

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::secret::Environment;
 use crate::config::{self, Config};
 use crate::ledger::sqlite::Sqlite;
-use crate::provider::http::Reqwest;
+use crate::provider::http::{Reqwest, Transport};
 use crate::reload::Reload;
 use crate::{Parts, run as run_exporter, web};
 
@@ -33,11 +33,11 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
+        let reload = Reload::new(move || config::load(&file, &environment()), connect);
+        super::reload_on_signals(reload.reloader())?;
         let settings = super::web_settings(flags)?;
         let store = open_ledger(&config.ledger)?;
         let web = web::Setup { listeners: super::listen(flags).await?, options: super::web_options(flags), settings };
-        let read = move || config::load(&file, &environment());
-        let reload = Reload::new(read, |config| Ok(Arc::new(transport(config)?)));
         serve(config, store, web, reload, Clock::system(), stop).await?;
         Ok(())
     })
@@ -63,8 +63,7 @@ pub(super) async fn serve(
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    super::reload_on_signals(reload.reloader())?;
-    let transport = Arc::new(transport(&config)?);
+    let transport = connect(&config).context("cannot set up HTTP")?;
     let parts = Parts { clock, web, transport, store: Box::new(store), reload };
     run_exporter(config, parts, stop).await?;
     tracing::info!("stopped");
@@ -72,8 +71,8 @@ pub(super) async fn serve(
 }
 
 /// The way to the providers.
-pub(super) fn transport(config: &Config) -> anyhow::Result<Reqwest> {
-    Reqwest::new(config.ca.as_deref()).context("cannot set up HTTP")
+pub(super) fn connect(config: &Config) -> Result<Arc<dyn Transport>, reqwest::Error> {
+    Ok(Arc::new(Reqwest::new(config.ca.as_deref())?))
 }
 
 pub(super) fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {

@@ -129,18 +129,10 @@ pub fn load(file: &Path, environment: &Environment) -> Result<Config, ConfigErro
 /// # Errors
 /// Everything that is wrong in it.
 pub fn parse(file: &str, text: &str, folder: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
-    let root = tree::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
-    let Some(root) = root else {
-        let message = "the file is empty; it needs at least one app".to_owned();
-        return Err(ConfigErrors::one(file, Place::START, message));
-    };
     let context = Context::new(folder, environment);
-    let config = Section::open(&context, &root, String::new()).map(|section| read(section, folder));
-    let errors = context.into_errors();
-    match config {
-        Some(config) if errors.is_empty() => Ok(config),
-        _ => Err(ConfigErrors::new(file, errors)),
-    }
+    let config = section::read_document(file, text, context, |section| Some(read(section, folder)))?;
+    config
+        .ok_or_else(|| ConfigErrors::one(file, Place::START, "the file is empty; it needs at least one app".to_owned()))
 }
 
 fn read(mut file: Section<'_>, folder: &Path) -> Config {

@@ -10,9 +10,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use reqwest::Url;
 
+use super::ConfigErrors;
 use super::files;
 use super::secret::{Environment, Secret};
-use super::tree::{Node, Place, Value};
+use super::tree::{self, Node, Place, Value};
 
 /// One error, printed as `line:column: path: message` behind the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,26 @@ impl<'a> Context<'a> {
     /// A path of the file, which may be relative to its folder.
     pub fn resolve(&self, path: &str) -> PathBuf {
         self.folder.join(path)
+    }
+}
+
+/// Reads a whole file; `None` if there is nothing in it.
+///
+/// # Errors
+/// All that is wrong in it.
+pub fn read_document<T>(
+    file: &str,
+    text: &str,
+    context: Context<'_>,
+    read: impl FnOnce(Section<'_>) -> Option<T>,
+) -> Result<Option<T>, ConfigErrors> {
+    let root = tree::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
+    let Some(root) = root else { return Ok(None) };
+    let read = Section::open(&context, &root, String::new()).and_then(read);
+    let errors = context.into_errors();
+    match read {
+        Some(read) if errors.is_empty() => Ok(Some(read)),
+        _ => Err(ConfigErrors::new(file, errors)),
     }
 }
 
@@ -121,10 +142,7 @@ impl<'a> Section<'a> {
     /// All that is written in it, wherever it stands in the file.
     pub fn written(&self) -> String {
         let mut text = String::new();
-        for (_, name, node) in self.pairs {
-            text.push_str(&format!("{name:?}:"));
-            node.write(&mut text);
-        }
+        tree::write_pairs(self.pairs, &mut text);
         text
     }
 

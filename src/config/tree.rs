@@ -57,13 +57,18 @@ impl Node {
             }
             Value::Map(pairs) => {
                 out.push('{');
-                for (_, name, node) in pairs {
-                    out.push_str(&format!("{name:?}:"));
-                    node.write(out);
-                }
+                write_pairs(pairs, out);
                 out.push('}');
             }
         }
+    }
+}
+
+/// Writes what is in a mapping, without where it stands.
+pub fn write_pairs(pairs: &[(Place, String, Node)], out: &mut String) {
+    for (_, name, node) in pairs {
+        out.push_str(&format!("{name:?}:"));
+        node.write(out);
     }
 }
 

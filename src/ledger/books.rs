@@ -253,10 +253,11 @@ impl<'a> Books<'a> {
         let mut update = transaction.prepare_cached("UPDATE series SET total = ?2 WHERE id = ?1")?;
         let mut totals = Vec::new();
         for (id, sum) in ids {
-            let stored = select.query_row([id], stored_series)?;
-            let total = stored.as_ref().map_or(0, |series| series.total).saturating_add(sum);
+            // A family that this release does not have is counted by none of its reports.
+            let Some(stored) = select.query_row([id], stored_series)? else { continue };
+            let total = stored.total.saturating_add(sum);
             update.execute(params![id, total])?;
-            totals.extend(stored.map(|series| SeriesTotal { total, ..series }));
+            totals.push(SeriesTotal { total, ..stored });
         }
         Ok(totals)
     }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use families::Family;
-use table::{Form, Rendered, Table};
+use table::{ByForm, Form, Rendered, Table};
 pub use table::{Sample, Update};
 
 /// The formats of the page.
@@ -48,20 +48,7 @@ impl Exposition {
 type Blocks = Arc<[Arc<Rendered>]>;
 
 /// The page as it was last rendered, in the formats that somebody wants.
-#[derive(Clone, Default)]
-struct Published {
-    text: Option<Blocks>,
-    openmetrics: Option<Blocks>,
-}
-
-impl Published {
-    fn of(&mut self, form: Form) -> &mut Option<Blocks> {
-        match form {
-            Form::Text => &mut self.text,
-            Form::OpenMetrics => &mut self.openmetrics,
-        }
-    }
-}
+type Published = ByForm<Option<Blocks>>;
 
 /// A text of its own as pieces of a gzip member; `None` if it cannot be compressed.
 pub fn gzip(text: &[u8]) -> Option<Vec<Piece>> {
@@ -152,38 +139,27 @@ impl Drop for Pause {
 }
 
 /// When a format was last asked for, in seconds since the page began; 0 for never.
-#[derive(Default)]
-struct Wanted {
-    text: AtomicU64,
-    openmetrics: AtomicU64,
-}
-
-impl Wanted {
-    fn at(&self, form: Form) -> &AtomicU64 {
-        match form {
-            Form::Text => &self.text,
-            Form::OpenMetrics => &self.openmetrics,
-        }
-    }
-}
+type Wanted = ByForm<AtomicU64>;
 
 /// A format that nobody has asked for in this time is not rendered any more.
 const UNWANTED: Duration = Duration::from_secs(3600);
 
 /// How many sets of changes may wait while the page is rendered.
 const QUEUE: usize = 256;
+/// What keeps the page as it is for longer does so in vain: it must not look as if the exporter stood still.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The page is rendered at most this often; a scrape sees changes no later than that.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Page {
-    /// Starts the task. It ends when the last `Page` is gone.
-    pub fn start(clock: Clock) -> (Page, tokio::task::JoinHandle<()>) {
+    /// Starts the task; `began` is when the process did. It ends when the last `Page` is gone.
+    pub fn start(clock: Clock, began: Timestamp) -> (Page, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(Published::default());
         let paused = watch::Sender::new(0);
         let wanted = Arc::new(Wanted::default());
         let task = Task {
-            table: Table::new(clock.now()),
+            table: Table::new(began),
             clock,
             held: Held::default(),
             publish,
@@ -236,8 +212,8 @@ impl Page {
     /// The page as last rendered. Whoever is the first to want a format waits until it is rendered in it.
     pub async fn snapshot(&self, exposition: Exposition) -> Snapshot {
         let form = Form::from(exposition);
-        self.wanted.at(form).store(self.began.elapsed().as_secs() + 1, Ordering::Relaxed);
-        let rendered = || self.published.borrow().clone().of(form).take();
+        self.wanted.of(form).store(self.began.elapsed().as_secs() + 1, Ordering::Relaxed);
+        let rendered = || self.published.borrow().of(form).clone();
         if let Some(blocks) = rendered() {
             return Snapshot { blocks };
         }
@@ -291,6 +267,7 @@ impl Task {
                     Err(_) => break,
                 }
             }
+            let longest = Instant::now() + LONGEST_PAUSE;
             while *self.paused.borrow_and_update() > 0 {
                 tokio::select! {
                     changes = queue.recv() => match changes {
@@ -298,6 +275,7 @@ impl Task {
                         None => return,
                     },
                     _ = self.paused.changed() => {}
+                    () = tokio::time::sleep_until(longest) => break,
                 }
             }
             self.release();
@@ -370,14 +348,14 @@ impl Task {
     async fn render(&mut self) -> bool {
         let mut table = std::mem::take(&mut self.table);
         let now = self.began.elapsed().as_secs();
-        let is_wanted = |form: &Form| now < self.wanted.at(*form).load(Ordering::Relaxed) + UNWANTED.as_secs();
+        let is_wanted = |form: &Form| now < self.wanted.of(*form).load(Ordering::Relaxed) + UNWANTED.as_secs();
         let (forms, unwanted): (Vec<Form>, Vec<Form>) = self.forms.iter().partition(|form| is_wanted(form));
         self.forms.clone_from(&forms);
         let rendering = tokio::task::spawn_blocking(move || {
             unwanted.into_iter().for_each(|form| table.drop_form(form));
             let mut published = Published::default();
             for form in forms {
-                *published.of(form) = Some(table.render(form).into());
+                *published.of_mut(form) = Some(table.render(form).into());
             }
             (table, published)
         });

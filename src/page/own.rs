@@ -1,6 +1,7 @@
 //! The exporter's own metrics, from the `prometheus` crate's registry: the last, small block of the
 //! page, made for each scrape. These counters start anew with the process.
 
+use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -9,7 +10,6 @@ use prometheus::{
 
 use super::process::ProcessCollector;
 use super::{Exposition, openmetrics};
-use crate::clock::Clock;
 
 /// The registry and what the rest of the exporter writes to.
 #[derive(Clone)]
@@ -23,10 +23,10 @@ pub struct OwnMetrics {
     pub http_duration: HistogramVec,
     /// Connections open now.
     pub http_connections: IntGauge,
-    /// Tasks that panicked and were started again.
+    /// Panics that were contained.
     pub task_panics: IntCounter,
     /// When the configuration in use was read.
-    pub config_loaded: Gauge,
+    config_loaded: Gauge,
     /// Whether the last reading of it worked.
     pub config_ok: IntGauge,
     /// What the ledger's task writes to.
@@ -51,11 +51,11 @@ pub struct LedgerMetrics {
 }
 
 impl OwnMetrics {
-    /// A registry of its own with everything registered.
+    /// A registry of its own with everything registered, of a process that began then.
     ///
     /// # Errors
     /// A name given twice, which a test would have found.
-    pub fn new(clock: &Clock) -> Result<OwnMetrics, prometheus::Error> {
+    pub fn new(began: Timestamp) -> Result<OwnMetrics, prometheus::Error> {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
             Opts::new("push_exporter_build_info", "1, labelled by the version of the exporter."),
@@ -63,13 +63,13 @@ impl OwnMetrics {
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(build))?;
-        registry.register(Box::new(ProcessCollector::new(clock.now())?))?;
+        registry.register(Box::new(ProcessCollector::new(began)?))?;
         let buckets = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
         let task_panics = keep(
             &registry,
             IntCounter::new(
                 "push_exporter_task_panics_total",
-                "Panics that were contained: in polls, in followed files, in the ledger's work.",
+                "Panics that were contained: in polls, in followed files, in the ledger's work, in web connections.",
             ),
         )?;
         let ledger = LedgerMetrics {
@@ -137,9 +137,15 @@ impl OwnMetrics {
                 ),
             )?,
             ledger,
-            began: clock.now().as_millisecond(),
+            began: began.as_millisecond(),
             registry,
         })
+    }
+
+    /// The configuration in use was read then.
+    pub fn config_read(&self, at: Timestamp) {
+        self.config_loaded.set(at.as_millisecond() as f64 / 1000.0);
+        self.config_ok.set(1);
     }
 
     /// The text of all of them, unless they are not wanted, and the end of the page.
@@ -179,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_name_is_in_the_table_too() {
-        let metrics = OwnMetrics::new(&Clock::system()).unwrap();
+        let metrics = OwnMetrics::new(Timestamp::now()).unwrap();
         metrics.http_requests.with_label_values(&["metrics", "200"]).inc();
         metrics.http_duration.with_label_values(&["metrics"]).observe(0.001);
         let text = String::from_utf8(metrics.encode(Exposition::Text, true)).unwrap();

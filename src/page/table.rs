@@ -160,24 +160,36 @@ struct Row {
     created: i64,
 }
 
-/// A text in each of the formats that somebody wants.
-#[derive(Default)]
-struct Forms {
-    text: Option<Arc<Rendered>>,
-    openmetrics: Option<Arc<Rendered>>,
+/// Something in each of the formats.
+#[derive(Clone, Default)]
+pub(super) struct ByForm<T> {
+    text: T,
+    openmetrics: T,
 }
 
-impl Forms {
-    fn of(&mut self, form: Form) -> &mut Option<Arc<Rendered>> {
+impl<T> ByForm<T> {
+    pub(super) fn of(&self, form: Form) -> &T {
+        match form {
+            Form::Text => &self.text,
+            Form::OpenMetrics => &self.openmetrics,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, form: Form) -> &mut T {
         match form {
             Form::Text => &mut self.text,
             Form::OpenMetrics => &mut self.openmetrics,
         }
     }
+}
 
+/// A text in the formats that somebody wants.
+type Forms = ByForm<Option<Arc<Rendered>>>;
+
+impl Forms {
     /// What is rendered in this format, or is now by `write`.
     fn get(&mut self, form: Form, write: impl FnOnce(&mut Vec<u8>)) -> Option<Arc<Rendered>> {
-        let place = self.of(form);
+        let place = self.of_mut(form);
         if place.is_none() {
             let mut text = Vec::new();
             write(&mut text);
@@ -336,7 +348,7 @@ impl Table {
     pub(super) fn drop_form(&mut self, form: Form) {
         for (family, Series { blocks, .. }) in &mut self.families {
             if family.kind() == Kind::Counter {
-                blocks.iter_mut().for_each(|block| *block.forms.of(form) = None);
+                blocks.iter_mut().for_each(|block| *block.forms.of_mut(form) = None);
             }
         }
     }

@@ -13,11 +13,11 @@ use tokio::sync::{Mutex, Notify, RwLock};
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, Steady};
+use crate::contain::for_ever;
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
 use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
-use crate::poll::contain::for_ever;
 use crate::poll::health::{Health, Tracked, owner};
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
@@ -121,8 +121,10 @@ pub struct Feed {
 #[derive(Clone, Default)]
 struct Apps {
     targets: Arc<BTreeMap<String, Arc<Target>>>,
-    /// All names, also of apps that take none.
-    names: Arc<[String]>,
+    /// Apps that take none.
+    others: Arc<[String]>,
+    /// Whether a reload is under way: an app that is not there may be in a moment.
+    is_changing: bool,
 }
 
 /// A message to be registered, checked.
@@ -154,6 +156,9 @@ pub enum BadEntry {
     /// An app of a provider, or with a configuration, that polls no messages.
     #[error("this app takes no messages: its provider has no statistics by message, or its delivery is none")]
     TakesNone,
+    /// Apps are being exchanged.
+    #[error("the configuration is being read again; send it again in a moment")]
+    Changing,
     /// Not an id of this provider.
     #[error("msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64")]
     BadId,
@@ -165,10 +170,16 @@ impl Feed {
         Feed { clock, ledger, apps: std::sync::Mutex::default(), registering: RwLock::default() }
     }
 
-    /// From now on into these apps by name. `names` are all apps, also those that take no messages.
-    pub async fn set_targets(&self, targets: BTreeMap<String, Arc<Target>>, names: Vec<String>) {
+    /// From now on into these apps by name; `others` take no messages.
+    pub async fn set_targets(&self, targets: BTreeMap<String, Arc<Target>>, others: Vec<String>) {
         let _nobody_registers = self.registering.write().await;
-        *lock(&self.apps) = Apps { targets: Arc::new(targets), names: names.into() };
+        *lock(&self.apps) = Apps { targets: Arc::new(targets), others: others.into(), is_changing: false };
+    }
+
+    /// From now on into these apps alone, until others have been started.
+    pub async fn keep_targets(&self, targets: BTreeMap<String, Arc<Target>>) {
+        let _nobody_registers = self.registering.write().await;
+        *lock(&self.apps) = Apps { targets: Arc::new(targets), others: Arc::default(), is_changing: true };
     }
 
     fn apps(&self) -> Apps {
@@ -182,8 +193,12 @@ impl Feed {
     pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<Entry, BadEntry> {
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else {
-            let is_known = apps.names.iter().any(|name| name == app);
-            return Err(if is_known { BadEntry::TakesNone } else { BadEntry::UnknownApp(shorten(app)) });
+            let takes_none = apps.others.iter().any(|other| other == app);
+            return Err(match () {
+                () if apps.is_changing => BadEntry::Changing,
+                () if takes_none => BadEntry::TakesNone,
+                () => BadEntry::UnknownApp(shorten(app)),
+            });
         };
         let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;
         Ok(Entry { app: app.to_owned(), id, sent_at })

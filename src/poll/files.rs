@@ -11,12 +11,12 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::contain::{for_ever, joined};
 use super::feed::{Entry, Feed};
 use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
 use super::runner::Services;
 use super::wire::{self, BAD_TIME, WireApp, WireLine};
+use crate::contain::{for_ever, joined};
 use crate::ledger::{Mark, ReadFile};
 use crate::lock;
 

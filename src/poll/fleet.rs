@@ -12,11 +12,10 @@ use super::feed::{Feed, Target};
 use super::files::{self, Paths};
 use super::health::owner;
 use super::open::Opening;
-use super::runner::Services;
+use super::runner::{Polling, Services};
 use crate::config::{App, Config};
 use crate::ledger::LedgerError;
 use crate::provider::http::{AccountClient, Transport};
-use crate::reload::Changes;
 
 /// From one report's first poll to the next one's: after downtime all of them are due at once.
 const START_PACE: Duration = Duration::from_millis(20);
@@ -43,6 +42,26 @@ struct Running {
     target: Option<Arc<Target>>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// What a reload has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Apps that are new.
+    pub added: usize,
+    /// Apps that are there no more.
+    pub removed: usize,
+    /// Apps with other settings.
+    pub changed: usize,
+    /// Apps that go on undisturbed.
+    pub kept: usize,
+}
+
+impl std::fmt::Display for Changes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Changes { added, removed, changed, kept } = self;
+        write!(f, "{added} apps added, {removed} removed, {changed} changed, {kept} as before")
+    }
 }
 
 /// What is left of the apps that have been stopped.
@@ -73,8 +92,8 @@ impl Fleet {
         for running in &leaving {
             running.stop.cancel();
         }
-        // Ids that come in now are refused, those on their way are counted.
-        self.feed.set_targets(self.targets(), others(config)).await;
+        // Ids that come in now are to be sent again, those on their way are counted.
+        self.feed.keep_targets(self.targets()).await;
         for (name, running) in names.into_iter().zip(leaving) {
             running.tasks.close();
             running.tasks.wait().await;
@@ -100,7 +119,7 @@ impl Fleet {
         transport: &Arc<dyn Transport>,
         left: &Left,
     ) -> Result<Changes, LedgerError> {
-        let mut apps: Vec<Opening<'_>> = config
+        let apps: Vec<Opening<'_>> = config
             .apps
             .iter()
             .map(|app| Opening::new(app, Services { tasks: TaskTracker::new(), ..self.services.clone() }))
@@ -110,7 +129,7 @@ impl Fleet {
         let stored = self.services.ledger.register(keys, self.services.clock.now()).await?;
         let is_running = |app: &Opening<'_>| self.apps.contains_key(&name(app.app()));
         let mut new = Vec::new();
-        for (app, stored) in apps.drain(..).zip(stored) {
+        for (app, stored) in apps.into_iter().zip(stored) {
             self.services.health.known_since(app.app().provider.name(), stored.created);
             if !is_running(&app) {
                 new.push((app, stored));
@@ -119,24 +138,14 @@ impl Fleet {
         let mut joining = Vec::new();
         for (mut app, stored) in new {
             app.show(stored, config).await;
-            let (name, fingerprint) = (name(app.app()), app.app().fingerprint);
-            let id = app.app().account.id();
-            let account = left.accounts.get(&name).filter(|(before, _)| *before == id);
-            let account =
-                account.map_or_else(|| Arc::new(AccountClient::default()), |(_, account)| Arc::clone(account));
-            let running = Running {
-                fingerprint,
-                account: (id, account),
-                target: app.target().map(Arc::new),
-                stop: self.stop.child_token(),
-                tasks: app.services().tasks.clone(),
-            };
-            joining.push((name, running, app));
+            joining.push((name(app.app()), self.ready(&app, left), app));
         }
-        let targets =
-            joining.iter().filter_map(|((_, name), running, _)| Some((name.clone(), running.target.clone()?)));
-        let targets = self.targets().into_iter().chain(targets).collect();
-        self.feed.set_targets(targets, others(config)).await;
+        let mut targets = self.targets();
+        let target = |((_, name), running, _): &(Name, Running, _)| Some((name.clone(), running.target.clone()?));
+        targets.extend(joining.iter().filter_map(target));
+        let others = config.apps.iter().map(|app| &app.name).filter(|name| !targets.contains_key(*name));
+        let others = others.cloned().collect();
+        self.feed.set_targets(targets, others).await;
         self.feed.register_configured().await?;
         let mut opened = Vec::new();
         for (name, running, app) in joining {
@@ -144,24 +153,45 @@ impl Fleet {
             let pollings = app.open(config, transport, &running.account.1).await?;
             opened.push((name, running, services, pollings));
         }
-        let mut reports = Vec::new();
+        self.start(opened);
+        let added = (self.apps.len() - left.changes.kept).saturating_sub(left.changes.changed);
+        Ok(Changes { added, ..left.changes })
+    }
+
+    /// What is kept of an app while it is polled.
+    fn ready(&self, app: &Opening<'_>, left: &Left) -> Running {
+        let id = app.app().account.id();
+        let before = left.accounts.get(&name(app.app())).filter(|(before, _)| *before == id);
+        let account = before.map_or_else(Arc::default, |(_, account)| Arc::clone(account));
+        Running {
+            fingerprint: app.app().fingerprint,
+            account: (id, account),
+            target: app.target().map(Arc::new),
+            stop: self.stop.child_token(),
+            tasks: app.services().tasks.clone(),
+        }
+    }
+
+    /// Begins to poll and to follow files.
+    fn start(&mut self, opened: Vec<(Name, Running, Services, Vec<Polling>)>) {
+        // None of them may be taken for what another one was renamed to.
+        let targets = opened.iter().filter_map(|(_, running, ..)| running.target.as_ref());
+        targets.flat_map(|target| &target.files).for_each(|(path, _)| self.paths.add(path));
+        let count = opened.iter().map(|(.., pollings)| pollings.len()).sum::<usize>().max(1);
+        let pace = START_PACE.min(START_SPREAD / u32::try_from(count).unwrap_or(u32::MAX));
+        let mut wait = Duration::ZERO;
         for (name, running, services, pollings) in opened {
-            reports.extend(pollings.into_iter().map(|polling| (polling, running.stop.clone(), running.tasks.clone())));
+            for polling in pollings {
+                let waited = tokio::time::sleep(wait);
+                wait += pace;
+                spawn(&running.tasks, &running.stop, async move {
+                    waited.await;
+                    polling.await;
+                });
+            }
             self.follow(&name.1, &running, &services);
             self.apps.insert(name, running);
         }
-        let count = u32::try_from(reports.len().max(1)).unwrap_or(u32::MAX);
-        let pace = START_PACE.min(START_SPREAD / count);
-        for (place, (report, stop, tasks)) in (0..).zip(reports) {
-            let wait = pace * place;
-            spawn(&tasks, &stop, async move {
-                tokio::time::sleep(wait).await;
-                report.await;
-            });
-        }
-        let mut changes = left.changes;
-        changes.added = (self.apps.len() - changes.kept).saturating_sub(changes.changed);
-        Ok(changes)
     }
 
     /// Stops all apps.
@@ -184,7 +214,6 @@ impl Fleet {
     fn follow(&self, app: &str, running: &Running, services: &Services) {
         let Some(target) = &running.target else { return };
         for (path, marks) in &target.files {
-            self.paths.add(path);
             let (feed, services, paths) = (Arc::clone(&self.feed), services.clone(), self.paths.clone());
             let file = files::follow(feed, services, app.to_owned(), path.clone(), marks.clone(), paths);
             spawn(&running.tasks, &running.stop, file);
@@ -194,11 +223,6 @@ impl Fleet {
 
 fn name(app: &App) -> Name {
     (app.provider.name(), app.name.clone())
-}
-
-/// Every app, also those that take no messages.
-fn others(config: &Config) -> Vec<String> {
-    config.apps.iter().map(|app| app.name.clone()).collect()
 }
 
 /// Starts what goes on until `stop`.

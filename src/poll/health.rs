@@ -253,7 +253,7 @@ impl Health {
 
     /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
     pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
-        let errors = lock(&self.errors_before).remove(id).unwrap_or_default();
+        let errors = lock(&self.errors_before).get(id).cloned().unwrap_or_default();
         let count = |reason: &Reason| {
             let count = errors.get(reason.name()).copied().unwrap_or_default();
             id.set(Family::PollErrors, &[("reason", reason.name())], count)

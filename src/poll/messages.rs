@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::contain::joined;
 use super::feed::Board;
 use super::health::ReportId;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
 use crate::clock::{Clock, Look, Steady};
+use crate::contain::joined;
 use crate::ledger::{Content, DueQuery, PolledMessage, Reschedule, StoredReport, TrackedMessage};
 use crate::page::{Sample, Update, text};
 use crate::provider::error::{PollError, Reason};

@@ -2,7 +2,6 @@
 //! being polled ([`runner`]) by window ([`windows`]), by message ([`messages`]) or as it stands ([`moments`]),
 //! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]).
 
-pub(crate) mod contain;
 pub mod feed;
 pub mod files;
 pub mod fleet;

@@ -12,11 +12,11 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::contain::contained;
 use super::health::{Failure, Health, Quota, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
+use crate::contain::contained;
 use crate::ledger::{AppId, Commit, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
 use crate::lock;
 use crate::page::families::Family;

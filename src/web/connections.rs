@@ -3,18 +3,20 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -23,13 +25,16 @@ use tokio_util::task::TaskTracker;
 use super::Door;
 use super::gate::Gate;
 use super::places::{IDLE, Place, Places, STALLED, Verdict};
-use super::routes::{Site, Visit};
+use super::routes::{Body, Site, Visit};
 use super::settings::reread::Watched;
+use crate::contain::contained;
 use crate::page::process::max_open_files;
-use crate::poll::contain::contained;
+use crate::{error_chain, lock};
 
 /// Connections at once, where the limit on open files leaves room for them.
 const MAX_CONNECTIONS: usize = 512;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
 /// A TLS handshake must be complete in this time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's head must be complete in this time.
@@ -39,16 +44,18 @@ const MAX_HEADERS: usize = 64;
 pub(super) const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Requests at once in a connection of HTTP/2.
 const MAX_STREAMS: u32 = 16;
-/// What HTTP/2 may have waiting for a stream, and take in for it and for a connection.
-const SEND_BUFFER: usize = 64 * 1024;
 /// What the kernel may have waiting for a connection.
 const KERNEL_BUFFER: usize = 256 * 1024;
+/// What HTTP/2 may have waiting for a stream, and take in for it and for a connection.
+const SEND_BUFFER: usize = 64 * 1024;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// How long answers under way may take when the exporter stops.
 const GRACE: Duration = Duration::from_secs(3);
 /// How long the other side has to close a connection that is over.
 const CLOSING: Duration = Duration::from_secs(5);
+/// From one handshake that failed to the next that is logged.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// How long to wait after accepting failed, which it does when descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -58,14 +65,16 @@ pub(super) struct Server {
     gate: Gate,
     settings: Watched,
     places: Arc<Places>,
+    /// When a handshake that failed was last logged.
+    said: Mutex<Option<Instant>>,
 }
 
 impl Server {
     pub(super) fn new(site: Site, gate: Gate, settings: Watched) -> Server {
         // The ledger, providers and files of message ids need some too.
         let max = max_open_files().map_or(MAX_CONNECTIONS, |files| (files / 2).clamp(8, MAX_CONNECTIONS));
-        let places = Places::new(max, site.metrics.http_connections.clone());
-        Server { site, gate, settings, places }
+        let places = Places::new(max, site.metrics().http_connections.clone());
+        Server { site, gate, settings, places, said: Mutex::default() }
     }
 
     /// Serves on every listener until `stop`, then lets answers under way end.
@@ -100,6 +109,8 @@ impl Server {
         stop: &CancellationToken,
         cut: &CancellationToken,
     ) {
+        // More than the usual 1,024 may be waiting to be accepted, where the system allows it.
+        let _ = SockRef::from(&listener).listen(BACKLOG);
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
@@ -111,10 +122,10 @@ impl Server {
             };
             let (server, stop, cut) = (Arc::clone(self), stop.clone(), cut.clone());
             let place = Arc::new(self.places.enter());
+            let tasks = connections.clone();
             connections.spawn(async move {
-                let panics = server.site.metrics.task_panics.clone();
+                let panics = server.site.metrics().task_panics.clone();
                 let end = place.end.clone();
-                let tasks = TaskTracker::new();
                 let serving = contained(&tasks, &panics, "a web connection", server.connect(stream, door, place, stop));
                 tokio::select! {
                     _ = serving => {}
@@ -126,12 +137,14 @@ impl Server {
     }
 
     async fn connect(self: Arc<Self>, stream: TcpStream, door: Door, place: Arc<Place>, stop: CancellationToken) {
+        let peer = stream.peer_addr().ok();
         let _ = stream.set_nodelay(true);
         // Else the kernel takes megabytes of an answer, and nobody sees whether the client does.
         let _ = SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
         let settings = self.settings.clone();
         let tls = if door == Door::Main { settings.now().settings.tls.clone() } else { None };
-        let connection = Connection { server: Arc::clone(&self), door, place, stop, settings, tls: tls.clone() };
+        let visitor = Visitor { server: Arc::clone(&self), door, place };
+        let connection = Connection { visitor, stop, settings, tls: tls.clone() };
         let Some(tls) = tls else {
             connection.http1(limited(stream)).await;
             return;
@@ -148,8 +161,26 @@ impl Server {
                 self.site.count_other(http::StatusCode::BAD_REQUEST);
                 refuse_plain(stream).await;
             }
-            Ok(Err(error)) => tracing::debug!(error = error.to_string(), "TLS handshake"),
+            Ok(Err(error)) => self.handshake_failed(&error, peer),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+}
+
+impl Server {
+    /// Says why a client was not let in, but not of all of them if they are many.
+    fn handshake_failed(&self, error: &io::Error, peer: Option<SocketAddr>) {
+        let peer = peer.map(|peer| peer.to_string());
+        let mut said = lock(&self.said);
+        if said.is_some_and(|said| said.elapsed() < SAY_AGAIN) {
+            tracing::debug!(error = error_chain(error), peer, "a TLS handshake failed");
+        } else {
+            *said = Some(Instant::now());
+            tracing::warn!(
+                error = error_chain(error),
+                peer,
+                "a TLS handshake failed; more of them within ten seconds are not logged"
+            );
         }
     }
 }
@@ -198,9 +229,7 @@ async fn refuse_plain(mut stream: TcpStream) {
 
 /// A connection that is open and perhaps encrypted.
 struct Connection {
-    server: Arc<Server>,
-    door: Door,
-    place: Arc<Place>,
+    visitor: Visitor,
     stop: CancellationToken,
     settings: Watched,
     /// What it was encrypted by.
@@ -209,26 +238,16 @@ struct Connection {
 
 impl Connection {
     async fn http1(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let visit = self.visit();
-        let service = service_fn(move |request| {
-            let visit = visit.clone();
-            async move { Ok::<_, Infallible>(visit.answer(request).await) }
-        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), self.visitor.service());
         self.drive(connection).await;
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let visit = self.visit();
-        let service = service_fn(move |request| {
-            let visit = visit.clone();
-            async move { Ok::<_, Infallible>(visit.answer(request).await) }
-        });
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
@@ -236,12 +255,8 @@ impl Connection {
             .max_send_buf_size(SEND_BUFFER)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), self.visitor.service());
         self.drive(connection).await;
-    }
-
-    fn visit(&self) -> Visiting {
-        Visiting { server: Arc::clone(&self.server), door: self.door, place: Arc::clone(&self.place) }
     }
 
     /// Serves until the client, a limit, new settings or the exporter ends it.
@@ -249,19 +264,19 @@ impl Connection {
         let mut connection = std::pin::pin!(connection);
         let mut ends_at = None;
         loop {
-            let look = match self.place.verdict() {
+            let look = match self.visitor.place.verdict() {
                 Verdict::GoesOn(look) => look,
                 Verdict::Over => return,
                 Verdict::Idle if ends_at.is_some() => return,
                 // HTTP/2 tells the client; what does not end by itself then is cut.
                 Verdict::Idle => {
                     connection.as_mut().graceful_shutdown();
-                    *ends_at.insert(tokio::time::Instant::now() + CLOSING)
+                    *ends_at.insert(Instant::now() + CLOSING)
                 }
             };
             let is_ending = ends_at.is_some();
             // An answer under way has its own limits.
-            let until = ends_at.filter(|_| self.place.is_idle()).map_or(look, |end| look.min(end));
+            let until = ends_at.filter(|_| self.visitor.place.is_idle()).map_or(look, |end| look.min(end));
             tokio::select! {
                 ended = connection.as_mut() => {
                     // A client that went away is no error of ours.
@@ -272,14 +287,14 @@ impl Connection {
                 }
                 () = self.stop.cancelled(), if !is_ending => {
                     connection.as_mut().graceful_shutdown();
-                    ends_at = Some(tokio::time::Instant::now() + CLOSING);
+                    ends_at = Some(Instant::now() + CLOSING);
                 }
-                () = other_tls(&mut self.settings, self.tls.as_ref()), if !is_ending && self.door == Door::Main => {
+                () = other_tls(&mut self.settings, self.tls.as_ref()), if !is_ending && self.visitor.door == Door::Main => {
                     connection.as_mut().graceful_shutdown();
-                    ends_at = Some(tokio::time::Instant::now() + CLOSING);
+                    ends_at = Some(Instant::now() + CLOSING);
                 }
                 () = tokio::time::sleep_until(until) => {
-                    if self.place.is_idle() && ends_at.is_some_and(|end| end <= tokio::time::Instant::now()) {
+                    if self.visitor.place.is_idle() && ends_at.is_some_and(|end| end <= Instant::now()) {
                         return;
                     }
                 }
@@ -288,7 +303,7 @@ impl Connection {
     }
 }
 
-/// Waits until new connections are to be encrypted in another way than this one.
+/// Waits until new connections are not encrypted as this one is, or the web configuration was read again.
 async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
     let is_other = |current: &super::settings::reread::Current| match (&current.settings.tls, tls) {
         (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
@@ -297,18 +312,27 @@ async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
     settings.wait_for(is_other).await;
 }
 
-/// Who answers the requests of a connection.
+/// Whose requests come through a connection.
 #[derive(Clone)]
-struct Visiting {
+struct Visitor {
     server: Arc<Server>,
     door: Door,
     place: Arc<Place>,
 }
 
-impl Visiting {
-    async fn answer(&self, request: http::Request<hyper::body::Incoming>) -> http::Response<super::routes::Body> {
-        let Server { site, gate, places, .. } = &*self.server;
-        let visit = Visit { door: self.door, gate, places, request: self.place.request() };
+impl Visitor {
+    /// What answers them.
+    fn service(&self) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<> {
+        let visitor = self.clone();
+        service_fn(move |request| {
+            let visitor = visitor.clone();
+            async move { Ok(visitor.answer(request).await) }
+        })
+    }
+
+    async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+        let Server { site, gate, .. } = &*self.server;
+        let visit = Visit { door: self.door, gate, request: self.place.request() };
         site.answer(request, visit).await
     }
 }

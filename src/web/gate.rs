@@ -15,7 +15,7 @@ use super::users::Authenticator;
 use crate::lock;
 
 /// The gate.
-pub struct Gate {
+pub(super) struct Gate {
     watched: Watched,
     authenticator: Authenticator,
     bucket: Mutex<Option<Bucket>>,
@@ -41,7 +41,7 @@ pub(super) enum Needs {
 
 impl Gate {
     /// By the web configuration as it is now and will be.
-    pub fn new(watched: Watched) -> Gate {
+    pub(super) fn new(watched: Watched) -> Gate {
         Gate { watched, authenticator: Authenticator::default(), bucket: Mutex::default() }
     }
 

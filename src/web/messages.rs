@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::routes::{Body, RequestBody, respond};
 use crate::config::secret::Secret;
 use crate::lock;
-use crate::poll::feed::{Entry, Feed, Registered};
+use crate::poll::feed::{BadEntry, Entry, Feed, Registered};
 use crate::poll::wire::{BAD_TIME, WireId, WireTime};
 use crate::provider::error::shorten;
 
@@ -177,7 +177,10 @@ impl MessageApi {
     fn check(&self, index: usize, wire: Wire) -> Result<Entry, Refusal> {
         let Wire { app, msg_id, sent_at } = wire;
         let sent_at = sent_at.map(|time| time.read().ok_or_else(|| Refusal::bad(index, BAD_TIME)));
-        self.feed.check(&app, &msg_id.into_text(), sent_at.transpose()?).map_err(|error| Refusal::bad(index, error))
+        self.feed.check(&app, &msg_id.into_text(), sent_at.transpose()?).map_err(|error| match error {
+            BadEntry::Changing => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            error => Refusal::bad(index, error),
+        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! The web server. What is answered is in [`routes`], who may ask in [`gate`], how connections are served in
 //! [`connections`] and limited in [`places`], what a client wants in [`negotiate`]; [`settings`] is the web
-//! configuration file.
+//! configuration file, [`users`] who has a password, [`status`] the status page, [`messages`] the message API.
 
 mod connections;
-pub mod gate;
+mod gate;
 pub mod messages;
 mod negotiate;
 mod places;
@@ -64,7 +64,7 @@ impl Default for Options {
             telemetry_path: "/metrics".to_owned(),
             route_prefix: String::new(),
             link_prefix: String::new(),
-            max_requests: 40,
+            max_requests: 0,
             own_metrics: true,
             lifecycle: false,
         }

@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 
 use crate::page::Exposition;
 
-/// The formats of the page that a client may name, best known first.
+/// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
 
 /// The format that a client likes best; text where it does not say, or wants something else.

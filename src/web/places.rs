@@ -16,10 +16,8 @@ use crate::lock;
 pub(super) const IDLE: Duration = Duration::from_secs(20);
 /// A client must take something of its answer in this time.
 pub(super) const STALLED: Duration = Duration::from_secs(30);
-/// A client that always takes just enough must be done by this time.
+/// A client that always takes just enough of an answer must be done by this time.
 const LONGEST: Duration = Duration::from_secs(120);
-/// An answer that nobody has taken anything of for so long may be given up for a scrape that has no room.
-const SLOW: Duration = Duration::from_secs(1);
 
 /// All open connections.
 pub(super) struct Places {
@@ -35,20 +33,32 @@ struct Open {
 }
 
 struct Entry {
-    /// When it last began, went on with or ended something.
+    /// When a request last came or was over.
     since: Instant,
-    /// When it was last idle.
-    begun: Instant,
-    /// Requests whose answers are being made.
-    working: usize,
-    /// Answers that are being sent.
-    sending: usize,
+    requests: Vec<Asked>,
     end: CancellationToken,
+}
+
+/// A request that is not over.
+struct Asked {
+    id: u64,
+    began: Instant,
+    /// When the client last took something of its answer; `None` while that is made.
+    taken: Option<Instant>,
 }
 
 impl Entry {
     fn is_idle(&self) -> bool {
-        self.working + self.sending == 0
+        self.requests.is_empty()
+    }
+
+    /// When it has to be over.
+    fn limit(&self) -> Instant {
+        let of = |request: &Asked| {
+            let end = request.began + LONGEST;
+            request.taken.map_or(end, |taken| end.min(taken + STALLED))
+        };
+        self.requests.iter().map(of).min().unwrap_or(self.since + IDLE)
     }
 }
 
@@ -82,26 +92,14 @@ impl Places {
         let id = open.next;
         open.next += 1;
         let (now, end) = (Instant::now(), CancellationToken::new());
-        open.places.insert(id, Entry { since: now, begun: now, working: 0, sending: 0, end: end.clone() });
+        open.places.insert(id, Entry { since: now, requests: Vec::new(), end: end.clone() });
         self.gauge.inc();
         Place { id, places: Arc::clone(self), end }
     }
 
-    /// Ends the connection that has sent nothing of an answer for longest; false if all of them go on.
-    pub(super) fn end_slowest(&self) -> bool {
-        let open = lock(&self.open);
-        let is_slow = |entry: &&Entry| entry.sending > 0 && entry.since.elapsed() > SLOW && !entry.end.is_cancelled();
-        let slowest = open.places.values().filter(is_slow).min_by_key(|entry| entry.since);
-        slowest.inspect(|entry| entry.end.cancel()).is_some()
-    }
-
     fn change(&self, id: u64, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = lock(&self.open).places.get_mut(&id) {
-            if entry.is_idle() {
-                entry.begun = Instant::now();
-            }
             change(entry);
-            entry.since = Instant::now();
         }
     }
 }
@@ -117,8 +115,12 @@ pub(super) struct Place {
 impl Place {
     /// Notes a request.
     pub(super) fn request(&self) -> Request {
-        self.places.change(self.id, |entry| entry.working += 1);
-        Request { id: self.id, places: Arc::clone(&self.places), is_sending: false }
+        let (id, now) = (fastrand::u64(..), Instant::now());
+        self.places.change(self.id, |entry| {
+            entry.since = now;
+            entry.requests.push(Asked { id, began: now, taken: None });
+        });
+        Request { id, place: self.id, places: Arc::clone(&self.places) }
     }
 
     /// Whether nothing is asked in it now.
@@ -131,14 +133,7 @@ impl Place {
         let now = Instant::now();
         let open = lock(&self.places.open);
         let Some(entry) = open.places.get(&self.id) else { return Verdict::Over };
-        let is_idle = entry.is_idle();
-        let limit = if is_idle {
-            entry.since + IDLE
-        } else if entry.working > 0 {
-            entry.begun + LONGEST
-        } else {
-            (entry.since + STALLED).min(entry.begun + LONGEST)
-        };
+        let (is_idle, limit) = (entry.is_idle(), entry.limit());
         match limit <= now {
             // It may have become idle before then.
             false => Verdict::GoesOn(limit.min(now + IDLE / 4)),
@@ -158,36 +153,27 @@ impl Drop for Place {
 /// A request of a connection until its answer has been sent.
 pub(super) struct Request {
     id: u64,
+    place: u64,
     places: Arc<Places>,
-    is_sending: bool,
 }
 
 impl Request {
-    /// The answer is there.
-    pub(super) fn sends(&mut self) {
-        if !std::mem::replace(&mut self.is_sending, true) {
-            self.places.change(self.id, |entry| {
-                entry.working -= 1;
-                entry.sending += 1;
-            });
-        }
-    }
-
-    /// The client has taken something of it.
+    /// The answer is there, or the client has taken something of it.
     pub(super) fn progress(&self) {
-        self.places.change(self.id, |_| {});
+        self.places.change(self.place, |entry| {
+            let mut requests = entry.requests.iter_mut();
+            if let Some(request) = requests.find(|request| request.id == self.id) {
+                request.taken = Some(Instant::now());
+            }
+        });
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        let is_sending = self.is_sending;
-        self.places.change(self.id, |entry| {
-            if is_sending {
-                entry.sending -= 1;
-            } else {
-                entry.working -= 1;
-            }
+        self.places.change(self.place, |entry| {
+            entry.requests.retain(|request| request.id != self.id);
+            entry.since = Instant::now();
         });
     }
 }
@@ -233,10 +219,12 @@ mod tests {
         seconds(1).await;
         assert_eq!(place.verdict(), Verdict::Idle);
         // An answer that is being made has time, one that nobody takes has less.
-        let mut request = place.request();
+        let request = place.request();
         seconds(60).await;
         assert!(goes_on(&place));
-        request.sends();
+        request.progress();
+        // Others of the same connection change nothing.
+        drop(place.request());
         seconds(29).await;
         assert!(goes_on(&place));
         seconds(1).await;
@@ -247,19 +235,5 @@ mod tests {
         request.progress();
         seconds(10).await;
         assert_eq!(place.verdict(), Verdict::Over, "two minutes");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn only_what_stalls_is_given_up() {
-        let places = places(3);
-        let (a, b) = (places.enter(), places.enter());
-        let (mut of_a, mut of_b) = (a.request(), b.request());
-        of_a.sends();
-        of_b.sends();
-        assert!(!places.end_slowest());
-        seconds(3).await;
-        of_b.progress();
-        assert!(places.end_slowest() && a.end.is_cancelled());
-        assert!(!places.end_slowest(), "the other goes on");
     }
 }

@@ -20,7 +20,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,13 +35,14 @@ use super::places::{self, Places};
 use super::settings::reread::Watched;
 use super::{Door, Options, status};
 use crate::clock::Clock;
+use crate::error_chain;
 use crate::page::own::OwnMetrics;
 use crate::page::{self, Page, Piece};
 use crate::poll::health::Health;
 use crate::reload::Reloader;
 
 /// Everything an answer is made from.
-pub struct Site {
+pub struct Content {
     /// The page.
     pub page: Page,
     /// The exporter's own metrics.
@@ -49,14 +51,18 @@ pub struct Site {
     pub health: Health,
     /// The time.
     pub clock: Clock,
-    /// What is served where.
-    pub options: Options,
+    /// When the exporter started.
+    pub began: Timestamp,
     /// The message API.
     pub messages: MessageApi,
     /// Reads the configuration again.
     pub reloader: Reloader,
-    /// When it started.
-    began: Timestamp,
+}
+
+/// What is served, and where.
+pub struct Site {
+    content: Content,
+    options: Options,
     /// What the status page may load.
     policy: HeaderValue,
     /// Scrapes that may still begin, if their number is limited.
@@ -105,49 +111,45 @@ impl Handler {
 pub(super) struct Visit<'a> {
     pub(super) door: Door,
     pub(super) gate: &'a Gate,
-    pub(super) places: &'a Places,
     /// Its place until it is answered.
     pub(super) request: places::Request,
 }
 
 /// The body of a request, whatever it is received by.
-pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
+pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin {}
 
-impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>> RequestBody for B {}
+impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin> RequestBody for B {}
 
-/// How long a scrape waits for room: others that are taken are over in a moment.
-const ROOM: Duration = Duration::from_secs(1);
+/// What is left of a body in HTTP/2 is taken and thrown away, so much of it and for so long.
+const LEFT_BYTES: usize = 2 * 1024 * 1024;
+const LEFT_TIME: Duration = Duration::from_secs(2);
 
 impl Site {
     /// With nobody asking yet.
-    pub fn new(
-        page: Page,
-        metrics: OwnMetrics,
-        health: Health,
-        clock: Clock,
-        options: Options,
-        messages: MessageApi,
-        reloader: Reloader,
-    ) -> Site {
+    pub fn new(content: Content, options: Options) -> Site {
         let scrapes = (options.max_requests > 0).then(|| Arc::new(Semaphore::new(options.max_requests)));
         let policy = HeaderValue::try_from(status::policy()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-        let began = clock.now();
-        Site { page, metrics, health, clock, options, messages, reloader, began, policy, scrapes }
+        Site { content, options, policy, scrapes }
+    }
+
+    /// The exporter's own metrics.
+    pub(super) fn metrics(&self) -> &OwnMetrics {
+        &self.content.metrics
     }
 
     /// Answers a request that comes through no connection and no gate, as tests send it.
     pub async fn answer_alone(&self, request: Request<impl RequestBody>) -> Response<Body> {
-        let places = Places::new(1, self.metrics.http_connections.clone());
+        let places = Places::new(1, self.content.metrics.http_connections.clone());
         let place = places.enter();
         let gate = Gate::new(Watched::nothing());
-        let visit = Visit { door: Door::Main, gate: &gate, places: &places, request: place.request() };
+        let visit = Visit { door: Door::Main, gate: &gate, request: place.request() };
         self.answer(request, visit).await
     }
 
     /// Answers a request and counts it.
     pub(super) async fn answer(&self, request: Request<impl RequestBody>, visit: Visit<'_>) -> Response<Body> {
         let started = Instant::now();
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let handler = self.route(head.uri.path(), visit.door);
         let admitted = match visit.door {
             _ if size(&head) > MAX_HEAD_BYTES => {
@@ -157,9 +159,13 @@ impl Site {
             Door::Probe | Door::Senders => Ok(()),
         };
         let mut response = match admitted {
-            Ok(()) => self.dispatch(handler, &head, body, &visit).await,
+            Ok(()) => self.dispatch(handler, &head, &mut body).await,
             Err(refusal) => refusal,
         };
+        // Else its stream is reset behind the answer, which some clients lose then.
+        if head.version == Version::HTTP_2 && !body.is_end_stream() {
+            let _ = tokio::time::timeout(LEFT_TIME, discard(&mut body)).await;
+        }
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -171,17 +177,20 @@ impl Site {
             response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             *response.body_mut() = Body::default();
         }
-        self.metrics.http_requests.with_label_values(&[handler.name(), response.status().as_str()]).inc();
-        self.metrics.http_duration.with_label_values(&[handler.name()]).observe(started.elapsed().as_secs_f64());
-        let mut request = visit.request;
-        request.sends();
-        response.body_mut().request = Some(request);
+        self.content.metrics.http_requests.with_label_values(&[handler.name(), response.status().as_str()]).inc();
+        self.content
+            .metrics
+            .http_duration
+            .with_label_values(&[handler.name()])
+            .observe(started.elapsed().as_secs_f64());
+        visit.request.progress();
+        response.body_mut().request = Some(visit.request);
         response
     }
 
     /// Counts what was answered without a route.
     pub(super) fn count_other(&self, status: StatusCode) {
-        self.metrics.http_requests.with_label_values(&[Handler::Other.name(), status.as_str()]).inc();
+        self.content.metrics.http_requests.with_label_values(&[Handler::Other.name(), status.as_str()]).inc();
     }
 
     fn route(&self, path: &str, door: Door) -> Handler {
@@ -208,24 +217,18 @@ impl Site {
         }
     }
 
-    async fn dispatch(
-        &self,
-        handler: Handler,
-        head: &Parts,
-        body: impl RequestBody,
-        visit: &Visit<'_>,
-    ) -> Response<Body> {
+    async fn dispatch(&self, handler: Handler, head: &Parts, body: &mut impl RequestBody) -> Response<Body> {
         match (handler, &head.method) {
-            (Handler::Messages, _) if !self.messages.is_on() => {
+            (Handler::Messages, _) if !self.content.messages.is_on() => {
                 message(StatusCode::NOT_FOUND, "The message API is off; it needs message_api with a token.\n")
             }
-            (Handler::Messages, &Method::POST) => self.messages.answer(head, body).await,
+            (Handler::Messages, &Method::POST) => self.content.messages.answer(head, body).await,
             (Handler::Reload, &Method::POST) => self.reload().await,
             (Handler::Messages | Handler::Reload, _) => not_allowed("Only POST is answered here.\n", "POST"),
             (Handler::Other, _) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
             (Handler::Redirect, _) => self.redirect(),
             (_, &Method::GET | &Method::HEAD) => match handler {
-                Handler::Metrics => self.scrape(head, visit.places).await,
+                Handler::Metrics => self.scrape(head).await,
                 Handler::Status => self.status_page(head),
                 Handler::Ready => self.ready(),
                 Handler::ApiStatus => self.api_status(head),
@@ -236,31 +239,22 @@ impl Site {
     }
 
     /// Answers a scrape, where there is room for one more.
-    async fn scrape(&self, head: &Parts, places: &Places) -> Response<Body> {
-        let Some(scrapes) = &self.scrapes else { return self.metrics(head).await };
-        let room = async || {
-            let waiting = Arc::clone(scrapes).acquire_owned();
-            tokio::time::timeout(ROOM, waiting).await.ok().and_then(Result::ok)
-        };
-        let permit = match room().await {
-            // A client that takes nothing of its answer must not keep others from theirs.
-            None if places.end_slowest() => room().await,
-            permit => permit,
-        };
-        let Some(permit) = permit else {
+    async fn scrape(&self, head: &Parts) -> Response<Body> {
+        let Some(scrapes) = &self.scrapes else { return self.render(head).await };
+        let Ok(permit) = Arc::clone(scrapes).try_acquire_owned() else {
             let max = self.options.max_requests;
             let text = format!("Limit of concurrent requests reached ({max}), try again later.\n");
             return respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, text.into());
         };
-        let mut response = self.metrics(head).await;
+        let mut response = self.render(head).await;
         response.body_mut().permit = Some(permit);
         response
     }
 
-    async fn metrics(&self, head: &Parts) -> Response<Body> {
+    async fn render(&self, head: &Parts) -> Response<Body> {
         let exposition = exposition(&head.headers);
-        let snapshot = self.page.snapshot(exposition).await;
-        let own = self.metrics.encode(exposition, self.options.own_metrics);
+        let snapshot = self.content.page.snapshot(exposition).await;
+        let own = self.content.metrics.encode(exposition, self.options.own_metrics);
         let zipped = if accepts_gzip(&head.headers) { snapshot.gzip(&own) } else { None };
         let is_zipped = zipped.is_some();
         let pieces = zipped.unwrap_or_else(|| snapshot.plain(own));
@@ -270,7 +264,7 @@ impl Site {
     }
 
     fn status_page(&self, head: &Parts) -> Response<Body> {
-        match status::page(&self.health, self.began, self.clock.now(), &self.options) {
+        match status::page(&self.content.health, self.content.began, self.content.clock.now(), &self.options) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
@@ -284,7 +278,7 @@ impl Site {
     }
 
     fn ready(&self) -> Response<Body> {
-        let pending = self.health.pending();
+        let pending = self.content.health.pending();
         if pending.is_empty() {
             return message(StatusCode::OK, "push-exporter is ready.\n");
         }
@@ -296,7 +290,11 @@ impl Site {
     }
 
     fn api_status(&self, head: &Parts) -> Response<Body> {
-        compressed(head, "application/json", status::json(&self.health, self.began, self.clock.now()))
+        compressed(
+            head,
+            "application/json",
+            status::json(&self.content.health, self.content.began, self.content.clock.now()),
+        )
     }
 
     async fn reload(&self) -> Response<Body> {
@@ -306,12 +304,12 @@ impl Site {
                 "Lifecycle API is not enabled; start with --web.enable-lifecycle.\n",
             );
         }
-        match self.reloader.reload().await {
+        match self.content.reloader.reload().await {
             Ok(changes) => {
                 respond(StatusCode::OK, TEXT, format!("The configuration was read again: {changes}.\n").into())
             }
             Err(error) => {
-                let text = format!("The configuration stays as it was:\n{error}\n");
+                let text = format!("The configuration stays as it was:\n{}\n", error_chain(&error));
                 respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text.into())
             }
         }
@@ -324,6 +322,16 @@ impl Site {
             response.headers_mut().insert(header::LOCATION, target);
         }
         response
+    }
+}
+
+async fn discard(body: &mut impl RequestBody) {
+    let mut left = LEFT_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
     }
 }
 

@@ -153,7 +153,7 @@ impl Everything {
                 let text = "The ledger cannot be written: nothing is polled until it can; see the log.";
                 (State::Failing, text.to_owned())
             }
-            (0, 0) if self.reports().count() == 1 => (State::Up, format!("The only {} works.", &of[2..])),
+            (0, 0) if self.reports().count() == 1 => (State::Up, "The only report works.".to_owned()),
             (0, 0) => (State::Up, format!("All {of} work.")),
             (0, waiting) => {
                 (State::Waiting, format!("{waiting} of {of} wait{} for the first poll, none is failing.", s(waiting)))

@@ -1,6 +1,8 @@
 //! A ledger in SQLite that fails at a commit as a test says, for what no disk can be made to do.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use push_exporter::ledger::sqlite::Sqlite;
@@ -20,42 +22,63 @@ pub struct Fragile {
     inner: Sqlite,
     commits: u32,
     fails: Fails,
+    /// Nothing works while this is set.
+    is_down: Arc<AtomicBool>,
 }
 
 impl Fragile {
     pub fn new(path: &Path, fails: Fails) -> Fragile {
-        Fragile { inner: Sqlite::open(path).unwrap(), commits: 0, fails }
+        Fragile { inner: Sqlite::open(path).unwrap(), commits: 0, fails, is_down: Arc::default() }
     }
+
+    /// One that works when the switch is off.
+    pub fn switched(path: &Path, is_down: &Arc<AtomicBool>) -> Fragile {
+        Fragile { is_down: Arc::clone(is_down), ..Fragile::new(path, |_| None) }
+    }
+
+    fn up(&mut self) -> Result<&mut Sqlite, LedgerError> {
+        if self.is_down.load(Ordering::Relaxed) { Err(LedgerError::Down) } else { Ok(&mut self.inner) }
+    }
+}
+
+/// Does it if the ledger works.
+macro_rules! answer {
+    ($self:ident.$operation:ident($($argument:ident),*)) => {
+        match $self.up() {
+            Ok(inner) => inner.$operation($($argument),*),
+            Err(error) => Box::pin(async { Err(error) }),
+        }
+    };
 }
 
 impl Store for Fragile {
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> Answered<'_, Vec<Restored>> {
-        self.inner.register(apps, now)
+        answer!(self.register(apps, now))
     }
     fn commit(&mut self, commit: Commit) -> Answered<'_, Receipt> {
         self.commits += 1;
         match (self.fails)(self.commits) {
             Some(error) => Box::pin(async { Err(error) }),
-            None => self.inner.commit(commit),
+            None => answer!(self.commit(commit)),
         }
     }
     fn add_messages(&mut self, new: Vec<NewMessages>) -> Answered<'_, Vec<AddedMessages>> {
-        self.inner.add_messages(new)
+        answer!(self.add_messages(new))
     }
     fn due_messages(&mut self, query: DueQuery) -> Answered<'_, DueMessages> {
-        self.inner.due_messages(query)
+        answer!(self.due_messages(query))
     }
     fn newest_messages(&mut self, query: NewestQuery) -> Answered<'_, Vec<SentMessage>> {
-        self.inner.newest_messages(query)
+        answer!(self.newest_messages(query))
     }
     fn reschedule(&mut self, change: Reschedule) -> Answered<'_, ()> {
-        self.inner.reschedule(change)
+        answer!(self.reschedule(change))
     }
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> Answered<'_, bool> {
-        self.inner.upkeep(app, now)
+        answer!(self.upkeep(app, now))
     }
     fn probe(&mut self) -> Answered<'_, ()> {
-        self.inner.probe()
+        answer!(self.probe())
     }
     fn check(&self) -> Answered<'static, ()> {
         self.inner.check()

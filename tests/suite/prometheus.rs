@@ -1,13 +1,13 @@
 //! A real Prometheus server that scrapes the exporter, and what it is asked.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::support::tool;
+use crate::support::{Running, tool};
 
 /// A Prometheus of its own, which ends with the test.
 pub struct Prometheus {
-    child: Child,
+    _running: Running,
     port: u16,
 }
 
@@ -31,7 +31,7 @@ impl Prometheus {
             .stderr(Stdio::null())
             .spawn()
             .expect("prometheus is missing; tests/run.sh installs it");
-        Prometheus { child, port }
+        Prometheus { _running: Running(child), port }
     }
 
     /// The values of an instant query; none while it cannot answer.
@@ -48,12 +48,5 @@ impl Prometheus {
     pub fn own(&self) -> String {
         let output = tool("curl", &["--silent", &format!("http://127.0.0.1:{}/metrics", self.port)], b"");
         String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -111,21 +111,24 @@ fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
     let job = format!("    static_configs: [{{targets: ['{}'], labels: {{app: overridden}}}}]\n", program.address);
     let prometheus = Prometheus::start(folder.path(), &job);
     let started = Instant::now();
-    let query = |expression: &str| prometheus.query(expression);
     let minutes: u64 = std::env::var("PUSH_EXPORTER_SCRAPE_MINUTES").map_or(1, |minutes| minutes.parse().unwrap());
     eventually("all the scrapes", minutes * 60 + 60, || {
-        let scrapes = query("count_over_time(up[1m])");
+        let scrapes = prometheus.query("count_over_time(up[1m])");
         let is_over = started.elapsed() > Duration::from_secs(minutes * 60);
         (is_over && scrapes.first().is_some_and(|count| *count >= 25.0)).then_some(())
     });
-    assert_eq!(query("min_over_time(up[1h])"), [1.0], "up is 1 at every scrape");
+    assert_eq!(prometheus.query("min_over_time(up[1h])"), [1.0], "up is 1 at every scrape");
     for (provider, count) in [("jpush", 9.0), ("easemob", 1.0), ("feishu", 1.0)] {
-        let grown = query(&format!("sum(increase(push_messages_sent_total{{provider=\"{provider}\"}}[1m]))"));
+        let grown =
+            prometheus.query(&format!("sum(increase(push_messages_sent_total{{provider=\"{provider}\"}}[1m]))"));
         assert!(grown.first().is_some_and(|grown| *grown > 0.0), "{provider} grew by {grown:?}");
-        let apps = query(&format!("count(push_up{{provider=\"{provider}\",app!=\"overridden\"}})"));
+        let apps = prometheus.query(&format!("count(push_up{{provider=\"{provider}\",app!=\"overridden\"}})"));
         assert_eq!(apps, [count], "the label app is ours");
     }
-    assert_eq!(query("max_over_time((scrape_samples_scraped - scrape_samples_post_metric_relabeling)[2m:2s])"), [0.0]);
+    assert_eq!(
+        prometheus.query("max_over_time((scrape_samples_scraped - scrape_samples_post_metric_relabeling)[2m:2s])"),
+        [0.0]
+    );
     let own = Page::parse(&prometheus.own());
     let dropped = own.starting(&["prometheus_target_scrapes_sample_", "prometheus_target_scrapes_exceeded_"]);
     assert!(dropped.len() >= 3, "{dropped:?}");

@@ -1,13 +1,16 @@
 //! Reading the configuration again: apps come, go and change while the others notice nothing.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use push_exporter::clock::Clock;
-use push_exporter::reload::Changes;
+use push_exporter::poll::fleet::Changes;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 
-use crate::support::{Exporter, Page, Program, eventually, fast_dir, post, simulate};
+use crate::fragile::Fragile;
+use crate::support::{Exporter, Page, Program, eventually, fast_dir, network, post, simulate};
 
 /// The section of an app of the simulator.
 fn section(address: std::net::SocketAddr, app: &EasemobApp, more: &str) -> String {
@@ -120,6 +123,64 @@ async fn what_is_wrong_changes_nothing() {
     let page = exporter.scrape().await;
     assert_eq!(page.get("push_exporter_config_last_reload_successful"), Some(1.0));
     assert!(page.get(loaded) > before.get(loaded));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_that_is_down_is_waited_for() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let app = |name: &str, more: &str| {
+        format!(
+            "  - {{app: {name}, base_url: 'http://127.0.0.1:1', app_id: cli_{name}, app_secret: secret, interval: 1h{more}}}\n"
+        )
+    };
+    // One whose polls write.
+    let writing = EasemobApp::demo("acme", "chat");
+    let (_, address) = simulate(EasemobSimulator::new(clock.clone(), writing.clone())).await;
+    let text =
+        |sections: &[String]| format!("easemob:\n{}feishu:\n{}", section(address, &writing, ""), sections.concat());
+    let is_down = Arc::new(AtomicBool::new(false));
+    let store = Fragile::switched(&folder.path().join("push-exporter.db"), &is_down);
+    let both = text(&[app("a", ""), app("b", "")]);
+    let exporter = Exporter::start_on(Box::new(store), network(), &both, folder.path(), &clock).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let errors =
+        |page: &Page| -> i64 { page.starting(&[r#"push_poll_errors_total{provider="feishu",app="b""#]).values().sum() };
+    let before = exporter.scrape().await;
+    assert!(errors(&before) > 0);
+    // It fails in the middle: what has been stopped is started when the ledger works again.
+    is_down.store(true, Ordering::Relaxed);
+    let changed = text(&[app("a", ""), app("b", ", timezone: UTC"), app("c", "")]);
+    let reloaded = async {
+        let changes = exporter.reload(&changed).await;
+        (changes, tokio::time::Instant::now())
+    };
+    let mended = async {
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        let page = exporter.scrape().await;
+        assert_eq!(page.get("push_exporter_config_last_reload_successful"), Some(0.0));
+        assert!(of(&page, "a") > 0 && of(&page, "b") == 0, "one goes on, one waits");
+        is_down.store(false, Ordering::Relaxed);
+        tokio::time::Instant::now()
+    };
+    let ((changes, done), mended) = tokio::join!(reloaded, mended);
+    assert_eq!(changes.unwrap(), Changes { added: 1, changed: 1, kept: 2, ..Changes::default() });
+    assert!(done > mended);
+    let after = exporter.scrape().await;
+    assert!(of(&after, "b") > 0 && of(&after, "c") > 0);
+    assert!(errors(&after) >= errors(&before), "{} and then {}", errors(&before), errors(&after));
+    assert_eq!(after.get("push_exporter_config_last_reload_successful"), Some(1.0));
+
+    // While it is known to be down, nothing is begun.
+    is_down.store(true, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let outcome = exporter.reload(&both).await.unwrap_err().to_string();
+    assert!(outcome.contains("the ledger cannot be written now"), "{outcome}");
+    assert!(of(&exporter.scrape().await, "c") > 0);
+    is_down.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(exporter.reload(&both).await.unwrap().removed, 1);
     exporter.stop().await;
 }
 

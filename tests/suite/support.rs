@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use push_exporter::clock::Clock;
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
+use push_exporter::poll::fleet::Changes;
 use push_exporter::provider::http::{Reqwest, Transport};
-use push_exporter::reload::{Changes, Reload, ReloadError, Reloader};
+use push_exporter::reload::{Reload, ReloadError, Reloader};
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::web::settings::reread::Watched;
 use push_exporter::web::{Door, Options, Setup};
@@ -251,7 +252,7 @@ impl Program {
     }
 
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {
-        try_talk(self.address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+        try_get(self.address, path)
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {
@@ -287,6 +288,30 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A user for a web configuration, with the password "secret".
+pub const USERS: &str = "basic_auth_users: {alice: $2b$04$kx17C6e32qgTFAP1WpiS8ukR1QFUe4YR79QS4hx3zuWblJUXDpNBC}\n";
+
+/// Makes certificates and keys of every kind in a folder.
+pub fn certificates(folder: &Path) {
+    let made = Command::new("sh").arg("tests/web/certs.sh").arg(folder).status().unwrap();
+    assert!(made.success(), "certificates cannot be made");
+}
+
+/// Asks for a path in a connection of its own; `None` if the answer is not whole.
+pub fn try_get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    try_talk(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+}
+
+/// Ends a process with the test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

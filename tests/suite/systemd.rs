@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Program, eventually, try_talk};
+use crate::support::{Program, Running, eventually, try_get};
 
 /// What has come to the socket so far.
 fn told(socket: &UnixDatagram) -> Vec<String> {
@@ -30,6 +30,7 @@ fn it_is_told_how_the_exporter_is() {
         all.contains(&"READY=1".to_owned()).then_some(())
     });
     assert_eq!(program.get("/-/healthy").0, 200, "ready means that it answers");
+    all.extend(told(&socket));
     let started = Instant::now();
     let before = all.iter().filter(|line| *line == "WATCHDOG=1").count();
     eventually("signs of life", 30, || {
@@ -48,26 +49,6 @@ fn it_is_told_how_the_exporter_is() {
     assert_eq!(program.terminate().0, Some(0));
     all.extend(told(&socket));
     assert!(all.contains(&"STOPPING=1".to_owned()), "{all:?}");
-}
-
-#[test]
-fn a_process_that_stands_still_gives_no_sign_of_life() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_nonblocking(true).unwrap();
-    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "200000")];
-    let program = Program::try_start(&["demo"], &environment).unwrap();
-    let has_sign = |socket: &UnixDatagram| told(socket).contains(&"WATCHDOG=1".to_owned());
-    eventually("a sign of life", 30, || has_sign(&socket).then_some(()));
-    let signal = |name: &str| Command::new("kill").args([name, &program.child.id().to_string()]).status().unwrap();
-    signal("-STOP");
-    eventually("it stands still", 30, || {
-        std::thread::sleep(Duration::from_millis(300));
-        (!has_sign(&socket)).then_some(())
-    });
-    signal("-CONT");
-    eventually("it goes on", 30, || has_sign(&socket).then_some(()));
 }
 
 #[test]
@@ -92,14 +73,7 @@ fn sockets_that_are_passed_are_served() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::process::Stdio::null());
-    struct Ends(std::process::Child);
-    impl Drop for Ends {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-    let _running = Ends(command.spawn().unwrap());
+    let _running = Running(command.spawn().unwrap());
     let said = eventually("it serves", 30, || {
         let said = std::fs::read_to_string(&out).unwrap();
         said.contains("probes on ").then_some(said)
@@ -108,9 +82,7 @@ fn sockets_that_are_passed_are_served() {
     assert!(!said.contains("listening on"), "{said}");
     for port in said.lines().next().unwrap().split(' ') {
         let address = format!("127.0.0.1:{port}").parse().unwrap();
-        let answer = eventually("an answer", 30, || {
-            try_talk(address, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        });
+        let answer = eventually("an answer", 30, || try_get(address, "/metrics"));
         assert_eq!(answer.0, 200);
     }
 }

@@ -10,7 +10,7 @@ use push_exporter::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Exporter, Page, Program, eventually, fast_dir, try_talk};
+use crate::support::{Exporter, Page, Program, USERS, eventually, fast_dir, try_get};
 
 /// An exporter whose only provider refuses connections.
 async fn exporter(folder: &tempfile::TempDir) -> Exporter {
@@ -141,15 +141,11 @@ fn quiet(folder: &tempfile::TempDir) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-/// Starts the program with flags, and asks paths of it.
-fn with_flags(flags: &[&str]) -> Program {
-    let folder = tempfile::tempdir().unwrap();
-    let file = quiet(&folder);
+/// Starts the program with flags, and with a ledger that stays as long as the folder.
+fn with_flags(folder: &tempfile::TempDir, flags: &[&str]) -> Program {
+    let file = quiet(folder);
     let args: Vec<&str> = ["--config.file", &file].into_iter().chain(flags.iter().copied()).collect();
-    let program = Program::start(&args);
-    // The ledger stays where it is until the program has ended.
-    std::mem::forget(folder);
-    program
+    Program::start(&args)
 }
 
 #[test]
@@ -161,7 +157,8 @@ fn a_prefix_stands_in_front_of_every_path() {
         (vec!["--web.external-url=https://example.org/push/", "--web.route-prefix=/"], "", "/push"),
         (vec!["--web.external-url=https://example.org/"], "", ""),
     ] {
-        let program = with_flags(&flags);
+        let folder = tempfile::tempdir().unwrap();
+        let program = with_flags(&folder, &flags);
         for path in ["/", "/metrics", "/-/healthy", "/api/v1/status"] {
             assert_eq!(program.get(&format!("{prefix}{path}")).0, 200, "{flags:?} {path}");
         }
@@ -178,10 +175,11 @@ fn a_prefix_stands_in_front_of_every_path() {
 
 #[test]
 fn the_exporters_own_metrics_can_be_left_out() {
-    let page = with_flags(&["--web.disable-exporter-metrics"]).get("/metrics").1;
+    let folder = tempfile::tempdir().unwrap();
+    let page = with_flags(&folder, &["--web.disable-exporter-metrics"]).get("/metrics").1;
     assert!(page.contains("push_poll_due_timestamp_seconds"), "{page}");
     assert!(!page.contains("push_exporter_") && !page.contains("process_"), "{page}");
-    let page = with_flags(&[]).get("/metrics").1;
+    let page = with_flags(&folder, &[]).get("/metrics").1;
     assert!(page.contains("push_exporter_build_info") && page.contains("process_cpu_seconds_total"));
 }
 
@@ -189,9 +187,7 @@ fn the_exporters_own_metrics_can_be_left_out() {
 fn several_addresses_are_served_and_health_on_one_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("web.yml");
-    // The password is "secret".
-    std::fs::write(&users, "basic_auth_users: {alice: $2b$04$kx17C6e32qgTFAP1WpiS8ukR1QFUe4YR79QS4hx3zuWblJUXDpNBC}\n")
-        .unwrap();
+    std::fs::write(&users, USERS).unwrap();
     let flags = [
         "--web.listen-address=[::1]:0",
         "--web.listen-address=localhost:0",
@@ -199,7 +195,7 @@ fn several_addresses_are_served_and_health_on_one_of_its_own() {
         "--web.config.file",
         users.to_str().unwrap(),
     ];
-    let program = with_flags(&flags);
+    let program = with_flags(&folder, &flags);
     let said = eventually("all ports", 20, || {
         let said = program.out();
         (said.lines().count() == 4).then_some(said)
@@ -207,11 +203,7 @@ fn several_addresses_are_served_and_health_on_one_of_its_own() {
     let ports: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("listening on ")).collect();
     let probe = said.lines().find_map(|line| line.strip_prefix("probes on ")).unwrap();
     assert_eq!(ports.len(), 3, "{said}");
-    let get = |address: &str, path: &str| {
-        try_talk(address.parse().unwrap(), &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
-            .unwrap()
-            .0
-    };
+    let get = |address: &str, path: &str| try_get(address.parse().unwrap(), path).unwrap().0;
     for port in ports {
         assert_eq!((get(port, "/metrics"), get(port, "/-/healthy")), (401, 200), "{port}");
     }
@@ -265,27 +257,27 @@ fn only_so_many_scrapes_are_answered_at_once() {
     std::fs::write(&file, text).unwrap();
     let program = Program::start(&["--config.file", file.to_str().unwrap(), "--web.max-requests=2"]);
     let length = program.get("/metrics").1.len();
-    assert!(length > 4_000_000, "{length}");
+    assert!(length > 8_000_000, "{length}");
     let slow: Vec<_> = (0..2)
         .map(|_| {
             let mut stream = narrow(program.address);
             stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            // Its answer has begun.
+            stream.read_exact(&mut [0]).unwrap();
             stream
         })
         .collect();
-    // They take a little now and then, and so are never given up.
+    // They take a little now and then.
     let reading = Arc::new(AtomicBool::new(true));
     let readers: Vec<_> = slow
         .into_iter()
         .map(|mut stream| {
             let reading = Arc::clone(&reading);
             std::thread::spawn(move || {
-                let mut some = vec![0; 32 * 1024];
+                let mut some = vec![0; 16 * 1024];
                 while reading.load(Ordering::Relaxed) && stream.read(&mut some).is_ok_and(|read| read > 0) {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                // From now on it takes nothing.
-                stream
             })
         })
         .collect();
@@ -294,7 +286,6 @@ fn only_so_many_scrapes_are_answered_at_once() {
     assert!(said.contains("Limit of concurrent requests reached (2)"), "{said}");
     assert_eq!(program.get("/-/healthy").0, 200, "only scrapes are limited");
     reading.store(false, Ordering::Relaxed);
-    let stalled: Vec<_> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
-    eventually("those that take nothing give way", 10, || (program.get("/metrics").0 == 200).then_some(()));
-    drop(stalled);
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+    eventually("they have hung up", 30, || (program.get("/metrics").0 == 200).then_some(()));
 }

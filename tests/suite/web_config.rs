@@ -7,11 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use push_exporter::web::settings::Reading;
 
-use crate::support::tool;
+use crate::support::{certificates, tool};
 
 struct Case {
     name: String,
@@ -23,8 +22,7 @@ struct Case {
 
 /// All files with the certificates that they name.
 fn cases(folder: &Path) -> Vec<Case> {
-    let made = Command::new("sh").arg("tests/web/certs.sh").arg(folder).status().unwrap();
-    assert!(made.success(), "certificates cannot be made");
+    certificates(folder);
     let mut cases = Vec::new();
     for entry in std::fs::read_dir("tests/web/config").unwrap() {
         let path = entry.unwrap().path();

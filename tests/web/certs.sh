@@ -1,5 +1,5 @@
 #!/bin/sh
-# certs.sh DIR - make every certificate and key that the files in cases/ name.
+# certs.sh DIR - make every certificate and key that the files in config/ name.
 # Needs OpenSSL 3. Nothing here is worth keeping: the keys are made anew each time.
 set -eu
 dir=${1:?usage: certs.sh DIR}

@@ -9,10 +9,12 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_sig
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme,
+};
 use x509_parser::oid_registry::{
-    OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE, OID_X509_EXT_KEY_USAGE,
-    OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
+    OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
+    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
 };
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
 
@@ -36,6 +38,11 @@ impl ClientAuth {
         matches!(self, ClientAuth::RequireAny | ClientAuth::RequireAndVerify)
     }
 }
+
+/// Nobody is let in by such a name.
+#[derive(Debug, thiserror::Error)]
+#[error("the client's certificate has none of the names in client_allowed_sans")]
+struct NoAllowedName;
 
 /// Who may connect.
 #[derive(Debug)]
@@ -70,7 +77,7 @@ impl Clients {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         let hints = if is_own { roots.subjects() } else { Vec::new() };
-        let chains = if mode.verifies() { chains(trusted.iter().cloned(), provider)? } else { None };
+        let chains = if mode.verifies() { chains(trusted.iter(), provider)? } else { None };
         Ok(Clients { mode, trusted, chains, allowed_sans, provider: Arc::clone(provider), hints })
     }
 
@@ -83,13 +90,12 @@ impl Clients {
         if self.trusted.iter().any(|trusted| trusted == client) {
             return verify_own(client, now);
         }
+        // Trust in a CA ends with its certificate, which rustls does not look at.
         let valid: Vec<_> = self.trusted.iter().filter(|trusted| is_valid(trusted, now)).collect();
         let chains = if valid.len() == self.trusted.len() {
             self.chains.clone()
         } else {
-            // Trust in a CA ends with its certificate, which rustls does not look at.
-            chains(valid.iter().map(|trusted| (*trusted).clone()), &self.provider)
-                .map_err(|error| Error::General(error.to_string()))?
+            chains(valid.iter().copied(), &self.provider).map_err(|error| Error::General(error.to_string()))?
         };
         let chains = chains.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
         let verified = chains.verify_client_cert(client, intermediates, now).map(drop);
@@ -131,7 +137,7 @@ impl Clients {
         if sans.iter().any(|san| allowed.contains(san)) {
             return Ok(());
         }
-        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
+        Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(NoAllowedName)))))
     }
 }
 
@@ -140,13 +146,15 @@ fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>
     parsed.map(|(_, parsed)| parsed).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
-/// What checks chains up to these CAs; `None` if there are none.
-fn chains(
-    trusted: impl Iterator<Item = CertificateDer<'static>>,
+/// What checks chains up to those of these that may issue certificates; `None` if none may. rustls takes whatever is
+/// trusted for a CA: a client whose own certificate is trusted could make others.
+fn chains<'a>(
+    trusted: impl Iterator<Item = &'a CertificateDer<'static>>,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, VerifierBuilderError> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(trusted);
+    let cas = trusted.filter(|trusted| parsed(trusted).is_ok_and(|trusted| may_issue(&trusted)));
+    roots.add_parsable_certificates(cas.cloned());
     if roots.is_empty() {
         return Ok(None);
     }
@@ -175,25 +183,26 @@ fn is_issued_by(client: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<
     let extensions = client.extensions().iter().chain(ca.extensions());
     let is_simple = extensions.filter(|extension| extension.critical).all(|extension| is_understood(&extension.oid));
     let constrains = ca.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_NAME_CONSTRAINTS);
-    let may_issue = match (ca.basic_constraints(), ca.key_usage()) {
-        (Ok(basic), Ok(usage)) => {
-            // Before version 3 nothing said who is a CA.
-            let is_ca = basic.map_or(ca.version() != X509Version::V3, |basic| basic.value.ca);
-            is_ca && usage.is_none_or(|usage| usage.value.key_cert_sign())
-        }
-        _ => false,
-    };
-    let serves_clients = match ca.extended_key_usage() {
-        Ok(usage) => usage.is_none_or(|usage| usage.value.any || usage.value.client_auth),
-        Err(_) => false,
-    };
     let is_named = client.issuer().as_raw() == ca.subject().as_raw();
+    // These are for old certificates only, and Go does not take them either.
+    let is_weak = [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(&client.signature_algorithm.algorithm);
     Ok(is_simple
         && !constrains
-        && may_issue
-        && serves_clients
+        && may_issue(&ca)
         && is_named
+        && !is_weak
         && client.verify_signature(Some(ca.public_key())).is_ok())
+}
+
+/// Whether a certificate is that of a CA, which may issue certificates of clients.
+fn may_issue(ca: &X509Certificate<'_>) -> bool {
+    // Before version 3 nothing said who is a CA.
+    let is_ca =
+        ca.basic_constraints().is_ok_and(|basic| basic.map_or(ca.version() != X509Version::V3, |basic| basic.value.ca));
+    let may_sign = ca.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
+    let serves_clients =
+        ca.extended_key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.any || usage.value.client_auth));
+    is_ca && may_sign && serves_clients
 }
 
 /// A certificate that is trusted itself, or by its issuer: it must be valid now, and not be for something else.

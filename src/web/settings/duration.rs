@@ -12,7 +12,7 @@ const LONGEST: f64 = i64::MAX as f64 / 1e9;
 /// As Go reads it; what is negative is nothing, since no rate comes of it. A number without a unit counts
 /// nanoseconds, unless it is in quotes.
 pub(super) fn parse(text: &str, is_plain: bool) -> Option<Duration> {
-    if let Ok(nanoseconds) = text.parse::<f64>().map_err(drop)
+    if let Ok(nanoseconds) = text.parse::<f64>()
         && nanoseconds.is_finite()
     {
         let is_sound = (is_plain || nanoseconds == 0.0) && nanoseconds <= LONGEST * 1e9;

@@ -18,8 +18,8 @@ use rustls::ServerConfig;
 
 use super::users::{Hash, Users};
 use crate::config::secret::Environment;
-use crate::config::section::{Context, Section};
-use crate::config::tree::{self, Place};
+use crate::config::section::{self, Context, Section};
+use crate::config::tree::Place;
 use crate::config::{ConfigErrors, files};
 
 /// What every connection and request is subject to. Without a file: plain HTTP for everybody.
@@ -33,6 +33,8 @@ pub struct Settings {
     pub users: Users,
     /// How many requests are answered.
     pub rate_limit: Option<RateLimit>,
+    /// Whether nothing at all is written in the file.
+    is_nothing: bool,
 }
 
 /// A token bucket: one request in each interval, and `burst` at once.
@@ -70,7 +72,7 @@ impl Reading {
         let name = file.display().to_string();
         let result =
             match sources.read(file).and_then(|bytes| String::from_utf8(bytes).map_err(|error| error.to_string())) {
-                Ok(text) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), &mut sources),
+                Ok(text) => read_all(&name, &text, file.parent().unwrap_or(Path::new("")), &mut sources),
                 Err(error) => {
                     Err(ConfigErrors::one(&name, Place::START, format!("cannot read the web configuration: {error}")))
                 }
@@ -98,18 +100,20 @@ impl Sources {
     }
 }
 
-fn parse(file: &str, text: &str, folder: &Path, sources: &mut Sources) -> Result<Settings, ConfigErrors> {
-    let root = tree::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
-    // An empty file is one that sets nothing.
-    let Some(root) = root else { return Ok(Settings::default()) };
+/// Reads the text of a web configuration. `file` is its name in errors, `folder` what paths in it are relative to.
+///
+/// # Errors
+/// All that is wrong in it.
+pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Settings, ConfigErrors> {
+    read_all(file, text, folder, &mut Sources::default())
+}
+
+fn read_all(file: &str, text: &str, folder: &Path, sources: &mut Sources) -> Result<Settings, ConfigErrors> {
     let environment = Environment::default();
     let context = Context::new(folder, &environment).ignoring_nothing();
-    let settings = Section::open(&context, &root, String::new()).and_then(|section| settings(section, sources));
-    let errors = context.into_errors();
-    match settings {
-        Some(settings) if errors.is_empty() => Ok(settings),
-        _ => Err(ConfigErrors::new(file, errors)),
-    }
+    let settings = section::read_document(file, text, context, |section| settings(section, sources))?;
+    // An empty file is one that sets nothing.
+    Ok(settings.unwrap_or(Settings { is_nothing: true, ..Settings::default() }))
 }
 
 /// `None` only after an error was noted.
@@ -132,7 +136,7 @@ fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<Settings> {
         None => None,
         Some(tls) => tls?.build(http2, context)?,
     };
-    Some(Settings { tls, headers, users, rate_limit })
+    Some(Settings { tls, headers, users, rate_limit, is_nothing: false })
 }
 
 fn read_headers(mut section: Section<'_>) -> HeaderMap {
@@ -175,7 +179,7 @@ fn read_users(mut section: Section<'_>) -> Users {
         let hash = section.scalar(name).map(|(_, hash)| hash);
         match hash.or(is_blank.then(String::new)).map(|hash| Hash::parse(&hash)) {
             Some(Ok(hash)) => users.add(name, hash),
-            Some(Err(error)) => context.error(place, &format!("basic_auth_users.{name}"), error.to_string()),
+            Some(Err(error)) => context.error(place, &format!("{}.{name}", section.path()), error.to_string()),
             // It is no text, and that was said.
             None => {}
         }
@@ -234,7 +238,7 @@ fn boolean(section: &mut Section<'_>, key: &str) -> Option<bool> {
 struct Material {
     place: Place,
     path: String,
-    /// `cert` or the name of the file.
+    /// The name of the file, or "it".
     name: String,
     bytes: Vec<u8>,
 }
@@ -273,7 +277,7 @@ mod tests {
     use super::*;
 
     fn parse_text(text: &str) -> Result<Settings, String> {
-        parse("web.yml", text, Path::new("/nowhere"), &mut Sources::default()).map_err(|errors| errors.to_string())
+        parse("web.yml", text, Path::new("/nowhere")).map_err(|errors| errors.to_string())
     }
 
     #[test]
@@ -286,12 +290,18 @@ mod tests {
             ("off", Some(false)),
             ("No", Some(false)),
             ("FALSE", Some(false)),
+            ("N", Some(false)),
             ("tRUE", None),
             ("1", None),
             ("yess", None),
+            ("\"true\"", None),
         ] {
-            let settings = parse_text(&format!("tls_server_config: {{prefer_server_cipher_suites: {word}}}"));
-            assert_eq!(settings.is_ok(), expected.is_some(), "{word}");
+            let environment = Environment::default();
+            let context = Context::new(Path::new(""), &environment);
+            let read = section::read_document("web.yml", &format!("http2: {word}"), context, |mut section| {
+                boolean(&mut section, "http2")
+            });
+            assert_eq!(read.ok().flatten(), expected, "{word}");
         }
     }
 

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(250);
 pub struct Current {
     /// The last that were right.
     pub settings: Arc<Settings>,
-    /// Whether the file is wrong now: nothing is answered then, since what it should protect is not known.
+    /// Whether the file is wrong now: nothing but health is answered then, since nobody knows what to protect.
     pub is_broken: bool,
 }
 
@@ -74,9 +74,9 @@ impl Followed {
             tokio::time::sleep(LOOK).await;
             let has_changed = self.look().await;
             is_published &= !has_changed;
-            // A certificate and its key are replaced one after the other: what is wrong is believed when it is
-            // seen a second time.
-            if !is_published && (self.reading.result.is_ok() || !has_changed) {
+            // A file is emptied before it is written, and a certificate replaced before its key: what is seen is
+            // believed when it is seen a second time.
+            if !is_published && !has_changed {
                 self.publish();
                 is_published = true;
             }
@@ -89,17 +89,28 @@ impl Followed {
         let fresh = tokio::task::spawn_blocking(move || (!reading.is_current()).then(|| Reading::of(&file))).await;
         match fresh {
             Ok(Some(mut fresh)) => {
-                // What is encrypted never becomes plain by an edit that went wrong.
-                let is_plain = fresh.result.as_ref().is_ok_and(|settings| settings.tls.is_none());
-                if is_plain && self.publish.borrow().settings.tls.is_some() {
-                    let message = "TLS cannot be turned off while the exporter runs; restart it".to_owned();
+                if let Some(slip) = self.slip(&fresh) {
                     let name = self.file.display().to_string();
-                    fresh.result = Err(ConfigErrors::one(&name, Place::START, message));
+                    fresh.result = Err(ConfigErrors::one(&name, Place::START, slip.to_owned()));
                 }
                 self.reading = Arc::new(fresh);
                 true
             }
             _ => false,
+        }
+    }
+
+    /// What looks like an edit that went wrong: what is encrypted must not become plain by it, and what has users not
+    /// open to everybody.
+    fn slip(&self, fresh: &Reading) -> Option<&'static str> {
+        let settings = fresh.result.as_ref().ok()?;
+        let before = Arc::clone(&self.publish.borrow().settings);
+        if settings.is_nothing && (before.tls.is_some() || !before.users.is_empty()) {
+            Some("the file is empty; restart the exporter if everybody is to be let in")
+        } else if before.tls.is_some() && settings.tls.is_none() {
+            Some("TLS cannot be turned off while the exporter runs; restart it if that is meant")
+        } else {
+            None
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
@@ -149,6 +150,11 @@ impl TlsSection {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        if self.client_auth != ClientAuth::None {
+            // Who comes back to a session is not asked for a certificate again, however long ago it has expired.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+        }
         config.ignore_client_order = self.prefers_own_order;
         // Without HTTP/2 nothing is negotiated, so that clients that ask for it alone can connect all the same.
         if http2 {
@@ -279,6 +285,13 @@ fn certified(
         error(cert, format!("{} holds no X.509 certificate", cert.name));
         return None;
     };
+    if !leaf.validity().is_valid() {
+        tracing::warn!(
+            cert = cert.name,
+            ends = leaf.validity().not_after.to_string(),
+            "the server's certificate is not valid now"
+        );
+    }
     if signing.public_key().is_some_and(|public| public.as_ref() != leaf.tbs_certificate.subject_pki.raw) {
         error(key, "the private key does not match the certificate".to_owned());
         return None;

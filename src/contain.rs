@@ -11,7 +11,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Does what goes on for ever, and begins it anew a while after a panic.
-pub(super) async fn for_ever<F: Future<Output = ()> + Send + 'static>(
+pub(crate) async fn for_ever<F: Future<Output = ()> + Send + 'static>(
     tasks: &TaskTracker,
     panics: &IntCounter,
     what: &str,
