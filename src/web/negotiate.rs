@@ -108,12 +108,12 @@ mod tests {
     fn the_format_is_negotiated() {
         use Exposition::{OpenMetrics, OpenMetrics001, Text};
         for (header, expected) in [
-            // Prometheus 2.5 to 2.48.
+            // Prometheus 2.34 to 2.48.
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 OpenMetrics,
             ),
-            // Prometheus before 2.31, which knew 0.0.1 alone.
+            // Prometheus 2.5 to 2.33, which knew the draft alone.
             ("application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", OpenMetrics001),
             // Prometheus 2.49 to 2.55.
             (

@@ -88,6 +88,7 @@ struct ReportView {
 struct PastError {
     reason: &'static str,
     message: String,
+    advice: &'static str,
     ago: String,
 }
 
@@ -303,9 +304,10 @@ fn app_view(anchor: String, name: String, app: &App, now: Timestamp) -> AppView 
 
 fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> ReportView {
     let error = health.error.as_ref();
-    let past = |LastError { at, reason, message, .. }: &LastError| PastError {
+    let past = |LastError { at, reason, message, advice }: &LastError| PastError {
         reason,
         message: message.clone(),
+        advice,
         ago: format!("{} ago", age(now, *at)),
     };
     // The one that lasts is told with its advice.
