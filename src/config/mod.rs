@@ -1,6 +1,7 @@
 //! The configuration: raw tree in [`tree`], checked and typed here, every error at once. Nothing after
 //! start-up checks a setting again.
 
+mod duration;
 pub mod files;
 pub mod secret;
 pub mod section;

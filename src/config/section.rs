@@ -10,10 +10,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use reqwest::Url;
 
-use super::ConfigErrors;
 use super::files;
 use super::secret::{Environment, Secret};
 use super::tree::{self, Node, Place, Value};
+use super::{ConfigErrors, duration};
 
 /// One error, printed as `line:column: path: message` behind the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,7 +239,7 @@ impl<'a> Section<'a> {
     /// A duration such as `0s`, `30s`, `5m`, `1h`, `4d`, at least `min`.
     pub fn duration(&mut self, key: &str, min: Duration) -> Option<Duration> {
         let (found, text) = self.identifier(key)?;
-        match parse_duration(&text) {
+        match duration::parse(&text) {
             Some(duration) if duration >= min => Some(duration),
             Some(_) => {
                 self.context.error(found.place, &found.path, format!("must be at least {}s", min.as_secs()));
@@ -493,38 +493,4 @@ impl<'a> Section<'a> {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-/// `30s`, `5m`, `1h`, `7d`: digits and one unit.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let unit = text.chars().last()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let digits = &text[..text.len() - 1];
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    // A century is longer than any setting and far from overflowing a timer.
-    count.checked_mul(seconds).filter(|s| *s <= 100 * 366 * 86_400).map(Duration::from_secs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
-        assert_eq!(parse_duration("90m"), Some(Duration::from_secs(5400)));
-        assert_eq!(parse_duration("4d"), Some(Duration::from_secs(345_600)));
-        for bad in ["", "5", "s", "1.5h", "-1s", "1h30m", "5 m", "99999999999999999999s", "999999999d"] {
-            assert_eq!(parse_duration(bad), None, "{bad}");
-        }
-    }
 }

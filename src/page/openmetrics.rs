@@ -25,9 +25,7 @@ pub(super) fn head(out: &mut Vec<u8>, family: Family) {
 pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64, created: i64) {
     text::sample(out, family, owner, rest, value);
     let name = base(family.name());
-    for part in [name, "_created{"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    text::write(out, &[name, "_created{"]);
     text::write_labels(out, owner, rest);
     out.extend_from_slice(b"} ");
     text::write_value(out, Format::Seconds, created);
@@ -36,6 +34,9 @@ pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str
 
 /// The exporter's own families, whose counters were all created with the process, at `created` milliseconds.
 pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
+    let mut seconds = Vec::new();
+    text::write_value(&mut seconds, Format::Seconds, created);
+    let created = String::from_utf8_lossy(&seconds);
     for family in families {
         let name = base(family.name());
         let kind = match family.get_field_type() {
@@ -50,21 +51,14 @@ pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
                 metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
             let labels = text::labels(&pairs);
             let line = |out: &mut Vec<u8>, suffix: &str, more: &str, value: &str| {
-                for part in [name, suffix] {
-                    out.extend_from_slice(part.as_bytes());
-                }
+                text::write(out, &[name, suffix]);
                 if !labels.is_empty() || !more.is_empty() {
                     out.push(b'{');
                     text::write_labels(out, &labels, more);
                     out.push(b'}');
                 }
-                for part in [" ", value, "\n"] {
-                    out.extend_from_slice(part.as_bytes());
-                }
+                text::write(out, &[" ", value, "\n"]);
             };
-            let mut seconds = Vec::new();
-            text::write_value(&mut seconds, Format::Seconds, created);
-            let created = String::from_utf8_lossy(&seconds);
             match family.get_field_type() {
                 MetricType::COUNTER => {
                     line(out, "_total", "", &number(metric.get_counter().get_value()));
@@ -94,18 +88,12 @@ fn base(name: &str) -> &str {
 }
 
 fn write_head(out: &mut Vec<u8>, name: &str, kind: &str, help: &str) {
-    for part in ["# TYPE ", name, " ", kind, "\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    text::write(out, &["# TYPE ", name, " ", kind, "\n"]);
     let unit = UNITS.iter().find(|unit| name.strip_suffix(**unit).is_some_and(|rest| rest.ends_with('_')));
     if let Some(unit) = unit {
-        for part in ["# UNIT ", name, " ", unit, "\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
+        text::write(out, &["# UNIT ", name, " ", unit, "\n"]);
     }
-    for part in ["# HELP ", name, " ", &text::escaped(help), "\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    text::write(out, &["# HELP ", name, " ", &text::escaped(help), "\n"]);
 }
 
 fn number(value: f64) -> String {

@@ -37,9 +37,12 @@ pub(super) fn head(out: &mut Vec<u8>, family: Family) {
         Kind::Counter => "counter",
         Kind::Gauge => "gauge",
     };
-    for part in ["# HELP ", family.name(), " ", family.help(), "\n# TYPE ", family.name(), " ", kind, "\n"] {
-        out.extend_from_slice(part.as_bytes());
-    }
+    write(out, &["# HELP ", family.name(), " ", family.help(), "\n# TYPE ", family.name(), " ", kind, "\n"]);
+}
+
+/// Writes pieces one behind the other.
+pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
 /// One sample.

@@ -193,11 +193,12 @@ impl Feed {
     pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<Entry, BadEntry> {
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else {
-            let takes_none = apps.others.iter().any(|other| other == app);
-            return Err(match () {
-                () if apps.is_changing => BadEntry::Changing,
-                () if takes_none => BadEntry::TakesNone,
-                () => BadEntry::UnknownApp(shorten(app)),
+            return Err(if apps.is_changing {
+                BadEntry::Changing
+            } else if apps.others.iter().any(|other| other == app) {
+                BadEntry::TakesNone
+            } else {
+                BadEntry::UnknownApp(shorten(app))
             });
         };
         let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;

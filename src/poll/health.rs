@@ -165,6 +165,14 @@ pub struct Quota {
     pub remaining: Option<u64>,
 }
 
+/// Unknown names of a provider's report.
+#[derive(Default)]
+struct Unknown {
+    total: i64,
+    /// By app, also of those that are gone.
+    apps: BTreeMap<String, i64>,
+}
+
 /// Failures of a report that are remembered.
 const FAILURES_KEPT: usize = 5;
 
@@ -190,8 +198,8 @@ pub struct Health {
     apps: Arc<Mutex<BTreeMap<(&'static str, String), AppHealth>>>,
     /// Reports without a first result, because one is due.
     pending: Arc<Mutex<BTreeSet<ReportId>>>,
-    /// Unknown names seen so far, also by apps that are gone.
-    unknown: Arc<Mutex<BTreeMap<ReportId, i64>>>,
+    /// Unknown names seen so far, by provider and report.
+    unknown: Arc<Mutex<BTreeMap<(&'static str, &'static str), Unknown>>>,
     /// Failed polls since the start of reports that a reload has stopped.
     errors_before: Arc<Mutex<BTreeMap<ReportId, Errors>>>,
     /// Since when apps of a provider are known.
@@ -425,10 +433,11 @@ impl Health {
     async fn count_unknown(&self, id: &ReportId, change: impl FnOnce(i64) -> i64) {
         let total = {
             let mut unknown = lock(&self.unknown);
-            let count = unknown.entry(id.clone()).or_default();
-            *count = change(*count);
-            let same = unknown.iter().filter(|(of, _)| (of.provider, of.report) == (id.provider, id.report));
-            same.fold(0_i64, |total, (_, count)| total.saturating_add(*count))
+            let Unknown { total, apps } = unknown.entry((id.provider, id.report)).or_default();
+            let count = apps.entry(id.app.clone()).or_default();
+            let before = std::mem::replace(count, change(*count));
+            *total = total.saturating_add(*count - before);
+            *total
         };
         let owner = text::labels(&[("provider", id.provider)]).into();
         let created = lock(&self.known_since).get(id.provider).copied();

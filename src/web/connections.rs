@@ -260,11 +260,18 @@ impl Connection {
     }
 
     /// Serves until the client, a limit, new settings or the exporter ends it.
-    async fn drive<C: GracefulConnection<Error = hyper::Error>>(mut self, connection: C) {
+    async fn drive<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
+        let Connection { visitor: Visitor { place, door, .. }, stop, mut settings, tls } = self;
         let mut connection = std::pin::pin!(connection);
+        let mut told = std::pin::pin!(async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = other_tls(&mut settings, tls.as_ref()), if door == Door::Main => {}
+            }
+        });
         let mut ends_at = None;
         loop {
-            let look = match self.visitor.place.verdict() {
+            let look = match place.verdict() {
                 Verdict::GoesOn(look) => look,
                 Verdict::Over => return,
                 Verdict::Idle if ends_at.is_some() => return,
@@ -276,7 +283,7 @@ impl Connection {
             };
             let is_ending = ends_at.is_some();
             // An answer under way has its own limits.
-            let until = ends_at.filter(|_| self.visitor.place.is_idle()).map_or(look, |end| look.min(end));
+            let until = ends_at.filter(|_| place.is_idle()).map_or(look, |end| look.min(end));
             tokio::select! {
                 ended = connection.as_mut() => {
                     // A client that went away is no error of ours.
@@ -285,16 +292,12 @@ impl Connection {
                     }
                     return;
                 }
-                () = self.stop.cancelled(), if !is_ending => {
-                    connection.as_mut().graceful_shutdown();
-                    ends_at = Some(Instant::now() + CLOSING);
-                }
-                () = other_tls(&mut self.settings, self.tls.as_ref()), if !is_ending && self.visitor.door == Door::Main => {
+                () = &mut told, if !is_ending => {
                     connection.as_mut().graceful_shutdown();
                     ends_at = Some(Instant::now() + CLOSING);
                 }
                 () = tokio::time::sleep_until(until) => {
-                    if self.visitor.place.is_idle() && ends_at.is_some_and(|end| end <= Instant::now()) {
+                    if place.is_idle() && ends_at.is_some_and(|end| end <= Instant::now()) {
                         return;
                     }
                 }

@@ -125,10 +125,13 @@ impl Everything {
                 app.health = health;
             }
         }
-        for ((of, path), health) in health.files() {
-            if let Some((_, app)) = apps.iter_mut().find(|((_, name), _)| *name == of) {
-                app.files.push((path, health));
-            }
+        let mut files: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        for ((app, path), health) in health.files() {
+            files.entry(app).or_default().push((path, health));
+        }
+        // Names are those of one app each, whatever its provider.
+        for ((_, name), app) in &mut apps {
+            app.files = files.remove(name).unwrap_or_default();
         }
         Everything { apps }
     }
