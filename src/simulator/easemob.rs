@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use http::{Method, Request, Response};
 use serde_json::{Value, json};
 
-use super::{RateLimit, Simulator, around, bearer, beijing, text};
+use super::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
 use crate::clock::Clock;
 use crate::lock;
 
@@ -33,6 +33,8 @@ pub struct EasemobApp {
     pub history: i64,
     /// Days whose events are kept.
     pub kept: i64,
+    /// Whether now and then, for an hour, a channel that reports failures has many.
+    pub has_bad_hours: bool,
     /// Seed of the events.
     pub seed: u64,
 }
@@ -51,6 +53,7 @@ impl EasemobApp {
             step: 5,
             history: 7,
             kept: 10,
+            has_bad_hours: true,
             seed: 1,
         }
     }
@@ -106,6 +109,7 @@ struct State {
     events: BTreeMap<i64, Vec<Event>>,
     /// Days that are not in any answer before a time.
     late: HashMap<i64, i64>,
+    troubles: HashMap<String, Trouble>,
     tokens: HashMap<String, i64>,
     token_requests: u64,
     limit: RateLimit,
@@ -120,6 +124,7 @@ impl EasemobSimulator {
             grown_until: beijing::start_of(beijing::day_of(now) - app.history),
             events: BTreeMap::new(),
             late: HashMap::new(),
+            troubles: HashMap::new(),
             tokens: HashMap::new(),
             token_requests: 0,
             limit: RateLimit::new(10, 10_000),
@@ -149,6 +154,11 @@ impl EasemobSimulator {
         if let Some(day) = beijing::parse(day) {
             state.events.entry(day).or_default().push(Event { at, platform, outcome, count: by });
         }
+    }
+
+    /// Lets a channel be in trouble from now on, beyond what is usual, or out of it ([`Trouble::NONE`]).
+    pub fn trouble(&self, platform: &str, trouble: Trouble) {
+        self.state().troubles.insert(platform.to_owned(), trouble);
     }
 
     /// Keeps a day out of all answers until a time in Unix seconds.
@@ -255,10 +265,11 @@ impl State {
             let expected = app.per_day * beijing::rhythm(at) * app.step as f64 / beijing::DAY as f64;
             for (index, (platform, share, usual_failures, arrives)) in CHANNELS.into_iter().enumerate() {
                 let pushes = around(&mut self.random, expected * share);
-                // Now and then, for an hour, a channel that reports failures has many.
                 let hour = at / 3600;
-                let has_trouble = usual_failures > 0.0 && (hour * 7 + index as i64 * 13) % 61 == 0;
-                let failures = if has_trouble { 0.35 } else { usual_failures };
+                let is_bad_hour = app.has_bad_hours && usual_failures > 0.0 && (hour * 7 + index as i64 * 13) % 61 == 0;
+                let usual_failures = if is_bad_hour { 0.35 } else { usual_failures };
+                let trouble = self.troubles.get(platform).copied().unwrap_or(Trouble::NONE);
+                let failures = usual_failures.max(trouble.refused);
                 let failed = (0..pushes).filter(|_| self.random.f64() < failures).count() as i64;
                 let sent = pushes - failed;
                 let mut event = |at, outcome, count| {
@@ -269,9 +280,10 @@ impl State {
                 event(at, Outcome::Success, sent);
                 event(at, Outcome::Fail, failed);
                 if arrives {
-                    let at_once = sent * 7 / 10;
-                    event(at + app.step, Outcome::Arrive, at_once);
-                    event(at + 900, Outcome::Arrive, (sent - at_once) * 9 / 10);
+                    let arriving = (sent as f64 * (1.0 - trouble.lost)) as i64;
+                    let at_once = arriving * 7 / 10;
+                    event(at + (app.step as f64 * trouble.slower) as i64, Outcome::Arrive, at_once);
+                    event(at + (900.0 * trouble.slower) as i64, Outcome::Arrive, (arriving - at_once) * 9 / 10);
                 }
             }
             self.grown_until += app.step;

@@ -181,6 +181,24 @@ pub mod beijing {
     }
 }
 
+/// What is wrong with a channel, whatever the provider. Shares are from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trouble {
+    /// The share of pushes that the vendor refuses.
+    pub refused: f64,
+    /// The share of what it accepts that never arrives.
+    pub lost: f64,
+    /// How many times longer it takes to arrive.
+    pub slower: f64,
+    /// The share of clicks that are not told.
+    pub unclicked: f64,
+}
+
+impl Trouble {
+    /// All is well.
+    pub const NONE: Trouble = Trouble { refused: 0.0, lost: 0.0, slower: 1.0, unclicked: 0.0 };
+}
+
 /// A whole number around `expected`, by chance.
 fn around(random: &mut fastrand::Rng, expected: f64) -> i64 {
     let spread = expected * (0.7 + 0.6 * random.f64());

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::{Value, json};
 
-use super::{RateLimit, Simulator, beijing, text};
+use super::{RateLimit, Simulator, Trouble, beijing, text};
 use crate::clock::Clock;
 use crate::lock;
 pub use answers::group_id;
@@ -154,6 +154,7 @@ struct State {
     used: BTreeMap<(i64, &'static str), i64>,
     /// How many calls named so many ids.
     calls: BTreeMap<usize, u64>,
+    troubles: HashMap<&'static str, Trouble>,
     /// Nothing happens after this time.
     frozen_at: Option<i64>,
 }
@@ -177,6 +178,7 @@ impl JpushSimulator {
             push_limit: RateLimit::new(600, 60_000),
             used: BTreeMap::new(),
             calls: BTreeMap::new(),
+            troubles: HashMap::new(),
             frozen_at: None,
         };
         JpushSimulator { clock, app, state: Mutex::new(state) }
@@ -204,7 +206,8 @@ impl JpushSimulator {
         state.messages.retain(|_, message| message.sent_at + self.app.answered + self.app.kept > now);
         let mut events = Vec::new();
         for channel in channels {
-            channel.course(devices, now + 1, &mut state.random, &mut events);
+            let trouble = state.troubles.get(channel.leaf.2).copied().unwrap_or(Trouble::NONE);
+            channel.course(trouble, devices, now + 1, &mut state.random, &mut events);
         }
         let today = beijing::day_of(now);
         state.used.retain(|(day, _), _| *day >= today);
@@ -221,10 +224,20 @@ impl JpushSimulator {
         state.messages.get(&id).map(|message| message.counts(state.happened(by))).unwrap_or_default()
     }
 
-    /// Lets nothing happen any more, so that a test can compare in peace.
+    /// Lets a channel, as `details` writes it, be in trouble from the next push on, or out of it ([`Trouble::NONE`]).
+    pub fn trouble(&self, channel: &'static str, trouble: Trouble) {
+        self.state().troubles.insert(channel, trouble);
+    }
+
+    /// Tells nothing of what happens from now on, so that a test can compare in peace.
     pub fn freeze(&self) {
         let now = self.clock.now().as_second();
         self.state().frozen_at = Some(now);
+    }
+
+    /// Tells what has happened since it was frozen.
+    pub fn thaw(&self) {
+        self.state().frozen_at = None;
     }
 
     /// Lets a number differ from now on by what the provider has found to be wrong.
@@ -296,7 +309,7 @@ impl JpushSimulator {
                     (false, _) => json!({ "msg_id": id.to_string() }),
                 };
                 if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
-                    && message.has_data(now, self.app.answered)
+                    && message.has_data(state.happened(now), self.app.answered)
                 {
                     let counts = message.counts(state.happened(now));
                     fields.extend(match path {
@@ -342,7 +355,7 @@ impl State {
 
 impl Channel {
     /// What becomes of a push to `devices` at `at`.
-    fn course(&self, devices: i64, at: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
+    fn course(&self, trouble: Trouble, devices: i64, at: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
         let mut share = |of: i64, share: f64| {
             let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
             ((expected + random.f64()).floor() as i64).min(of)
@@ -353,11 +366,12 @@ impl Channel {
             }
         };
         let target = share(devices, self.share);
-        let sent = share(target, self.sent);
+        let sent = share(target, self.sent * (1.0 - trouble.refused));
         event(at, Outcome::Target, target);
         event(at, Outcome::Sent, sent);
-        let arriving = share(sent, self.arrives);
-        let soon = SOON.map(|(speeds, share)| ((speeds * self.speed).ceil() as i64, share));
+        let arriving = share(sent, self.arrives * (1.0 - trouble.lost));
+        let speed = self.speed * trouble.slower;
+        let soon = SOON.map(|(speeds, share)| ((speeds * speed).ceil() as i64, share));
         let mut left = arriving;
         for (after, part) in soon.into_iter().chain(TAIL) {
             let received = share(arriving, part).min(left);
@@ -365,7 +379,7 @@ impl Channel {
             event(at + after, Outcome::Received, received);
             let displayed = share(received, 0.95);
             event(at + after + 2, Outcome::Display, displayed);
-            event(at + after + 60, Outcome::Click, share(displayed, self.clicked));
+            event(at + after + 60, Outcome::Click, share(displayed, self.clicked * (1.0 - trouble.unclicked)));
         }
     }
 }
