@@ -17,10 +17,10 @@ use crate::cli::Flags;
 use crate::clock::Clock;
 use crate::config;
 use crate::reload::Reload;
-use crate::simulator::Simulator;
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+use crate::simulator::{Simulator, Trouble};
 use crate::web::{self, Door};
 
 /// From push to push.
@@ -29,6 +29,8 @@ const PUSHES: Duration = Duration::from_secs(4);
 const MAX_UNREGISTERED: usize = 1000;
 /// Where the sender of one app writes its ids.
 const FILE: &str = "ids.log";
+/// An hour of the demo: all is well, then two channels are in trouble, then all is well.
+const HOUR: [Duration; 3] = [Duration::from_mins(5), Duration::from_mins(20), Duration::from_mins(35)];
 /// Shown in the README, so that users can register ids of their own with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -50,6 +52,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let clock = Clock::system();
         let jpush = Shop::all(&clock);
         let easemob = EasemobApp::demo("acme", "chat");
+        let chat = Arc::new(EasemobSimulator::new(clock.clone(), easemob.clone()));
         let feishu = FeishuApp { publishing: Publishing::PieceByPiece, ..FeishuApp::demo("cli_demo0000000001") };
         let mut sections = String::new();
         for shop in &jpush {
@@ -59,7 +62,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
             "ledger: sqlite:demo.db\nnew_series_hold: 5s\nmessage_api: {{token: {TOKEN}}}\njpush:\n{sections}\
              easemob:\n  - {{app: chat, base_url: \"http://{}\", org_name: acme, app_name: chat, client_id: {}, client_secret: {}, interval: 2s}}\n\
              feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n",
-            start(Arc::new(EasemobSimulator::new(clock.clone(), easemob.clone()))).await?,
+            start(Arc::clone(&chat)).await?,
             easemob.client_id,
             easemob.client_secret,
             start(Arc::new(FeishuSimulator::new(clock.clone(), feishu.clone()))).await?,
@@ -79,6 +82,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         listeners.push((door, Door::Senders));
         let options = super::web_options(flags);
         let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
+        tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));
         tokio::spawn(push(jpush, url, folder.path().join(FILE)));
         let web = web::Setup { listeners, options, settings };
         // Nothing has changed then, but that it works can be seen.
@@ -184,6 +188,28 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
             Err(error) => tracing::debug!(error = crate::error_chain(&error), "the demo cannot register its messages"),
         }
         tokio::time::sleep(PUSHES).await;
+    }
+}
+
+/// Something for dashboards and alerts to show: once an hour OPPO refuses most pushes of Easemob, and Xiaomi is slow
+/// for JPush.
+async fn incidents(chat: Arc<EasemobSimulator>, shops: Vec<Arc<JpushSimulator>>) {
+    let [before, trouble, after] = HOUR;
+    let set = |refused: f64, slower: f64| {
+        chat.trouble("OPPOPUSH", Trouble { refused, ..Trouble::NONE });
+        shops.iter().for_each(|shop| shop.trouble("xiaomi", Trouble { slower, ..Trouble::NONE }));
+    };
+    loop {
+        tokio::time::sleep(before).await;
+        tracing::info!(
+            minutes = trouble.as_secs() / 60,
+            "simulated trouble: OPPO refuses pushes of Easemob, Xiaomi is slow for JPush"
+        );
+        set(0.7, 200.0);
+        tokio::time::sleep(trouble).await;
+        tracing::info!("simulated trouble is over");
+        set(0.0, 1.0);
+        tokio::time::sleep(after).await;
     }
 }
 
