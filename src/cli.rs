@@ -31,6 +31,8 @@ pub enum Command {
                       limits. Exit code 1 if a report fails, 2 if the configuration is wrong."
     )]
     Check(Check),
+    /// Ask an exporter that runs with the same flags whether it is alive, as a container's health check does
+    Health,
     /// Message ids, for a running exporter
     Messages {
         /// What to do with them.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod health;
 pub mod messages;
 pub mod serve;
 
@@ -48,6 +49,7 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
         None | Some(Command::Serve) => serve::run(&cli.flags),
         Some(Command::Demo) => demo::run(&cli.flags),
         Some(Command::Check(options)) => check::run(&cli.flags, options),
+        Some(Command::Health) => health::run(&cli.flags),
         Some(Command::Messages { command: MessagesCommand::Add(options) }) => messages::add(options),
     }
 }

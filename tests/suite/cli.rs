@@ -41,6 +41,32 @@ fn an_address_in_use_is_1() {
 }
 
 #[test]
+fn health_asks_the_exporter_that_has_the_same_flags() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::start(&["--config.file", &config(&folder), "--web.route-prefix", "/push"]);
+    let address = program.address.to_string();
+    assert_eq!(
+        run(&["health", "--web.listen-address", &address, "--web.route-prefix", "/push"]),
+        (Some(0), String::new())
+    );
+    let local = format!("0.0.0.0:{}", program.address.port());
+    assert_eq!(
+        run(&["health", "--web.listen-address", &local, "--web.route-prefix", "/push"]),
+        (Some(0), String::new())
+    );
+    let (code, stderr) = run(&["health", "--web.listen-address", &address]);
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr, format!("push-exporter: http://{address}/-/healthy answers 404 Not Found\n"));
+    drop(program);
+    let (code, stderr) = run(&["health", "--web.probe-address", &address]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with(&format!("push-exporter: no answer from http://{address}/-/healthy: ")), "{stderr}");
+    assert!(stderr.contains("refused"), "{stderr}");
+    let (code, stderr) = run(&["health", "--web.config.file", "web.yml"]);
+    assert_eq!((code, stderr.contains("--web.probe-address")), (Some(1), true), "{stderr}");
+}
+
+#[test]
 fn sigterm_stops_it_cleanly() {
     use std::io::Write;
     let folder = tempfile::tempdir().unwrap();

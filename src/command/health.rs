@@ -1,0 +1,52 @@
+//! `push-exporter health`: whether an exporter with the same flags is alive, for the health check of a container,
+//! which has no curl.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Client, StatusCode};
+
+use super::Failure;
+use crate::cli::{Flags, ListenAddress};
+
+/// Below the time limit that container engines have for a check.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Asks `/-/healthy` at `--web.probe-address`, or else at the first `--web.listen-address`.
+///
+/// # Errors
+/// No answer, or another one than 200 (exit code 1).
+pub fn run(flags: &Flags) -> Result<(), Failure> {
+    let url = url(flags)?;
+    let client = Client::builder().timeout(TIMEOUT).no_proxy().build().context("cannot set up HTTP")?;
+    super::block_on(async {
+        let answer = client.get(&url).send().await.map_err(reqwest::Error::without_url);
+        let status = answer.with_context(|| format!("no answer from {url}"))?.status();
+        if status != StatusCode::OK {
+            return Err(anyhow::anyhow!("{url} answers {status}").into());
+        }
+        Ok(())
+    })
+}
+
+fn url(flags: &Flags) -> anyhow::Result<String> {
+    if let Some(probe) = &flags.probe_address {
+        return Ok(format!("http://{}/-/healthy", reachable(probe)));
+    }
+    if flags.systemd_socket || flags.web_config_file.is_some() {
+        // Its port is not known here, or it may want TLS and a certificate.
+        bail!("give the exporter and this check a --web.probe-address");
+    }
+    let address = flags.listen_addresses.first().context("there is no --web.listen-address")?;
+    Ok(format!("http://{}{}/-/healthy", reachable(address), super::web_options(flags).route_prefix))
+}
+
+/// Where something that listens there is reached from this machine.
+fn reachable(address: &ListenAddress) -> String {
+    match address {
+        ListenAddress::AnyAddress(port) => format!("localhost:{port}"),
+        ListenAddress::Socket(socket) if socket.ip().is_unspecified() => format!("localhost:{}", socket.port()),
+        ListenAddress::Socket(socket) => socket.to_string(),
+        ListenAddress::Host(host) => host.clone(),
+    }
+}
