@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Checks what promtool does not: that every alert of rules/*.yml is tested (it fires, and it stays quiet), says how severe it is
+and where to look, that its links lead somewhere, and that the groups of 6 hours and 1 day are that of 1 hour.
+
+    every_alert.py [folder of rules/, tests/ and RUNBOOK.md] [folder of dashboards]
+
+Needs PyYAML. Prints what is wrong, one line each; exit code 1 if anything is.
+"""
+import json
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+PROMETHEUS = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
+DASHBOARDS = Path(sys.argv[2] if len(sys.argv) > 2 else PROMETHEUS.parent / "grafana" / "dashboards")
+ANNOTATIONS = ("summary", "description", "dashboard_url", "runbook_url")
+
+
+def read_rules():
+    """Groups by name, and alerts as (file, rule)."""
+    groups, alerts = {}, []
+    for file in sorted(PROMETHEUS.glob("rules/*.yml")):
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            groups[group["name"]] = group
+            alerts += [(file.name, rule) for rule in group["rules"] if "alert" in rule]
+    return groups, alerts
+
+
+def read_tests():
+    """The alert_rule_tests of all files."""
+    for file in sorted(PROMETHEUS.glob("tests/*.yml")):
+        for test in yaml.safe_load(file.read_text())["tests"]:
+            yield from test.get("alert_rule_test", [])
+
+
+def named(file, rule):
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(rule.get("labels", {}).items()))
+    return f"{file}: {rule['alert']} ({labels or 'no labels'})"
+
+
+def rule_of(alerts, name, labels):
+    """Which of the rules of a name an expected alert is of: the one with the most labels of its own among those that fit."""
+    fitting = [
+        index
+        for index, (_, rule) in enumerate(alerts)
+        if rule["alert"] == name and rule.get("labels", {}).items() <= labels.items()
+    ]
+    return max(fitting, key=lambda index: len(alerts[index][1].get("labels", {})), default=None)
+
+
+def untested(alerts):
+    fired, quiet = set(), set()
+    for test in read_tests():
+        expected = test.get("exp_alerts") or []
+        if not expected:
+            quiet.add(test["alertname"])
+        for alert in expected:
+            fired.add(rule_of(alerts, test["alertname"], alert.get("exp_labels") or {}))
+    for index, (file, rule) in enumerate(alerts):
+        if index not in fired:
+            yield f"{named(file, rule)}: no test in which it fires"
+        if rule["alert"] not in quiet:
+            yield f"{named(file, rule)}: no test in which it stays quiet"
+
+
+def unsaid(alerts):
+    for file, rule in alerts:
+        if not rule.get("labels", {}).get("severity"):
+            yield f"{named(file, rule)}: no severity"
+        for annotation in ANNOTATIONS:
+            if not rule.get("annotations", {}).get(annotation):
+                yield f"{named(file, rule)}: no {annotation}"
+
+
+def lost(alerts):
+    runbook = PROMETHEUS / "RUNBOOK.md"
+    text = re.sub(r"^```.*?^```", "", runbook.read_text() if runbook.exists() else "", flags=re.DOTALL | re.MULTILINE)
+    headings = set(re.findall(r"^#+ +(\S+) *$", text, re.MULTILINE))
+    dashboards = {}
+    for file in sorted(DASHBOARDS.glob("*.json")):
+        dashboard = json.loads(file.read_text())
+        dashboards[dashboard["uid"]] = {variable["name"] for variable in dashboard.get("templating", {}).get("list", [])}
+    for file, rule in alerts:
+        name = rule["alert"]
+        runbook_url = rule.get("annotations", {}).get("runbook_url", "")
+        if not runbook_url.endswith(f"/RUNBOOK.md#{name.lower()}"):
+            yield f"{named(file, rule)}: runbook_url does not end in /RUNBOOK.md#{name.lower()}"
+        if name not in headings:
+            yield f"{named(file, rule)}: no heading {name} in {runbook}"
+        dashboard_url = rule.get("annotations", {}).get("dashboard_url", "")
+        uid = re.search(r"/d/([^/?]+)", dashboard_url)
+        if not uid or uid[1] not in dashboards:
+            yield f"{named(file, rule)}: dashboard_url is of none of the dashboards {', '.join(dashboards) or '(there are none)'}"
+        else:
+            for variable in re.findall(r"[?&]var-([^=&]+)=", dashboard_url):
+                if variable not in dashboards[uid[1]]:
+                    yield f"{named(file, rule)}: dashboard {uid[1]} has no variable {variable}"
+
+
+def unequal(groups):
+    """The groups of other windows are push-funnel-1h with the window exchanged. Only the volume of a day has Feishu."""
+    model = groups["push-funnel-1h"]["rules"]
+    for window in ("6h", "1d"):
+        name = f"push-funnel-{window}"
+        rules = groups.get(name, {}).get("rules", [])
+        if len(rules) != len(model):
+            yield f"recording.yml: {name} has {len(rules)} rules and push-funnel-1h {len(model)}"
+        for rule, of_model in zip(rules, model):
+            expected = {
+                key: value.replace("increase1h", f"increase{window}").replace("[1h]", f"[{window}]")
+                for key, value in of_model.items()
+            }
+            if window == "1d" and expected["record"] == "channel:push_messages_sent:increase1d":
+                expected["expr"] = expected["expr"].replace('{provider!="feishu"}', "")
+            if rule != expected:
+                yield f"recording.yml: {name}: {rule.get('record')} is not {of_model.get('record')} with another window"
+
+
+def main():
+    groups, alerts = read_rules()
+    wrong = [*untested(alerts), *unsaid(alerts), *lost(alerts), *unequal(groups)]
+    print("\n".join(wrong) if wrong else f"{len(alerts)} alerts: tested, described and linked")
+    sys.exit(1 if wrong else 0)
+
+
+main()
