@@ -1,0 +1,43 @@
+"""Writes every dashboard as JSON into ../dashboards, or with --check tells what writing them would change."""
+
+import argparse
+import difflib
+import json
+import sys
+from pathlib import Path
+
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
+from . import app, channel, exporter, overview
+
+TARGET = Path(__file__).resolve().parents[2] / "dashboards"
+
+
+def render(dashboard) -> str:
+    # No id: each Grafana gives its own. Sorted keys: a diff of two releases shows what has changed and nothing else.
+    model = {"id": None, **dashboard.to_json()}
+    return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m dashboards", description=__doc__)
+    arguments.add_argument("--check", action="store_true", help="write nothing; exit 1 if something would change")
+    check = arguments.parse_args().check
+
+    wanted = {f"{module.UID}.json": render(module.dashboard()) for module in (overview, channel, app, exporter)}
+    found = {path.name: path.read_text("utf-8") for path in TARGET.glob("*.json")}
+    if check:
+        for name in sorted(wanted.keys() | found.keys()):
+            before, after = found.get(name, "").splitlines(), wanted.get(name, "").splitlines()
+            for line in difflib.unified_diff(before, after, f"written {name}", f"source {name}", n=1, lineterm=""):
+                print(line)
+        return int(wanted != found)
+    TARGET.mkdir(exist_ok=True)
+    for name in found.keys() - wanted.keys():
+        (TARGET / name).unlink()
+    for name, text in wanted.items():
+        (TARGET / name).write_text(text, "utf-8")
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,39 @@
+"""The variables at the top of each dashboard, each narrowing the next: job, instance, provider, app, platform, channel."""
+
+from grafana_foundation_sdk.builders import dashboard as builders
+from grafana_foundation_sdk.models import dashboard as models
+
+from .queries import APP, DATASOURCE
+
+ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
+
+# Apps are known by their reports; platforms and channels only by what was counted. A channel may only have received.
+_COUNTED = f'{{__name__=~"push_messages_(sent|received)_total", {APP}'
+_QUERIES = {
+    "job": "push_exporter_build_info",
+    "instance": 'push_exporter_build_info{job=~"$job"}',
+    "provider": 'push_up{job=~"$job", instance=~"$instance"}',
+    "app": 'push_up{job=~"$job", instance=~"$instance", provider=~"$provider"}',
+    "platform": _COUNTED + "}",
+    "channel": _COUNTED + ', platform=~"$platform"}',
+}
+
+OF_APPS = ["job", "instance", "provider", "app"]
+OF_CHANNELS = [*OF_APPS, "platform", "channel"]
+
+
+def variables(names: list[str]):
+    yield builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    for name in names:
+        yield (
+            builders.QueryVariable(name)
+            .label(name.capitalize())
+            .datasource(DATASOURCE)
+            .query(f"label_values({_QUERIES[name]}, {name})")
+            .refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
+            .sort(models.VariableSort.ALPHABETICAL_ASC)
+            .multi(True)
+            .include_all(True)
+            .all_value(".+")
+            .current(ALL)
+        )
