@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 # program:Debian package
 needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
+    prometheus-alertmanager:prometheus-alertmanager amtool:prometheus-alertmanager
     sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm)
 missing=()
 for need in "${needs[@]}"; do
@@ -21,11 +22,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
         { cat "$log"; echo "cannot install ${missing[*]}; on another system than Debian install them by hand"; exit 1; }
 fi
 
-# The providers' own SDKs and the official parser of OpenMetrics, in a place of their own.
-if ! target/python/bin/pip show --quiet jpush lark-oapi prometheus_client jsonschema 2>/dev/null; then
+# The providers' own SDKs, official parsers, and what the dashboards are made with, in a place of their own.
+wanted=(tests/requirements.txt grafana/source/requirements.txt)
+if ! cat "${wanted[@]}" | cmp -s - target/python/.installed; then
     echo "installing what the tests use of Python"
     log=$(mktemp)
-    { python3 -m venv --clear target/python && target/python/bin/pip install --requirement tests/requirements.txt; } >"$log" 2>&1 ||
+    { python3 -m venv --clear target/python && target/python/bin/pip install --requirement tests/requirements.txt &&
+        cat "${wanted[@]}" >target/python/.installed; } >"$log" 2>&1 ||
         { cat "$log"; echo "cannot install tests/requirements.txt"; exit 1; }
 fi
 

@@ -14,9 +14,15 @@ pub struct Prometheus {
 impl Prometheus {
     /// With one job, of which these are the settings, scraping every two seconds.
     pub fn start(folder: &Path, job: &str) -> Prometheus {
+        Prometheus::with_rules(folder, job, "")
+    }
+
+    /// With rules besides, a glob of files, evaluated every two seconds unless they say otherwise.
+    pub fn with_rules(folder: &Path, job: &str, rules: &str) -> Prometheus {
         let config = folder.join("prometheus.yml");
         let text = format!(
-            "global: {{scrape_interval: 2s, scrape_timeout: 2s}}\nscrape_configs:\n  - job_name: push-exporter\n    honor_labels: true\n{job}"
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 2s}}\nrule_files: [{rules}]\n\
+             scrape_configs:\n  - job_name: push-exporter\n    honor_labels: true\n{job}"
         );
         std::fs::write(&config, text).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -25,6 +31,8 @@ impl Prometheus {
                 format!("--config.file={}", config.display()),
                 format!("--storage.tsdb.path={}", folder.join("data").display()),
                 format!("--web.listen-address=127.0.0.1:{port}"),
+                // A history may be longer than two weeks by the clock of a test.
+                "--storage.tsdb.retention.time=1y".to_owned(),
                 "--log.level=error".to_owned(),
             ])
             .stdout(Stdio::null())
@@ -34,9 +42,14 @@ impl Prometheus {
         Prometheus { _running: Running(child), port }
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// The values of an instant query; none while it cannot answer.
     pub fn query(&self, expression: &str) -> Vec<f64> {
-        let url = format!("http://127.0.0.1:{}/api/v1/query", self.port);
+        let url = format!("{}/api/v1/query", self.url());
         let data = format!("query={expression}");
         let output = tool("curl", &["--silent", "--get", "--data-urlencode", &data, &url], b"");
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();

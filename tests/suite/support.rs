@@ -342,6 +342,18 @@ pub fn tool(name: &str, args: &[&str], input: &[u8]) -> std::process::Output {
     child.wait_with_output().unwrap()
 }
 
+/// What a Python program of the tests says; fails if it does.
+pub fn python(arguments: &[&str]) -> String {
+    let output = tool("target/python/bin/python", arguments, b"");
+    assert!(output.status.success(), "{}", said(&output));
+    said(&output)
+}
+
+/// What a program has written, errors last.
+pub fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
 /// What the exporter inside this thread's runtime logs.
 pub struct Log {
     lines: Arc<std::sync::Mutex<Vec<u8>>>,
