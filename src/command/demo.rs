@@ -30,7 +30,7 @@ const MAX_UNREGISTERED: usize = 1000;
 /// Where the sender of one app writes its ids.
 const FILE: &str = "ids.log";
 /// An hour of the demo: all is well, then two channels are in trouble, then all is well.
-const HOUR: [Duration; 3] = [Duration::from_mins(5), Duration::from_mins(20), Duration::from_mins(35)];
+const HOUR: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(1200), Duration::from_secs(2100)];
 /// Shown in the README, so that users can register ids of their own with the demo.
 const TOKEN: &str = "demo-token";
 
