@@ -4,22 +4,24 @@ whether its numbers come."""
 from . import links, thresholds
 from .panels import Column, bars, frame, lines, matrix, number, row, table
 from .queries import (
-    ALERTS_APP,
+    ALERTS,
     APP,
+    CHANNEL,
     CLICKS,
+    DATA_AGE,
     DELIVERY,
     DISPLAY,
     RECORDED_APP,
+    RECORDED_CHANNEL,
     SPEED,
     SUCCESS,
-    DATA_AGE,
     now,
     ratio,
     series,
     total,
 )
 from .shared import firing_alerts, refused_ids, reports_failing, tracked_messages
-from .variables import OF_APPS
+from .variables import OF_CHANNELS
 
 UID = "push-app"
 
@@ -30,7 +32,7 @@ TO_CHANNEL = [links.of_line("Channel", "push-channel", OF_ROUTE)]
 
 
 def _funnel(metric, legend):
-    return now(total(f"increase({metric}{{{APP}}}[$__range])"), legend)
+    return now(total(f"increase({metric}{{{CHANNEL}}}[$__range])"), legend)
 
 
 def _newest(title, metric):
@@ -56,15 +58,15 @@ def dashboard():
         UID,
         "Push / App",
         "One account at a provider: its funnel, channels, messages, users, quotas and read ratios.",
-        OF_APPS,
-        firing_alerts(ALERTS_APP, "the selected apps, or for no app"),
+        OF_CHANNELS,
+        firing_alerts(ALERTS, "the selected apps, or for no app"),
         reports_failing(),
         number(
             "Success, last hour",
             "Share that channels accepted of what they were given, all channels together. An alert fires for a "
             "channel below 70 %.",
             "percentunit",
-            now(ratio(SUCCESS, "1h", RECORDED_APP)),
+            now(ratio(SUCCESS, "1h", RECORDED_CHANNEL)),
             limits=thresholds.SUCCESS,
             top=1,
             none="not told",
@@ -74,7 +76,7 @@ def dashboard():
             "Of each message's pushes in the last hour, the share that had arrived when it was ten minutes old. Only "
             "JPush's messages tell.",
             "percentunit",
-            now(ratio(SPEED, "1h", RECORDED_APP)),
+            now(ratio(SPEED, "1h", RECORDED_CHANNEL)),
             top=1,
             none="not told",
         ),
@@ -82,7 +84,7 @@ def dashboard():
             "Sent, 24 hours",
             "Deliveries sent in the last 24 hours, as the counters grew: Feishu's of two days ago.",
             "short",
-            now(total(f"app:push_messages_sent:increase1d{{{RECORDED_APP}}}")),
+            now(total(f"channel:push_messages_sent:increase1d{{{RECORDED_CHANNEL}}}")),
             none="nothing",
         ),
         number(
@@ -117,7 +119,7 @@ def dashboard():
                 "Sent in an hour by channel",
                 "Deliveries sent in the hour before. Without Feishu, which counts a day at once.",
                 "short",
-                series(total(f"channel:push_messages_sent:increase1h{{{RECORDED_APP}}}", BY_ROUTE), ROUTE),
+                series(total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}}", BY_ROUTE), ROUTE),
                 stacked=True,
                 many=True,
                 data_links=TO_CHANNEL,
@@ -129,11 +131,11 @@ def dashboard():
             "Channels, 24 hours",
             "Sent in 24 hours by platform and channel, and what became of it. Empty: the provider does not say.",
             OF_ROUTE,
-            Column("Sent", "short", total(f"channel:push_messages_sent:increase1d{{{RECORDED_APP}}}", BY_ROUTE)),
-            Column("Success", "percentunit", ratio(SUCCESS, "1d", RECORDED_APP, BY_ROUTE), thresholds.SUCCESS),
-            Column("Delivered", "percentunit", ratio(DELIVERY, "1d", RECORDED_APP, BY_ROUTE)),
-            Column("Displayed", "percentunit", ratio(DISPLAY, "1d", RECORDED_APP, BY_ROUTE)),
-            Column("Clicked", "percentunit", ratio(CLICKS, "1d", RECORDED_APP, BY_ROUTE)),
+            Column("Sent", "short", total(f"channel:push_messages_sent:increase1d{{{RECORDED_CHANNEL}}}", BY_ROUTE)),
+            Column("Success", "percentunit", ratio(SUCCESS, "1d", RECORDED_CHANNEL, BY_ROUTE), thresholds.SUCCESS),
+            Column("Delivered", "percentunit", ratio(DELIVERY, "1d", RECORDED_CHANNEL, BY_ROUTE)),
+            Column("Displayed", "percentunit", ratio(DISPLAY, "1d", RECORDED_CHANNEL, BY_ROUTE)),
+            Column("Clicked", "percentunit", ratio(CLICKS, "1d", RECORDED_CHANNEL, BY_ROUTE)),
             sort="Sent",
             data_links=[links.of_row("Channel", "push-channel", OF_ROUTE)],
             none="No pushes",
@@ -145,7 +147,7 @@ def dashboard():
             "Share that the channel accepted of what it was given in the hour before. Easemob: sent of sent and "
             "failed; JPush: sent of targeted.",
             "percentunit",
-            series(ratio(SUCCESS, "1h", RECORDED_APP, BY_ROUTE), ROUTE),
+            series(ratio(SUCCESS, "1h", RECORDED_CHANNEL, BY_ROUTE), ROUTE),
             worst="min",
             limits=thresholds.SUCCESS,
             top=1,
@@ -158,7 +160,7 @@ def dashboard():
             "Delivery by channel",
             "Share of what was sent that has arrived, over six hours.",
             "percentunit",
-            series(ratio(DELIVERY, "6h", RECORDED_APP, BY_ROUTE), ROUTE),
+            series(ratio(DELIVERY, "6h", RECORDED_CHANNEL, BY_ROUTE), ROUTE),
             worst="min",
             top=1,
             many=True,
@@ -170,7 +172,7 @@ def dashboard():
             "Share that had arrived when a message was ten minutes old, over an hour. A channel that falls away from "
             "its usual is slow.",
             "percentunit",
-            series(ratio(SPEED, "1h", RECORDED_APP, BY_ROUTE), ROUTE),
+            series(ratio(SPEED, "1h", RECORDED_CHANNEL, BY_ROUTE), ROUTE),
             worst="min",
             top=1,
             many=True,

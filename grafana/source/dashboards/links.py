@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardLinkType
 from .variables import OF_APPS, OF_CHANNELS
 
 TAG = "push-exporter"
-_VARIABLES = {"push-channel": OF_CHANNELS, "push-app": OF_APPS, "push-exporter": OF_APPS}
+_VARIABLES = {"push-channel": OF_CHANNELS, "push-app": OF_CHANNELS, "push-exporter": OF_APPS}
 
 
 def between_dashboards():

@@ -3,10 +3,12 @@
 from . import links, thresholds
 from .panels import Column, frame, lines, matrix, number, row, states, table
 from .queries import (
-    ALERTS_APP,
+    ALERTS,
     APP,
+    CHANNEL,
     DELIVERY_USUAL,
     RECORDED_APP,
+    RECORDED_CHANNEL,
     SPEED_USUAL,
     SUCCESS_USUAL,
     UNTOLD,
@@ -18,7 +20,7 @@ from .queries import (
     worst_of_usual,
 )
 from .shared import UNTOLD_IS, exporters, firing_alerts, reports_failing
-from .variables import OF_APPS
+from .variables import OF_CHANNELS
 
 UID = "push-overview"
 
@@ -38,32 +40,32 @@ LANES = 12
 
 
 def _counted(metric: str) -> str:
-    return total(f"increase({metric}{{{APP}}}[$__range])", "provider")
+    return total(f"increase({metric}{{{CHANNEL}}}[$__range])", "provider")
 
 
 def _firing() -> str:
     """Since when, by severity."""
-    firing = f'ALERTS{{{ALERTS_APP}, alertstate="firing"}}'
-    expr = f"1000 * ALERTS_FOR_STATE{{{ALERTS_APP}}}\n  and ignoring (alertstate) {firing}"
+    firing = f'ALERTS{{{ALERTS}, alertstate="firing"}}'
+    expr = f"1000 * ALERTS_FOR_STATE{{{ALERTS}}}\n  and ignoring (alertstate) {firing}"
     for place, severity in enumerate(SEVERITY, start=1):
         expr = f'label_replace({expr}, "order", "{place}", "severity", "{severity}")'
     return f"min by (order, {', '.join(ALERT)}) ({expr})"
 
 
 def _lane(what: str, state: str, of) -> str:
-    return f'label_replace({state} and {of.of}{{{RECORDED_APP}}} > {of.enough}, "what", "{what}", "", "")'
+    return f'label_replace({state} and {of.of}{{{RECORDED_CHANNEL}}} > {of.enough}, "what", "{what}", "", "")'
 
 
 def _fallen(of, limits: thresholds.Limits) -> str:
     """0 as usual, 1 and 2 from the two limits of the share of the usual on."""
     (red, _), (orange, _) = limits.others
-    share = f"{of.ratio}{{{RECORDED_APP}}} / {of.ratio}_median1w{{{RECORDED_APP}}}"
+    share = f"{of.ratio}{{{RECORDED_CHANNEL}}} / {of.ratio}_median1w{{{RECORDED_CHANNEL}}}"
     return f"floor(clamp(1 + ({orange} - {share}) / {orange - red:.2f}, 0, 2))"
 
 
 def _refused() -> str:
     """2 below 70 %, 1 a tenth below the usual."""
-    success, usual = (f"{SUCCESS_USUAL.ratio}{suffix}{{{RECORDED_APP}}}" for suffix in ("", "_median1w"))
+    success, usual = (f"{SUCCESS_USUAL.ratio}{suffix}{{{RECORDED_CHANNEL}}}" for suffix in ("", "_median1w"))
     return f"clamp_max(2 * ({success} < bool 0.7) + ({success} < bool (0.9 * {usual} or 0 * {success})), 2)"
 
 
@@ -105,13 +107,13 @@ def _matrix(title, description, expr, limits, none):
 
 
 def dashboard():
-    success = of_enough(SUCCESS_USUAL, RECORDED_APP)
+    success = of_enough(SUCCESS_USUAL, RECORDED_CHANNEL)
     return frame(
         UID,
         "Push / Overview",
         "Push notifications by JPush, Easemob and Feishu: is anything wrong, and where?",
-        OF_APPS,
-        firing_alerts(ALERTS_APP, "the selected apps, or for no app", span=3),
+        OF_CHANNELS,
+        firing_alerts(ALERTS, "the selected apps, or for no app", span=3),
         number(
             "Worst success of a channel",
             "The lowest share that a channel accepted of what it was given for an app in the last hour, of those with "
@@ -130,7 +132,7 @@ def dashboard():
             "Of what a channel was sent for an app in six hours, the share that has arrived, as a share of the median of "
             "its past week: the lowest of those with more than 500 pushes. An alert fires below 80 %.",
             "percentunit",
-            now(f"bottomk(1, {of_usual(DELIVERY_USUAL, RECORDED_APP)})", OF_ONE_APP),
+            now(f"bottomk(1, {of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)})", OF_ONE_APP),
             limits=thresholds.DELIVERY_USUAL,
             named=True,
             data_links=TO_CHANNEL_OF_APP,
@@ -217,7 +219,7 @@ def dashboard():
             "registered there. A whole line red: the vendor. Not told: too few pushes. Empty: the provider does not say, "
             "or nothing was pushed.",
             f"min by ({BY_ROUTE}) ({success})\n"
-            f"or {UNTOLD} * max by ({BY_ROUTE}) ({SUCCESS_USUAL.of}{{{RECORDED_APP}}} > bool 0 == 1)",
+            f"or {UNTOLD} * max by ({BY_ROUTE}) ({SUCCESS_USUAL.of}{{{RECORDED_CHANNEL}}} > bool 0 == 1)",
             thresholds.SUCCESS,
             "No pushes in the last hour",
         ),
@@ -226,7 +228,7 @@ def dashboard():
             "Share of what was sent that has arrived, as a share of the median of the past week, since there is no right "
             "number: vendors differ, and sent does not mean the same for all reports. Of the worst app with more than 500 "
             "pushes. An alert fires below 80 %. Not told: too few pushes, or not half a day of history.",
-            worst_of_usual(DELIVERY_USUAL, RECORDED_APP, BY_ROUTE),
+            worst_of_usual(DELIVERY_USUAL, RECORDED_CHANNEL, BY_ROUTE),
             thresholds.DELIVERY_USUAL,
             "No pushes in six hours",
         ),
@@ -235,7 +237,7 @@ def dashboard():
             "Share that had arrived when a message was ten minutes old, as a share of the median of the past week, of the "
             "worst app with more than 100 pushes: is the channel slow? Only JPush's messages tell. An alert fires below "
             "70 %. Not told: too few pushes, or not half a day of history.",
-            worst_of_usual(SPEED_USUAL, RECORDED_APP, BY_ROUTE),
+            worst_of_usual(SPEED_USUAL, RECORDED_CHANNEL, BY_ROUTE),
             thresholds.SPEED_USUAL,
             "No messages of JPush",
         ),
@@ -259,7 +261,7 @@ def dashboard():
             "Share of what was sent that has arrived, over six hours, as a share of the median of the past week, of the "
             "worst app with more than 500 pushes.",
             "percentunit",
-            series(f"min by ({BY_ROUTE}) (\n  {of_usual(DELIVERY_USUAL, RECORDED_APP)}\n)", ROUTE),
+            series(f"min by ({BY_ROUTE}) (\n  {of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)}\n)", ROUTE),
             worst="min",
             limits=thresholds.DELIVERY_USUAL,
             floor=0.5,
@@ -274,9 +276,9 @@ def dashboard():
             "week. Without Feishu, which counts a day at once. Far below last week: a sender or an id feed is broken. "
             "Far above: one repeats itself.",
             "short",
-            series(total(f"app:push_messages_sent:increase1h{{{RECORDED_APP}}}", "provider"), "{{provider}}"),
+            series(total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}}", "provider"), "{{provider}}"),
             series(
-                total(f"app:push_messages_sent:increase1h{{{RECORDED_APP}}} offset 1w", "provider"),
+                total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}} offset 1w", "provider"),
                 "{{provider}} last week",
             ),
             dashed="last week$",
@@ -288,7 +290,7 @@ def dashboard():
             "Deliveries sent in the 24 hours before. Feishu's step comes at about 10:00, two days after the pushes.",
             "short",
             series(
-                total(f"app:push_messages_sent:increase1d{{{RECORDED_APP}}}", "provider, app"), "{{provider}} {{app}}"
+                total(f"channel:push_messages_sent:increase1d{{{RECORDED_CHANNEL}}}", "provider, app"), "{{provider}} {{app}}"
             ),
             many=True,
             data_links=[links.of_line("App", "push-app", ["provider", "app"])],
