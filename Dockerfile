@@ -17,5 +17,6 @@ COPY --from=build /build/target/release/push-exporter /usr/local/bin/push-export
 USER 65532:65532
 WORKDIR /var/lib/push-exporter
 EXPOSE 10110
+# With another --web.listen-address, a --web.route-prefix or a --web.probe-address, give it the same flags.
 HEALTHCHECK CMD ["push-exporter", "health"]
 ENTRYPOINT ["push-exporter"]

@@ -9,8 +9,8 @@ use reqwest::{Client, StatusCode};
 use super::Failure;
 use crate::cli::{Flags, ListenAddress};
 
-/// Below the time limit that container engines have for a check.
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Below the time that container engines are usually told to wait for a check.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `/-/healthy` at `--web.probe-address`, or else at the first `--web.listen-address`.
 ///

@@ -4,6 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+if curl --silent --output /dev/null http://127.0.0.1:19090; then
+    echo "port 19090 is in use"
+    exit 1
+fi
 folder=$(mktemp -d)
 prometheus=
 trap '[ -z "$prometheus" ] || kill "$prometheus"; rm -rf "$folder"' EXIT

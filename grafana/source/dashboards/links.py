@@ -22,12 +22,12 @@ def between_dashboards():
 
 def of_line(title: str, uid: str, labels: list[str], kept: list[str] = OF_APPS):
     """From a line, bar or number: its labels. `kept` are the variables of the dashboard it stands in."""
-    return _link(title, uid, {label: "${__field.labels.%s}" % label for label in labels}, kept)
+    return _link(title, uid, {label: "${__field.labels.%s:percentencode}" % label for label in labels}, kept)
 
 
 def of_row(title: str, uid: str, labels: list[str], kept: list[str] = OF_APPS):
     """From a row of a table: its columns."""
-    return _link(title, uid, {label: "${__data.fields.%s}" % label for label in labels}, kept)
+    return _link(title, uid, {label: "${__data.fields.%s:percentencode}" % label for label in labels}, kept)
 
 
 def _link(title: str, uid: str, narrowed: dict[str, str], kept: list[str]):

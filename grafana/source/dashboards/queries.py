@@ -99,8 +99,9 @@ def worst_of_all(matchers: str, by: str) -> str:
 
 
 def of_exporters(expr: str) -> str:
-    """Of exporters alone: every target has up, process_… and scrape_…. One that is down was there within a day."""
-    return f"({expr} and on (job, instance) last_over_time(push_exporter_build_info{{{EXPORTER}}}[1d]))"
+    """Of exporters alone: every target has up, process_… and scrape_…. One that is down was there within a week, as
+    PushExporterDown has it."""
+    return f"({expr} and on (job, instance) last_over_time(push_exporter_build_info{{{EXPORTER}}}[1w]))"
 
 
 def alerts(matchers: str, severity: str) -> str:

@@ -309,7 +309,8 @@ impl JpushSimulator {
                     (false, _) => json!({ "msg_id": id.to_string() }),
                 };
                 if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
-                    && message.has_data(state.happened(now), self.app.answered)
+                    && message.sent_at <= state.happened(now)
+                    && message.has_data(now, self.app.answered)
                 {
                     let counts = message.counts(state.happened(now));
                     fields.extend(match path {

@@ -1,0 +1,41 @@
+"""What all checks use: running one and telling its outcome, reading YAML strictly, running a program."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+
+def run(name: str, check: Iterator[str]) -> list[str]:
+    """What is wrong. A check is a generator of that, and what it returns says what was checked."""
+    found = []
+    try:
+        while True:
+            found.append(next(check))
+    except StopIteration as end:
+        said = end.value
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, yaml.YAMLError) as error:
+        said, found = None, [*found, f"cannot be checked: {type(error).__name__}: {error}"]
+    print(f"{'FAILED' if found else 'ok':6}  {name}: {said or 'see below'}", flush=True)
+    return [f"{name}: {message}" for message in found]
+
+
+class Strict(yaml.SafeLoader):
+    """PyYAML lets the last of two equal keys win; here it is an error."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in {key for key in keys if keys.count(key) > 1}:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read(path: Path):
+    return yaml.load(path.read_text("utf-8"), Strict)
+
+
+def told(*command: object) -> tuple[bool, str]:
+    """Whether a program succeeds, and what it says."""
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode == 0, (done.stdout + done.stderr).strip()
