@@ -29,8 +29,9 @@ const PUSHES: Duration = Duration::from_secs(4);
 const MAX_UNREGISTERED: usize = 1000;
 /// Where the sender of one app writes its ids.
 const FILE: &str = "ids.log";
-/// An hour of the demo: all is well, then two channels are in trouble, then all is well.
-const HOUR: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(1200), Duration::from_secs(2100)];
+/// Three hours of the demo: all is well, then two channels are in trouble, then all is well. So long that what the rules see
+/// of the last hour is well again before the next.
+const ROUND: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(1500), Duration::from_secs(9000)];
 /// Shown in the README, so that users can register ids of their own with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -116,7 +117,8 @@ impl Shop {
     fn all(clock: &Clock) -> Vec<Shop> {
         let shop = |seed: u64, name: &'static str, key: &str, is_vip: bool, keys: &str| {
             let demo = JpushApp::demo(key);
-            let app = JpushApp { answered: 2 * 3600, kept: 0, is_vip, seed, ..demo };
+            // A push every few seconds would use up a small app's quotas in minutes.
+            let app = JpushApp { answered: 2 * 3600, kept: 0, quotas: 100, is_vip, seed, ..demo };
             let simulator = Arc::new(JpushSimulator::new(clock.clone(), app.clone()));
             Shop { name, keys: keys.to_owned(), simulator, app }
         };
@@ -191,10 +193,10 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
     }
 }
 
-/// Something for dashboards and alerts to show: once an hour OPPO refuses most pushes of Easemob, and Xiaomi is slow
+/// Something for dashboards and alerts to show: every three hours OPPO refuses most pushes of Easemob, and Xiaomi is slow
 /// for JPush.
 async fn incidents(chat: Arc<EasemobSimulator>, shops: Vec<Arc<JpushSimulator>>) {
-    let [before, trouble, after] = HOUR;
+    let [before, trouble, after] = ROUND;
     let set = |refused: f64, slower: f64| {
         chat.trouble("OPPOPUSH", Trouble { refused, ..Trouble::NONE });
         shops.iter().for_each(|shop| shop.trouble("xiaomi", Trouble { slower, ..Trouble::NONE }));
@@ -205,7 +207,7 @@ async fn incidents(chat: Arc<EasemobSimulator>, shops: Vec<Arc<JpushSimulator>>)
             minutes = trouble.as_secs() / 60,
             "simulated trouble: OPPO refuses pushes of Easemob, Xiaomi is slow for JPush"
         );
-        set(0.7, 200.0);
+        set(0.9, 200.0);
         tokio::time::sleep(trouble).await;
         tracing::info!("simulated trouble is over");
         set(0.0, 1.0);

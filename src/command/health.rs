@@ -35,7 +35,7 @@ fn url(flags: &Flags) -> anyhow::Result<String> {
     }
     if flags.systemd_socket || flags.web_config_file.is_some() {
         // Its port is not known here, or it may want TLS and a certificate.
-        bail!("give the exporter and this check a --web.probe-address");
+        bail!("with --web.config.file or --web.systemd-socket, give the exporter and this check a --web.probe-address");
     }
     let address = flags.listen_addresses.first().context("there is no --web.listen-address")?;
     Ok(format!("http://{}{}/-/healthy", reachable(address), super::web_options(flags).route_prefix))

@@ -224,7 +224,7 @@ def dashboard():
             "No pushes in the last hour",
         ),
         _matrix(
-            "Delivery by channel and provider, 6 hours",
+            "Delivery by channel and provider, of its usual",
             "Share of what was sent that has arrived, as a share of the median of the past week, since there is no right "
             "number: vendors differ, and sent does not mean the same for all reports. Of the worst app with more than 500 "
             "pushes. An alert fires below 80 %. Not told: too few pushes, or not half a day of history.",
@@ -233,7 +233,7 @@ def dashboard():
             "No pushes in six hours",
         ),
         _matrix(
-            "There in ten minutes, last hour",
+            "There in ten minutes, of its usual",
             "Share that had arrived when a message was ten minutes old, as a share of the median of the past week, of the "
             "worst app with more than 100 pushes: is the channel slow? Only JPush's messages tell. An alert fires below "
             "70 %. Not told: too few pushes, or not half a day of history.",

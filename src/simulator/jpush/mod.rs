@@ -32,6 +32,8 @@ pub struct JpushApp {
     pub devices: Vec<String>,
     /// Requests a minute that the plan allows.
     pub per_minute: usize,
+    /// Vendors' quotas, as multiples of those of a small app.
+    pub quotas: i64,
     /// Seconds that data of a message are answered.
     pub answered: i64,
     /// Seconds that a message is kept after that, for the truth.
@@ -49,6 +51,7 @@ impl JpushApp {
             is_vip: true,
             devices: vec!["1506bfd3a7c568d4761".to_owned(), "02078f0f1b8".to_owned(), "0207870a9b8".to_owned()],
             per_minute: 2400,
+            quotas: 1,
             answered: 28 * beijing::DAY,
             kept: 2 * beijing::DAY,
             seed: 1,

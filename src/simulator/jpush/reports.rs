@@ -176,7 +176,7 @@ impl JpushSimulator {
 
     pub(super) fn answer_quota(&self, state: &State) -> Response<Vec<u8>> {
         let now = self.clock.now().as_second();
-        let quota = |channel: &str, total: i64| json!({ "total": total, "used": state.used_today(channel, now) });
+        let quota = |channel: &str, total: i64| json!({ "total": total * self.app.quotas, "used": state.used_today(channel, now) });
         let data = json!({
             "xiaomi_quota": { "operation": quota("xiaomi", 500_000) },
             "oppo_quota": { "operation": quota("oppo", 200_000) },
