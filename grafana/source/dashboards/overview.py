@@ -169,7 +169,7 @@ def dashboard():
             data_links=[links.of_row("Channel", "push-channel", ["channel"])],
             none="No alert fires",
             span=14,
-            height=5,
+            height=8,
         ),
         table(
             "Failing reports",
@@ -194,7 +194,7 @@ def dashboard():
             data_links=[links.of_row("Exporter health", "push-exporter", ["provider", "app"])],
             none="No report fails",
             span=10,
-            height=5,
+            height=8,
         ),
         row("Which channel, of which app, since when?"),
         states(
