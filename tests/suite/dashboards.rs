@@ -26,7 +26,7 @@ fn every_query_and_rule_finds_something_in_the_demo() {
     let rules = std::env::current_dir().unwrap().join("prometheus/rules/*.yml").display().to_string();
     let prometheus = Prometheus::with_rules(folder.path(), &job, &rules);
     let url = prometheus.url();
-    // Some rules build on others that are evaluated every two minutes.
+    // Some rules are evaluated every four minutes.
     let mut last = String::new();
     for _ in 0..50 {
         let output = tool("target/python/bin/python", &["tests/grafana/queries.py", "--prometheus", &url], b"");

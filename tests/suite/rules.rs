@@ -3,15 +3,15 @@
 
 use crate::support::{python, said, tool};
 
-fn promtool(arguments: &[&str], pattern: &str) {
-    let files = glob(pattern);
+fn promtool(arguments: &[&str], folder: &str) {
+    let files = files_of(folder);
     let arguments: Vec<&str> = arguments.iter().copied().chain(files.iter().map(String::as_str)).collect();
     let output = tool("promtool", &arguments, b"");
     assert!(output.status.success(), "{}", said(&output));
 }
 
 /// The YAML files of a folder.
-fn glob(folder: &str) -> Vec<String> {
+fn files_of(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.filter(|path| path.extension().is_some_and(|extension| extension == "yml"));
     let mut files: Vec<String> = files.map(|path| path.display().to_string()).collect();
