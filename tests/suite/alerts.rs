@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 
 use crate::faulty::{Fault, Faulty};
 use crate::fragile::Fragile;
+use crate::history::{TOKEN, register};
 use crate::prometheus::Prometheus;
-use crate::support::{Exporter, fast_dir, network, post, simulate, tool};
+use crate::support::{Exporter, fast_dir, network, simulate, tool};
 
 /// Alerts and labels of theirs, in the order in which they are waited for.
 const WHILE_PROVIDERS_FAIL: &[(&str, &[(&str, &str)])] = &[
@@ -97,7 +98,7 @@ impl World {
         let (_, poor_at) = simulate(JpushSimulator::new(clock.clone(), poor)).await;
         let secret = shop_of("").master_secret;
         let text = format!(
-            "new_series_hold: 4s\nmessage_api: {{token: t}}\n\
+            "new_series_hold: 4s\nmessage_api: {{token: {TOKEN}}}\n\
              jpush:\n  \
              - {{app: shop, app_key: shop, master_secret: {secret}, base_url: \"http://{shop_at}/v3\", push_url: \"http://{shop_at}/v3\", \
              delivery: messages_detail, vendor_quota: true, interval: 1s}}\n  \
@@ -118,13 +119,6 @@ impl World {
         World { chat, chat_line, office_line, shop, ledger_is_down, text, exporter }
     }
 
-    async fn register(&self, id: u64) {
-        let body = json!({ "app": "shop", "msg_id": id.to_string() });
-        let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
-        let (status, answer) = post(self.exporter.address, "/api/v1/messages", &headers, body.to_string().into()).await;
-        assert_eq!(status, 200, "{answer}");
-    }
-
     async fn break_providers(&self) {
         let today = Timestamp::now().to_zoned(TimeZone::get("Asia/Shanghai").unwrap()).date();
         let (yesterday, today) = (today.yesterday().unwrap().to_string(), today.to_string());
@@ -137,7 +131,7 @@ impl World {
         }
         let refused = self.shop.push(100);
         self.shop.refuse(refused);
-        self.register(refused).await;
+        register(&self.exporter, "shop", refused).await;
         let new_channel =
             json!({ "status": "OK", "data": { today: { "NEWPUSH": { "successCount": 5 } } } }).to_string();
         self.chat_line.spoil(move |request| {

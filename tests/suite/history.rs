@@ -25,7 +25,7 @@ const STEP: Duration = Duration::from_secs(240);
 /// Every so many scrapes each JPush app pushes.
 const PUSH_EVERY: u64 = 4;
 const DAYS: i64 = 9;
-const TOKEN: &str = "t";
+pub const TOKEN: &str = "t";
 
 type Labels = &'static [(&'static str, &'static str)];
 
@@ -259,7 +259,8 @@ impl World {
     }
 }
 
-async fn register(exporter: &Exporter, app: &str, id: u64) {
+/// Registers a message, of an exporter whose message API takes [`TOKEN`].
+pub async fn register(exporter: &Exporter, app: &str, id: u64) {
     let id = if app == "shop-group" { group_id(id) } else { id.to_string() };
     let body = json!({ "app": app, "msg_id": id }).to_string();
     let bearer = format!("Bearer {TOKEN}");

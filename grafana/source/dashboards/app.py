@@ -4,7 +4,6 @@ whether its numbers come."""
 from . import links, thresholds
 from .panels import Column, bars, frame, lines, matrix, number, row, table
 from .queries import (
-    ALERTS,
     APP,
     CHANNEL,
     CLICKS,
@@ -59,7 +58,7 @@ def dashboard():
         "Push / App",
         "One account at a provider: its funnel, channels, messages, users, quotas and read ratios.",
         OF_CHANNELS,
-        firing_alerts(ALERTS, "the selected apps, or for no app"),
+        firing_alerts("the selected apps, or for no app"),
         reports_failing(),
         number(
             "Success, last hour",

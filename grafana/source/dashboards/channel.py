@@ -3,7 +3,6 @@
 from . import links, thresholds
 from .panels import Column, frame, lines, number, row, table
 from .queries import (
-    ALERTS,
     CHANNEL,
     CLICKS,
     DELIVERY,
@@ -47,7 +46,7 @@ def dashboard():
         "Push / Channel",
         "A vendor channel through every provider and app: success, delivery, speed, clicks and volume.",
         OF_CHANNELS,
-        firing_alerts(ALERTS, "what is selected, or for no channel"),
+        firing_alerts("what is selected, or for no channel"),
         number(
             "Success, last hour",
             "Share that the selected channels accepted of what they were given. Easemob: sent of sent and failed; "

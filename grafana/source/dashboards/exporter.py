@@ -3,7 +3,7 @@
 from . import links, thresholds
 from .panels import Column, frame, lines, number, row, states, table
 from .queries import APP, DATA_AGE, EXPORTER, now, of_exporters, series, total
-from .shared import exporters_down, ledger, refused_ids, reports_failing, tracked_messages
+from .shared import refused_ids, reports_failing, tracked_messages
 from .variables import OF_APPS
 
 UID = "push-exporter"
@@ -27,9 +27,26 @@ def dashboard():
         "Push / Exporter health",
         "The exporter itself: polls, providers' APIs, message ids, ledger, scrapes and process.",
         OF_APPS,
-        exporters_down(),
+        number(
+            "Exporters down",
+            "Exporters that Prometheus cannot scrape. Counters catch up when they are back. From up.",
+            "none",
+            now(total(of_exporters(f"up{{{EXPORTER}}}") + " == bool 0")),
+            limits=thresholds.ANY_IS_BAD,
+            words={"0": ("all up", "green")},
+            none="no exporter",
+        ),
         reports_failing(),
-        ledger(),
+        number(
+            "Ledger",
+            "Whether every exporter can write its ledger. If not, polls pause and the page stands still until it can: look at "
+            "the disk. From push_exporter_ledger_up.",
+            "none",
+            now(f"min(push_exporter_ledger_up{{{EXPORTER}}})"),
+            limits=thresholds.MUST_BE_ONE,
+            words={"0": ("failing", "red"), "1": ("up", "green")},
+            none="no exporter",
+        ),
         number(
             "Configuration",
             "Whether the last reload of the configuration succeeded. If not, the old one goes on, and a restart would "

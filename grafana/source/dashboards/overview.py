@@ -7,6 +7,7 @@ from .queries import (
     APP,
     CHANNEL,
     DELIVERY_USUAL,
+    EXPORTER,
     RECORDED_APP,
     RECORDED_CHANNEL,
     SPEED_USUAL,
@@ -14,12 +15,13 @@ from .queries import (
     UNTOLD,
     now,
     of_enough,
+    of_exporters,
     of_usual,
     series,
     total,
     worst_of_usual,
 )
-from .shared import UNTOLD_IS, exporters, firing_alerts, reports_failing
+from .shared import UNTOLD_IS, firing_alerts, reports_failing
 from .variables import OF_CHANNELS
 
 UID = "push-overview"
@@ -113,7 +115,7 @@ def dashboard():
         "Push / Overview",
         "Push notifications by JPush, Easemob and Feishu: is anything wrong, and where?",
         OF_CHANNELS,
-        firing_alerts(ALERTS, "the selected apps, or for no app", span=3),
+        firing_alerts("the selected apps, or for no app", span=3),
         number(
             "Worst success of a channel",
             "The lowest share that a channel accepted of what it was given for an app in the last hour, of those with "
@@ -157,7 +159,20 @@ def dashboard():
             none="no rules",
         ),
         reports_failing(span=3),
-        exporters(),
+        number(
+            "Exporters down",
+            "Exporters that Prometheus cannot scrape, or that cannot write their ledger and therefore do not poll. Counters "
+            "catch up when they are well again. From up and push_exporter_ledger_up.",
+            "none",
+            now(
+                f"count(\n  {of_exporters(f'up{{{EXPORTER}}}')} == 0\n"
+                f"  or on (job, instance) push_exporter_ledger_up{{{EXPORTER}}} == 0\n)\n"
+                f"  or 0 * count(push_exporter_ledger_up{{{EXPORTER}}})"
+            ),
+            limits=thresholds.ANY_IS_BAD,
+            words={"0": ("none", "green")},
+            none="no exporter",
+        ),
         table(
             "What fires",
             "Alerts that fire and since when, critical ones first. The runbook says for each what to look at and what to "

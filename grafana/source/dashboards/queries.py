@@ -104,10 +104,10 @@ def of_exporters(expr: str) -> str:
     return f"({expr} and on (job, instance) last_over_time(push_exporter_build_info{{{EXPORTER}}}[1w]))"
 
 
-def alerts(matchers: str, severity: str) -> str:
+def alerts(severity: str) -> str:
     """Number of alerts that fire: 0 only if the rules are evaluated, else nothing."""
     return (
-        f'count(ALERTS{{{matchers}, alertstate="firing", severity="{severity}"}})\n'
+        f'count(ALERTS{{{ALERTS}, alertstate="firing", severity="{severity}"}})\n'
         '  or 0 * count(report:push_data_age:seconds{job=~"$job"})'
     )
 

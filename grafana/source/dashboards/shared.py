@@ -2,19 +2,19 @@
 
 from . import thresholds
 from .panels import lines, number
-from .queries import APP, EXPORTER, UNTOLD, alerts, now, of_exporters, series, total
+from .queries import APP, UNTOLD, alerts, now, series, total
 
 # Of a share of the usual.
 UNTOLD_IS = {str(UNTOLD): ("not told", thresholds.NOTHING)}
 
 
-def firing_alerts(matchers, of_what, span=4):
+def firing_alerts(of_what, span=4):
     return number(
         "Firing alerts",
         f"Alerts that fire for {of_what}, from the rules in prometheus/rules. Red: somebody should be looking already.",
         "none",
-        now(alerts(matchers, "critical"), "critical"),
-        now(alerts(matchers, "warning"), "warning"),
+        now(alerts("critical"), "critical"),
+        now(alerts("warning"), "warning"),
         limits=thresholds.ANY_WANTS_A_LOOK,
         apart={"critical": thresholds.ANY_IS_BAD},
         named=True,
@@ -33,48 +33,6 @@ def reports_failing(span=4):
         limits=thresholds.ANY_IS_BAD,
         none="no reports",
         span=span,
-    )
-
-
-def exporters():
-    return number(
-        "Exporters down",
-        "Exporters that Prometheus cannot scrape, or that cannot write their ledger and therefore do not poll. Counters "
-        "catch up when they are well again. From up and push_exporter_ledger_up.",
-        "none",
-        now(
-            f"count(\n  {of_exporters(f'up{{{EXPORTER}}}')} == 0\n"
-            f"  or on (job, instance) push_exporter_ledger_up{{{EXPORTER}}} == 0\n)\n"
-            f"  or 0 * count(push_exporter_ledger_up{{{EXPORTER}}})"
-        ),
-        limits=thresholds.ANY_IS_BAD,
-        words={"0": ("none", "green")},
-        none="no exporter",
-    )
-
-
-def exporters_down():
-    return number(
-        "Exporters down",
-        "Exporters that Prometheus cannot scrape. Counters catch up when they are back. From up.",
-        "none",
-        now(total(of_exporters(f"up{{{EXPORTER}}}") + " == bool 0")),
-        limits=thresholds.ANY_IS_BAD,
-        words={"0": ("all up", "green")},
-        none="no exporter",
-    )
-
-
-def ledger():
-    return number(
-        "Ledger",
-        "Whether every exporter can write its ledger. If not, polls pause and the page stands still until it can: look at "
-        "the disk. From push_exporter_ledger_up.",
-        "none",
-        now(f"min(push_exporter_ledger_up{{{EXPORTER}}})"),
-        limits=thresholds.MUST_BE_ONE,
-        words={"0": ("failing", "red"), "1": ("up", "green")},
-        none="no exporter",
     )
 
 
