@@ -70,18 +70,21 @@ pub enum Outcome {
     Arrive,
 }
 
-/// A number of pushes with the same fate at the same time.
+/// A number of pushes of a day with the same fate at the same time.
 #[derive(Clone, Copy, Debug)]
-pub struct Event {
-    /// Unix seconds; what happens later than now is not seen yet.
-    pub at: i64,
+struct Event {
+    /// The day that it counts for.
+    day: i64,
     /// The vendor's key.
-    pub platform: &'static str,
+    platform: &'static str,
     /// What happened.
-    pub outcome: Outcome,
-    /// To how many; negative in a correction.
-    pub count: i64,
+    outcome: Outcome,
+    /// To how many.
+    count: i64,
 }
+
+/// By the vendor's key and what happened.
+type Counts = HashMap<(&'static str, Outcome), i64>;
 
 /// Key, share of all pushes, usual share of failures, whether arrivals are reported.
 const CHANNELS: [(&str, f64, f64, bool); 8] = [
@@ -105,8 +108,10 @@ pub struct EasemobSimulator {
 struct State {
     random: fastrand::Rng,
     grown_until: i64,
-    /// The truth, by the day that each event counts for.
-    events: BTreeMap<i64, Vec<Event>>,
+    /// The truth: what has happened until now, by the day that it counts for.
+    happened: BTreeMap<i64, Counts>,
+    /// What has not happened yet, by Unix seconds.
+    to_come: BTreeMap<i64, Vec<Event>>,
     /// Days that are not in any answer before a time.
     late: HashMap<i64, i64>,
     troubles: HashMap<String, Trouble>,
@@ -122,7 +127,8 @@ impl EasemobSimulator {
         let state = State {
             random: fastrand::Rng::with_seed(app.seed),
             grown_until: beijing::start_of(beijing::day_of(now) - app.history),
-            events: BTreeMap::new(),
+            happened: BTreeMap::new(),
+            to_come: BTreeMap::new(),
             late: HashMap::new(),
             troubles: HashMap::new(),
             tokens: HashMap::new(),
@@ -141,18 +147,15 @@ impl EasemobSimulator {
 
     /// The truth: what has happened until now to the pushes of a day (`yyyy-MM-dd`) on one channel.
     pub fn truth(&self, day: &str, platform: &str, outcome: Outcome) -> i64 {
-        let now = self.clock.now().as_second();
         let state = self.state();
-        let counts = beijing::parse(day).map(|day| state.day(day, now)).unwrap_or_default();
-        counts.iter().find(|(key, _)| **key == (platform, outcome)).map_or(0, |(_, count)| *count)
+        let counts = beijing::parse(day).and_then(|day| state.happened.get(&day)).into_iter().flatten();
+        counts.filter(|(key, _)| **key == (platform, outcome)).map(|(_, count)| *count).sum()
     }
 
     /// Lets the numbers of a day differ from now on by what the provider has found to be wrong.
     pub fn restate(&self, day: &str, platform: &'static str, outcome: Outcome, by: i64) {
-        let at = self.clock.now().as_second();
-        let mut state = self.state();
         if let Some(day) = beijing::parse(day) {
-            state.events.entry(day).or_default().push(Event { at, platform, outcome, count: by });
+            self.state().happen(Event { day, platform, outcome, count: by });
         }
     }
 
@@ -237,7 +240,7 @@ impl EasemobSimulator {
         for day in begin..=end.min(begin + 31) {
             let mut platforms = serde_json::Map::new();
             // What is zero is left out, as in the document's example.
-            for ((name, outcome), count) in state.day(day, now) {
+            for (&(name, outcome), &count) in state.happened.get(&day).into_iter().flatten() {
                 if count > 0 && (platform == "ALL" || platform == name) {
                     let field = match outcome {
                         Outcome::Success => "successCount",
@@ -270,35 +273,43 @@ impl State {
                 let usual_failures = if is_bad_hour { 0.35 } else { usual_failures };
                 let trouble = self.troubles.get(platform).copied().unwrap_or(Trouble::NONE);
                 let failures = usual_failures.max(trouble.refused);
-                let failed = (0..pushes).filter(|_| self.random.f64() < failures).count() as i64;
+                // One by one, so that a handful of pushes is not rounded away.
+                let random = &mut self.random;
+                let mut some = |of: i64, share: f64| (0..of).filter(|_| random.f64() < share).count() as i64;
+                let failed = some(pushes, failures);
                 let sent = pushes - failed;
                 let mut event = |at, outcome, count| {
                     if count > 0 {
-                        self.events.entry(day).or_default().push(Event { at, platform, outcome, count });
+                        self.to_come.entry(at).or_default().push(Event { day, platform, outcome, count });
                     }
                 };
                 event(at, Outcome::Success, sent);
                 event(at, Outcome::Fail, failed);
                 if arrives {
-                    let arriving = (sent as f64 * (1.0 - trouble.lost)) as i64;
-                    let at_once = arriving * 7 / 10;
+                    let arriving = some(sent, 1.0 - trouble.lost);
+                    let at_once = some(arriving, 0.7);
                     event(at + (app.step as f64 * trouble.slower) as i64, Outcome::Arrive, at_once);
-                    event(at + (900.0 * trouble.slower) as i64, Outcome::Arrive, (arriving - at_once) * 9 / 10);
+                    event(at + (900.0 * trouble.slower) as i64, Outcome::Arrive, some(arriving - at_once, 0.9));
                 }
             }
             self.grown_until += app.step;
+            self.pass(now);
         }
+        self.pass(now);
         let oldest = beijing::day_of(now) - app.kept;
-        self.events.retain(|day, _| *day >= oldest);
+        self.happened.retain(|day, _| *day >= oldest);
     }
 
-    /// What has happened until now to the pushes of a day, by channel and outcome.
-    fn day(&self, day: i64, now: i64) -> HashMap<(&'static str, Outcome), i64> {
-        let mut counts = HashMap::new();
-        for event in self.events.get(&day).into_iter().flatten().filter(|event| event.at <= now) {
-            *counts.entry((event.platform, event.outcome)).or_default() += event.count;
+    /// Lets happen what has come by now, so that a demo does not keep every event.
+    fn pass(&mut self, now: i64) {
+        while let Some(first) = self.to_come.first_entry().filter(|first| *first.key() <= now) {
+            first.remove().into_iter().for_each(|event| self.happen(event));
         }
-        counts
+    }
+
+    fn happen(&mut self, event: Event) {
+        let counts = self.happened.entry(event.day).or_default();
+        *counts.entry((event.platform, event.outcome)).or_default() += event.count;
     }
 }
 

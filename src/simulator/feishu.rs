@@ -85,11 +85,11 @@ impl FeishuApp {
 /// A message to one user.
 #[derive(Clone, Copy, Debug)]
 struct Message {
-    /// Unix seconds.
-    sent: i64,
+    /// Seconds after the day began.
+    sent: u32,
     user: u32,
-    /// Seconds until it was read, if it was within 12 hours.
-    read_after: Option<u32>,
+    /// Steps until it was read, if it was within 12 hours.
+    read_after: Option<u16>,
 }
 
 /// The numbers of a window.
@@ -105,6 +105,25 @@ pub struct Overview {
     pub read_in_12h_count: i64,
 }
 
+impl Overview {
+    /// Adds all but the users, who may be the same.
+    fn add(&mut self, other: &Overview) {
+        self.send_msg_count += other.send_msg_count;
+        self.read_in_1h_count += other.read_in_1h_count;
+        self.read_in_12h_count += other.read_in_12h_count;
+    }
+}
+
+/// A day on which nothing happens any more: single messages would fill the memory of a demo.
+struct Past {
+    /// Of the tenant, then of each department.
+    overviews: Vec<Overview>,
+    users: BTreeSet<u32>,
+}
+
+/// After so many days every message and every reading of it has been published, however it is published.
+const ALL_PUBLISHED: i64 = 4;
+
 /// The simulator of one app.
 pub struct FeishuSimulator {
     clock: Clock,
@@ -117,6 +136,8 @@ struct State {
     grown_until: i64,
     /// The truth, by the day of sending.
     messages: BTreeMap<i64, Vec<Message>>,
+    /// The truth of the days before those.
+    past: BTreeMap<i64, Past>,
     /// What the provider adds to a day's sent messages from a time on.
     corrections: Vec<(i64, i64, i64)>,
     /// Days whose data come later than they should.
@@ -137,6 +158,7 @@ impl FeishuSimulator {
             random: fastrand::Rng::with_seed(app.seed),
             grown_until: beijing::start_of(beijing::day_of(now) - app.history),
             messages: BTreeMap::new(),
+            past: BTreeMap::new(),
             corrections: Vec::new(),
             late: HashMap::new(),
             tokens: Vec::new(),
@@ -195,7 +217,9 @@ impl FeishuSimulator {
     /// Makes a day one on which the bot sent nothing.
     pub fn silence(&self, day: &str) {
         if let Some(day) = beijing::parse(day) {
-            self.state().messages.insert(day, Vec::new());
+            let mut state = self.state();
+            state.past.remove(&day);
+            state.messages.insert(day, Vec::new());
         }
     }
 
@@ -328,14 +352,29 @@ impl State {
                     _ => None,
                 };
                 // Nothing happens between two steps, so that a test can look in peace.
-                let read_after = read_after.and_then(|after: i64| u32::try_from(after / app.step * app.step).ok());
-                let message = Message { sent: at, user, read_after };
-                self.messages.entry(beijing::day_of(at)).or_default().push(message);
+                let read_after = read_after.and_then(|after: i64| u16::try_from(after / app.step).ok());
+                let day = beijing::day_of(at);
+                let message = Message { sent: (at - beijing::start_of(day)) as u32, user, read_after };
+                self.messages.entry(day).or_default().push(message);
             }
             self.grown_until += app.step;
+            while let Some((&day, _)) = self.messages.first_key_value()
+                && day + ALL_PUBLISHED < beijing::day_of(at)
+            {
+                self.fold(day, app);
+            }
         }
         let oldest = beijing::day_of(now) - app.kept;
-        self.messages.retain(|day, _| *day >= oldest);
+        self.past.retain(|day, _| *day >= oldest);
+    }
+
+    /// Keeps only the numbers of a day.
+    fn fold(&mut self, day: i64, app: &FeishuApp) {
+        let places = std::iter::once(None).chain(app.departments.iter().map(|id| Some(id.as_str())));
+        // Corrections stay apart, since more may come.
+        let overviews = places.map(|place| self.overview(app, day..=day, place, i64::MIN, |_, _| true)).collect();
+        let messages = self.messages.remove(&day).unwrap_or_default();
+        self.past.insert(day, Past { overviews, users: messages.iter().map(|message| message.user).collect() });
     }
 
     /// The numbers of the days that are seen. `is_seen` takes the day and the time of an event.
@@ -355,12 +394,20 @@ impl State {
         };
         let mut users = BTreeSet::new();
         let mut overview = Overview::default();
+        for (day, past) in self.past.range(days.clone()) {
+            if is_seen(*day, beijing::start_of(*day)) {
+                let index = place.map_or(Some(0), |place| place.map(|place| place + 1));
+                index.and_then(|index| past.overviews.get(index)).into_iter().for_each(|numbers| overview.add(numbers));
+                users.extend(past.users.iter().filter(|user| is_member(**user)));
+            }
+        }
         for (day, messages) in self.messages.range(days.clone()) {
-            for message in messages.iter().filter(|message| is_member(message.user) && is_seen(*day, message.sent)) {
+            let sent = |message: &Message| beijing::start_of(*day) + i64::from(message.sent);
+            for message in messages.iter().filter(|message| is_member(message.user) && is_seen(*day, sent(message))) {
                 overview.send_msg_count += 1;
                 users.insert(message.user);
-                let read_after = message.read_after.map(i64::from);
-                if let Some(after) = read_after.filter(|after| is_seen(*day, message.sent + after)) {
+                let read_after = message.read_after.map(|steps| i64::from(steps) * app.step);
+                if let Some(after) = read_after.filter(|after| is_seen(*day, sent(message) + after)) {
                     overview.read_in_1h_count += i64::from(after <= 3600);
                     overview.read_in_12h_count += 1;
                 }

@@ -85,17 +85,16 @@ const OUTCOMES: [(Outcome, &str); 5] = [
 /// A leaf of `details`: kind, platform and channel as the document writes them.
 pub type Leaf = (&'static str, &'static str, &'static str);
 
-/// A number of deliveries with the same fate at the same time.
+/// A number of deliveries of a leaf with the same fate at the same time. Small, since a message has hundreds and a demo
+/// pushes one every second.
 #[derive(Clone, Copy, Debug)]
-pub struct Event {
-    /// Unix seconds; what happens later than now is not seen yet.
-    pub at: i64,
-    /// Where.
-    pub leaf: Leaf,
+struct Event {
+    /// Seconds after the push; what happens later than now is not seen yet.
+    after: i32,
     /// What happened.
-    pub outcome: Outcome,
+    outcome: Outcome,
     /// To how many; negative in a correction.
-    pub count: i64,
+    count: i32,
 }
 
 /// A channel: its leaf, its share of a push, seconds until half of it has arrived, and the shares that
@@ -164,7 +163,8 @@ struct State {
 
 struct Message {
     sent_at: i64,
-    events: Vec<Event>,
+    /// What happens to it, by leaf.
+    events: Vec<(Leaf, Vec<Event>)>,
     has_vanished: bool,
 }
 
@@ -207,15 +207,20 @@ impl JpushSimulator {
         let state = &mut *state;
         state.last_id += state.random.u64(1..5_000);
         state.messages.retain(|_, message| message.sent_at + self.app.answered + self.app.kept > now);
+        let today = beijing::day_of(now);
+        state.used.retain(|(day, _), _| *day >= today);
         let mut events = Vec::new();
         for channel in channels {
             let trouble = state.troubles.get(channel.leaf.2).copied().unwrap_or(Trouble::NONE);
-            channel.course(trouble, devices, now + 1, &mut state.random, &mut events);
-        }
-        let today = beijing::day_of(now);
-        state.used.retain(|(day, _), _| *day >= today);
-        for event in events.iter().filter(|event| event.outcome == Outcome::Sent) {
-            *state.used.entry((beijing::day_of(event.at), event.leaf.2)).or_default() += event.count;
+            let mut course = channel.course(trouble, devices, &mut state.random);
+            for event in course.iter().filter(|event| event.outcome == Outcome::Sent) {
+                let day = beijing::day_of(now + i64::from(event.after));
+                *state.used.entry((day, channel.leaf.2)).or_default() += i64::from(event.count);
+            }
+            // Nobody is told of the rest.
+            course.retain(|event| i64::from(event.after) <= self.app.answered + self.app.kept);
+            course.shrink_to_fit();
+            events.push((channel.leaf, course));
         }
         state.messages.insert(state.last_id, Message { sent_at: now, events, has_vanished: false });
         state.last_id
@@ -247,7 +252,8 @@ impl JpushSimulator {
     pub fn restate(&self, id: u64, leaf: Leaf, outcome: Outcome, by: i64) {
         let at = self.clock.now().as_second();
         if let Some(message) = self.state().messages.get_mut(&id) {
-            message.events.push(Event { at, leaf, outcome, count: by });
+            let after = (at - message.sent_at) as i32;
+            message.events.push((leaf, vec![Event { after, outcome, count: by as i32 }]));
         }
     }
 
@@ -358,21 +364,22 @@ impl State {
 }
 
 impl Channel {
-    /// What becomes of a push to `devices` at `at`.
-    fn course(&self, trouble: Trouble, devices: i64, at: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
+    /// What becomes of a push to `devices`.
+    fn course(&self, trouble: Trouble, devices: i64, random: &mut fastrand::Rng) -> Vec<Event> {
+        let mut events = Vec::new();
         let mut share = |of: i64, share: f64| {
             let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
             ((expected + random.f64()).floor() as i64).min(of)
         };
-        let mut event = |at, outcome, count| {
+        let mut event = |after: i64, outcome, count: i64| {
             if count > 0 {
-                events.push(Event { at, leaf: self.leaf, outcome, count });
+                events.push(Event { after: after as i32 + 1, outcome, count: count as i32 });
             }
         };
         let target = share(devices, self.share);
         let sent = share(target, self.sent * (1.0 - trouble.refused));
-        event(at, Outcome::Target, target);
-        event(at, Outcome::Sent, sent);
+        event(0, Outcome::Target, target);
+        event(0, Outcome::Sent, sent);
         let arriving = share(sent, self.arrives * (1.0 - trouble.lost));
         let speed = self.speed * trouble.slower;
         let soon = SOON.map(|(speeds, share)| ((speeds * speed).ceil() as i64, share));
@@ -380,11 +387,12 @@ impl Channel {
         for (after, part) in soon.into_iter().chain(TAIL) {
             let received = share(arriving, part).min(left);
             left -= received;
-            event(at + after, Outcome::Received, received);
+            event(after, Outcome::Received, received);
             let displayed = share(received, 0.95);
-            event(at + after + 2, Outcome::Display, displayed);
-            event(at + after + 60, Outcome::Click, share(displayed, self.clicked * (1.0 - trouble.unclicked)));
+            event(after + 2, Outcome::Display, displayed);
+            event(after + 60, Outcome::Click, share(displayed, self.clicked * (1.0 - trouble.unclicked)));
         }
+        events
     }
 }
 
@@ -395,8 +403,10 @@ impl Message {
 
     fn counts(&self, now: i64) -> Counts {
         let mut counts = BTreeMap::new();
-        for event in self.events.iter().filter(|event| event.at <= now) {
-            *counts.entry((event.leaf, event.outcome)).or_default() += event.count;
+        for (leaf, events) in &self.events {
+            for event in events.iter().filter(|event| self.sent_at + i64::from(event.after) <= now) {
+                *counts.entry((*leaf, event.outcome)).or_default() += i64::from(event.count);
+            }
         }
         counts
     }
