@@ -3,12 +3,18 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob and Feishu, keeps
 /// a ledger, and serves true counters.
 #[derive(Debug, Parser)]
-#[command(name = "push-exporter", version, propagate_version = true)]
+#[command(
+    name = "push-exporter",
+    version,
+    propagate_version = true,
+    after_long_help = "SIGHUP reads the configuration again; SIGTERM and SIGINT stop cleanly, a second one at once. Exit code 1 if it \
+                       failed (address in use, ledger, a failed check), 2 if the command line or the configuration is wrong."
+)]
 pub struct Cli {
     /// What to do; `serve` if nothing is given.
     #[command(subcommand)]
@@ -16,6 +22,44 @@ pub struct Cli {
     /// Flags, before or after the command.
     #[command(flatten)]
     pub flags: Flags,
+}
+
+impl Cli {
+    /// What the process was started with. Ends it, if that asks for help or the version, or is wrong (exit code 2).
+    pub fn read() -> Cli {
+        let matches = listing_what_is_read(Cli::command()).get_matches();
+        Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// Every command takes all flags, so that those of an exporter can be given to its health check as they are; help, man
+/// page and completions of a command list those that it reads.
+pub fn listing_what_is_read(mut program: clap::Command) -> clap::Command {
+    // Hands the flags down to the commands.
+    program.build();
+    hide_what_is_not(program)
+}
+
+fn hide_what_is_not(command: clap::Command) -> clap::Command {
+    let name = command.get_name().to_owned();
+    command
+        .mut_args(|flag| {
+            let is_unread = flag.is_global_set() && !is_read(&name, flag.get_id().as_str());
+            flag.hide(is_unread)
+        })
+        .mut_subcommands(hide_what_is_not)
+}
+
+/// Whether a command makes use of a flag, by the name of its field in [`Flags`].
+fn is_read(command: &str, flag: &str) -> bool {
+    match (command, flag) {
+        (_, "log_level" | "log_format") | ("push-exporter" | "serve", _) => true,
+        ("demo", flag) => flag != "config_file",
+        ("check", flag) => matches!(flag, "config_file" | "web_config_file"),
+        ("init", flag) => flag == "config_file",
+        ("health", flag) => matches!(flag, "listen_addresses" | "probe_address" | "route_prefix" | "external_path"),
+        _ => false,
+    }
 }
 
 /// What to do.
@@ -31,6 +75,11 @@ pub enum Command {
                       limits. Exit code 1 if a report fails, 2 if the configuration is wrong."
     )]
     Check(Check),
+    /// Print a commented configuration to begin with
+    #[command(
+        after_help = "With --config.file it is written to that file instead, and a file that is there is left as it is."
+    )]
+    Init,
     /// Ask an exporter that runs with the same flags whether it is alive, as a container's health check does
     Health,
     /// Message ids, for a running exporter

@@ -76,6 +76,15 @@ use reload::{Reload, Reloading};
 use web::messages::MessageApi;
 use web::routes::{Content, Site};
 
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit that this build was made from, as the environment variable `PUSH_EXPORTER_REVISION` told the compiler.
+pub const REVISION: &str = match option_env!("PUSH_EXPORTER_REVISION") {
+    Some(revision) if !revision.is_empty() => revision,
+    _ => "unknown",
+};
+
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
 /// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
 pub struct Parts {

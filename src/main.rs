@@ -5,14 +5,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use push_exporter::cli::Cli;
 use push_exporter::command::{Failure, dispatch};
 
 fn main() -> ExitCode {
     // Exactly one crypto provider is in the tree; a second installation cannot happen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match dispatch(&Cli::parse()) {
+    match dispatch(&Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {
             eprintln!("{text}");

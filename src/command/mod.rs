@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod health;
+pub mod init;
 pub mod messages;
 pub mod serve;
 
@@ -50,6 +51,7 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Some(Command::Demo) => demo::run(&cli.flags),
         Some(Command::Check(options)) => check::run(&cli.flags, options),
         Some(Command::Health) => health::run(&cli.flags),
+        Some(Command::Init) => init::run(&cli.flags),
         Some(Command::Messages { command: MessagesCommand::Add(options) }) => messages::add(options),
     }
 }

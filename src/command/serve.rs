@@ -25,7 +25,8 @@ const DEFAULT_FILE: &str = "push-exporter.yml";
 pub fn run(flags: &Flags) -> Result<(), Failure> {
     let (file, config) = load(flags)?;
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = crate::VERSION,
+        revision = crate::REVISION,
         config = file.display().to_string(),
         apps = config.apps.len(),
         "starting"

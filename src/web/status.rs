@@ -264,7 +264,7 @@ pub(super) fn page(
     }
     providers.retain(|provider| !provider.apps.is_empty());
     StatusPage {
-        version: env!("CARGO_PKG_VERSION"),
+        version: crate::VERSION,
         now: now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         base: options.link_prefix.clone(),
         metrics_link: format!("{}{}", options.link_prefix, options.telemetry_path),
@@ -423,7 +423,7 @@ pub(super) fn json(health: &Health, began: Timestamp, now: Timestamp) -> String 
         }));
         files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
     }
-    let version = env!("CARGO_PKG_VERSION");
+    let version = crate::VERSION;
     let status = Status { version, now, started: began, state, summary, apps, reports, files };
     serde_json::to_string(&status).unwrap_or_default()
 }

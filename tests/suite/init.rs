@@ -1,0 +1,115 @@
+//! `push-exporter init`: the example loads as it stands and with everything in it that is commented out, what it calls
+//! defaults are the defaults, and the README shows it.
+
+use std::path::Path;
+use std::process::Output;
+
+use push_exporter::command::init::EXAMPLE;
+use push_exporter::config::section::{Context, read_document};
+use push_exporter::config::{self, Config};
+use push_exporter::provider::{easemob, feishu, jpush};
+
+use crate::support::{Program, certificates};
+
+fn run(args: &[&str], folder: &Path) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = Program::binary().args(args).current_dir(folder).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A folder with the files that the example names.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("secrets")).unwrap();
+    for name in ["message-api", "jpush-shop", "jpush-group", "easemob", "feishu"] {
+        std::fs::write(folder.path().join("secrets").join(name), "a secret\n").unwrap();
+    }
+    certificates(&folder.path().join("certificates"));
+    std::fs::copy(folder.path().join("certificates/server.crt"), folder.path().join("ca.pem")).unwrap();
+    folder
+}
+
+/// Whether a line is a setting that is commented out.
+fn is_off(line: &str) -> bool {
+    line.trim_start().strip_prefix('#').is_some_and(|rest| !rest.starts_with(' ') && !rest.is_empty())
+}
+
+/// The example with the chosen settings that it has commented out.
+fn with(choose: impl Fn(&str) -> bool) -> String {
+    let on = |line: &str| if is_off(line) && choose(line) { line.replacen('#', "", 1) } else { line.to_owned() };
+    EXAMPLE.lines().map(|line| on(line) + "\n").collect()
+}
+
+fn load(text: &str, folder: &Path) -> Config {
+    config::parse("example", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+/// All that a configuration comes to.
+fn meaning(text: &str, folder: &Path) -> String {
+    let config = load(text, folder);
+    let zones: Vec<_> = config.apps.iter().map(|app| app.zone.iana_name()).collect();
+    let intervals: Vec<_> = config.apps.iter().map(|app| &app.intervals).collect();
+    let all = format!("{:?} {:?} {:?} {zones:?} {intervals:?}", config.ledger, config.new_series_hold, config.max_age);
+    let environment = Default::default();
+    let providers = read_document("example", text, Context::new(folder, &environment), |mut file| {
+        let jpush = file.sections("jpush").into_iter().map(|mut app| jpush::config::Settings::read(&mut app));
+        let jpush: Vec<_> = jpush.collect();
+        let easemob = file.sections("easemob").into_iter().map(|mut app| easemob::config::Settings::read(&mut app));
+        let easemob: Vec<_> = easemob.collect();
+        let feishu = file.sections("feishu").into_iter().map(|mut app| feishu::config::Settings::read(&mut app));
+        let feishu: Vec<_> = feishu.collect();
+        Some(format!("{jpush:?} {easemob:?} {feishu:?}"))
+    });
+    all + &providers.unwrap().unwrap()
+}
+
+#[test]
+fn the_example_loads() {
+    let folder = folder();
+    let home = folder.path();
+    assert_eq!(run(&["init"], home), (Some(0), EXAMPLE.to_owned(), String::new()));
+    // It goes where it is told to, and writes over nothing.
+    let made = "push-exporter.yml is made; put in your apps and secrets, then: push-exporter check --config.file push-exporter.yml\n";
+    assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(0), made.to_owned(), String::new()));
+    assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), EXAMPLE);
+    let (code, _, stderr) = run(&["check", "--offline"], home);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    std::fs::write(home.join("push-exporter.yml"), "mine").unwrap();
+    let there = "push-exporter: cannot make push-exporter.yml; it is left as it is: File exists (os error 17)\n";
+    assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(1), String::new(), there.to_owned()));
+    assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), "mine");
+    assert_eq!(load(EXAMPLE, home).apps.len(), 3);
+}
+
+#[test]
+fn everything_in_it_loads() {
+    let folder = folder();
+    assert_eq!(load(&with(|_| true), folder.path()).apps.len(), 4);
+    // Each by itself too, but for lines that only stand below another.
+    let belongs = |line: &str| line.starts_with("      #") || line.starts_with("    #group_");
+    for off in EXAMPLE.lines().filter(|line| is_off(line) && !belongs(line)) {
+        let is_group = off.contains("- app: shop-everywhere");
+        load(&with(|line| line == off || (is_group && line.contains("#group_"))), folder.path());
+    }
+}
+
+#[test]
+fn its_defaults_are_the_defaults() {
+    let folder = folder();
+    let plain = meaning(EXAMPLE, folder.path());
+    let mut same = 0;
+    for off in EXAMPLE.lines().filter(|line| is_off(line)) {
+        if off.contains("# default;") {
+            assert_eq!(meaning(&with(|line| line == off), folder.path()), plain, "{off}");
+            same += 1;
+        }
+    }
+    assert_eq!(same, 9);
+    // A setting that is no default is seen to differ.
+    assert_ne!(meaning(&with(|line| line.contains("#newest_messages")), folder.path()), plain);
+}
+
+#[test]
+fn the_readme_shows_it() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    assert!(readme.contains(&format!("```yaml\n{EXAMPLE}```\n")), "the README shows another configuration than init");
+}
