@@ -21,6 +21,9 @@ use crate::ledger::{FileId, Mark};
 
 /// As much is read at once.
 const CHUNK: usize = 1024 * 1024;
+/// Bytes that memory is made ready for. Mostly there are none: a whole chunk, each second, in whichever thread, would cost
+/// a MiB for each of them.
+const PIECE: usize = 16 * 1024;
 /// As many lines come out at once.
 const MAX_LINES: usize = 10_000;
 /// How many bytes before a mark are remembered.
@@ -490,17 +493,22 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
 
 /// Up to `length` bytes from `offset`; fewer only at the end of the file.
 fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let mut read = 0;
-    while read < length {
-        match file.read_at(&mut bytes[read..], offset + read as u64) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    let mut bytes = Vec::new();
+    while bytes.len() < length {
+        let read = bytes.len();
+        bytes.resize(length.min(read + PIECE), 0);
+        let more = match file.read_at(&mut bytes[read..], offset + read as u64) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                bytes.truncate(read);
+                continue;
+            }
+            more => more?,
+        };
+        bytes.truncate(read + more);
+        if more == 0 {
+            break;
         }
     }
-    bytes.truncate(read);
     Ok(bytes)
 }
 
