@@ -24,7 +24,7 @@ use crate::simulator::{Simulator, Trouble};
 use crate::web::{self, Door};
 
 /// From push to push.
-const PUSHES: Duration = Duration::from_secs(4);
+const PUSHES: Duration = Duration::from_secs(5);
 /// More are not kept while the exporter takes none.
 const MAX_UNREGISTERED: usize = 1000;
 /// Where the sender of one app writes its ids.
@@ -118,7 +118,7 @@ impl Shop {
         let shop = |seed: u64, name: &'static str, key: &str, is_vip: bool, keys: &str| {
             let demo = JpushApp::demo(key);
             // A push every few seconds would use up a small app's quotas in minutes.
-            let app = JpushApp { answered: 2 * 3600, kept: 0, quotas: 100, is_vip, seed, ..demo };
+            let app = JpushApp { answered: 4500, kept: 0, quotas: 100, is_vip, seed, ..demo };
             let simulator = Arc::new(JpushSimulator::new(clock.clone(), app.clone()));
             Shop { name, keys: keys.to_owned(), simulator, app }
         };

@@ -85,10 +85,12 @@ const OUTCOMES: [(Outcome, &str); 5] = [
 /// A leaf of `details`: kind, platform and channel as the document writes them.
 pub type Leaf = (&'static str, &'static str, &'static str);
 
-/// A number of deliveries of a leaf with the same fate at the same time. Small, since a message has hundreds and a demo
-/// pushes one every second.
+/// A number of deliveries with the same fate at the same time. Small, since a message has hundreds and a demo pushes one
+/// every second.
 #[derive(Clone, Copy, Debug)]
 struct Event {
+    /// The place of its channel in [`channels`].
+    channel: u8,
     /// Seconds after the push; what happens later than now is not seen yet.
     after: i32,
     /// What happened.
@@ -112,7 +114,7 @@ const fn channel(leaf: Leaf, share: f64, speed: f64, sent: f64, arrives: f64, cl
     Channel { leaf, share, speed, sent, arrives, clicked }
 }
 
-const NOTIFICATION: [Channel; 10] = [
+static NOTIFICATION: [Channel; 10] = [
     channel(("notification", "android", "jg_android"), 0.14, 4.0, 0.97, 0.62, 0.04),
     channel(("notification", "android", "huawei"), 0.18, 9.0, 0.98, 0.90, 0.05),
     channel(("notification", "android", "xiaomi"), 0.14, 14.0, 0.97, 0.86, 0.05),
@@ -124,10 +126,19 @@ const NOTIFICATION: [Channel; 10] = [
     channel(("notification", "hmos", "hmpns"), 0.03, 8.0, 0.98, 0.91, 0.06),
     channel(("notification", "quickapp", "quick_jg"), 0.02, 30.0, 0.90, 0.40, 0.01),
 ];
-const MESSAGE: [Channel; 2] = [
+static MESSAGE: [Channel; 2] = [
     channel(("message", "android", "jg_android"), 0.7, 2.0, 0.99, 0.58, 0.02),
     channel(("message", "ios", "jg_ios"), 0.3, 5.0, 0.99, 0.35, 0.0),
 ];
+
+fn channels() -> impl Iterator<Item = &'static Channel> {
+    NOTIFICATION.iter().chain(&MESSAGE)
+}
+
+/// The place of a leaf in [`channels`].
+fn place(leaf: Leaf) -> Option<u8> {
+    channels().position(|channel| channel.leaf == leaf).and_then(|place| u8::try_from(place).ok())
+}
 
 /// When shares of what arrives do so: in multiples of the channel's speed, then a tail in seconds.
 const SOON: [(f64, f64); 5] = [(0.5, 0.30), (1.0, 0.25), (2.0, 0.18), (5.0, 0.12), (12.0, 0.07)];
@@ -163,8 +174,7 @@ struct State {
 
 struct Message {
     sent_at: i64,
-    /// What happens to it, by leaf.
-    events: Vec<(Leaf, Vec<Event>)>,
+    events: Vec<Event>,
     has_vanished: bool,
 }
 
@@ -212,16 +222,16 @@ impl JpushSimulator {
         let mut events = Vec::new();
         for channel in channels {
             let trouble = state.troubles.get(channel.leaf.2).copied().unwrap_or(Trouble::NONE);
-            let mut course = channel.course(trouble, devices, &mut state.random);
-            for event in course.iter().filter(|event| event.outcome == Outcome::Sent) {
+            let from = events.len();
+            channel.course(trouble, devices, &mut state.random, &mut events);
+            for event in events[from..].iter().filter(|event| event.outcome == Outcome::Sent) {
                 let day = beijing::day_of(now + i64::from(event.after));
                 *state.used.entry((day, channel.leaf.2)).or_default() += i64::from(event.count);
             }
-            // Nobody is told of the rest.
-            course.retain(|event| i64::from(event.after) <= self.app.answered + self.app.kept);
-            course.shrink_to_fit();
-            events.push((channel.leaf, course));
         }
+        // Nobody is told of the rest.
+        events.retain(|event| i64::from(event.after) <= self.app.answered + self.app.kept);
+        events.shrink_to_fit();
         state.messages.insert(state.last_id, Message { sent_at: now, events, has_vanished: false });
         state.last_id
     }
@@ -251,9 +261,9 @@ impl JpushSimulator {
     /// Lets a number differ from now on by what the provider has found to be wrong.
     pub fn restate(&self, id: u64, leaf: Leaf, outcome: Outcome, by: i64) {
         let at = self.clock.now().as_second();
-        if let Some(message) = self.state().messages.get_mut(&id) {
+        if let (Some(message), Some(channel)) = (self.state().messages.get_mut(&id), place(leaf)) {
             let after = (at - message.sent_at) as i32;
-            message.events.push((leaf, vec![Event { after, outcome, count: by as i32 }]));
+            message.events.push(Event { channel, after, outcome, count: by as i32 });
         }
     }
 
@@ -365,15 +375,15 @@ impl State {
 
 impl Channel {
     /// What becomes of a push to `devices`.
-    fn course(&self, trouble: Trouble, devices: i64, random: &mut fastrand::Rng) -> Vec<Event> {
-        let mut events = Vec::new();
+    fn course(&self, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
+        let Some(channel) = place(self.leaf) else { return };
         let mut share = |of: i64, share: f64| {
             let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
             ((expected + random.f64()).floor() as i64).min(of)
         };
         let mut event = |after: i64, outcome, count: i64| {
             if count > 0 {
-                events.push(Event { after: after as i32 + 1, outcome, count: count as i32 });
+                events.push(Event { channel, after: after as i32 + 1, outcome, count: count as i32 });
             }
         };
         let target = share(devices, self.share);
@@ -392,7 +402,6 @@ impl Channel {
             event(after + 2, Outcome::Display, displayed);
             event(after + 60, Outcome::Click, share(displayed, self.clicked * (1.0 - trouble.unclicked)));
         }
-        events
     }
 }
 
@@ -403,10 +412,9 @@ impl Message {
 
     fn counts(&self, now: i64) -> Counts {
         let mut counts = BTreeMap::new();
-        for (leaf, events) in &self.events {
-            for event in events.iter().filter(|event| self.sent_at + i64::from(event.after) <= now) {
-                *counts.entry((*leaf, event.outcome)).or_default() += i64::from(event.count);
-            }
+        let leaves: Vec<Leaf> = channels().map(|channel| channel.leaf).collect();
+        for event in self.events.iter().filter(|event| self.sent_at + i64::from(event.after) <= now) {
+            *counts.entry((leaves[usize::from(event.channel)], event.outcome)).or_default() += i64::from(event.count);
         }
         counts
     }
