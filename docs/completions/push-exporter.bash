@@ -97,7 +97,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__check)
+        push__exporter__subcmd__check)
             opts="-h -V --offline --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -151,7 +151,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__demo)
+        push__exporter__subcmd__demo)
             opts="-h -V --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -205,7 +205,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__health)
+        push__exporter__subcmd__health)
             opts="-h -V --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -259,7 +259,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__init)
+        push__exporter__subcmd__init)
             opts="-h -V --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -313,7 +313,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__messages)
+        push__exporter__subcmd__messages)
             opts="-h -V --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version add"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -367,7 +367,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__messages__subcmd__add)
+        push__exporter__subcmd__messages__subcmd__add)
             opts="-h -V --url --token-file --app --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -433,7 +433,7 @@ _push__exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        push__subcmd__exporter__subcmd__serve)
+        push__exporter__subcmd__serve)
             opts="-h -V --config.file --web.listen-address --web.systemd-socket --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.disable-exporter-metrics --web.enable-lifecycle --web.probe-address --log.level --log.format --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -1,18 +1,16 @@
-# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
-function __fish_push_exporter_global_optspecs
-    string join \n config.file= web.listen-address= web.systemd-socket web.config.file= web.telemetry-path= web.external-url= web.route-prefix= web.max-requests= web.disable-exporter-metrics web.enable-lifecycle web.probe-address= log.level= log.format= h/help V/version
-end
-
+# The command is the first word that is neither a flag nor a flag's value.
 function __fish_push_exporter_needs_command
-    # Figure out if the current invocation already has a command.
     set -l cmd (commandline -opc)
     set -e cmd[1]
-    argparse -s (__fish_push_exporter_global_optspecs) -- $cmd 2>/dev/null
-    or return
-    if set -q argv[1]
-        # Also print the command, so this can be used to figure out what it is.
-        echo $argv[1]
-        return 1
+    set -l values --config.file --web.listen-address --web.config.file --web.telemetry-path --web.external-url --web.route-prefix --web.max-requests --web.probe-address --log.level --log.format
+    while set -q cmd[1]
+        if contains -- $cmd[1] $values
+            set -e cmd[1]
+        else if not string match --quiet -- "-*" $cmd[1]
+            echo $cmd[1]
+            return 1
+        end
+        set -e cmd[1]
     end
     return 0
 end

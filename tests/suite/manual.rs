@@ -8,6 +8,8 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use push_exporter::cli::{Cli, listing_what_is_read};
 
+use crate::support::{said, tool};
+
 /// The command line without `help`, which says what the pages say.
 fn program() -> clap::Command {
     let without = |command: clap::Command| command.disable_help_subcommand(true);
@@ -27,9 +29,75 @@ fn files() -> BTreeMap<PathBuf, Vec<u8>> {
     {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut program(), "push-exporter", &mut script);
-        files.insert(Path::new("docs/completions").join(name), script);
+        let script = mended(shell, &String::from_utf8(script).unwrap());
+        files.insert(Path::new("docs/completions").join(name), script.into_bytes());
     }
     files
+}
+
+/// What clap_complete makes of a name with a hyphen and of flags with dots does not work in two of the shells.
+fn mended(shell: Shell, script: &str) -> String {
+    match shell {
+        // It sets one name for a command and looks for the other.
+        Shell::Bash => script.replace("push__subcmd__exporter", "push__exporter"),
+        Shell::Fish => {
+            let begins = script.find("# Print an optspec").unwrap();
+            let ends = script.find("function __fish_push_exporter_using_subcommand").unwrap();
+            format!("{}{}{}", &script[..begins], fish_command(), &script[ends..])
+        }
+        _ => script.to_owned(),
+    }
+}
+
+/// The function by which a fish script tells whether there is a command yet. argparse of fish knows no flags with dots.
+fn fish_command() -> String {
+    let program = program();
+    let with_value = program.get_arguments().filter(|flag| flag.get_action().takes_values());
+    let values: Vec<String> = with_value.filter_map(|flag| flag.get_long()).map(|flag| format!("--{flag}")).collect();
+    format!(
+        r#"# The command is the first word that is neither a flag nor a flag's value.
+function __fish_push_exporter_needs_command
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    set -l values {}
+    while set -q cmd[1]
+        if contains -- $cmd[1] $values
+            set -e cmd[1]
+        else if not string match --quiet -- "-*" $cmd[1]
+            echo $cmd[1]
+            return 1
+        end
+        set -e cmd[1]
+    end
+    return 0
+end
+
+"#,
+        values.join(" ")
+    )
+}
+
+/// What bash offers for the last of these words.
+fn offered(words: &[&str]) -> String {
+    let script = format!(
+        "source docs/completions/push-exporter.bash; COMP_WORDS=({}); COMP_CWORD={}; \
+         _push__exporter push-exporter '{}'; echo \"${{COMPREPLY[*]}}\"",
+        words.join(" "),
+        words.len() - 1,
+        words[words.len() - 1],
+    );
+    let output = tool("bash", &["-euc", &script], b"");
+    assert!(output.status.success(), "{}", said(&output));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn bash_completes_commands_and_their_flags() {
+    assert_eq!(offered(&["push-exporter", "che"]), "check");
+    assert_eq!(offered(&["push-exporter", "check", "--off"]), "--offline");
+    assert_eq!(offered(&["push-exporter", "messages", "add", "--tok"]), "--token-file");
+    assert_eq!(offered(&["push-exporter", "--log.format", ""]), "logfmt json");
+    assert_eq!(offered(&["push-exporter", "messages", "add", "--web"]), "");
 }
 
 #[test]
