@@ -7,8 +7,8 @@
 //!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice). What
 //!    is asked by window is a [`Report`], what is asked by message id a [`MessageReport`], and what is only
 //!    shown as it stands a [`MomentReport`].
-//! 2. One line in [`registry::PROVIDERS`].
-//! 3. Its rows in the README's tables, and a simulator.
+//! 2. Its `pub mod` below, and a line in [`registry::PROVIDERS`].
+//! 3. The documents, and a simulator: CONTRIBUTING.md has the whole list and a worked example.
 //!
 //! A provider knows neither the ledger nor the page. Retries, quotas, counting of requests, measuring
 //! and back-off are the runner's ([`crate::poll`]), so that no provider can forget them.

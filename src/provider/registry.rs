@@ -1,6 +1,11 @@
 //! The one list of providers.
 
-use super::{Provider, easemob::Easemob, feishu::Feishu, jpush::Jpush};
+use super::Provider;
 
-/// Every provider that can be configured.
-pub const PROVIDERS: &[&dyn Provider] = &[&Jpush, &Easemob, &Feishu];
+/// Every provider that can be configured, in the order of the status page.
+pub const PROVIDERS: &[&dyn Provider] = &[
+    &super::jpush::Jpush,
+    &super::easemob::Easemob,
+    &super::feishu::Feishu,
+    // The next one stands here.
+];

@@ -26,6 +26,7 @@ mod documents;
 mod error_tables;
 mod failures;
 mod faults;
+mod fourth_provider;
 mod growth;
 mod history;
 mod init;
