@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Packs a program with what an operator uses beside it: push-exporter-VERSION-linux-ARCH.tar.gz. Prints its path. The same
+# files give the same bytes; SOURCE_DATE_EPOCH, the time of the commit, is the date of all of them.
+#
+#     archive.sh BINARY VERSION ARCH FOLDER
+set -euo pipefail
+shopt -s failglob
+export LC_ALL=C
+binary=$(realpath "$1") version=$2 arch=$3
+mkdir -p "$4"
+out=$(realpath "$4")
+: "${SOURCE_DATE_EPOCH:?the time of the commit}"
+cd "$(dirname "$0")/../.."
+
+name=push-exporter-$version-linux-$arch
+stage=$(mktemp --directory)
+trap 'rm -rf "$stage"' EXIT
+
+install -D --mode=0755 -- "$binary" "$stage/$name/push-exporter"
+install --mode=0644 -- src/config/example.yml "$stage/$name/push-exporter.yml.example"
+# In the folders of the repository, so that the documents' links lead somewhere.
+cp --parents -- LICENSE README.md CHANGELOG.md docs/*.md docs/*.json docs/man/*.1 docs/completions/* deploy/systemd/* \
+    grafana/dashboards/*.json prometheus/RUNBOOK.md prometheus/rules/*.yml "$stage/$name"
+chmod -R u=rwX,go=rX "$stage/$name"
+
+tar --create --directory "$stage" --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
+    --owner=0 --group=0 --numeric-owner "$name" | gzip --no-name --best >"$out/$name.tar.gz"
+echo "$out/$name.tar.gz"
