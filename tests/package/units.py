@@ -1,0 +1,218 @@
+"""Checks the units and the files of the Debian package that need no build: what systemd thinks of the units, how much the
+service is exposed, whether it holds what it promises, and whether the package's files are there and fit together. Prints what
+was checked, a line each; then what is wrong; exit code 1 if something is. Needs systemd (Debian package). With --write it
+makes deploy/debian/push-exporter.yml again."""
+
+import argparse
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "deploy"))
+
+from common import read, run, told
+
+# What `systemd-analyze security` finds, times ten; deploy/systemd/push-exporter.service is allowed no more.
+EXPOSURE = 11
+PROGRAMS = ["systemd-analyze"]
+# What the service is to have, whatever else it has: one value each.
+SETTINGS = {
+    "Type": "notify",
+    "Restart": "on-failure",
+    "RestartPreventExitStatus": "2",
+    "DynamicUser": "yes",
+    "StateDirectory": "push-exporter",
+    "StateDirectoryMode": "0700",
+    "LoadCredential": "secrets:/etc/push-exporter/secrets",
+    "EnvironmentFile": "-/etc/default/push-exporter",
+    "LimitCORE": "0",
+    "UMask": "0077",
+}
+
+
+class Package:
+    def __init__(self, root: Path):
+        self.root = root
+        self.units = root / "deploy/systemd"
+        self.service = self.units / "push-exporter.service"
+        self.socket = self.units / "push-exporter.socket"
+        self.debian = root / "deploy/debian"
+        self.manifest = tomllib.loads((root / "Cargo.toml").read_text("utf-8"))["package"]
+
+    @property
+    def deb(self) -> dict:
+        return self.manifest["metadata"]["deb"]
+
+    def installed(self) -> dict[str, str]:
+        """Where each file of the package comes from."""
+        found = {}
+        for source, target, *_ in self.deb["assets"]:
+            for path in [source] if source.startswith("target/") else sorted(self.root.glob(source)):
+                name = Path(path).name if target.endswith("/") else ""
+                found["/" + target + name] = str(path)
+        for unit in (self.service, self.socket):
+            found["/usr/lib/systemd/system/" + unit.name] = str(unit)
+        return found
+
+
+def settings(unit: Path) -> Iterator[tuple[str, str]]:
+    """In their order; one that stands twice comes twice."""
+    for line in unit.read_text("utf-8").splitlines():
+        if "=" in line and not line.startswith(("#", ";")):
+            yield tuple(line.split("=", 1))
+
+
+def programs(_: Package) -> Iterator[str]:
+    for program in PROGRAMS:
+        if not shutil.which(program):
+            yield f"{program} is not installed"
+    return ", ".join(PROGRAMS)
+
+
+def verify(package: Package) -> Iterator[str]:
+    """In a root of its own, where the programs that the units name exist; what else is not there is systemd's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        units = root / "etc/systemd/system"
+        units.mkdir(parents=True)
+        for unit in (package.service, package.socket):
+            shutil.copy(unit, units)
+        for target in ("sysinit", "basic", "shutdown", "sockets", "network-online", "multi-user"):
+            (units / f"{target}.target").write_text(f"[Unit]\nDescription={target}\n", "utf-8")
+        for program in ("usr/bin/push-exporter", "bin/sh"):
+            (root / program).parent.mkdir(parents=True, exist_ok=True)
+            (root / program).touch(0o755)
+        good, said = told("systemd-analyze", "verify", "--man=no", f"--root={root}", package.service.name, package.socket.name)
+        # A line of what does not concern these units would name another one.
+        lines = [line for line in said.splitlines() if "push-exporter" in line]
+    if not good or lines:
+        yield from lines or [said]
+    return "systemd finds nothing wrong with service and socket"
+
+
+def exposure(package: Package) -> Iterator[str]:
+    command = ["systemd-analyze", "security", "--no-pager", "--offline=true"]
+    good, said = told(*command, f"--threshold={EXPOSURE}", package.service)
+    if not good:
+        yield from [line for line in said.splitlines() if line.startswith("✗")] or [said]
+        yield f"{said.splitlines()[-1]}; at most {EXPOSURE / 10} is promised"
+    return f"systemd-analyze security: {EXPOSURE / 10}"
+
+
+def promises(package: Package) -> Iterator[str]:
+    found = list(settings(package.service))
+    for name, wanted in SETTINGS.items():
+        values = [value for key, value in found if key == name]
+        if values != [wanted]:
+            yield f"{name} is {', '.join(values) or 'missing'}, not {wanted}"
+    started = [value for key, value in found if key == "ExecStart"]
+    if len(started) != 1 or shlex.split(started[0])[-1] != "$ARGS":
+        yield f"ExecStart does not end with $ARGS: {started}"
+    if not any(key == "WatchdogSec" for key, _ in found):
+        yield "WatchdogSec is missing"
+    if [value for key, value in settings(package.socket) if key == "ListenStream"] != ["10110"]:
+        yield "the socket listens on something else than 10110"
+    return f"{len(SETTINGS)} settings, flags from ARGS, a watchdog, port 10110"
+
+
+def flags(package: Package) -> Iterator[str]:
+    """Flags that units and documents of the package name are flags of the program."""
+    known = set(re.findall(r'long = "([\w.-]+)"', (package.root / "src/cli.rs").read_text("utf-8"))) | {"offline"}
+    named = [
+        (package.service, word.split("=")[0])
+        for key, command in settings(package.service)
+        if key.startswith("Exec") and shlex.split(command)[0] == "/usr/bin/push-exporter"
+        for word in shlex.split(command)
+        if word.startswith("--")
+    ]
+    for path in (package.socket, *(package.debian / name for name in ("push-exporter.default", "README.Debian", "postinst"))):
+        # The flags of systemctl and install are others.
+        named += [(path, flag) for flag in re.findall(r"--(?:web|config|log)[\w.-]*\w", path.read_text("utf-8"))]
+    for path, flag in named:
+        if flag[2:] not in known:
+            yield f"{path.name}: {flag} is no flag of push-exporter"
+    return f"{len(named)} flags that are named exist"
+
+
+def derived(example: str) -> str:
+    """The configuration of the package: the example, with the ledger where the service may write."""
+    made, found = re.subn(
+        r"^ledger: sqlite:push-exporter\.db +#", "ledger: sqlite:/var/lib/push-exporter/push-exporter.db    #", example, flags=re.M
+    )
+    if found != 1:
+        raise ValueError("the example has no line 'ledger: sqlite:push-exporter.db  #'")
+    return made
+
+
+def configuration(package: Package) -> Iterator[str]:
+    example = (package.root / "src/config/example.yml").read_text("utf-8")
+    path = package.debian / "push-exporter.yml"
+    if path.read_text("utf-8") != derived(example):
+        yield "deploy/debian/push-exporter.yml is not the example with another ledger: tests/package/units.py --write makes it"
+    config = read(path)
+    state = dict(settings(package.service))["StateDirectory"]
+    if config["ledger"] != f"sqlite:/var/lib/{state}/push-exporter.db":
+        yield f"the ledger {config['ledger']} is not in the service's StateDirectory"
+    secrets = re.findall(r"^[^#]*_file: (\S+)", path.read_text("utf-8"), re.M)
+    for secret in secrets:
+        if not re.fullmatch(r"secrets/[a-z-]+", secret):
+            yield f"the secret {secret} is not in the folder that the service gets"
+    return f"the example with the ledger in /var/lib/{state}; {len(secrets)} secrets in their folder"
+
+
+def package_files(package: Package) -> Iterator[str]:
+    for source, target, *_ in package.deb["assets"]:
+        if not source.startswith("target/release/") and not any(package.root.glob(source)):
+            yield f"{source}, for /{target}, is not there"
+    for key in ("license-file", "changelog"):
+        name = package.deb[key] if isinstance(package.deb[key], str) else package.deb[key][0]
+        if not (package.root / name).is_file():
+            yield f"{key}: {name} is not there"
+    installed = package.installed()
+    for _, command in (found for found in settings(package.service) if found[0].startswith("Exec")):
+        program = shlex.split(command)[0]
+        if program not in [*installed, "/bin/sh"]:
+            yield f"the service runs {program}, which the package does not bring"
+    for script in ("postinst", "prerm", "postrm"):
+        good, said = told("sh", "-n", package.debian / script)
+        if not good or "\n#DEBHELPER#\n" not in (package.debian / script).read_text("utf-8"):
+            yield f"{script}: {said or 'has no place for #DEBHELPER#'}"
+    newest = (package.debian / "changelog").read_text("utf-8").splitlines()[0]
+    if f"push-exporter ({package.manifest['version']}-" not in newest:
+        yield f"the changelog's newest entry is {newest}, the version {package.manifest['version']}"
+    return f"{len(installed)} files that are there; scripts; the changelog has the version"
+
+
+CHECKS = [
+    ("systemd", programs),
+    ("units", verify),
+    ("service, exposure", exposure),
+    ("service, settings", promises),
+    ("flags", flags),
+    ("configuration", configuration),
+    ("Debian package", package_files),
+]
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2], help="of the repository")
+    arguments.add_argument("--write", action="store_true", help="make deploy/debian/push-exporter.yml")
+    arguments = arguments.parse_args()
+    package = Package(arguments.root.resolve())
+    if arguments.write:
+        made = derived((package.root / "src/config/example.yml").read_text("utf-8"))
+        (package.debian / "push-exporter.yml").write_text(made, "utf-8")
+    wrong = [message for name, check in CHECKS for message in run(name, check(package))]
+    for message in wrong:
+        print(message, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
