@@ -51,7 +51,7 @@ if [ "${#found[@]}" -gt 0 ]; then
     echo "something was found in: ${found[*]}"
     exit 1
 fi
-# A target that ran out of its time has not done what the README says.
+# A target that ran out of its time has not done what docs/promises.md says.
 if [ $# = 0 ] && [ "$total" -lt 10000000 ]; then
     echo "fewer than 10 million executions"
     exit 1

@@ -2,8 +2,8 @@
 # What takes long: the kill tests with 500 kills and 100 in a storm instead of 50 and 10, twenty stormy weeks instead
 # of one, a real Prometheus for ten minutes instead of one, a million messages instead of 20,000, a simulated day of
 # 100,000 messages instead of 5,000, 100,000 messages that pass through instead of 10,000, all attacks on the web
-# server instead of a tenth, side by side: about twenty minutes. Then alerts in their own time, not sixty times faster: an
-# hour. Fuzzing is apart: fuzz/run.sh.
+# server instead of a tenth, 10,000 messages a day instead of 300, side by side: about twenty minutes. Then alerts in their own time, not sixty times faster: an
+# hour. Then the image and the Debian package, built and started: half an hour, for root. Fuzzing is apart: fuzz/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # What a test prints are its figures.
@@ -11,8 +11,10 @@ export NEXTEST_SUCCESS_OUTPUT=final
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${PUSH_EXPORTER_SCRAPE_MINUTES:-10} \
     PUSH_EXPORTER_MESSAGES=${PUSH_EXPORTER_MESSAGES:-1000000} PUSH_EXPORTER_TRACKED=${PUSH_EXPORTER_TRACKED:-100000} \
     PUSH_EXPORTER_PASSING=${PUSH_EXPORTER_PASSING:-100} PUSH_EXPORTER_STORMS=${PUSH_EXPORTER_STORMS:-20} \
-    PUSH_EXPORTER_ATTACKS=${PUSH_EXPORTER_ATTACKS:-1} \
+    PUSH_EXPORTER_ATTACKS=${PUSH_EXPORTER_ATTACKS:-1} PUSH_EXPORTER_A_DAY=${PUSH_EXPORTER_A_DAY:-10000} \
     tests/run.sh -- killed_ after_a_storm a_real_prometheus memory_does_not_grow lateness_is_shared three_days_leave \
-    none_of_them_keeps_a_scrape
+    none_of_them_keeps_a_scrape a_day_of_messages
 # By itself, since nextest ends what takes longer than a quarter of an hour.
 ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test suite -- --nocapture fire_when_something_is_wrong
+tests/container/build.sh
+tests/package/deb.sh

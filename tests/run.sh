@@ -3,24 +3,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# program:Debian package
+# shellcheck source=tests/needs.sh
+source tests/needs.sh
 needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
     prometheus-alertmanager:prometheus-alertmanager amtool:prometheus-alertmanager
-    sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm)
-missing=()
-for need in "${needs[@]}"; do
-    command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
-done
-python3 -c "import ensurepip, venv" 2>/dev/null || missing+=(python3-venv)
-if [ "${#missing[@]}" -gt 0 ]; then
-    echo "installing: ${missing[*]}"
-    as_root=()
-    [ "$(id -u)" = 0 ] || as_root=(sudo)
-    export DEBIAN_FRONTEND=noninteractive
-    log=$(mktemp)
-    { "${as_root[@]}" apt-get update && "${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
-        { cat "$log"; echo "cannot install ${missing[*]}; on another system than Debian install them by hand"; exit 1; }
-fi
+    sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm
+    shellcheck:shellcheck patch:patch systemd-analyze:systemd)
+python3 -c "import ensurepip, venv" 2>/dev/null || needs+=(:python3-venv)
+install_needed "${needs[@]}"
 
 # The providers' own SDKs, official parsers, and what the dashboards are made with, in a place of their own.
 wanted=(tests/requirements.txt grafana/source/requirements.txt)

@@ -7,20 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ "$(id -u)" = 0 ] || { echo "needs root, for chroot and mounts"; exit 1; }
 
-# program:Debian package
-needs=(buildah:buildah debootstrap:debootstrap python3:python3 openssl:openssl ip:iproute2 unshare:util-linux
-    setpriv:util-linux findmnt:util-linux mount:mount)
-missing=()
-for need in "${needs[@]}"; do
-    command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
-done
-if [ "${#missing[@]}" -gt 0 ]; then
-    echo "installing: ${missing[*]}"
-    log=$(mktemp)
-    export DEBIAN_FRONTEND=noninteractive
-    { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 ||
-        { cat "$log"; echo "cannot install ${missing[*]}"; exit 1; }
-fi
+# shellcheck source=tests/needs.sh
+source tests/needs.sh
+install_needed buildah:buildah debootstrap:debootstrap python3:python3 openssl:openssl ip:iproute2 unshare:util-linux \
+    setpriv:util-linux findmnt:util-linux mount:mount
 
 mkdir -p target
 folder=$(mktemp -d "$PWD/target/container.XXXXXX")

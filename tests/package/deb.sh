@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Debian package from the release binary and lives its life in a clean Debian: contents, lintian, installation
 # by dpkg, man pages, completions, an edited configuration over an upgrade, removal, purge; then the service under a real
-# systemd (service.sh). For root. Needs debootstrap, systemd-container, lintian, dpkg-dev and man-db.
+# systemd (service.sh). For root.
 #     tests/package/deb.sh [PACKAGE]       a package that is there, in the place of building one
 set -eEuo pipefail
 cd "$(dirname "$0")/../.."
@@ -9,10 +9,11 @@ here=tests/package
 # Lists are sorted, and words of programs are looked for.
 export LC_ALL=C.UTF-8
 
-for program in cargo debootstrap dpkg-deb dpkg-shlibdeps lintian man nsenter openssl pgrep systemd-nspawn; do
-    command -v "$program" >/dev/null || { echo "$program is not installed"; exit 1; }
-done
 [ "$(id -u)" = 0 ] || { echo "this wants root: it makes a Debian in a folder, and boots it"; exit 1; }
+# shellcheck source=tests/needs.sh
+source tests/needs.sh
+install_needed debootstrap:debootstrap dpkg-deb:dpkg dpkg-shlibdeps:dpkg-dev lintian:lintian man:man-db \
+    nsenter:util-linux openssl:openssl pgrep:procps systemd-nspawn:systemd-container
 
 work=$(mktemp -d)
 machine=$work/machine

@@ -38,6 +38,8 @@ fn every_query_and_rule_finds_something_in_the_demo() {
     }
     assert!(last.ends_with("\n0 problems\n"), "{last}");
     eprintln!("{last}");
+    // So does every query that stands beside a metric in the documents.
+    python(&["tests/docs/metrics.py", "--prometheus", &url]);
     // And they can be drawn.
     let out = folder.path().display().to_string();
     let boards = ["overview", "channel", "app", "exporter"].map(|name| format!("grafana/dashboards/push-{name}.json"));

@@ -52,7 +52,7 @@ enum Does {
 /// What goes wrong, for whom, the label `reason` (none if all is well), and what the log says.
 struct Row(&'static str, &'static [Who], Does, &'static str, &'static str);
 
-/// The table. Reasons are those of the providers' documents and of the README's table.
+/// The table. Reasons are those of the providers' documents and of docs/metrics.md.
 #[rustfmt::skip]
 fn table(other: SocketAddr) -> Vec<Row> {
     use Does::{Listens, Renewals, Revokes, Statistics, Tokens};

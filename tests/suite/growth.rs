@@ -1,6 +1,6 @@
 //! Messages pass through for three days, and nothing stays behind: no memory, no descriptor, no task, and in the
 //! ledger one short row for 90 days. PUSH_EXPORTER_PASSING is the number of apps, with a thousand messages each:
-//! 10, or 100 as in the README.
+//! 10, or 100 as in docs/promises.md.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! A day of many messages with a budget that is too small for the first minutes: how many calls, how late
 //! by age, and what is due as the page tells it. In paused time, without sockets to the provider. With
-//! PUSH_EXPORTER_TRACKED=100000 as in the README, else a twentieth of it, budget included.
+//! PUSH_EXPORTER_TRACKED=100000 as in docs/counters.md, else a twentieth of it, budget included.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use push_exporter::provider::http::{Reply, Transport, TransportError};
 
 use crate::support::{Exporter, fast_dir, post};
 
-/// Until which age in seconds, polled how often: section "Polling" of the README, by hand.
+/// Until which age in seconds, polled how often: the table of docs/counters.md, by hand.
 const PACES: [(i64, i64, &str); 5] = [
     (600, 60, "until 10 min"),
     (7_200, 300, "until 2 h"),

@@ -1,0 +1,150 @@
+"""The tables of metrics in README.md and docs/metrics.md: a row for each metric of /metrics and none that is invented, each
+with a query that is valid. With --prometheus the queries are run too.
+
+Usage: metrics.py [--root FOLDER] [--prometheus URL [--expect-empty FILE]]
+
+The Prometheus should have scraped the demo for some minutes, under the job push-exporter. No query may fail or find
+nothing; what may find nothing stands in FILE with its reason. Labels in the tables are those that it has. Exit code 1 if
+something is wrong."""
+
+import argparse
+import json
+import re
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from documents import ROOT, without_blocks
+from promtool import invalid
+
+import boards
+import promql
+from common import run
+from queries import Query, ask
+
+FILES = ["README.md", "docs/metrics.md"]
+SOURCES = ["families.rs", "own.rs", "process.rs"]
+# Of every series, and so not in the tables.
+COMMON = {"__name__", "job", "instance", "provider", "app", "le"}
+# Prometheus' own of each target, and what its rules make.
+OTHERS = re.compile(r"up|ALERTS\w*|scrape_\w+|.*:.*")
+
+
+@dataclass(frozen=True)
+class Row:
+    metric: str
+    labels: frozenset[str] | None
+    query: str
+
+
+def rows(root: Path) -> Iterator[Row]:
+    for file in FILES:
+        for table in re.findall(r"^\| metric \|.*\n(?:\|.*\n)+", without_blocks((root / file).read_text("utf-8")), re.M):
+            for line in table.splitlines()[2:]:
+                cells = re.split(r"(?<!\\)\|", line.strip("|"))
+                name = re.match(r"`(\w+)(?:\{([\w,]+)\})?`", cells[0].strip())
+                queries = re.findall(r"`([^`]+)` *$", cells[-1])
+                if not name:
+                    raise ValueError(f"{file}: a row that begins with no metric: {line[:60]}")
+                labels = frozenset(name[2].split(",")) if name[2] else None
+                yield Row(name[1], labels, queries[0].replace("\\|", "|") if queries else "")
+
+
+def shown(root: Path) -> set[str]:
+    """The names in the source of the page."""
+    text = "".join((root / "src/page" / name).read_text("utf-8") for name in SOURCES)
+    return set(re.findall(r'"((?:push|process)_[a-z0-9_]+)"', text))
+
+
+def family(name: str, known: set[str]) -> str:
+    """The metric that a sample is of: of a counter its time of creation, of a histogram its parts."""
+    base = re.sub(r"_(bucket|sum|count|created)$", "", name)
+    return next((found for found in (name, base, f"{base}_total") if found in known), name)
+
+
+def names(root: Path) -> Iterator[str]:
+    known, listed = shown(root), [row.metric for row in rows(root)]
+    for name in sorted(known - set(listed)):
+        yield f"{name} has no row"
+    for name in sorted(set(listed) - known):
+        yield f"{name} is no metric of the page"
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        yield f"{name} has two rows"
+    return f"{len(listed)} rows for {len(known)} metrics"
+
+
+def queries(root: Path) -> Iterator[str]:
+    known, listed = shown(root), list(rows(root))
+    for row in listed:
+        used = {family(selector.metric, known) for selector in promql.selectors(row.query) if selector.metric}
+        for name in sorted(used - known):
+            yield f"{row.metric}: there is no metric {name}: {row.query}"
+        if row.metric not in used:
+            yield f"{row.metric}: has no query, or one that does not ask it: {row.query}"
+    yield from invalid([row.query for row in listed])
+    return f"{len(listed)} queries, valid by promtool, each of its metric"
+
+
+def answers(root: Path, prometheus: str, expected: Path) -> Iterator[str]:
+    exceptions = boards.exceptions(expected)
+    empty, listed = [], list(rows(root))
+    for row in listed:
+        something, error = ask(prometheus, Query(row.metric, "query", {"query": row.query, "time": str(time.time())}))
+        if error:
+            yield f"{row.metric}: {error}: {row.query}"
+        elif not something:
+            empty.append(row.metric)
+    allowed = {exception["metric"]: exception for exception in exceptions}
+    for row in listed:
+        if row.metric in empty and row.metric not in allowed:
+            yield f"{row.metric}: finds nothing: {row.query}"
+    for name, exception in allowed.items():
+        if name not in empty and not exception.get("may"):
+            yield f"{expected.name}: not empty: {name}"
+    return f"{len(listed) - len(empty)} of {len(listed)} queries find something; known to find nothing: {', '.join(empty)}"
+
+
+def labels(root: Path, prometheus: str) -> Iterator[str]:
+    """What Prometheus has of the exporter is in the tables, with these labels."""
+    known, found = shown(root), {}
+    url = f"{prometheus.rstrip('/')}/api/v1/series?match[]=%7Bjob%3D%22push-exporter%22%7D"
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        for series in json.load(answer)["data"]:
+            if not OTHERS.fullmatch(series["__name__"]):
+                found.setdefault(family(series["__name__"], known), set()).update(series.keys() - COMMON)
+    for name in sorted(found.keys() - known):
+        yield f"{name}: Prometheus has it, and the source has not"
+    elsewhere = delivered(root)
+    checked = [row for row in rows(root) if row.metric in found and (row.labels or row.metric not in elsewhere)]
+    for row in checked:
+        if found[row.metric] != (row.labels or frozenset()):
+            yield f"{row.metric}: its labels are {', '.join(sorted(found[row.metric])) or 'none'}"
+    if not found:
+        yield "Prometheus has nothing of the job push-exporter"
+    return f"{len(found)} metrics that Prometheus has, the labels of {len(checked)}"
+
+
+def delivered(root: Path) -> set[str]:
+    """Those whose labels stand once, above their table."""
+    return set(re.findall(r"^\| `(push_messages_\w+)` \|", (root / "README.md").read_text("utf-8"), re.M))
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--root", type=Path, default=ROOT, help="of the repository")
+    arguments.add_argument("--prometheus", metavar="URL")
+    arguments.add_argument("--expect-empty", type=Path, default=Path(__file__).with_name("expect-empty.yml"), metavar="FILE")
+    options = arguments.parse_args()
+    wrong = [*run("metrics, names", names(options.root)), *run("metrics, queries", queries(options.root))]
+    if options.prometheus:
+        wrong += run("metrics, answers", answers(options.root, options.prometheus, options.expect_empty))
+        wrong += run("metrics, labels", labels(options.root, options.prometheus))
+    print(*wrong, sep="\n", file=sys.stderr)
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The paths that the documents name are there, and the map of CONTRIBUTING.md leaves no folder out."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from documents import documents, without_blocks
+
+TOP = ("src", "tests", "docs", "deploy", "fuzz", "grafana", "prometheus", ".github", ".ci")
+# Made by the tests or by a build, and so not in the repository.
+MADE = re.compile(r"fuzz/artifacts/|tests/browser/node_modules|target/")
+FILE = re.compile(r"[\w.*<>/-]+(/|\.(rs|py|html|md|yml|sh|mjs|sql|json))")
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", without_blocks(text))
+
+
+def is_there(root: Path, path: str) -> bool:
+    return bool(MADE.match(path)) or any(root.glob(re.sub(r"<\w+>", "*", path.rstrip("/"))))
+
+
+def paths(root: Path) -> Iterator[str]:
+    checked = 0
+    for document in documents(root):
+        for span in code(document.read_text("utf-8")):
+            # A command may stand before a path.
+            for word in (word.rstrip(",.:") for word in span.split()):
+                if word.startswith(tuple(f"{top}/" for top in TOP)) and re.fullmatch(r"[\w.*<>/-]+", word):
+                    checked += 1
+                    if not is_there(root, word):
+                        yield f"{document.relative_to(root)}: there is no {word}"
+    yield from contributing(root)
+    return f"{checked} paths"
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    section = re.split(rf"^## {heading}$", text, flags=re.M)[1].split("\n## ")[0]
+    return table(section)
+
+
+def table(text: str) -> list[list[str]]:
+    return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+
+
+def contributing(root: Path) -> Iterator[str]:
+    text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    named = set()
+    for row in rows(text, "The map")[1:]:
+        where = code(row[0])
+        folders = [word for word in where if word.endswith("/")] + [str(Path(word).parent) for word in where]
+        bases = [top + folder for folder in ["", *(f"{name.rstrip('/')}/" for name in folders)] for top in ("", "src/")]
+        for word in (word for word in code("|".join(row)) if FILE.fullmatch(word)):
+            found = [base + word for base in bases if is_there(root, base + word)]
+            named.update(found)
+            if not found:
+                yield f"CONTRIBUTING.md, the map: there is no {word}"
+    listed = [path for top in ("src", "src/provider") for path in (root / top).iterdir() if path.is_dir()]
+    listed += [root / top for top in TOP if (root / top).is_dir()]
+    for folder in (str(path.relative_to(root)) for path in listed):
+        patterns = (re.sub(r"<\w+>", r"\\w+", name.rstrip("/")) for name in named)
+        if not any(re.match(f"{pattern}(/|$)", folder) or pattern.startswith(f"{folder}/") for pattern in patterns):
+            yield f"CONTRIBUTING.md, the map: {folder}/ is not in it"
+    yield from modules(root, "CONTRIBUTING.md", rows(text, "Tests"))
+    promises = (root / "docs/promises.md").read_text("utf-8")
+    yield from modules(root, "docs/promises.md", table(promises))
+
+
+def modules(root: Path, name: str, rows: list[list[str]]) -> Iterator[str]:
+    """Words of the column of tests that are modules of the suite."""
+    for row in rows[1:]:
+        for word in re.findall(r"`([a-z_0-9]+)`", row[1]):
+            if not (root / f"tests/suite/{word}.rs").exists():
+                yield f"{name}: there is no test {word}"

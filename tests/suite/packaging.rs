@@ -1,0 +1,31 @@
+//! What operators install: chart, units, release files, and the documents that go with them. Images and packages are
+//! built by tests/long.sh.
+
+use crate::support::python;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_push-exporter");
+
+#[test]
+fn the_chart_is_rendered_and_its_pods_start() {
+    python(&["tests/helm/check.py"]);
+}
+
+#[test]
+fn systemd_takes_the_units() {
+    python(&["tests/package/units.py"]);
+}
+
+#[test]
+fn release_files_are_sound() {
+    python(&["tests/release/check.py", "--binary", PROGRAM]);
+}
+
+#[test]
+fn documents_say_what_is_there() {
+    python(&["tests/docs/check.py"]);
+}
+
+#[test]
+fn what_operators_are_told_to_do_works() {
+    python(&["tests/docs/operations.py", "--exporter", PROGRAM]);
+}
