@@ -1,5 +1,6 @@
-//! Many messages: memory and start-up time do not grow with what is stored. Prints its figures; the
-//! README's come from `PUSH_EXPORTER_BINARY=target/release/push-exporter` and a million messages.
+//! Many messages: memory and start-up time do not grow with what is stored; and how soon after a start a scrape is
+//! answered. Prints its figures; the README's come from `PUSH_EXPORTER_BINARY=target/release/push-exporter` and a million
+//! messages.
 
 use std::time::{Duration, Instant};
 
@@ -27,10 +28,11 @@ impl Simulator for Plenty {
     }
 }
 
-fn register(program: &Program, first: u64, count: u64) -> Duration {
+/// Registers messages of an app, in one request.
+fn register(program: &Program, app: &str, first: u64, count: u64) -> Duration {
     let sent_at = jiff::Timestamp::now().as_second() - 3000;
     let lines: Vec<String> = (first..first + count)
-        .map(|id| format!(r#"{{"app":"shop","msg_id":{},"sent_at":{sent_at}}}"#, 38_280_845_540_000_000 + id * 17))
+        .map(|id| format!(r#"{{"app":"{app}","msg_id":{},"sent_at":{sent_at}}}"#, 38_280_845_540_000_000 + id * 17))
         .collect();
     let body = lines.join("\n");
     let request = format!(
@@ -76,7 +78,7 @@ fn measure(messages: u64) -> (Duration, f64) {
     let mut program = Program::start(&args);
     let mut took: Vec<Duration> = Vec::new();
     for first in (0..messages).step_by(10_000) {
-        took.push(register(&program, first, (messages - first).min(10_000)));
+        took.push(register(&program, "shop", first, (messages - first).min(10_000)));
     }
     took.sort();
     let live = r#"push_tracked_messages{provider="jpush",app="shop",state="live"}"#;
@@ -104,4 +106,49 @@ fn memory_does_not_grow_with_messages() {
     let (_, few_resident) = measure(1000);
     let (_, many_resident) = measure(many);
     assert!(many_resident < few_resident + 60.0, "{many_resident:.0} MiB with {many}, {few_resident:.0} with 1000");
+}
+
+#[test]
+fn the_first_page_of_a_thousand_series_is_complete() {
+    const APPS: usize = 15;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_, address) = runtime.block_on(simulate(Plenty));
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("push-exporter.yml");
+    let app = |number: usize| {
+        format!(
+            "  - {{app: shop{number}, base_url: 'http://{address}/v3', app_key: k{number}, master_secret: s, delivery: messages_detail}}\n"
+        )
+    };
+    let apps: String = (0..APPS).map(app).collect();
+    std::fs::write(&config, format!("message_api: {{token: t0ken}}\njpush:\n{apps}")).unwrap();
+    let args = ["--config.file", config.to_str().unwrap()];
+    let mut program = Program::start(&args);
+    for number in 0..APPS {
+        register(&program, &format!("shop{number}"), number as u64, 1);
+    }
+    eventually("a number for each message", 60, || {
+        let page = program.try_scrape()?;
+        (page.starting(&["push_messages_sent_total"]).len() == APPS * 10).then_some(())
+    });
+    program.terminate();
+    let mut starts: Vec<Duration> = (0..21)
+        .map(|_| {
+            let started = Instant::now();
+            let mut program = Program::start(&args);
+            let page = program.try_scrape().unwrap();
+            let took = started.elapsed();
+            assert!(page.0.len() >= 1000, "{} series", page.0.len());
+            assert_eq!(page.starting(&["push_messages_sent_total"]).len(), APPS * 10, "the first page is complete");
+            program.terminate();
+            took
+        })
+        .collect();
+    starts.sort();
+    println!(
+        "from the start of the process to the first whole page of a thousand series: median {:?} of {}, at most {:?}",
+        starts[starts.len() / 2],
+        starts.len(),
+        starts[starts.len() - 1]
+    );
 }
