@@ -56,9 +56,12 @@ USER 65532:65532
 # Commands without --config.file, such as `check`, find push-exporter.yml here.
 WORKDIR /etc/push-exporter
 EXPOSE 10110
-# The ledger is in /var/lib/push-exporter. It is no VOLUME: an anonymous one would hide that none was mounted, until a new
-# container has an empty ledger. All else may be read-only; the demo alone writes, to /tmp.
-# With another --web.listen-address, a --web.route-prefix or a --web.probe-address, give the check the same flags.
+# The ledger is in /var/lib/push-exporter. It is no VOLUME: an anonymous one would hide that none was mounted. Run it with
+# --read-only, and a start without a volume is refused, in the place of a ledger that goes with its container. All else may
+# be read-only; the demo alone writes, to /tmp.
+# The check asks port 10110 by plain HTTP: publish it as another port rather than listen on one. With --web.config.file, a
+# prefix or another port it needs flags of its own, which Compose can give it (healthcheck: test: [CMD, push-exporter, health,
+# --web.probe-address=:10111], and the same flag for the exporter); docker run cannot without a shell: --no-healthcheck.
 HEALTHCHECK --interval=30s --timeout=5s CMD ["push-exporter", "health"]
 ENTRYPOINT ["push-exporter"]
 CMD ["--config.file=/etc/push-exporter/push-exporter.yml"]

@@ -57,7 +57,15 @@ fn is_read(command: &str, flag: &str) -> bool {
         ("demo", flag) => flag != "config_file",
         ("check", flag) => matches!(flag, "config_file" | "web_config_file"),
         ("init", flag) => flag == "config_file",
-        ("health", flag) => matches!(flag, "listen_addresses" | "probe_address" | "route_prefix" | "external_path"),
+        ("health", flag) => matches!(
+            flag,
+            "listen_addresses"
+                | "systemd_socket"
+                | "web_config_file"
+                | "external_path"
+                | "route_prefix"
+                | "probe_address"
+        ),
         _ => false,
     }
 }

@@ -66,7 +66,6 @@ complete -c push-exporter -n "__fish_push_exporter_using_subcommand serve" -l we
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand serve" -l web.enable-lifecycle -d 'Let POST /-/reload read the configuration again'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand serve" -s V -l version -d 'Print version'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -l config.file -d 'The configuration file [default: push-exporter.yml]' -r -F
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -l web.listen-address -d 'Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -l web.config.file -d 'File with TLS, users, headers and rate limit, in the format of Prometheus\' exporter-toolkit' -r -F
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -l web.telemetry-path -d 'Path of the metrics' -r
@@ -86,13 +85,7 @@ complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -l web
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand demo" -s V -l version -d 'Print version'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l config.file -d 'The configuration file [default: push-exporter.yml]' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.listen-address -d 'Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.config.file -d 'File with TLS, users, headers and rate limit, in the format of Prometheus\' exporter-toolkit' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.external-url -d 'The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.route-prefix -d 'Prefix of all paths [default: the path of --web.external-url]' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.max-requests -d 'Scrapes that may be answered at once; 0 for any number' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.probe-address -d 'Address for the health paths alone, by plain HTTP, beside whatever the others need' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l log.level -d 'Least severe messages to log' -r -f -a "debug\t'Requests and retries too'
 info\t'What changes'
 warn\t'What fails'
@@ -100,37 +93,21 @@ error\t'What stops the exporter from working'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l log.format -d 'Format of the log, which goes to standard error' -r -f -a "logfmt\t'`key=value`'
 json\t'One object a line'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l offline -d 'Check the configuration alone and ask nobody'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.systemd-socket -d 'Serve on the sockets that systemd passes, in the place of --web.listen-address'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.disable-exporter-metrics -d 'Leave out the metrics of the exporter itself (push_exporter_*, process_*)'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -l web.enable-lifecycle -d 'Let POST /-/reload read the configuration again'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand check" -s V -l version -d 'Print version'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l config.file -d 'The configuration file [default: push-exporter.yml]' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.listen-address -d 'Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.config.file -d 'File with TLS, users, headers and rate limit, in the format of Prometheus\' exporter-toolkit' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.external-url -d 'The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.route-prefix -d 'Prefix of all paths [default: the path of --web.external-url]' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.max-requests -d 'Scrapes that may be answered at once; 0 for any number' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.probe-address -d 'Address for the health paths alone, by plain HTTP, beside whatever the others need' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l log.level -d 'Least severe messages to log' -r -f -a "debug\t'Requests and retries too'
 info\t'What changes'
 warn\t'What fails'
 error\t'What stops the exporter from working'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l log.format -d 'Format of the log, which goes to standard error' -r -f -a "logfmt\t'`key=value`'
 json\t'One object a line'"
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.systemd-socket -d 'Serve on the sockets that systemd passes, in the place of --web.listen-address'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.disable-exporter-metrics -d 'Leave out the metrics of the exporter itself (push_exporter_*, process_*)'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -l web.enable-lifecycle -d 'Let POST /-/reload read the configuration again'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand init" -s V -l version -d 'Print version'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l config.file -d 'The configuration file [default: push-exporter.yml]' -r -F
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.listen-address -d 'Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.config.file -d 'File with TLS, users, headers and rate limit, in the format of Prometheus\' exporter-toolkit' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.telemetry-path -d 'Path of the metrics' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.external-url -d 'The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.route-prefix -d 'Prefix of all paths [default: the path of --web.external-url]' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.max-requests -d 'Scrapes that may be answered at once; 0 for any number' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.probe-address -d 'Address for the health paths alone, by plain HTTP, beside whatever the others need' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l log.level -d 'Least severe messages to log' -r -f -a "debug\t'Requests and retries too'
 info\t'What changes'
@@ -139,49 +116,25 @@ error\t'What stops the exporter from working'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l log.format -d 'Format of the log, which goes to standard error' -r -f -a "logfmt\t'`key=value`'
 json\t'One object a line'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.systemd-socket -d 'Serve on the sockets that systemd passes, in the place of --web.listen-address'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.disable-exporter-metrics -d 'Leave out the metrics of the exporter itself (push_exporter_*, process_*)'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -l web.enable-lifecycle -d 'Let POST /-/reload read the configuration again'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand health" -s V -l version -d 'Print version'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l config.file -d 'The configuration file [default: push-exporter.yml]' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.listen-address -d 'Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.config.file -d 'File with TLS, users, headers and rate limit, in the format of Prometheus\' exporter-toolkit' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.external-url -d 'The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.route-prefix -d 'Prefix of all paths [default: the path of --web.external-url]' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.max-requests -d 'Scrapes that may be answered at once; 0 for any number' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.probe-address -d 'Address for the health paths alone, by plain HTTP, beside whatever the others need' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l log.level -d 'Least severe messages to log' -r -f -a "debug\t'Requests and retries too'
 info\t'What changes'
 warn\t'What fails'
 error\t'What stops the exporter from working'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l log.format -d 'Format of the log, which goes to standard error' -r -f -a "logfmt\t'`key=value`'
 json\t'One object a line'"
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.systemd-socket -d 'Serve on the sockets that systemd passes, in the place of --web.listen-address'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.disable-exporter-metrics -d 'Leave out the metrics of the exporter itself (push_exporter_*, process_*)'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -l web.enable-lifecycle -d 'Let POST /-/reload read the configuration again'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -s V -l version -d 'Print version'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and not __fish_seen_subcommand_from add" -f -a "add" -d 'Register message ids from standard input: one id a line, or one JSON object with msg_id, app and sent_at'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l url -d 'The running exporter' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l token-file -d 'The file with the token of message_api' -r -F
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l app -d 'The app of lines that name none' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l config.file -d 'The configuration file [default: push-exporter.yml]' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.listen-address -d 'Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.config.file -d 'File with TLS, users, headers and rate limit, in the format of Prometheus\' exporter-toolkit' -r -F
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.telemetry-path -d 'Path of the metrics' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.external-url -d 'The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.route-prefix -d 'Prefix of all paths [default: the path of --web.external-url]' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.max-requests -d 'Scrapes that may be answered at once; 0 for any number' -r
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.probe-address -d 'Address for the health paths alone, by plain HTTP, beside whatever the others need' -r
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l log.level -d 'Least severe messages to log' -r -f -a "debug\t'Requests and retries too'
 info\t'What changes'
 warn\t'What fails'
 error\t'What stops the exporter from working'"
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l log.format -d 'Format of the log, which goes to standard error' -r -f -a "logfmt\t'`key=value`'
 json\t'One object a line'"
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.systemd-socket -d 'Serve on the sockets that systemd passes, in the place of --web.listen-address'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.disable-exporter-metrics -d 'Leave out the metrics of the exporter itself (push_exporter_*, process_*)'
-complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -l web.enable-lifecycle -d 'Let POST /-/reload read the configuration again'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c push-exporter -n "__fish_push_exporter_using_subcommand messages; and __fish_seen_subcommand_from add" -s V -l version -d 'Print version'

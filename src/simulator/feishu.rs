@@ -2,6 +2,7 @@
 //! late at 10:00, weeks by their Monday, months by their first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU16;
 use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response};
@@ -51,7 +52,7 @@ pub struct FeishuApp {
     /// Seconds between bursts of messages.
     pub step: i64,
     /// Users of the tenant.
-    pub users: u32,
+    pub users: u16,
     /// Departments: the first holds half of the users, the second, below it, a quarter.
     pub departments: Vec<String>,
     /// Days that exist already.
@@ -82,14 +83,14 @@ impl FeishuApp {
     }
 }
 
-/// A message to one user.
+/// A message to one user. Small, since a demo keeps 200,000 of them.
 #[derive(Clone, Copy, Debug)]
 struct Message {
     /// Seconds after the day began.
     sent: u32,
-    user: u32,
-    /// Steps until it was read, if it was within 12 hours.
-    read_after: Option<u16>,
+    user: u16,
+    /// One more than the steps until it was read, if it was within 12 hours.
+    read_after: Option<NonZeroU16>,
 }
 
 /// The numbers of a window.
@@ -118,7 +119,7 @@ impl Overview {
 struct Past {
     /// Of the tenant, then of each department.
     overviews: Vec<Overview>,
-    users: BTreeSet<u32>,
+    users: BTreeSet<u16>,
 }
 
 /// After so many days every message and every reading of it has been published, however it is published.
@@ -211,15 +212,6 @@ impl FeishuSimulator {
     pub fn delay(&self, day: &str, until: i64) {
         if let Some(day) = beijing::parse(day) {
             self.state().late.insert(day, until);
-        }
-    }
-
-    /// Makes a day one on which the bot sent nothing.
-    pub fn silence(&self, day: &str) {
-        if let Some(day) = beijing::parse(day) {
-            let mut state = self.state();
-            state.past.remove(&day);
-            state.messages.insert(day, Vec::new());
         }
     }
 
@@ -344,7 +336,7 @@ impl State {
             let at = self.grown_until;
             let expected = app.per_day * beijing::rhythm(at) * app.step as f64 / beijing::DAY as f64;
             for _ in 0..around(&mut self.random, expected) {
-                let user = self.random.u32(0..app.users.max(1));
+                let user = self.random.u16(0..app.users.max(1));
                 // Half is read within minutes, some within hours, some never.
                 let read_after = match self.random.u32(0..10) {
                     0..5 => Some(self.random.i64(5..3600)),
@@ -352,14 +344,15 @@ impl State {
                     _ => None,
                 };
                 // Nothing happens between two steps, so that a test can look in peace.
-                let read_after = read_after.and_then(|after: i64| u16::try_from(after / app.step).ok());
+                let read_after =
+                    read_after.and_then(|after: i64| NonZeroU16::new(u16::try_from(after / app.step + 1).ok()?));
                 let day = beijing::day_of(at);
                 let message = Message { sent: (at - beijing::start_of(day)) as u32, user, read_after };
                 self.messages.entry(day).or_default().push(message);
             }
             self.grown_until += app.step;
             while let Some((&day, _)) = self.messages.first_key_value()
-                && day + ALL_PUBLISHED < beijing::day_of(at)
+                && day + ALL_PUBLISHED <= beijing::day_of(at)
             {
                 self.fold(day, app);
             }
@@ -387,7 +380,7 @@ impl State {
         is_seen: impl Fn(i64, i64) -> bool,
     ) -> Overview {
         let place = department.map(|id| app.departments.iter().position(|known| known == id));
-        let is_member = |user: u32| match place {
+        let is_member = |user: u16| match place {
             None => true,
             Some(Some(place)) => user.is_multiple_of(2 << place),
             Some(None) => false,
@@ -406,7 +399,7 @@ impl State {
             for message in messages.iter().filter(|message| is_member(message.user) && is_seen(*day, sent(message))) {
                 overview.send_msg_count += 1;
                 users.insert(message.user);
-                let read_after = message.read_after.map(|steps| i64::from(steps) * app.step);
+                let read_after = message.read_after.map(|steps| i64::from(steps.get() - 1) * app.step);
                 if let Some(after) = read_after.filter(|after| is_seen(*day, sent(message) + after)) {
                     overview.read_in_1h_count += i64::from(after <= 3600);
                     overview.read_in_12h_count += 1;

@@ -4,35 +4,52 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
 use push_exporter::cli::{Cli, listing_what_is_read};
 
 use crate::support::{said, tool};
 
 /// The command line without `help`, which says what the pages say.
-fn program() -> clap::Command {
-    let without = |command: clap::Command| command.disable_help_subcommand(true);
+fn program() -> Command {
+    let without = |command: Command| command.disable_help_subcommand(true);
     listing_what_is_read(without(Cli::command()).mut_subcommands(without))
+}
+
+/// A command with nothing but what its help lists: clap_complete offers what is hidden, too.
+fn listed(command: &Command) -> Command {
+    let flags = command.get_arguments().filter(|flag| !flag.is_hide_set()).map(|flag| flag.clone().global(false));
+    let name: &'static str = command.get_name().to_owned().leak();
+    let about = command.get_about().cloned().unwrap_or_default();
+    // Help and version are among the flags already.
+    let made = Command::new(name).about(about).version(push_exporter::VERSION).args(flags);
+    let made = made.disable_help_subcommand(true).disable_help_flag(true).disable_version_flag(true);
+    made.subcommands(command.get_subcommands().map(listed))
 }
 
 /// Every file, by its path in the tree.
 fn files() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let folder = tempfile::tempdir().unwrap();
-    clap_mangen::generate_to(program(), &folder).unwrap();
-    for page in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
-        files.insert(Path::new("docs/man").join(page.file_name().unwrap()), std::fs::read(page).unwrap());
-    }
+    manual(&program(), &mut files);
     for (shell, name) in
         [(Shell::Bash, "push-exporter.bash"), (Shell::Zsh, "_push-exporter"), (Shell::Fish, "push-exporter.fish")]
     {
         let mut script = Vec::new();
-        clap_complete::generate(shell, &mut program(), "push-exporter", &mut script);
+        clap_complete::generate(shell, &mut listed(&program()), "push-exporter", &mut script);
         let script = mended(shell, &String::from_utf8(script).unwrap());
         files.insert(Path::new("docs/completions").join(name), script.into_bytes());
     }
     files
+}
+
+/// The page of a command, and those of its commands.
+fn manual(command: &Command, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    let version = format!("push-exporter {}", push_exporter::VERSION);
+    let page = clap_mangen::Man::new(command.clone()).source(version).manual("push-exporter");
+    let mut text = Vec::new();
+    page.render(&mut text).unwrap();
+    files.insert(Path::new("docs/man").join(page.get_filename()), text);
+    command.get_subcommands().for_each(|command| manual(command, files));
 }
 
 /// What clap_complete makes of a name with a hyphen and of flags with dots does not work in two of the shells.
@@ -81,12 +98,13 @@ end
 fn offered(words: &[&str]) -> String {
     let script = format!(
         "source docs/completions/push-exporter.bash; COMP_WORDS=({}); COMP_CWORD={}; \
-         _push__exporter push-exporter '{}'; echo \"${{COMPREPLY[*]}}\"",
+         _push__exporter push-exporter '{}' '{}'; echo \"${{COMPREPLY[*]}}\"",
         words.join(" "),
         words.len() - 1,
         words[words.len() - 1],
+        words[words.len() - 2],
     );
-    let output = tool("bash", &["-euc", &script], b"");
+    let output = tool("bash", &["-uc", &script], b"");
     assert!(output.status.success(), "{}", said(&output));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -6,6 +6,7 @@ mod answers;
 mod reports;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response, header};
@@ -89,7 +90,7 @@ pub type Leaf = (&'static str, &'static str, &'static str);
 /// every second.
 #[derive(Clone, Copy, Debug)]
 struct Event {
-    /// The place of its channel in [`channels`].
+    /// The place of its channel in [`CHANNELS`].
     channel: u8,
     /// Seconds after the push; what happens later than now is not seen yet.
     after: i32,
@@ -114,7 +115,8 @@ const fn channel(leaf: Leaf, share: f64, speed: f64, sent: f64, arrives: f64, cl
     Channel { leaf, share, speed, sent, arrives, clicked }
 }
 
-static NOTIFICATION: [Channel; 10] = [
+/// A notification's ten, then a message's two.
+static CHANNELS: [Channel; 12] = [
     channel(("notification", "android", "jg_android"), 0.14, 4.0, 0.97, 0.62, 0.04),
     channel(("notification", "android", "huawei"), 0.18, 9.0, 0.98, 0.90, 0.05),
     channel(("notification", "android", "xiaomi"), 0.14, 14.0, 0.97, 0.86, 0.05),
@@ -125,20 +127,12 @@ static NOTIFICATION: [Channel; 10] = [
     channel(("notification", "ios", "apns"), 0.20, 3.0, 0.99, 0.55, 0.07),
     channel(("notification", "hmos", "hmpns"), 0.03, 8.0, 0.98, 0.91, 0.06),
     channel(("notification", "quickapp", "quick_jg"), 0.02, 30.0, 0.90, 0.40, 0.01),
-];
-static MESSAGE: [Channel; 2] = [
     channel(("message", "android", "jg_android"), 0.7, 2.0, 0.99, 0.58, 0.02),
     channel(("message", "ios", "jg_ios"), 0.3, 5.0, 0.99, 0.35, 0.0),
 ];
-
-fn channels() -> impl Iterator<Item = &'static Channel> {
-    NOTIFICATION.iter().chain(&MESSAGE)
-}
-
-/// The place of a leaf in [`channels`].
-fn place(leaf: Leaf) -> Option<u8> {
-    channels().position(|channel| channel.leaf == leaf).and_then(|place| u8::try_from(place).ok())
-}
+/// The places of a notification's channels, and of a message's.
+const NOTIFICATION: Range<usize> = 0..10;
+const MESSAGE: Range<usize> = 10..12;
 
 /// When shares of what arrives do so: in multiples of the channel's speed, then a tail in seconds.
 const SOON: [(f64, f64); 5] = [(0.5, 0.30), (1.0, 0.25), (2.0, 0.18), (5.0, 0.12), (12.0, 0.07)];
@@ -203,15 +197,15 @@ impl JpushSimulator {
 
     /// Pushes a notification to so many devices, as a sender would, and returns its msg_id.
     pub fn push(&self, devices: i64) -> u64 {
-        self.send(devices, &NOTIFICATION)
+        self.send(devices, NOTIFICATION)
     }
 
     /// Pushes a custom message.
     pub fn push_message(&self, devices: i64) -> u64 {
-        self.send(devices, &MESSAGE)
+        self.send(devices, MESSAGE)
     }
 
-    fn send(&self, devices: i64, channels: &[Channel]) -> u64 {
+    fn send(&self, devices: i64, channels: Range<usize>) -> u64 {
         let now = self.clock.now().as_second();
         let mut state = self.state();
         let state = &mut *state;
@@ -220,10 +214,11 @@ impl JpushSimulator {
         let today = beijing::day_of(now);
         state.used.retain(|(day, _), _| *day >= today);
         let mut events = Vec::new();
-        for channel in channels {
+        for place in channels {
+            let channel = &CHANNELS[place];
             let trouble = state.troubles.get(channel.leaf.2).copied().unwrap_or(Trouble::NONE);
             let from = events.len();
-            channel.course(trouble, devices, &mut state.random, &mut events);
+            channel.course(place as u8, trouble, devices, &mut state.random, &mut events);
             for event in events[from..].iter().filter(|event| event.outcome == Outcome::Sent) {
                 let day = beijing::day_of(now + i64::from(event.after));
                 *state.used.entry((day, channel.leaf.2)).or_default() += i64::from(event.count);
@@ -261,7 +256,10 @@ impl JpushSimulator {
     /// Lets a number differ from now on by what the provider has found to be wrong.
     pub fn restate(&self, id: u64, leaf: Leaf, outcome: Outcome, by: i64) {
         let at = self.clock.now().as_second();
-        if let (Some(message), Some(channel)) = (self.state().messages.get_mut(&id), place(leaf)) {
+        let channel = CHANNELS.iter().position(|channel| channel.leaf == leaf);
+        assert!(channel.is_some(), "no channel has the leaf {leaf:?}");
+        if let (Some(message), Some(channel)) = (self.state().messages.get_mut(&id), channel) {
+            let channel = channel as u8;
             let after = (at - message.sent_at) as i32;
             message.events.push(Event { channel, after, outcome, count: by as i32 });
         }
@@ -375,8 +373,7 @@ impl State {
 
 impl Channel {
     /// What becomes of a push to `devices`.
-    fn course(&self, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
-        let Some(channel) = place(self.leaf) else { return };
+    fn course(&self, channel: u8, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
         let mut share = |of: i64, share: f64| {
             let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
             ((expected + random.f64()).floor() as i64).min(of)
@@ -412,9 +409,9 @@ impl Message {
 
     fn counts(&self, now: i64) -> Counts {
         let mut counts = BTreeMap::new();
-        let leaves: Vec<Leaf> = channels().map(|channel| channel.leaf).collect();
         for event in self.events.iter().filter(|event| self.sent_at + i64::from(event.after) <= now) {
-            *counts.entry((leaves[usize::from(event.channel)], event.outcome)).or_default() += i64::from(event.count);
+            *counts.entry((CHANNELS[usize::from(event.channel)].leaf, event.outcome)).or_default() +=
+                i64::from(event.count);
         }
         counts
     }
