@@ -1,7 +1,11 @@
 //! One gzip member out of blocks that were compressed apart: each is raw deflate ended by a full flush,
 //! so they can be joined in any order, and their checksums combine without looking at the text again.
 
+use std::sync::Mutex;
+
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use crate::lock;
 
 /// A piece of text, compressed.
 #[derive(Debug)]
@@ -18,11 +22,27 @@ pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 /// A fast level: numbers and labels compress well at any.
 const LEVEL: u32 = 2;
 
+/// Compressors at rest. Each has a quarter of a MiB, which every thread would otherwise take and give back for each block.
+static AT_REST: Mutex<Vec<Compress>> = Mutex::new(Vec::new());
+/// As many as usually work at once.
+const MAX_AT_REST: usize = 4;
+
 /// Compresses a block; `None` if zlib fails, which it does only out of memory.
 pub(super) fn deflate(text: &[u8]) -> Option<Deflated> {
+    let at_rest = lock(&AT_REST).pop();
+    let mut compress = at_rest.unwrap_or_else(|| Compress::new(Compression::new(LEVEL), false));
+    compress.reset();
+    let deflated = deflate_by(&mut compress, text);
+    let mut at_rest = lock(&AT_REST);
+    if at_rest.len() < MAX_AT_REST {
+        at_rest.push(compress);
+    }
+    deflated
+}
+
+fn deflate_by(compress: &mut Compress, text: &[u8]) -> Option<Deflated> {
     let mut crc = Crc::new();
     crc.update(text);
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
     let mut bytes = Vec::with_capacity(text.len() / 8 + 64);
     loop {
         let done = usize::try_from(compress.total_in()).ok()?;

@@ -52,6 +52,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// How long answers under way may take when the exporter stops.
 const GRACE: Duration = Duration::from_secs(3);
+/// How long a connection that has brought no request yet may still bring its first when the exporter stops: with a socket
+/// of systemd's a client must not notice a restart.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 /// How long the other side has to close a connection that is over.
 const CLOSING: Duration = Duration::from_secs(5);
 /// From one handshake that failed to the next that is logged.
@@ -143,7 +146,7 @@ impl Server {
         let _ = SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
         let settings = self.settings.clone();
         let tls = if door == Door::Main { settings.now().settings.tls.clone() } else { None };
-        let visitor = Visitor { server: Arc::clone(&self), door, place };
+        let visitor = Visitor { server: Arc::clone(&self), door, place, asked: CancellationToken::new() };
         let connection = Connection { visitor, stop, settings, tls: tls.clone() };
         let Some(tls) = tls else {
             connection.http1(limited(stream)).await;
@@ -261,11 +264,13 @@ impl Connection {
 
     /// Serves until the client, a limit, new settings or the exporter ends it.
     async fn drive<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
-        let Connection { visitor: Visitor { place, door, .. }, stop, mut settings, tls } = self;
+        let Connection { visitor: Visitor { place, door, asked, .. }, stop, mut settings, tls } = self;
         let mut connection = std::pin::pin!(connection);
         let mut told = std::pin::pin!(async {
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = stop.cancelled() => {
+                    let _ = timeout(FIRST_REQUEST, asked.cancelled()).await;
+                }
                 () = other_tls(&mut settings, tls.as_ref()), if door == Door::Main => {}
             }
         });
@@ -321,6 +326,8 @@ struct Visitor {
     server: Arc<Server>,
     door: Door,
     place: Arc<Place>,
+    /// Cancelled by the first request.
+    asked: CancellationToken,
 }
 
 impl Visitor {
@@ -334,6 +341,7 @@ impl Visitor {
     }
 
     async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+        self.asked.cancel();
         let Server { site, gate, .. } = &*self.server;
         let visit = Visit { door: self.door, gate, request: self.place.request() };
         site.answer(request, visit).await

@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import json
 import re
-import socket
 import subprocess
 import tempfile
 import threading
@@ -14,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import read, told
+from common import free_port, read, told
 from incidents import INCIDENTS
 from repository import Repository
 
@@ -90,9 +89,7 @@ class Alertmanager:
         config["route"]["group_wait"] = "1s"
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (home / "alertmanager.yml").write_text(json.dumps(config), "utf-8")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
+        address = f"127.0.0.1:{free_port()}"
         self.url, self.log = f"http://{address}", home / "log"
         log = stack.enter_context(open(self.log, "w"))
         process = subprocess.Popen(

@@ -1,7 +1,11 @@
-"""What all checks use: running one and telling its outcome, reading YAML strictly, running a program."""
+"""What all checks use: running them and telling their outcome, reading YAML strictly, running a program, a free port."""
 
+import argparse
+import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
@@ -19,6 +23,22 @@ def run(name: str, check: Iterator[str]) -> list[str]:
         said, found = None, [*found, f"cannot be checked: {type(error).__name__}: {error}"]
     print(f"{'FAILED' if found else 'ok':6}  {name}: {said or 'see below'}", flush=True)
     return [f"{name}: {message}" for message in found]
+
+
+def parser(said: str) -> argparse.ArgumentParser:
+    """Arguments of a script of checks."""
+    made = argparse.ArgumentParser(description=said, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2], help="of the repository")
+    return made
+
+
+def main(checks: Iterable[tuple[str, Iterator[str]]], programs: Iterable[str | Path] = ()) -> int:
+    """Runs the checks if the programs are there. What is wrong comes last; the exit code."""
+    missing = [f"{program} is not installed" for program in programs if not shutil.which(program)]
+    wrong = missing or [message for name, check in checks for message in run(name, check)]
+    for message in wrong:
+        print(message, file=sys.stderr)
+    return 1 if wrong else 0
 
 
 class Strict(yaml.SafeLoader):
@@ -39,3 +59,9 @@ def told(*command: object) -> tuple[bool, str]:
     """Whether a program succeeds, and what it says."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=60)
     return done.returncode == 0, (done.stdout + done.stderr).strip()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -1,12 +1,9 @@
 """RUNBOOK.md: a section for each alert, names and links that lead somewhere, valid queries."""
 
-import json
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from common import told
+from promtool import invalid
 from repository import Repository
 
 
@@ -60,17 +57,7 @@ def queries(repository: Repository) -> Iterator[str]:
         for name in set(re.findall(r"\b(?:push_[a-z0-9_]+|[a-z_]+:[a-z0-9_]+:[a-z0-9_]+)", query)):
             if re.sub(r"_(bucket|sum|count)$", "", name) not in known and name not in known:
                 yield f"there is no metric {name}: {query.splitlines()[0]}"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "queries.yml"
-        # All at once; if one is wrong, one by one, since the message names a line of a file that nobody has.
-        for several in [queries, *([query] for query in queries)]:
-            rules = [{"record": f"q{number}", "expr": query} for number, query in enumerate(several)]
-            path.write_text(json.dumps({"groups": [{"name": "q", "rules": rules}]}), "utf-8")
-            good, said = told("promtool", "check", "rules", path)
-            if good and several is queries:
-                break
-            if not good and several is not queries:
-                yield f"no valid query: {several[0]}\n{said}"
+    yield from invalid(queries)
     if not queries:
         yield "there are no queries"
     return f"{len(queries)} queries, valid by promtool, of metrics that exist"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from documents import documents
-from promtool import invalid
 
 import promql
+from promtool import invalid
 from repository import Repository
 
 

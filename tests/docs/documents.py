@@ -11,7 +11,7 @@ sys.path[1:1] = [str(ROOT / "tests/deploy"), str(ROOT / "tests/grafana")]
 def documents(root: Path) -> list[Path]:
     """What people read: in the order in which they come to it."""
     top = [root / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
-    deploy = sorted((root / "deploy").rglob("README.md"))
+    deploy = sorted((root / "deploy").rglob("*.md"))
     return [*top, *sorted((root / "docs").glob("*.md")), root / "prometheus/RUNBOOK.md", *deploy]
 
 

@@ -34,6 +34,14 @@ def paths(root: Path) -> Iterator[str]:
     return f"{checked} paths"
 
 
+def placeholders(root: Path) -> Iterator[str]:
+    """What a figure or a table was to stand for."""
+    for document in documents(root):
+        for found in re.findall(r"@[A-Z0-9_]+@|<!--.*?-->", document.read_text("utf-8"), re.S):
+            yield f"{document.relative_to(root)}: {found} is not filled in"
+    return f"{len(documents(root))} documents without one"
+
+
 def rows(text: str, heading: str) -> list[list[str]]:
     section = re.split(rf"^## {heading}$", text, flags=re.M)[1].split("\n## ")[0]
     return table(section)

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +17,9 @@ from tools import Rendered, helm, helms, render, version
 PARENTS = {"global", "enabled"}
 
 
-def meta(root: Path, chart: Path) -> Iterator[str]:
+def meta(chart: Path) -> Iterator[str]:
     said = read(chart / "Chart.yaml")
-    release = tomllib.loads((root / "Cargo.toml").read_text("utf-8"))["package"]["version"]
-    wanted = {"apiVersion": "v2", "name": chart.name, "type": "application", "version": release, "appVersion": release}
+    wanted = {"apiVersion": "v2", "name": chart.name, "type": "application"}
     for key, value in wanted.items():
         if said.get(key) != value:
             yield f"{key} is {said.get(key)}, not {value}"
@@ -126,7 +124,9 @@ def upgrade(chart: Path, sets: dict[str, Path]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         newer, values = Path(folder, "push-exporter"), Path(folder, "values.yaml")
         shutil.copytree(chart, newer)
-        text = (chart / "Chart.yaml").read_text("utf-8").replace("ersion: 0.1.0", "ersion: 9.9.9")
+        text, changed = re.subn(r"(?m)^(version|appVersion): .*", r"\1: 9.9.9", (chart / "Chart.yaml").read_text("utf-8"))
+        if changed != 2:
+            yield f"Chart.yaml has {changed} lines of version and appVersion"
         (newer / "Chart.yaml").write_text(text)
 
         def stateful(which: Path, name: str, more: str) -> dict:

@@ -2,10 +2,8 @@
 Helm is installed into target/helm the first time. Needs npm, openssl, prometheus with promtool, unshare and mount, and
 namespaces of its own. PUSH_EXPORTER_BINARY is the exporter (target/debug/push-exporter)."""
 
-import argparse
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,23 +14,14 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "deploy"))
 
 import chart as charts
+import common
 import monitoring
 import objects
 import pod
 import refused
-from common import run
-from tools import Rendered, helms, render, version
+from tools import Rendered, helms, render
 
 PROGRAMS = ["npm", "openssl", "prometheus", "promtool", "unshare", "mount"]
-
-
-def programs(binary: Path) -> Iterator[str]:
-    for program in PROGRAMS:
-        if not shutil.which(program):
-            yield f"{program} is not installed"
-    if not os.access(binary, os.X_OK):
-        yield f"{binary} is no program: cargo build, or set PUSH_EXPORTER_BINARY"
-    return f"{', '.join(PROGRAMS)}; Helm {', '.join(map(version, helms()))}; {binary}"
 
 
 def readme(chart: Path) -> str:
@@ -94,7 +83,7 @@ def checks(root: Path, binary: Path, paths: dict[str, Path]) -> list[tuple[str, 
     demo = next(rendered for rendered in sets if rendered.name == "demo")
     schemas = f"Kubernetes {', '.join(objects.KUBERNETES)} and the Prometheus Operator take every object"
     return [
-        ("Chart.yaml", charts.meta(root, chart)),
+        ("Chart.yaml", charts.meta(chart)),
         ("values.schema.json", charts.schema(chart)),
         ("secrets of the exporter", charts.secret_keys(root, chart)),
         ("links", charts.links(root, chart)),
@@ -117,33 +106,27 @@ def checks(root: Path, binary: Path, paths: dict[str, Path]) -> list[tuple[str, 
     ]
 
 
-def everything(root: Path, binary: Path, only: str) -> list[str]:
-    wrong = run("programs", programs(binary))
-    if wrong:
-        return wrong
+def wanted(root: Path, binary: Path, only: str) -> Iterator[tuple[str, Iterator[str]]]:
     with tempfile.TemporaryDirectory() as folder:
         paths = {path.stem: path for path in sorted((HERE / "values").glob("*.yaml"))}
         paths["readme"] = Path(folder, "readme.yaml")
         paths["readme"].write_text(readme(root / "deploy/helm/push-exporter"))
-        wanted = [(name, check) for name, check in checks(root, binary, paths) if re.search(only, name)]
-        if not wanted:
-            return [f"there is no check {only}"]
-        return [message for name, check in wanted for message in run(name, check)]
+        found = [(name, check) for name, check in checks(root, binary, paths) if re.search(only, name)]
+        if not found:
+            raise ValueError(f"there is no check {only}")
+        yield from found
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--root", type=Path, default=HERE.parents[1], help="of the repository")
+    arguments = common.parser(__doc__)
     arguments.add_argument("--only", default="", help="checks whose name this regular expression finds")
     given = arguments.parse_args()
     binary = Path(os.environ.get("PUSH_EXPORTER_BINARY", given.root / "target/debug/push-exporter"))
     try:
-        wrong = everything(given.root, binary, given.only)
+        return common.main(wanted(given.root, binary, given.only), [*PROGRAMS, binary.absolute()])
     except (OSError, ValueError) as error:
-        wrong = [f"{type(error).__name__}: {error}"]
-    for message in wrong:
-        print(message, file=sys.stderr)
-    return 1 if wrong else 0
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

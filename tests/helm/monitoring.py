@@ -4,7 +4,6 @@ demo with the rendered relabelings sees the labels that rules and dashboards nee
 import contextlib
 import copy
 import json
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,29 +14,27 @@ from pathlib import Path
 
 import yaml
 
-from common import told
+from common import free_port, read, told
 from tools import Rendered
 
 GRAFANA, RUNBOOKS = "{{ $externalLabels.grafana }}", "{{ $externalLabels.runbooks }}"
+OF_RELEASE = "https://github.com/push-exporter/push-exporter/blob/vVERSION/prometheus"
 # What a set of values makes of the links, and what it leaves out; written by hand.
 LINKS = {
-    "demo": {RUNBOOKS: "https://github.com/push-exporter/push-exporter/blob/v0.1.0/prometheus"},
-    "readme": {
-        RUNBOOKS: "https://github.com/push-exporter/push-exporter/blob/v0.1.0/prometheus",
-        GRAFANA: "https://grafana.example.org",
-    },
+    "demo": {RUNBOOKS: OF_RELEASE},
+    "readme": {RUNBOOKS: OF_RELEASE, GRAFANA: "https://grafana.example.org"},
     "full": {RUNBOOKS: "https://runbooks.example.org/full", GRAFANA: "https://grafana.example.org"},
 }
 LEFT_OUT = {"full": {"deliveries", "push-exporter", "PushDataLate"}}
 ADDED = {"full": {"team": "messaging"}}
 
 
-def expected(rendered: Rendered, path: Path) -> list[dict]:
+def expected(rendered: Rendered, path: Path, version: str) -> list[dict]:
     """The groups of a rule file as the values want them."""
     out = LEFT_OUT.get(rendered.name, set())
     text = path.read_text("utf-8")
     for start, url in LINKS[rendered.name].items():
-        text = text.replace(start, url)
+        text = text.replace(start, url.replace("VERSION", version))
     groups = []
     for group in yaml.safe_load(text)["groups"]:
         group["rules"] = [rule for rule in group["rules"] if rule.get("alert") not in out]
@@ -50,7 +47,8 @@ def expected(rendered: Rendered, path: Path) -> list[dict]:
 
 
 def rules(root: Path, rendered: Rendered) -> Iterator[str]:
-    wanted = {path.stem: expected(rendered, path) for path in sorted((root / "prometheus/rules").glob("*.yml"))}
+    version = read(root / "deploy/helm/push-exporter/Chart.yaml")["appVersion"]
+    wanted = {path.stem: expected(rendered, path, version) for path in sorted((root / "prometheus/rules").glob("*.yml"))}
     wanted = {name: groups for name, groups in wanted.items() if groups}
     full = rendered.one("StatefulSet")["metadata"]["name"]
     made = {thing["metadata"]["name"].removeprefix(f"{full}-"): thing["spec"]["groups"] for thing in rendered.of("PrometheusRule")}
@@ -117,12 +115,6 @@ def job(rendered: Rendered, address: str) -> dict:
     labels = {"__meta_kubernetes_pod_name": pod, "pod": pod, "namespace": rendered.namespace, "container": "push-exporter",
               "endpoint": "metrics", "service": "the-service", "job": "the-service", "app": "of-the-pod"}
     return {**made, "static_configs": [{"targets": [address], "labels": labels}]}
-
-
-def free_port() -> int:
-    with socket.socket() as any_socket:
-        any_socket.bind(("127.0.0.1", 0))
-        return any_socket.getsockname()[1]
 
 
 @contextlib.contextmanager

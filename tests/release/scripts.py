@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -12,7 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-from common import told
+from common import free_port, told
 
 # A date, and one that no file of the repository has.
 EPOCH = 1_000_000_000
@@ -41,7 +40,7 @@ Words of
 """
 NOTES = "- First, in two lines.\n- Second:\n  - a part.\n\nWords of a paragraph.\n"
 
-# What stands where, and what it is spoilt to.
+# What stands where, and what it is spoilt to; VERSION is the right one, which lacks its day there.
 SPOILT_VERSIONS = [
     ("Cargo.toml", r'^version = ".+"$', 'version = "9.9.9"'),
     ("Cargo.lock", r'(name = "push-exporter"\nversion = ").+"', r'\g<1>9.9.9"'),
@@ -49,7 +48,7 @@ SPOILT_VERSIONS = [
     ("deploy/helm/push-exporter/Chart.yaml", r"^appVersion: .+$", 'appVersion: "9.9.9"'),
     ("deploy/debian/changelog", r"\(.+?\)", "(9.9.9-1)"),
     ("CHANGELOG.md", r"^## .+$", "## 9.9.9 - 2031-01-01"),
-    ("CHANGELOG.md", r"^## .+$", "## 0.1.0"),
+    ("CHANGELOG.md", r"^## .+$", "## VERSION"),
 ]
 
 # What an operator looks for in an archive; the rest is what the repository has of the same kind.
@@ -115,7 +114,7 @@ def versions(root: Path, _binary: Path) -> Iterator[str]:
                 yield f"the tag {wrong} is taken"
         for name, pattern, by in SPOILT_VERSIONS:
             text = (copy / name).read_text("utf-8")
-            (copy / name).write_text(spoilt(text, pattern, by), "utf-8")
+            (copy / name).write_text(spoilt(text, pattern, by.replace("VERSION", version_of(root))), "utf-8")
             if told(script, "--root", copy)[0]:
                 yield f"{by} in {name} is taken"
             (copy / name).write_text(text, "utf-8")
@@ -211,20 +210,14 @@ def static(root: Path, _binary: Path) -> Iterator[str]:
 
 def smoke(root: Path, binary: Path) -> Iterator[str]:
     version = version_of(root)
-    is_right, said = scripted(root, "smoke.sh", binary, version, "unknown", SMOKE_PORT=free_port())
+    is_right, said = scripted(root, "smoke.sh", binary, version, "unknown", SMOKE_PORT=str(free_port()))
     if not is_right:
         yield said
-    if scripted(root, "smoke.sh", binary, version, "other", SMOKE_PORT=free_port())[0]:
+    if scripted(root, "smoke.sh", binary, version, "other", SMOKE_PORT=str(free_port()))[0]:
         yield "another revision is taken"
-    if scripted(root, "smoke.sh", binary, "9.9.9", "unknown", SMOKE_PORT=free_port())[0]:
+    if scripted(root, "smoke.sh", binary, "9.9.9", "unknown", SMOKE_PORT=str(free_port()))[0]:
         yield "another version is taken"
     return said.rpartition("/")[2]
-
-
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
 
 
 def scripted(root: Path, script: str, *arguments: object, umask: int = -1, **settings: str) -> tuple[bool, str]:

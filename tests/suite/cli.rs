@@ -96,6 +96,24 @@ fn sigterm_stops_it_cleanly() {
 }
 
 #[test]
+fn who_has_come_but_not_asked_yet_is_still_answered() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(&["--config.file", &config(&folder)]);
+    let mut early = std::net::TcpStream::connect(program.address).unwrap();
+    eventually("the connection to be there", 30, || {
+        (program.try_scrape()?.get("push_exporter_http_connections")? >= 2.0).then_some(())
+    });
+    program.tell_to_stop();
+    eventually("it to stop", 30, || program.log().contains("message=stopping").then_some(()));
+    early.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert_eq!(program.exit_code(), Some(0));
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure_and_a_full_one_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder);

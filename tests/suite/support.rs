@@ -262,9 +262,18 @@ impl Program {
     /// Sends SIGTERM and returns the exit code and how long it took.
     pub fn terminate(&mut self) -> (Option<i32>, Duration) {
         let started = Instant::now();
+        self.tell_to_stop();
+        (self.exit_code(), started.elapsed())
+    }
+
+    /// Waits for the end.
+    pub fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Sends SIGTERM.
+    pub fn tell_to_stop(&self) {
         Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        let code = self.child.wait().unwrap().code();
-        (code, started.elapsed())
     }
 }
 

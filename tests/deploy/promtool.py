@@ -5,8 +5,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import documents  # noqa: F401, for the modules of tests/deploy
-
 from common import told
 
 
