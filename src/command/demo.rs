@@ -24,7 +24,7 @@ use crate::simulator::{Simulator, Trouble};
 use crate::web::{self, Door};
 
 /// From push to push.
-const PUSHES: Duration = Duration::from_secs(5);
+const PUSHES: Duration = Duration::from_secs(8);
 /// More are not kept while the exporter takes none.
 const MAX_UNREGISTERED: usize = 1000;
 /// Where the sender of one app writes its ids.

@@ -86,8 +86,7 @@ const OUTCOMES: [(Outcome, &str); 5] = [
 /// A leaf of `details`: kind, platform and channel as the document writes them.
 pub type Leaf = (&'static str, &'static str, &'static str);
 
-/// A number of deliveries with the same fate at the same time. Small, since a message has hundreds and a demo pushes one
-/// every second.
+/// A number of deliveries with the same fate at the same time. Small, since a message has hundreds and a demo pushes many.
 #[derive(Clone, Copy, Debug)]
 struct Event {
     /// The place of its channel in [`CHANNELS`].
