@@ -2,8 +2,9 @@
 # What takes long: the kill tests with 500 kills and 100 in a storm instead of 50 and 10, twenty stormy weeks instead
 # of one, a real Prometheus for ten minutes instead of one, a million messages instead of 20,000, a simulated day of
 # 100,000 messages instead of 5,000, 100,000 messages that pass through instead of 10,000, all attacks on the web
-# server instead of a tenth, 10,000 messages a day instead of 300, side by side: about twenty minutes. Then alerts in their own time, not sixty times faster: an
-# hour. Then the image and the Debian package, built and started: half an hour, for root. Fuzzing is apart: fuzz/run.sh.
+# server instead of a tenth, 10,000 messages a day instead of 300, side by side: about twenty minutes. Then alerts in
+# their own time, not sixty times faster: an hour. Then the image and the Debian package, built and started: half an
+# hour, for root. Fuzzing is apart: fuzz/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # What a test prints are its figures.
