@@ -12,9 +12,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
     name = "push-exporter",
     version,
     propagate_version = true,
-    after_long_help = "HTTPS_PROXY and NO_PROXY say how providers are reached, SSL_CERT_FILE which CAs are trusted, ${NAME} in the \
-                       configuration names a variable of a secret. SIGHUP reads the configuration again; SIGTERM and SIGINT stop cleanly, a second one at once. Exit code 1 if it \
-                       failed (address in use, ledger, a failed check), 2 if the command line or the configuration is wrong."
+    after_long_help = "HTTPS_PROXY and NO_PROXY say how providers are reached, SSL_CERT_FILE which CAs are trusted, ${NAME} \
+                       in the configuration names a variable of a secret. SIGHUP reads the configuration again; SIGTERM \
+                       and SIGINT stop cleanly, a second one at once. Exit code 1 if it failed (address in use, ledger, a \
+                       failed check), 2 if the command line or the configuration is wrong."
 )]
 pub struct Cli {
     /// What to do; `serve` if nothing is given.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::{Request, Response};
 use push_exporter::simulator::Simulator;
 
-use crate::support::{Program, eventually, simulate, try_talk};
+use crate::support::{Program, eventually, simulate, ten_channels, try_talk};
 
 /// Knows every message, and says the same of all of them: ten channels.
 struct Plenty;
@@ -16,12 +16,7 @@ impl Simulator for Plenty {
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let ids = request.uri().query().and_then(|query| query.strip_prefix("msg_ids=")).unwrap();
         let leaf = r#"{"target":1000,"sent":990,"received":800,"display":700,"click":50}"#;
-        let channels = ["jg_android", "huawei", "xiaomi", "oppo", "vivo", "honor", "meizu", "fcm"];
-        let android: Vec<String> = channels.iter().map(|channel| format!(r#""{channel}":{leaf}"#)).collect();
-        let details = format!(
-            r#"{{"notification":{{"target":10000,"sub_android":{{{}}},"sub_ios":{{"apns":{leaf}}},"sub_hmos":{{"hmpns":{leaf}}}}}}}"#,
-            android.join(",")
-        );
+        let details = ten_channels(leaf);
         let items: Vec<String> =
             ids.split(',').map(|id| format!(r#"{{"msg_id":"{id}","details":{details}}}"#)).collect();
         Response::new(format!("[{}]", items.join(",")).into_bytes())

@@ -10,7 +10,7 @@ use push_exporter::clock::Clock;
 use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
 
-use crate::support::{Exporter, fast_dir, post};
+use crate::support::{Exporter, fast_dir, post, ten_channels};
 
 /// Messages of `messages_detail` are followed for so long.
 const FOLLOWED: i64 = 5 * 86_400;
@@ -37,11 +37,7 @@ impl Transport for Provider {
         seen.ids.extend(ids.iter().map(|id| (*id).to_owned()));
         let sent = 1000 + seen.requests;
         let leaf = format!(r#"{{"target":{sent},"sent":{sent},"received":{sent},"display":{},"click":50}}"#, sent / 2);
-        let channels = ["jg_android", "huawei", "xiaomi", "oppo", "vivo", "honor", "meizu", "fcm"];
-        let android = channels.map(|channel| format!(r#""{channel}":{leaf}"#)).join(",");
-        let details = format!(
-            r#"{{"notification":{{"sub_android":{{{android}}},"sub_ios":{{"apns":{leaf}}},"sub_hmos":{{"hmpns":{leaf}}}}}}}"#
-        );
+        let details = ten_channels(&leaf);
         let items: Vec<String> = ids.iter().map(|id| format!(r#"{{"msg_id":"{id}","details":{details}}}"#)).collect();
         let body = format!("[{}]", items.join(",")).into_bytes();
         Box::pin(async move {

@@ -277,6 +277,15 @@ impl Program {
     }
 }
 
+/// JPush's `details` of a message with ten channels, each with these numbers.
+pub fn ten_channels(leaf: &str) -> String {
+    let channels = ["jg_android", "huawei", "xiaomi", "oppo", "vivo", "honor", "meizu", "fcm"];
+    let android = channels.map(|channel| format!(r#""{channel}":{leaf}"#)).join(",");
+    format!(
+        r#"{{"notification":{{"target":10000,"sub_android":{{{android}}},"sub_ios":{{"apns":{leaf}}},"sub_hmos":{{"hmpns":{leaf}}}}}}}"#
+    )
+}
+
 /// Sends a request and reads the answer; `None` if it is not whole.
 pub fn try_talk(address: SocketAddr, request: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};

@@ -214,13 +214,13 @@ impl JpushSimulator {
         state.used.retain(|(day, _), _| *day >= today);
         let mut events = Vec::new();
         for place in channels {
-            let channel = &CHANNELS[place];
-            let trouble = state.troubles.get(channel.leaf.2).copied().unwrap_or(Trouble::NONE);
+            let vendor = CHANNELS[place].leaf.2;
+            let trouble = state.troubles.get(vendor).copied().unwrap_or(Trouble::NONE);
             let from = events.len();
-            channel.course(place as u8, trouble, devices, &mut state.random, &mut events);
+            course(place, trouble, devices, &mut state.random, &mut events);
             for event in events[from..].iter().filter(|event| event.outcome == Outcome::Sent) {
                 let day = beijing::day_of(now + i64::from(event.after));
-                *state.used.entry((day, channel.leaf.2)).or_default() += i64::from(event.count);
+                *state.used.entry((day, vendor)).or_default() += i64::from(event.count);
             }
         }
         // Nobody is told of the rest.
@@ -255,12 +255,11 @@ impl JpushSimulator {
     /// Lets a number differ from now on by what the provider has found to be wrong.
     pub fn restate(&self, id: u64, leaf: Leaf, outcome: Outcome, by: i64) {
         let at = self.clock.now().as_second();
-        let channel = CHANNELS.iter().position(|channel| channel.leaf == leaf);
-        assert!(channel.is_some(), "no channel has the leaf {leaf:?}");
-        if let (Some(message), Some(channel)) = (self.state().messages.get_mut(&id), channel) {
-            let channel = channel as u8;
+        let place = CHANNELS.iter().position(|channel| channel.leaf == leaf).unwrap_or(CHANNELS.len());
+        assert!(place < CHANNELS.len(), "no channel has the leaf {leaf:?}");
+        if let Some(message) = self.state().messages.get_mut(&id) {
             let after = (at - message.sent_at) as i32;
-            message.events.push(Event { channel, after, outcome, count: by as i32 });
+            message.events.push(Event { channel: place as u8, after, outcome, count: by as i32 });
         }
     }
 
@@ -370,34 +369,33 @@ impl State {
     }
 }
 
-impl Channel {
-    /// What becomes of a push to `devices`.
-    fn course(&self, channel: u8, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
-        let mut share = |of: i64, share: f64| {
-            let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
-            ((expected + random.f64()).floor() as i64).min(of)
-        };
-        let mut event = |after: i64, outcome, count: i64| {
-            if count > 0 {
-                events.push(Event { channel, after: after as i32 + 1, outcome, count: count as i32 });
-            }
-        };
-        let target = share(devices, self.share);
-        let sent = share(target, self.sent * (1.0 - trouble.refused));
-        event(0, Outcome::Target, target);
-        event(0, Outcome::Sent, sent);
-        let arriving = share(sent, self.arrives * (1.0 - trouble.lost));
-        let speed = self.speed * trouble.slower;
-        let soon = SOON.map(|(speeds, share)| ((speeds * speed).ceil() as i64, share));
-        let mut left = arriving;
-        for (after, part) in soon.into_iter().chain(TAIL) {
-            let received = share(arriving, part).min(left);
-            left -= received;
-            event(after, Outcome::Received, received);
-            let displayed = share(received, 0.95);
-            event(after + 2, Outcome::Display, displayed);
-            event(after + 60, Outcome::Click, share(displayed, self.clicked * (1.0 - trouble.unclicked)));
+/// What becomes of a push to `devices` on the channel at this place.
+fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
+    let channel = &CHANNELS[place];
+    let mut share = |of: i64, share: f64| {
+        let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
+        ((expected + random.f64()).floor() as i64).min(of)
+    };
+    let mut event = |after: i64, outcome, count: i64| {
+        if count > 0 {
+            events.push(Event { channel: place as u8, after: after as i32 + 1, outcome, count: count as i32 });
         }
+    };
+    let target = share(devices, channel.share);
+    let sent = share(target, channel.sent * (1.0 - trouble.refused));
+    event(0, Outcome::Target, target);
+    event(0, Outcome::Sent, sent);
+    let arriving = share(sent, channel.arrives * (1.0 - trouble.lost));
+    let speed = channel.speed * trouble.slower;
+    let soon = SOON.map(|(speeds, share)| ((speeds * speed).ceil() as i64, share));
+    let mut left = arriving;
+    for (after, part) in soon.into_iter().chain(TAIL) {
+        let received = share(arriving, part).min(left);
+        left -= received;
+        event(after, Outcome::Received, received);
+        let displayed = share(received, 0.95);
+        event(after + 2, Outcome::Display, displayed);
+        event(after + 60, Outcome::Click, share(displayed, channel.clicked * (1.0 - trouble.unclicked)));
     }
 }
 
