@@ -20,6 +20,7 @@
 //! | `contain`, `notify` | panics that stay where they are; what systemd is told |
 //! | [`simulator`] | the providers with true numbers, for the demo and the tests |
 //! | [`clock`] | the one source of time |
+//! | [`util`] | small parts that know nothing of the rest |
 //!
 //! # One poll, from timer to page
 //!
@@ -39,6 +40,7 @@
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::print_stdout))]
 
 pub mod cli;
 pub mod clock;
@@ -53,17 +55,19 @@ pub mod provider;
 pub mod reading;
 pub mod reload;
 pub mod simulator;
+pub mod util;
 pub mod web;
 pub mod window;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use clock::Clock;
-use config::Config;
+use config::{Config, secret};
 use ledger::{Ledger, LedgerError, Store};
 use page::Page;
 use page::own::OwnMetrics;
@@ -139,14 +143,16 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     };
     let feed = Arc::new(Feed::new(clock.clone(), ledger));
     let message_token = Arc::new(Mutex::new(config.message_token.clone()));
+    let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut fleet = Fleet::new(services.clone(), Arc::clone(&feed), stop.clone());
     fleet.join(&config, &transport, &Left::default()).await?;
     metrics.config_read(clock.now());
     let upkeep = Arc::clone(&feed).upkeep(services.tasks.clone(), services.panics.clone());
     fleet::spawn(&services.tasks, &stop, upkeep);
+    fleet::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
     // The first scrape must be complete.
     page.flush().await;
-    notify::ready("serving");
+    notify::ready("serving").await;
 
     let content = Content {
         page: page.clone(),
@@ -160,7 +166,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let site = Site::new(content, web.options);
     let serving = web::serve(web.listeners, web.settings, site, stop.clone());
     tokio::pin!(serving);
-    let mut reloading = Reloading { reload, config, transport, message_token, services: services.clone(), metrics };
+    let mut reloading =
+        Reloading { reload, config, transport, message_token, secrets, services: services.clone(), metrics };
     let watchdog = notify::watchdog(page);
     let served = tokio::select! {
         () = &mut serving => Ok(()),
@@ -171,7 +178,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         () = reloading.reload_for_ever(&mut fleet) => Ok(()),
         () = watchdog => Ok(()),
     };
-    notify::stopping();
+    notify::stopping().await;
     if served.is_err() {
         stop.cancel();
         serving.await;

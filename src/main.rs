@@ -6,7 +6,8 @@
 use std::process::ExitCode;
 
 use push_exporter::cli::Cli;
-use push_exporter::command::{Failure, dispatch};
+use push_exporter::command::{Failure, LAST_LINES, dispatch};
+use push_exporter::util::log_writer::say_last;
 
 fn main() -> ExitCode {
     // Exactly one crypto provider is in the tree; a second installation cannot happen.
@@ -14,11 +15,11 @@ fn main() -> ExitCode {
     match dispatch(&Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {
-            eprintln!("{text}");
+            say_last(format!("{text}\n"), LAST_LINES);
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {
-            eprintln!("push-exporter: {}", push_exporter::error_chain(error.as_ref()));
+            say_last(format!("push-exporter: {}\n", push_exporter::error_chain(error.as_ref())), LAST_LINES);
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigErrors};
@@ -106,6 +106,8 @@ pub(crate) struct Reloading {
     pub(crate) config: Config,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) message_token: Arc<Mutex<Option<Secret>>>,
+    /// The secrets whose files are watched.
+    pub(crate) secrets: watch::Sender<Vec<Secret>>,
     pub(crate) services: Services,
     pub(crate) metrics: OwnMetrics,
 }
@@ -114,7 +116,7 @@ impl Reloading {
     /// Reads the configuration again whenever it is asked to.
     pub(crate) async fn reload_for_ever(&mut self, fleet: &mut Fleet) {
         while let Some(Asked(answer)) = self.reload.asked.recv().await {
-            notify::reloading();
+            notify::reloading().await;
             let outcome = self.reload_once(fleet).await;
             match &outcome {
                 Ok(changes) => {
@@ -132,7 +134,8 @@ impl Reloading {
                 "serving"
             } else {
                 "serving; the configuration stays as it was, see the log"
-            });
+            })
+            .await;
             // Who has gone away meanwhile does not want to know.
             let _ = answer.send(outcome);
         }
@@ -148,10 +151,18 @@ impl Reloading {
         if !*self.services.ledger.watch().borrow() {
             return Err(ReloadError::LedgerDown);
         }
-        if config.ca != self.config.ca {
-            self.transport = connect(&config)?;
+        let has_other_ca = config.ca != self.config.ca;
+        // Certificates are read from the disk.
+        let connecting = tokio::task::spawn_blocking(move || {
+            let transport = has_other_ca.then(|| connect(&config)).transpose();
+            transport.map(|transport| (config, transport))
+        });
+        let (config, transport) = joined(connecting.await).ok_or(ReloadError::Stopping)??;
+        if let Some(transport) = transport {
+            self.transport = transport;
         }
         *lock(&self.message_token) = config.message_token.clone();
+        self.secrets.send_replace(config.secrets());
         self.config = config;
         // What goes and what comes is seen by a scrape at once.
         let mut pause = Some(self.services.page.pause());

@@ -177,7 +177,7 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
                 unregistered.push(serde_json::json!({ "app": name, "msg_id": id }));
             }
         }
-        if let Err(error) = append(&file, &lines) {
+        if let Err(error) = append(&file, lines).await {
             tracing::debug!(error = error.to_string(), "the demo cannot write its file of message ids");
         }
         unregistered.truncate(MAX_UNREGISTERED);
@@ -215,6 +215,11 @@ async fn incidents(chat: Arc<EasemobSimulator>, shops: Vec<Arc<JpushSimulator>>)
     }
 }
 
-fn append(file: &Path, lines: &str) -> std::io::Result<()> {
-    std::fs::File::options().create(true).append(true).open(file)?.write_all(lines.as_bytes())
+#[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
+async fn append(file: &Path, lines: String) -> std::io::Result<()> {
+    let file = file.to_owned();
+    let appending = tokio::task::spawn_blocking(move || {
+        std::fs::File::options().create(true).append(true).open(file)?.write_all(lines.as_bytes())
+    });
+    appending.await?
 }

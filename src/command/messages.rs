@@ -1,6 +1,8 @@
 //! `push-exporter messages add`: registers message ids from standard input with a running exporter, through
 //! its message API. An id that is known counts nothing, so the same input may be sent again.
 
+#![expect(clippy::print_stderr, reason = "a command at a terminal, which serves nobody")]
+
 use std::io::{BufRead, Read};
 use std::path::Path;
 use std::time::Duration;
@@ -52,6 +54,7 @@ pub fn add(options: &AddMessages) -> Result<(), Failure> {
     super::block_on(async { Ok(run(sender).await?) })
 }
 
+#[expect(clippy::disallowed_methods, reason = "before anything else")]
 fn token(file: &Path) -> anyhow::Result<String> {
     let token = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let token = token.trim();
@@ -258,6 +261,7 @@ enum Answer {
 /// The lines of standard input, as they come; `None` in the place of one that is too long.
 fn read_lines() -> mpsc::Receiver<std::io::Result<Option<Vec<u8>>>> {
     let (lines, receiver) = mpsc::channel(1000);
+    #[expect(clippy::disallowed_methods, reason = "on a thread of its own")]
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
         loop {

@@ -22,6 +22,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 use crate::reload::Reloader;
+use crate::util::log_writer::LogWriter;
 use crate::web::settings::reread::{Followed, Watched};
 use crate::web::{self, Door};
 
@@ -44,8 +45,16 @@ impl From<anyhow::Error> for Failure {
 ///
 /// # Errors
 /// What the process should end with.
+#[expect(clippy::disallowed_methods, reason = "written to by a thread of its own")]
 pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
-    start_logging(&cli.flags);
+    let log = LogWriter::start(std::io::stderr()).context("cannot start the thread that logs")?;
+    start_logging(&cli.flags, log.clone());
+    let result = run(cli);
+    log.flush(LAST_LINES);
+    result
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(&cli.flags),
         Some(Command::Demo) => demo::run(&cli.flags),
@@ -56,7 +65,7 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
     }
 }
 
-fn start_logging(flags: &Flags) {
+fn start_logging(flags: &Flags, log: LogWriter) {
     let level = match flags.log_level {
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",
@@ -68,13 +77,10 @@ fn start_logging(flags: &Flags) {
     // That a certificate is not good is said by who wanted it, with what to do.
     let filter = EnvFilter::new(format!("{others},push_exporter={level},rustls_platform_verifier=off"));
     let layer = match flags.log_format {
-        LogFormat::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(std::io::stderr).boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .with_writer(std::io::stderr)
-            .boxed(),
+        LogFormat::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(log).boxed(),
+        LogFormat::Json => {
+            tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log).boxed()
+        }
     };
     // A second start in one process, as in a test, keeps the first logger.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
@@ -84,6 +90,9 @@ fn start_logging(flags: &Flags) {
         tracing::error!(place, "a panic; please report this as a bug");
     }));
 }
+
+/// How long the end waits for whoever reads standard error.
+pub const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How long work on other threads may go on after the command is done.
 const SHUTDOWN: Duration = Duration::from_millis(500);
@@ -99,6 +108,7 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
 }
 
 /// Writes to standard output. That nobody reads it is no failure.
+#[expect(clippy::disallowed_methods, reason = "a few lines, before or instead of serving")]
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -36,6 +36,13 @@ pub struct Config {
     pub apps: Vec<App>,
 }
 
+impl Config {
+    /// Every secret in it.
+    pub fn secrets(&self) -> Vec<Secret> {
+        self.apps.iter().flat_map(|app| app.account.secrets()).chain(self.message_token.clone()).collect()
+    }
+}
+
 /// One account at one provider.
 pub struct App {
     /// The provider.
@@ -114,7 +121,7 @@ const MAX_APP_NAME: usize = 128;
 /// A file that cannot be read, or everything that is wrong in it.
 pub fn load(file: &Path, environment: &Environment) -> Result<Config, ConfigErrors> {
     let name = file.display().to_string();
-    match files::read_text(file) {
+    match files::read_stream(file) {
         Ok(text) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), environment),
         Err(error) => {
             let message =

@@ -1,13 +1,16 @@
-//! Secrets by value, from the environment or from a file that is read again when it changes. A secret
+//! Secrets by value, from the environment or from a file that is watched beside whoever uses it. A secret
 //! has no `Display`, its `Debug` says nothing, and errors about one never quote it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::files;
 use crate::lock;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The environment variables that a configuration may name.
 pub type Environment = HashMap<String, String>;
@@ -22,12 +25,12 @@ enum Source {
     File { path: PathBuf, last: Mutex<Last> },
 }
 
-/// What was read of a file last.
+/// The last value that was read from a file.
 #[derive(Debug)]
 struct Last {
     secret: SecretString,
-    /// Whether it could not be read since, which is said once.
-    is_gone: bool,
+    /// The error of the last attempt, which is logged once.
+    trouble: Option<String>,
 }
 
 /// Why a secret cannot be had.
@@ -70,29 +73,37 @@ impl Secret {
     /// # Errors
     /// A file that cannot be read or is empty.
     pub fn in_file(path: PathBuf) -> Result<Secret, SecretError> {
-        let last = Mutex::new(Last { secret: read(&path)?, is_gone: false });
+        let last = Mutex::new(Last { secret: read(&path)?, trouble: None });
         Ok(Secret(Arc::new(Source::File { path, last })))
     }
 
-    /// The secret as it is now. A file that has vanished meanwhile keeps its last value, since secret
-    /// stores replace files by removing them first.
+    /// Returns the value that was read last, from memory.
     pub fn current(&self) -> SecretString {
         match &*self.0 {
             Source::Value(value) => value.clone(),
-            Source::File { path, last } => {
-                let mut last = lock(last);
-                match read(path) {
-                    Ok(secret) => *last = Last { secret, is_gone: false },
-                    Err(_) if last.is_gone => {}
-                    Err(error) => {
-                        last.is_gone = true;
-                        tracing::warn!(
-                            error = crate::error_chain(&error),
-                            "a secret file is gone; its last value is used"
-                        );
-                    }
+            Source::File { last, .. } => lock(last).secret.clone(),
+        }
+    }
+
+    /// Reads the file again, if there is one. A file that is missing, broken or does not answer keeps its last value,
+    /// since secret stores replace files by removing them first; that is logged once. Blocks.
+    pub fn refresh(&self) {
+        let Source::File { path, last } = &*self.0 else { return };
+        let fresh = read(path);
+        let mut last = lock(last);
+        match fresh {
+            Ok(secret) => {
+                if last.trouble.take().is_some() {
+                    tracing::info!(file = path.display().to_string(), "the secret file can be read again");
                 }
-                last.secret.clone()
+                last.secret = secret;
+            }
+            Err(error) => {
+                let trouble = crate::error_chain(&error);
+                if last.trouble.as_ref() != Some(&trouble) {
+                    tracing::warn!(error = trouble, "cannot read a secret file; using its last value");
+                    last.trouble = Some(trouble);
+                }
             }
         }
     }
@@ -110,6 +121,31 @@ fn read(path: &Path) -> Result<SecretString, SecretError> {
         return Err(SecretError::Empty(path.display().to_string()));
     }
     Ok(text.into())
+}
+
+/// Interval between two looks at the files of secrets.
+const LOOK: Duration = Duration::from_secs(1);
+/// Looking takes at most one part of this many of a thread's time, however many files there are.
+const SHARE: u32 = 20;
+
+/// Reads the files of secrets again and again, beside everything else, until the sender of the list is gone.
+pub async fn watch(mut secrets: watch::Receiver<Vec<Secret>>) {
+    loop {
+        let files: Vec<Secret> = secrets.borrow_and_update().iter().filter(|one| one.can_change()).cloned().collect();
+        if files.is_empty() {
+            if secrets.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let began = Instant::now();
+        // A panic would be a bug of ours; the next look is as good as this one.
+        let _ = tokio::task::spawn_blocking(move || files.iter().for_each(Secret::refresh)).await;
+        tokio::time::sleep(LOOK.max(began.elapsed() * SHARE)).await;
+        if secrets.has_changed().is_err() {
+            return;
+        }
+    }
 }
 
 /// Takes known secrets out of texts that come from elsewhere: a provider may repeat what it refused.
@@ -155,10 +191,32 @@ mod tests {
         let secret = Secret::in_file(path.clone()).unwrap();
         assert_eq!(secret.current().expose_secret(), "one");
         std::fs::write(&path, "two").unwrap();
+        assert_eq!(secret.current().expose_secret(), "one", "from memory");
+        secret.refresh();
         assert_eq!(secret.current().expose_secret(), "two");
         std::fs::remove_file(&path).unwrap();
+        secret.refresh();
+        assert_eq!(secret.current().expose_secret(), "two");
+        std::fs::create_dir(&path).unwrap();
+        secret.refresh();
         assert_eq!(secret.current().expose_secret(), "two");
         assert!(!format!("{secret:?}").contains("two"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_watched_beside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "one").unwrap();
+        let secret = Secret::in_file(path.clone()).unwrap();
+        let (list, watched) = watch::channel(Vec::new());
+        let task = tokio::spawn(super::watch(watched));
+        list.send_replace(vec![secret.clone()]);
+        std::fs::write(&path, "two").unwrap();
+        tokio::time::sleep(LOOK * 2).await;
+        assert_eq!(secret.current().expose_secret(), "two");
+        drop(list);
+        task.await.unwrap();
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! The ledger in a SQLite file: write-ahead log, every commit synced to disk, an operating-system lock
 //! against a second exporter. How an answer is written is in `entry.rs`.
 
+#![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
+
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +45,8 @@ pub struct Sqlite {
     /// The file itself. Never closed before the connection: with any descriptor of it that a process closes, all its
     /// POSIX locks on it are gone, SQLite's too, and another program would take the log for its own.
     file: Arc<File>,
+    /// Bytes on disk after the last piece of work, noted where it was done: looking at a disk may hang.
+    size: Arc<AtomicU64>,
     /// Held as long as the ledger is open.
     _lock: File,
 }
@@ -65,7 +70,8 @@ impl Sqlite {
         let connection = prepare(path).map_err(|error| explain(error, path))?;
         let file = File::open(path).map_err(|source| LedgerError::File { path: path.into(), source })?;
         let (connection, file) = (Arc::new(Mutex::new(connection)), Arc::new(file));
-        Ok(Sqlite { path: path.into(), connection, file, _lock: lock })
+        let size = Arc::new(AtomicU64::new(size_on_disk(path)));
+        Ok(Sqlite { path: path.into(), connection, file, size, _lock: lock })
     }
 
     /// Runs `work` in a transaction on a blocking thread. `did` tells what its result has changed, which
@@ -98,10 +104,12 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> BoxFuture<'_, Result<T, LedgerError>> {
         let (connection, path, file) = (Arc::clone(&self.connection), self.path.clone(), Arc::clone(&self.file));
+        let size = Arc::clone(&self.size);
         Box::pin(async move {
             let worked = tokio::task::spawn_blocking(move || {
                 look(&path, &file)?;
                 let result = work(&mut crate::lock(&connection));
+                size.store(size_on_disk(&path), Ordering::Relaxed);
                 result.map_err(|error| if is_damage(&error) { explain(error, &path) } else { error })
             });
             worked.await.unwrap_or(Err(LedgerError::Panicked))
@@ -334,12 +342,13 @@ impl Store for Sqlite {
     }
 
     fn size(&self) -> u64 {
-        [self.path.clone(), beside(&self.path, "-wal")]
-            .iter()
-            .filter_map(|path| std::fs::metadata(path).ok())
-            .map(|meta| meta.len())
-            .sum()
+        self.size.load(Ordering::Relaxed)
     }
+}
+
+fn size_on_disk(path: &Path) -> u64 {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+    length(path) + length(&beside(path, "-wal"))
 }
 
 /// Makes an app known and reads what is stored of it. An account that changed starts with a baseline,

@@ -10,6 +10,7 @@ use prometheus::{
 
 use super::process::ProcessCollector;
 use super::{Exposition, openmetrics};
+use crate::util::log_writer::dropped_lines;
 
 /// The registry and what the rest of the exporter writes to.
 #[derive(Clone)]
@@ -25,6 +26,7 @@ pub struct OwnMetrics {
     pub http_connections: IntGauge,
     /// Panics that were contained.
     pub task_panics: IntCounter,
+    log_lines_dropped: IntCounter,
     /// When the configuration in use was read.
     config_loaded: Gauge,
     /// Whether the last reading of it worked.
@@ -122,6 +124,13 @@ impl OwnMetrics {
                 IntGauge::new("push_exporter_http_connections", "HTTP connections open now."),
             )?,
             task_panics,
+            log_lines_dropped: keep(
+                &registry,
+                IntCounter::new(
+                    "push_exporter_log_lines_dropped_total",
+                    "Log lines that were dropped because nobody reads standard error.",
+                ),
+            )?,
             config_loaded: keep(
                 &registry,
                 Gauge::new(
@@ -150,6 +159,7 @@ impl OwnMetrics {
 
     /// The text of all of them, unless they are not wanted, and the end of the page.
     pub fn encode(&self, exposition: Exposition, is_wanted: bool) -> Vec<u8> {
+        self.log_lines_dropped.inc_by(dropped_lines().saturating_sub(self.log_lines_dropped.get()));
         // An empty family would fail the whole page.
         let families: Vec<_> = if is_wanted { self.registry.gather() } else { Vec::new() }
             .into_iter()
@@ -190,7 +200,7 @@ mod tests {
         metrics.http_duration.with_label_values(&["metrics"]).observe(0.001);
         let text = String::from_utf8(metrics.encode(Exposition::Text, true)).unwrap();
         let own: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(own.len(), 19, "{own:?}");
+        assert_eq!(own.len(), 20, "{own:?}");
         let shared: Vec<_> = own.iter().filter(|name| Family::from_name(name).is_some()).collect();
         assert!(shared.is_empty(), "{shared:?}");
     }

@@ -1,6 +1,8 @@
 //! The standard `process_*` metrics from /proc/self. The `prometheus` crate's own collector counts CPU
 //! in whole seconds, too coarse for a rate of a light process.
 
+#![expect(clippy::disallowed_methods, reason = "/proc is in memory")]
+
 use jiff::Timestamp;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;

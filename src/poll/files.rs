@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use super::feed::{Entry, Feed};
@@ -16,6 +17,7 @@ use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
 use super::runner::Services;
 use super::wire::{self, BAD_TIME, WireApp, WireLine};
+use crate::config::files::within;
 use crate::contain::{for_ever, joined};
 use crate::ledger::{Mark, ReadFile};
 use crate::lock;
@@ -25,6 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Bad lines of one reading that the log names with what is wrong with them, and of the others by their numbers.
 const NAMED: usize = 10;
 const NUMBERED: usize = 200;
+/// Files looked at side by side; each holds a thread while its disk does not answer.
+static LOOKS: Semaphore = Semaphore::const_new(16);
 /// From word to word about a file that takes long.
 const PROGRESS: Duration = Duration::from_secs(10);
 
@@ -115,12 +119,22 @@ impl Following {
         let marks = self.follower.marks().to_vec();
         let fresh = Follower::new(self.path.clone(), marks, self.others.clone());
         let mut follower = std::mem::replace(&mut self.follower, fresh);
+        let (path, runtime) = (self.path.clone(), Handle::current());
+        // Never closed.
+        let place = LOOKS.acquire().await;
         let looked = tokio::task::spawn_blocking(move || {
-            let look = follower.look();
-            (follower, look)
+            within(&path, move || {
+                let _time = runtime.enter();
+                let look = follower.look();
+                Ok((follower, look))
+            })
         });
-        let Some((follower, look)) = joined(looked.await) else { return false };
-        self.follower = follower;
+        let Some(looked) = joined(looked.await) else { return false };
+        drop(place);
+        let look = looked.and_then(|(follower, look)| {
+            self.follower = follower;
+            look
+        });
         match look {
             Ok(Look::Lines(lines)) => {
                 self.take(lines).await;

@@ -6,6 +6,8 @@
 //! mark, and a copy has the same bytes under another inode. Whatever has bytes behind its mark is read, the
 //! oldest first: so neither the order of rotations nor a late writer matters.
 
+#![expect(clippy::disallowed_methods, reason = "runs on blocking threads")]
+
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io;

@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::BoxFuture;
+use super::dns::Resolver;
 use super::error::{PollError, shorten};
 use super::quota::{Budget, Limit, Priority, Rate};
 use crate::config::secret::Scrubber;
@@ -111,6 +112,7 @@ impl Reqwest {
             .user_agent(concat!("push-exporter/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
+            .dns_resolver(Arc::new(Resolver::new()))
             .redirect(same_host);
         if let Some(pem) = ca {
             for certificate in reqwest::Certificate::from_pem_bundle(pem)? {

@@ -13,6 +13,7 @@
 //! A provider knows neither the ledger nor the page. Retries, quotas, counting of requests, measuring
 //! and back-off are the runner's ([`crate::poll`]), so that no provider can forget them.
 
+mod dns;
 pub mod easemob;
 pub mod error;
 pub mod feishu;

@@ -141,6 +141,7 @@ impl Authenticator {
         let checked = tokio::task::spawn_blocking(move || {
             // Kept until it is done, also when the client hangs up.
             let _turn = turn;
+            #[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
             bcrypt::verify(&password, hash.text.expose_secret()).unwrap_or(false)
         });
         let Ok(is_right) = checked.await else { return false };

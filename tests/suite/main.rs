@@ -1,7 +1,15 @@
 //! Integration tests, one module a theme. They drive the library's `run` in a runtime of their own, or
 //! the program as a user would.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    unreachable_pub
+)]
 
 mod fake;
 mod faulty;
@@ -16,6 +24,7 @@ mod window_scripts;
 mod alerts;
 mod attacks;
 mod baseline;
+mod blocking;
 mod budgets;
 mod check;
 mod cli;

@@ -72,6 +72,7 @@ impl Clients {
                 return Vec::new();
             }
             tracing::warn!("client certificates are verified without client_ca: any public CA will do");
+            #[expect(clippy::disallowed_methods, reason = "at the start, or on a blocking thread")]
             rustls_native_certs::load_native_certs().certs
         });
         let mut roots = RootCertStore::empty();

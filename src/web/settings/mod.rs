@@ -9,6 +9,7 @@ pub mod reread;
 mod tls;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub struct Reading {
     /// The settings, or all that is wrong.
     pub result: Result<Arc<Settings>, ConfigErrors>,
     contents: Contents,
+    /// A file whose file system did not answer: nothing is known of it then.
+    hangs: Option<PathBuf>,
 }
 
 impl Reading {
@@ -77,26 +80,35 @@ impl Reading {
                     Err(ConfigErrors::one(&name, Place::START, format!("cannot read the web configuration: {error}")))
                 }
             };
-        Reading { result: result.map(Arc::new), contents: sources.0 }
+        Reading { result: result.map(Arc::new), contents: sources.contents, hangs: sources.hangs }
     }
 
     /// Whether all files still are as they were read.
     fn is_current(&self) -> bool {
+        let read = |path| files::read(path).map_err(|error| error.to_string());
         self.contents.iter().all(|(path, contents)| *contents == read(path))
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    files::read(path).map_err(|error| error.to_string())
-}
-
 /// Reads files and remembers what was in them.
 #[derive(Default)]
-struct Sources(Contents);
+struct Sources {
+    contents: Contents,
+    hangs: Option<PathBuf>,
+}
 
 impl Sources {
     fn read(&mut self, path: &Path) -> Result<Vec<u8>, String> {
-        self.0.entry(path.to_owned()).or_insert_with(|| read(path)).clone()
+        if let Some(known) = self.contents.get(path) {
+            return known.clone();
+        }
+        let read = files::read(path);
+        if matches!(&read, Err(error) if error.kind() == ErrorKind::TimedOut) {
+            self.hangs = Some(path.to_owned());
+        }
+        let read = read.map_err(|error| error.to_string());
+        self.contents.insert(path.to_owned(), read.clone());
+        read
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Followed {
     file: PathBuf,
     reading: Arc<Reading>,
     publish: watch::Sender<Current>,
+    /// Whether the log says that a file does not answer.
+    is_told: bool,
 }
 
 impl Followed {
@@ -60,11 +62,11 @@ impl Followed {
     /// # Errors
     /// All that is wrong in it.
     pub fn open(file: PathBuf) -> Result<(Followed, Watched), ConfigErrors> {
-        let Reading { result, contents } = Reading::of(&file);
+        let Reading { result, contents, hangs } = Reading::of(&file);
         let settings = result?;
         let (publish, watched) = watch::channel(Current { settings: Arc::clone(&settings), is_broken: false });
-        let reading = Arc::new(Reading { result: Ok(settings), contents });
-        Ok((Followed { file, reading, publish }, Watched(watched)))
+        let reading = Arc::new(Reading { result: Ok(settings), contents, hangs });
+        Ok((Followed { file, reading, publish, is_told: false }, Watched(watched)))
     }
 
     /// Reads it again whenever it changes, for ever.
@@ -88,7 +90,15 @@ impl Followed {
         let (reading, file) = (Arc::clone(&self.reading), self.file.clone());
         let fresh = tokio::task::spawn_blocking(move || (!reading.is_current()).then(|| Reading::of(&file))).await;
         match fresh {
+            Ok(Some(Reading { hangs: Some(silent), .. })) => {
+                if !std::mem::replace(&mut self.is_told, true) {
+                    let file = silent.display().to_string();
+                    tracing::warn!(file, "the file system does not answer; using the last web configuration");
+                }
+                false
+            }
             Ok(Some(mut fresh)) => {
+                self.is_told = false;
                 if let Some(slip) = self.slip(&fresh) {
                     let name = self.file.display().to_string();
                     fresh.result = Err(ConfigErrors::one(&name, Place::START, slip.to_owned()));
