@@ -25,7 +25,7 @@ use push_exporter::config::tree::{self, Value};
 use push_exporter::config::{self, App, Config, ConfigErrors};
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
-    NewMessages, NewestQuery, Receipt, Reschedule, Restored, Store,
+    NewMessages, NewestQuery, Receipt, Reschedule, Restored, SeriesId, Store,
 };
 use push_exporter::page::Page;
 use push_exporter::page::own::OwnMetrics;
@@ -560,7 +560,7 @@ impl Exporter {
             let config = accounts();
             let clock = Clock::following_tokio(NOW.parse().expect("a time"));
             let metrics = OwnMetrics::new(clock.now()).expect("metrics");
-            let (page, _) = Page::start(clock.clone(), clock.now());
+            let (page, ..) = Page::start(clock.now());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
@@ -632,6 +632,10 @@ impl Store for Notebook {
 
     fn upkeep(&mut self, _: AppId, _: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
         Box::pin(async { Ok(false) })
+    }
+
+    fn release(&mut self, _: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {

@@ -131,7 +131,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let began = clock.now();
     let metrics = OwnMetrics::new(began)?;
     let check = store.check();
-    let (page, mut page_task) = Page::start(clock.clone(), began);
+    let (page, hold_ends, mut page_task) = Page::start(began);
     let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
     let services = Services {
         clock: clock.clone(),
@@ -141,6 +141,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         panics: metrics.task_panics.clone(),
         tasks: TaskTracker::new(),
     };
+    fleet::spawn(&services.tasks, &stop, hold_ends.release(ledger.clone(), page.clone()));
     let feed = Arc::new(Feed::new(clock.clone(), ledger));
     let message_token = Arc::new(Mutex::new(config.message_token.clone()));
     let (secrets, watched_secrets) = watch::channel(config.secrets());

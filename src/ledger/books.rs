@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension, Row, Transaction, params};
 use super::account::Mark;
 use super::sqlite::{ms, span_ms, time};
 use super::watermark::Watermark;
-use super::{AppId, LedgerError, SeriesTotal};
+use super::{AppId, LedgerError, SeriesId, SeriesTotal};
 use crate::page::families::Family;
 use crate::page::text;
 use crate::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
@@ -191,11 +191,16 @@ impl<'a> Books<'a> {
         }
         self.transaction.execute(
             "INSERT INTO series (app, family, labels, total, shown, held_until) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
-            params![self.app, family.name(), labels, ms(self.now), ms(self.now).saturating_add(span_ms(self.hold))],
+            params![self.app, family.name(), labels, ms(self.now), self.held_until()],
         )?;
         let id = self.transaction.last_insert_rowid();
         self.new_series.push(id);
         Ok(id)
+    }
+
+    /// When the hold of a series that is new ends; 0 for none. What counts is whether it is 0: see [`release`].
+    fn held_until(&self) -> i64 {
+        if self.hold.is_zero() { 0 } else { ms(self.now).saturating_add(span_ms(self.hold)) }
     }
 
     /// The labels of a series; the first few unknown names of an app as they are, then `other`.
@@ -248,8 +253,8 @@ impl<'a> Books<'a> {
         }
         let mut ids: Vec<(i64, i64)> = sums.into_iter().collect();
         ids.sort_unstable();
-        let mut select =
-            transaction.prepare_cached("SELECT family, labels, total, held_until, shown FROM series WHERE id = ?1")?;
+        let mut select = transaction
+            .prepare_cached("SELECT id, family, labels, total, held_until, shown FROM series WHERE id = ?1")?;
         let mut update = transaction.prepare_cached("UPDATE series SET total = ?2 WHERE id = ?1")?;
         let mut totals = Vec::new();
         for (id, sum) in ids {
@@ -263,15 +268,25 @@ impl<'a> Books<'a> {
     }
 }
 
-/// A row of `family, labels, total, held_until, shown`; `None` for a family that this release does not have.
+/// Notes that series show their totals from now on, whatever happens to the process.
+pub(super) fn release(transaction: &Transaction<'_>, series: &[SeriesId]) -> Result<(), LedgerError> {
+    let mut update = transaction.prepare_cached("UPDATE series SET held_until = 0 WHERE id = ?1")?;
+    for id in series {
+        update.execute([id])?;
+    }
+    Ok(())
+}
+
+/// A row of `id, family, labels, total, held_until, shown`; `None` for a family that this release does not have.
 pub(super) fn stored_series(row: &Row<'_>) -> rusqlite::Result<Option<SeriesTotal>> {
-    let family: String = row.get(0)?;
+    let family: String = row.get(1)?;
     let Some(family) = Family::from_name(&family) else { return Ok(None) };
     Ok(Some(SeriesTotal {
+        id: row.get(0)?,
         family,
-        labels: row.get(1)?,
-        total: row.get(2)?,
-        held_until: time(row.get(3)?),
-        created: time(row.get(4)?),
+        labels: row.get(2)?,
+        total: row.get(3)?,
+        is_held: row.get::<_, i64>(4)? != 0,
+        created: time(row.get(5)?),
     }))
 }

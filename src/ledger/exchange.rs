@@ -75,17 +75,22 @@ pub struct StoredReport {
     pub memory: String,
 }
 
+/// The number of a series' row.
+pub type SeriesId = i64;
+
 /// A counter as committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesTotal {
+    /// Its number.
+    pub id: SeriesId,
     /// Its family.
     pub family: Family,
     /// Its labels behind provider and app.
     pub labels: String,
     /// Its total.
     pub total: i64,
-    /// Until when it shows 0.
-    pub held_until: Timestamp,
+    /// Whether it has never shown its total: it shows 0 for a while first.
+    pub is_held: bool,
     /// Since when it is there.
     pub created: Timestamp,
 }

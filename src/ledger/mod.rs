@@ -23,8 +23,8 @@ use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, FileId, GaugeReadings, Mark, MessageState,
-    NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source,
-    StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
+    NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesId,
+    SeriesTotal, Source, StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Why the ledger cannot be opened or written.
@@ -117,6 +117,8 @@ pub trait Store: Send {
     /// What is due once a day for an app that is configured: drops some memories of retired messages that have
     /// expired; whether there may be more.
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>>;
+    /// Notes that series show their totals from now on.
+    fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>>;
     /// Writes something of no importance, to see whether writing works.
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>>;
     /// Looks at every page of the store, beside other work.
@@ -140,6 +142,7 @@ enum Request {
     Newest(NewestQuery, oneshot::Sender<Result<Vec<SentMessage>, LedgerError>>),
     Reschedule(Reschedule, oneshot::Sender<Result<(), LedgerError>>),
     Upkeep(AppId, Timestamp, oneshot::Sender<Result<bool, LedgerError>>),
+    Release(Vec<SeriesId>, oneshot::Sender<Result<(), LedgerError>>),
 }
 
 /// How many answers may wait to be committed.
@@ -212,6 +215,14 @@ impl Ledger {
     /// Nothing was written.
     pub async fn upkeep(&self, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
         self.request(|reply| Request::Upkeep(app, now, reply)).await
+    }
+
+    /// See [`Store::release`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn release(&self, series: Vec<SeriesId>) -> Result<(), LedgerError> {
+        self.request(|reply| Request::Release(series, reply)).await
     }
 
     /// Whether the last write worked; changes wake the receiver.
@@ -301,6 +312,10 @@ impl Task {
             }
             Request::Upkeep(app, now, reply) => {
                 let result = self.store.upkeep(app, now).await;
+                self.reply(result, reply);
+            }
+            Request::Release(series, reply) => {
+                let result = self.store.release(series).await;
                 self.reply(result, reply);
             }
         }

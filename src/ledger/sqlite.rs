@@ -13,12 +13,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::books::{Books, stored_series};
+use super::books::{self, Books, stored_series};
 use super::entry::Entry;
 use super::hook::{self, Did};
 use super::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, Store, StoredGauges, StoredReport, files, messages,
+    Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages,
 };
 use crate::page::families::Family;
 use crate::provider::BoxFuture;
@@ -26,11 +26,12 @@ use crate::reading::SentMessage;
 use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 /// `push` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7075_7368;
@@ -315,6 +316,10 @@ impl Store for Sqlite {
         self.transact(move |transaction| messages::upkeep(transaction, app, now), |_| Did::Nothing)
     }
 
+    fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.transact(move |transaction| books::release(transaction, &series), |()| Did::Nothing)
+    }
+
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
         // As much as a large answer, or a disk that is all but full would seem to work.
         self.transact(
@@ -423,7 +428,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
     )?;
     let series = collect(
         transaction,
-        "SELECT family, labels, total, held_until, shown FROM series WHERE app = ?1 ORDER BY family, labels",
+        "SELECT id, family, labels, total, held_until, shown FROM series WHERE app = ?1 ORDER BY family, labels",
         id,
         stored_series,
     )?;

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::ledger::{Ledger, LedgerError, SeriesId};
 use families::Family;
 use table::{ByForm, Form, Rendered, Table};
 pub use table::{Sample, Update};
@@ -105,14 +105,22 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-/// A change, and until when it waits: a new counter shows 0 for a while.
+/// A committed counter.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    /// What it shows, now or later.
+    pub sample: Sample,
+    /// How long it shows 0 first, if it has never shown its total, and its number in the ledger.
+    pub hold: Option<(SeriesId, Duration)>,
+}
+
+/// A change: a new counter shows 0 for a while.
 #[derive(Debug)]
 enum Change {
     Now(Update),
-    Counter {
-        sample: Sample,
-        held_until: Timestamp,
-    },
+    Counter(Counter),
+    /// The ledger knows that these show their totals from now on.
+    Released(Vec<Name>),
     Flush(oneshot::Sender<()>),
     /// Somebody wants this format.
     Want(Form),
@@ -153,14 +161,16 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 impl Page {
     /// Starts the task; `began` is when the process did. It ends when the last `Page` is gone.
-    pub fn start(clock: Clock, began: Timestamp) -> (Page, tokio::task::JoinHandle<()>) {
+    pub fn start(began: Timestamp) -> (Page, HoldEnds, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(Published::default());
         let paused = watch::Sender::new(0);
         let wanted = Arc::new(Wanted::default());
+        // As many as there are held series, at most.
+        let (hold_ends, ended) = mpsc::unbounded_channel();
         let task = Task {
             table: Table::new(began),
-            clock,
+            hold_ends,
             held: Held::default(),
             publish,
             flushes: Vec::new(),
@@ -170,7 +180,7 @@ impl Page {
             paused: paused.subscribe(),
         };
         let page = Page { changes, published, wanted, began: task.began, paused: Arc::new(paused) };
-        (page, tokio::spawn(task.run(queue)))
+        (page, HoldEnds(ended), tokio::spawn(task.run(queue)))
     }
 
     /// Makes changes visible with the next rendering.
@@ -179,9 +189,8 @@ impl Page {
     }
 
     /// Shows counters, each at 0 until its hold is over.
-    pub async fn count(&self, counters: Vec<(Sample, Timestamp)>) {
-        let change = |(sample, held_until)| Change::Counter { sample, held_until };
-        self.send(counters.into_iter().map(change).collect()).await;
+    pub async fn count(&self, counters: Vec<Counter>) {
+        self.send(counters.into_iter().map(Change::Counter).collect()).await;
     }
 
     async fn send(&self, changes: Vec<Change>) {
@@ -226,16 +235,39 @@ impl Page {
 /// What a series is found by: its family, owner and other labels.
 type Name = (Family, Arc<str>, String);
 
-/// Counters that show 0 for now, and the totals they will show.
+/// Counters that show 0 for now, with their numbers in the ledger and the totals they will show.
 #[derive(Default)]
 struct Held {
-    totals: HashMap<Name, Sample>,
+    totals: HashMap<Name, (SeriesId, Sample)>,
     ends: BTreeMap<Instant, Vec<Name>>,
 }
 
+/// The holds that have ended. Their series show their totals once the ledger knows that they do: otherwise a restart
+/// would show them at 0 again, or never.
+pub struct HoldEnds(mpsc::UnboundedReceiver<Vec<(SeriesId, Name)>>);
+
+/// Interval between two attempts to write to a ledger that is down.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl HoldEnds {
+    /// Writes to the ledger which holds have ended, then has their totals shown, until the page is gone.
+    pub async fn release(mut self, ledger: Ledger, page: Page) {
+        while let Some(ended) = self.0.recv().await {
+            let (ids, names): (Vec<SeriesId>, Vec<Name>) = ended.into_iter().unzip();
+            while let Err(error) = ledger.release(ids.clone()).await {
+                if matches!(error, LedgerError::Closed) {
+                    return;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+            page.send(vec![Change::Released(names)]).await;
+        }
+    }
+}
+
 struct Task {
-    clock: Clock,
     table: Table,
+    hold_ends: mpsc::UnboundedSender<Vec<(SeriesId, Name)>>,
     held: Held,
     publish: watch::Sender<Published>,
     /// Who waits for the next rendering.
@@ -293,7 +325,6 @@ impl Task {
     }
 
     fn apply(&mut self, changes: Vec<Change>) {
-        let now = self.clock.now();
         for change in changes {
             match change {
                 Change::Now(update) => {
@@ -304,42 +335,54 @@ impl Task {
                 }
                 Change::Want(form) if self.forms.contains(&form) => {}
                 Change::Want(form) => self.forms.push(form),
-                Change::Counter { sample, held_until } => self.counter(sample, held_until, now),
+                Change::Counter(counter) => self.counter(counter),
+                Change::Released(names) => self.show_totals(names),
                 Change::Flush(done) => self.flushes.push(done),
             }
         }
     }
 
-    fn counter(&mut self, mut sample: Sample, held_until: Timestamp, now: Timestamp) {
-        let key = (sample.family, Arc::clone(&sample.owner), sample.rest.clone());
-        if let Some(held) = self.held.totals.get_mut(&key) {
+    fn counter(&mut self, counter: Counter) {
+        let Counter { mut sample, hold } = counter;
+        let name = (sample.family, Arc::clone(&sample.owner), sample.rest.clone());
+        if let Some((_, held)) = self.held.totals.get_mut(&name) {
             held.value = sample.value.max(held.value);
             return;
         }
+        let shown = self.table.value(sample.family, &sample.owner, &sample.rest);
         // Of two commits that were shown in the wrong order, the later one has counted more.
-        if self.table.value(sample.family, &sample.owner, &sample.rest).is_some_and(|shown| shown > sample.value) {
+        if shown.is_some_and(|shown| shown > sample.value) {
             return;
         }
-        // A series that has shown its total never goes back to 0, whatever the clock does.
-        let left = Duration::try_from(held_until.duration_since(now)).unwrap_or_default();
-        if !left.is_zero() && self.table.value(sample.family, &sample.owner, &sample.rest).is_none() {
-            self.held.totals.insert(key.clone(), sample.clone());
-            // A clock that is set back or forward changes nothing any more.
-            self.held.ends.entry(Instant::now() + left).or_default().push(key);
+        // A series that has shown its total never goes back to 0.
+        if let Some((id, hold)) = hold.filter(|_| shown.is_none()) {
+            self.held.totals.insert(name.clone(), (id, sample.clone()));
+            self.held.ends.entry(Instant::now() + hold).or_default().push(name);
             sample.value = 0;
         }
         self.table.apply(Update::Set(sample));
     }
 
+    /// Passes on the holds that have ended.
     fn release(&mut self) {
         let now = Instant::now();
+        let mut ended = Vec::new();
         while let Some(entry) = self.held.ends.first_entry()
             && *entry.key() <= now
         {
-            for key in entry.remove() {
-                if let Some(sample) = self.held.totals.remove(&key) {
-                    self.table.apply(Update::Set(sample));
-                }
+            let names = entry.remove().into_iter();
+            ended.extend(names.filter_map(|name| Some((self.held.totals.get(&name)?.0, name))));
+        }
+        if !ended.is_empty() {
+            // Whoever takes them is gone only when the exporter stops.
+            let _ = self.hold_ends.send(ended);
+        }
+    }
+
+    fn show_totals(&mut self, names: Vec<Name>) {
+        for name in names {
+            if let Some((_, sample)) = self.held.totals.remove(&name) {
+                self.table.apply(Update::Set(sample));
             }
         }
     }
@@ -370,5 +413,55 @@ impl Task {
             }
             Err(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counter(value: i64, hold: Option<(SeriesId, Duration)>) -> Counter {
+        let sample = Sample {
+            family: Family::Sent,
+            owner: "provider=\"p\",app=\"a\"".into(),
+            rest: String::new(),
+            value,
+            created: None,
+        };
+        Counter { sample, hold }
+    }
+
+    async fn shown(page: &Page) -> Option<String> {
+        page.flush().await;
+        let pieces = page.snapshot(Exposition::Text).await.plain(Vec::new());
+        let text = String::from_utf8(pieces.iter().flat_map(|piece| piece.as_ref().to_vec()).collect()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("push_messages_sent_total"))?;
+        Some(line.rsplit(' ').next()?.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_commits_that_are_shown_in_the_wrong_order_the_higher_one_stays() {
+        let (page, _ends, _task) = Page::start(Timestamp::UNIX_EPOCH);
+        page.count(vec![counter(7, None)]).await;
+        page.count(vec![counter(5, None)]).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("7"));
+        page.count(vec![counter(9, None)]).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("9"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_held_counter_shows_its_total_once_the_ledger_knows() {
+        let (page, mut ends, _task) = Page::start(Timestamp::UNIX_EPOCH);
+        let hold = Some((42, Duration::from_secs(120)));
+        page.count(vec![counter(7, hold)]).await;
+        page.count(vec![counter(5, hold)]).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("0"));
+        tokio::time::sleep(Duration::from_secs(121)).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("0"), "a total is not shown before it is durable that it is");
+        let ended = ends.0.recv().await.unwrap();
+        assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [42]);
+        page.count(vec![counter(8, hold)]).await;
+        page.send(vec![Change::Released(ended.into_iter().map(|(_, name)| name).collect())]).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("8"));
     }
 }

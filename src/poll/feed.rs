@@ -284,7 +284,7 @@ impl Feed {
         let mut count = 0;
         for (target, added) in targets.iter().zip(added) {
             let board = &target.board;
-            board.page.count(counters(&board.owner, added.series)).await;
+            board.page.count(counters(&board.owner, added.series, Duration::ZERO)).await;
             board.show(added.state).await;
             if added.state.waiting > 0 {
                 board.wake.notify_one();

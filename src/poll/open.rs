@@ -4,8 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::feed::{Board, Target, message_counters};
 use super::files;
 use super::health::ReportId;
@@ -14,7 +12,7 @@ use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
 use crate::config::{App, Config};
-use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, SeriesTotal, StoredReport};
+use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};
@@ -66,8 +64,7 @@ impl<'a> Opening<'a> {
     pub async fn show(&mut self, stored: Restored, config: &Config) {
         self.stored = stored;
         let series = std::mem::take(&mut self.stored.series);
-        let series = unhold(series, config, self.services.clock.now());
-        self.services.page.count(counters(&self.board.owner(), series)).await;
+        self.services.page.count(counters(&self.board.owner(), series, config.new_series_hold)).await;
         if self.messages.is_some() {
             self.board.show(self.stored.messages).await;
         }
@@ -161,14 +158,4 @@ impl<'a> Opening<'a> {
         }
         Ok(pollings)
     }
-}
-
-/// A hold that ends later than it could have begun was written by a clock that was ahead; its series may
-/// have shown their totals already.
-fn unhold(mut series: Vec<SeriesTotal>, config: &Config, now: Timestamp) -> Vec<SeriesTotal> {
-    let latest = now.saturating_add(config.new_series_hold).unwrap_or(now);
-    for one in series.iter_mut().filter(|one| one.held_until > latest) {
-        one.held_until = now;
-    }
-    series
 }

@@ -20,7 +20,7 @@ use crate::contain::contained;
 use crate::ledger::{AppId, Commit, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
 use crate::lock;
 use crate::page::families::Family;
-use crate::page::{Page, Sample, Update, text};
+use crate::page::{Counter, Page, Sample, Update, text};
 use crate::provider::BoxFuture;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
@@ -324,7 +324,7 @@ impl Poller {
         };
         let mut receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
         let series = std::mem::take(&mut receipt.series);
-        self.services.page.count(counters(&self.id.owner(), series)).await;
+        self.services.page.count(counters(&self.id.owner(), series, self.hold)).await;
         if !receipt.new_names.is_empty() {
             let ReportId { provider, app, report } = &self.id;
             for name in &receipt.new_names {
@@ -431,11 +431,11 @@ pub(super) struct Answered {
     pub(super) due: Option<Timestamp>,
 }
 
-/// Committed counters as samples of an app, with the time until which each is held.
-pub fn counters(owner: &Arc<str>, series: Vec<SeriesTotal>) -> Vec<(Sample, Timestamp)> {
-    let sample = |SeriesTotal { family, labels, total, held_until, created }| {
-        let owner = Arc::clone(owner);
-        (Sample { family, owner, rest: labels, value: total, created: Some(created) }, held_until)
+/// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.
+pub fn counters(owner: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration) -> Vec<Counter> {
+    let counter = |SeriesTotal { id, family, labels, total, is_held, created }| Counter {
+        sample: Sample { family, owner: Arc::clone(owner), rest: labels, value: total, created: Some(created) },
+        hold: is_held.then_some((id, hold)),
     };
-    series.into_iter().map(sample).collect()
+    series.into_iter().map(counter).collect()
 }

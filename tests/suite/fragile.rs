@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, Store,
+    Reschedule, Restored, SeriesId, Store,
 };
 use push_exporter::provider::BoxFuture;
 use push_exporter::reading::SentMessage;
@@ -70,6 +70,9 @@ impl Store for Fragile {
     }
     fn newest_messages(&mut self, query: NewestQuery) -> Answered<'_, Vec<SentMessage>> {
         answer!(self.newest_messages(query))
+    }
+    fn release(&mut self, series: Vec<SeriesId>) -> Answered<'_, ()> {
+        answer!(self.release(series))
     }
     fn reschedule(&mut self, change: Reschedule) -> Answered<'_, ()> {
         answer!(self.reschedule(change))

@@ -38,6 +38,7 @@ mod faults;
 mod fourth_provider;
 mod growth;
 mod history;
+mod holds;
 mod init;
 mod jpush_documents;
 mod jpush_reports;

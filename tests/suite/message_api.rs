@@ -167,6 +167,8 @@ async fn it_is_off_without_a_token_and_reads_it_anew() {
     let exporter = scene.start_with(&text.replace("token: t0ken", "token_file: token")).await;
     assert_eq!(send(&exporter, &JSON, body).await, (200, registered(1, 1)));
     std::fs::write(&file, "new").unwrap();
+    // Files of secrets are looked at once a second.
+    scene.minutes(0.1).await;
     assert_eq!(send(&exporter, &JSON, body).await.0, 401);
     exporter.stop().await;
 }
