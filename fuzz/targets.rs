@@ -20,7 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
-use push_exporter::clock::Clock;
+use push_exporter::clock::{Clock, ClockReading};
 use push_exporter::config::tree::{self, Value};
 use push_exporter::config::{self, App, Config, ConfigErrors};
 use push_exporter::ledger::{
@@ -38,7 +38,7 @@ use push_exporter::provider::error::{PollError, Reason, shorten};
 use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
 use push_exporter::provider::quota::Priority;
 use push_exporter::provider::{
-    Answer, AskedMessage, BoxFuture, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
+    Answer, Asked, AskedMessage, BoxFuture, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
 };
 use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
 use push_exporter::reload::Reload;
@@ -224,7 +224,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
     let (_, app, report) = reports.swap_remove(index);
     let size = script.len();
     let script = Arc::new(Script::read(script, provider != "jpush"));
-    let account = AccountClient::default();
+    let account = AccountClient::new(&clock);
     app.account.secrets().iter().for_each(|secret| account.scrubber().learn(&secret.current()));
     let limit = match &report {
         Polled::Windows(report) => report.limit(),
@@ -270,14 +270,14 @@ fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
 }
 
 async fn poll_windows(report: &dyn Report, client: &Client, clock: &Clock) -> Vec<Outcome> {
-    let (mut asked, mut outcomes) = (Vec::new(), Vec::new());
+    let (mut asked, mut outcomes) = (Asked::default(), Vec::new());
     let mut memory = Memory::default();
-    while asked.len() < 5
+    while asked.asks.len() < 5
         && let Some(ask) = report.next(clock.now(), &memory, &asked)
     {
         match report.ask(&ask, client).await {
             Ok(answer) => {
-                let digest = report.digest(clock.now(), &ask, answer.clone(), &memory);
+                let digest = report.digest(ClockReading::sure(clock.now()), &ask, answer.clone(), &memory);
                 memory = digest.memory;
                 let windows = memory.windows.len();
                 assert!(windows <= 2000, "{windows} windows are remembered");
@@ -287,7 +287,7 @@ async fn poll_windows(report: &dyn Report, client: &Client, clock: &Clock) -> Ve
             }
             Err(error) => outcomes.push(failure(&error)),
         }
-        asked.push(ask);
+        asked.asks.push(ask);
     }
     assert!(report.next_due(clock.now(), &memory) > clock.now(), "a poll is due that was just made");
     outcomes
@@ -296,7 +296,7 @@ async fn poll_windows(report: &dyn Report, client: &Client, clock: &Clock) -> Ve
 /// Asks twice: the second time each message has the shape that it got from the first answer.
 async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outcome> {
     let ids = ["1613113584", "1229760629", "269978303", "123456789", "1", "bsp54sn8bpn8hc3etq40"];
-    let mut asked = ids.map(|id| AskedMessage { id: id.to_owned(), shape: String::new() });
+    let mut asked = ids.map(|id| AskedMessage { id: id.to_owned(), shape: String::new(), is_young: false });
     let mut outcomes = Vec::new();
     for _ in 0..2 {
         match report.ask(&asked, client).await {
@@ -317,7 +317,7 @@ async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outco
                 outcomes.push(Outcome::Messages(numbers));
             }
             Err(error) => {
-                report.blames(&error);
+                report.blames_an_id(&error);
                 outcomes.push(failure(&error));
             }
         }
@@ -341,7 +341,7 @@ async fn poll_moment(report: &dyn MomentReport, client: &Client) -> Vec<Outcome>
 fn failure(error: &PollError) -> Outcome {
     assert!(Reason::ALL.contains(&error.reason()));
     assert!(!error.advice().is_empty());
-    let (_, _, _) = (error.reset(), error.log_id(), error.is_about_the_question());
+    let (_, _, _) = (error.reset(), error.log_id(), error.ends_the_poll());
     let text = push_exporter::error_chain(error);
     assert!(shorten(&text).chars().count() <= 301);
     Outcome::Failure(text)
@@ -569,7 +569,7 @@ impl Exporter {
             let services = Services { clock: clock.clone(), ledger, page: page.clone(), health, panics, tasks };
             let mut targets = BTreeMap::new();
             for app in &config.apps {
-                let mut opening = Opening::new(app, services.clone());
+                let mut opening = Opening::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
                 opening.show(Restored::default(), config).await;
                 targets.extend(opening.target().map(|target| (app.name.clone(), Arc::new(target))));
             }

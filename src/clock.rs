@@ -1,11 +1,15 @@
 //! The one source of time. Wall time comes from a [`Clock`], durations from tokio's instants, and
 //! nothing else in the crate reads either, so that a test drives the calendar and the timers as one.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
+
+use crate::lock;
 
 /// Wall time, cheap to clone and shared by everything that needs a date.
 #[derive(Clone, Debug)]
@@ -15,6 +19,7 @@ pub struct Clock(Arc<Source>);
 enum Source {
     System,
     Tokio { start: Timestamp, since: Instant, offset_ms: AtomicI64 },
+    Account(Arc<ProviderTime>),
 }
 
 impl Clock {
@@ -29,15 +34,34 @@ impl Clock {
         Clock(Arc::new(Source::Tokio { start, since: Instant::now(), offset_ms: AtomicI64::new(0) }))
     }
 
-    /// The wall time now.
+    /// A clock for one account: the wall clock, unless the provider's answers contradict it.
+    pub fn of_account(provider: Arc<ProviderTime>) -> Self {
+        Clock(Arc::new(Source::Account(provider)))
+    }
+
+    /// The time now.
     pub fn now(&self) -> Timestamp {
         match &*self.0 {
             Source::System => Timestamp::now(),
+            Source::Account(provider) => provider.judge().now,
             Source::Tokio { start, since, offset_ms } => {
                 let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let passed = passed.saturating_add(offset_ms.load(Ordering::Relaxed));
                 start.saturating_add(SignedDuration::from_millis(passed)).unwrap_or(*start)
             }
+        }
+    }
+
+    /// Whether a provider has said lately what time it is.
+    pub fn is_confirmed(&self) -> bool {
+        matches!(&*self.0, Source::Account(provider) if provider.judge().is_confirmed)
+    }
+
+    /// The earliest that it can be, by a provider's answers.
+    fn at_least(&self) -> Option<Timestamp> {
+        match &*self.0 {
+            Source::Account(provider) => provider.judge().provider,
+            _ => None,
         }
     }
 
@@ -51,29 +75,162 @@ impl Clock {
     }
 }
 
-/// Wall time beside the monotonic clock: notices when the wall clock is set, and does not follow it
-/// forward at once. For what cannot be undone, such as ending the life of a message.
+/// A disagreement of wall clock and provider up to here is left alone: answers take time, and clocks drift.
+const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
+/// A skew that is worth a word, and one that is not any more.
+const OFF: SignedDuration = SignedDuration::from_mins(1);
+const NEAR: SignedDuration = SignedDuration::from_secs(30);
+/// Answers whose median tells the provider's time.
+const SAMPLES: usize = 3;
+
+/// The time as a provider tells it, by the `Date` headers of its answers (RFC 9110, 6.6.1), beside the wall clock.
 #[derive(Debug)]
-pub struct Steady {
+pub struct ProviderTime {
+    wall: Clock,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The last answers, the newest last.
+    samples: VecDeque<Sample>,
+    /// How far times that were written by an unconfirmed clock must be moved, until somebody has done so.
+    correction: Option<SignedDuration>,
+    /// What was last said about the skew.
+    is_off: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    /// What the provider said.
+    said: Instanced,
+    /// How far the wall clock was ahead of it.
+    ahead: SignedDuration,
+}
+
+/// What wall clock and provider come to together.
+struct Judgement {
+    /// The time to go by.
+    now: Timestamp,
+    /// The provider's time, if it told any.
+    provider: Option<Timestamp>,
+    /// Whether the time to go by is the provider's, or agrees with it.
+    is_confirmed: bool,
+}
+
+impl ProviderTime {
+    /// No answer yet.
+    pub fn new(wall: Clock) -> ProviderTime {
+        ProviderTime { wall, seen: Mutex::default() }
+    }
+
+    /// Takes the `Date` of an answer that has just come; what is no date is passed over.
+    pub fn note(&self, date: &str) {
+        let parsed = DateTimeParser::new().parse_timestamp(date).ok();
+        // A date is cut to whole seconds.
+        let Some(date) = parsed.and_then(|date| date.checked_add(SignedDuration::from_millis(500)).ok()) else {
+            return;
+        };
+        let was_confirmed = self.judge().is_confirmed;
+        let wall = self.wall.now();
+        let mut seen = lock(&self.seen);
+        if seen.samples.len() >= SAMPLES {
+            seen.samples.pop_front();
+        }
+        seen.samples.push_back(Sample { said: (date, Instant::now()), ahead: wall.duration_since(date) });
+        if !was_confirmed {
+            let ahead = wall.duration_since(seen.estimate().unwrap_or(wall));
+            seen.correction = Some(if ahead.abs() > TOLERATED { -ahead } else { SignedDuration::ZERO });
+        }
+    }
+
+    /// How far the wall clock is ahead of the provider's; `None` if no answer told the time.
+    pub fn skew(&self) -> Option<SignedDuration> {
+        let provider = lock(&self.seen).estimate()?;
+        Some(self.wall.now().duration_since(provider))
+    }
+
+    /// Whether the two clocks are apart by more than a minute, if that is another answer than the last time.
+    pub fn is_off(&self) -> Option<bool> {
+        let skew = self.skew()?.abs();
+        let mut seen = lock(&self.seen);
+        let is_off = skew > if seen.is_off { NEAR } else { OFF };
+        (std::mem::replace(&mut seen.is_off, is_off) != is_off).then_some(is_off)
+    }
+
+    /// How far times must be moved that were written before the clock was confirmed; until [`ProviderTime::corrected`].
+    pub fn correction(&self) -> Option<SignedDuration> {
+        lock(&self.seen).correction
+    }
+
+    /// Those times have been moved.
+    pub fn corrected(&self) {
+        lock(&self.seen).correction = None;
+    }
+
+    fn judge(&self) -> Judgement {
+        let wall = self.wall.now();
+        let seen = lock(&self.seen);
+        let (Some(provider), Some(newest)) = (seen.estimate(), seen.samples.back()) else {
+            return Judgement { now: wall, provider: None, is_confirmed: false };
+        };
+        let ahead = wall.duration_since(provider);
+        let has_moved = (ahead - newest.ahead).abs() > TOLERATED;
+        let (now, is_confirmed) = if ahead.abs() <= TOLERATED {
+            (wall, true)
+        } else if has_moved && ahead.is_positive() {
+            // Set forward, or this machine slept, when the wall clock is right: the next answer tells.
+            (wall, false)
+        } else {
+            (provider, true)
+        };
+        Judgement { now, provider: Some(provider), is_confirmed }
+    }
+}
+
+impl Seen {
+    /// The median of what the last answers say that it is now.
+    fn estimate(&self) -> Option<Timestamp> {
+        let mut now: Vec<Timestamp> = self.samples.iter().map(|sample| later(sample.said)).collect();
+        now.sort_unstable();
+        now.get(now.len() / 2).copied()
+    }
+}
+
+/// Holds a clock against the monotonic one: notices when it is set, and does not follow it forward at once. For what
+/// cannot be undone, such as ending the life of a message.
+#[derive(Debug)]
+pub struct ClockGuard {
     /// What the clock said last.
     said: Instanced,
     /// What it said when it was last believed.
     believed: Instanced,
     ahead_since: Option<Instant>,
+    /// When it was last seen to have been set.
+    set_at: Option<Instant>,
 }
 
 /// A wall time and when it was read.
 type Instanced = (Timestamp, Instant);
 
-/// How a [`Steady`] sees the time.
+/// A clock as a [`ClockGuard`] sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct ClockReading {
     /// What the clock says.
     pub now: Timestamp,
-    /// The same, unless the clock was set forward lately; never later than `now`.
+    /// The same if that is confirmed: by the provider, or by what was known before. Never later than `now`.
     pub sure: Timestamp,
-    /// Whether the clock has been set back since the last look.
+    /// Whether the clock has been set back since the last reading.
     pub was_set_back: bool,
+    /// Whether the clock has not been set for a day, as far as that was seen.
+    pub is_steady: bool,
+}
+
+impl ClockReading {
+    /// A reading of a clock that is right.
+    pub fn sure(now: Timestamp) -> ClockReading {
+        ClockReading { now, sure: now, was_set_back: false, is_steady: true }
+    }
 }
 
 /// Smaller differences are drift.
@@ -81,28 +238,38 @@ const STEP: SignedDuration = SignedDuration::from_secs(30);
 /// A clock that has been ahead for so long is right.
 const BELIEVED_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
 
-impl Steady {
-    /// Believes the clock as it is now.
-    pub fn new(clock: &Clock) -> Steady {
-        let now = (clock.now(), Instant::now());
-        Steady { said: now, believed: now, ahead_since: None }
+impl ClockGuard {
+    /// Believes the clock, but not that it is later than `last_seen`, the last time that is known from before.
+    pub fn new(clock: &Clock, last_seen: Option<Timestamp>) -> ClockGuard {
+        let (now, at) = (clock.now(), Instant::now());
+        let believed = last_seen.map_or(now, |seen| seen.min(now));
+        ClockGuard { said: (now, at), believed: (believed, at), ahead_since: None, set_at: None }
     }
 
     /// Looks at the clock.
-    pub fn look(&mut self, clock: &Clock) -> Look {
+    pub fn read(&mut self, clock: &Clock) -> ClockReading {
         let reading = (clock.now(), Instant::now());
         let now = reading.0;
-        let was_set_back = now.duration_since(later(self.said)) < -STEP;
+        let step = now.duration_since(later(self.said));
+        let was_set_back = step < -STEP;
+        if step.abs() > STEP {
+            self.set_at = Some(reading.1);
+        }
+        let is_steady = self.set_at.is_none_or(|at| at.elapsed() >= BELIEVED_AFTER);
         self.said = reading;
-        let expected = later(self.believed);
+        if clock.is_confirmed() {
+            (self.believed, self.ahead_since) = (reading, None);
+            return ClockReading { now, sure: now, was_set_back, is_steady };
+        }
+        let expected = clock.at_least().unwrap_or_else(|| later(self.believed));
         let is_ahead = now.duration_since(expected) > STEP;
         if !is_ahead {
             self.ahead_since = None;
         } else if self.ahead_since.get_or_insert_with(Instant::now).elapsed() < BELIEVED_AFTER {
-            return Look { now, sure: expected, was_set_back };
+            return ClockReading { now, sure: expected, was_set_back, is_steady };
         }
         (self.believed, self.ahead_since) = (reading, None);
-        Look { now, sure: now, was_set_back }
+        ClockReading { now, sure: now, was_set_back, is_steady }
     }
 }
 
@@ -150,35 +317,113 @@ mod tests {
     async fn a_clock_that_is_set_is_noticed_and_not_followed_at_once() {
         let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let clock = Clock::following_tokio(start);
-        let mut steady = Steady::new(&clock);
+        let mut guard = ClockGuard::new(&clock, None);
         let hours = |hours: u64| tokio::time::advance(std::time::Duration::from_secs(hours * 3600));
         hours(1).await;
-        let look = steady.look(&clock);
-        assert_eq!((look.sure, look.was_set_back), (look.now, false));
+        let reading = guard.read(&clock);
+        assert_eq!((reading.sure, reading.was_set_back), (reading.now, false));
 
         clock.step(SignedDuration::from_hours(24));
         hours(1).await;
-        let look = steady.look(&clock);
+        let reading = guard.read(&clock);
         assert_eq!(
-            (look.now.to_string(), look.sure.to_string()),
+            (reading.now.to_string(), reading.sure.to_string()),
             ("2026-03-02T02:00:00Z".to_owned(), "2026-03-01T02:00:00Z".to_owned())
         );
         hours(1).await;
-        assert_eq!(steady.look(&clock).sure.to_string(), "2026-03-01T03:00:00Z");
+        assert_eq!(guard.read(&clock).sure.to_string(), "2026-03-01T03:00:00Z");
         // Set right again.
         clock.step(SignedDuration::from_hours(-24));
-        let look = steady.look(&clock);
-        assert_eq!((look.sure, look.was_set_back), (look.now, true));
-        assert!(!steady.look(&clock).was_set_back);
+        let reading = guard.read(&clock);
+        assert_eq!((reading.sure, reading.was_set_back), (reading.now, true));
+        assert!(!guard.read(&clock).was_set_back);
 
         clock.step(SignedDuration::from_hours(-1));
-        let look = steady.look(&clock);
-        assert_eq!((look.sure, look.was_set_back), (look.now, true));
-        assert!(!steady.look(&clock).was_set_back);
+        let reading = guard.read(&clock);
+        assert_eq!((reading.sure, reading.was_set_back), (reading.now, true));
+        assert!(!guard.read(&clock).was_set_back);
 
         clock.step(SignedDuration::from_hours(100));
-        assert_ne!(steady.look(&clock).sure, clock.now());
+        assert_ne!(guard.read(&clock).sure, clock.now());
         hours(24).await;
-        assert_eq!(steady.look(&clock).sure, clock.now());
+        assert_eq!(guard.read(&clock).sure, clock.now());
+    }
+
+    /// A wall clock, and a provider that says `date` now.
+    fn at(wall: &str) -> (Clock, ProviderTime) {
+        let wall = Clock::following_tokio(wall.parse().unwrap());
+        (wall.clone(), ProviderTime::new(wall))
+    }
+
+    const TUESDAY: &str = "Tue, 10 Mar 2026 01:00:00 GMT";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_agrees_confirms_the_wall_clock() {
+        let (wall, provider) = at("2026-03-10T01:04:00Z");
+        assert!(!Clock::of_account(Arc::new(ProviderTime::new(wall.clone()))).is_confirmed());
+        provider.note("no date");
+        assert_eq!(provider.skew(), None);
+        provider.note(TUESDAY);
+        assert_eq!(provider.skew(), Some(SignedDuration::from_millis(239_500)));
+        assert_eq!(provider.correction(), Some(SignedDuration::ZERO));
+        let clock = Clock::of_account(Arc::new(provider));
+        assert_eq!((clock.now(), clock.is_confirmed()), (wall.now(), true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_disagrees_by_more_than_five_minutes_is_right() {
+        for wall in ["2026-04-09T01:00:00Z", "1970-01-01T00:00:00Z", "2026-03-10T00:54:00Z"] {
+            let (wall, provider) = at(wall);
+            provider.note(TUESDAY);
+            let by = provider.correction().unwrap();
+            let clock = Clock::of_account(Arc::new(provider));
+            assert_eq!(clock.now().to_string(), "2026-03-10T01:00:00.5Z");
+            assert_eq!(wall.now().checked_add(by).unwrap(), clock.now());
+            tokio::time::advance(std::time::Duration::from_secs(60)).await;
+            assert_eq!((clock.now().to_string().as_str(), clock.is_confirmed()), ("2026-03-10T01:01:00.5Z", true));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_median_of_the_last_three_answers_counts() {
+        let (_, provider) = at("2026-03-10T01:00:00Z");
+        for date in [TUESDAY, "Tue, 10 Mar 2026 07:00:00 GMT", TUESDAY] {
+            provider.note(date);
+        }
+        assert_eq!(provider.skew(), Some(SignedDuration::from_millis(-500)));
+        for _ in 0..2 {
+            provider.note("Tue, 10 Mar 2026 02:00:00 GMT");
+        }
+        assert_eq!(provider.skew(), Some(SignedDuration::from_millis(-3_600_500)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_is_set_after_an_answer() {
+        let (wall, provider) = at("2026-03-10T01:00:00Z");
+        provider.note(TUESDAY);
+        provider.corrected();
+        let clock = Clock::of_account(Arc::new(provider));
+        // Back: only a mistake does that.
+        wall.step(SignedDuration::from_hours(-24));
+        assert_eq!((clock.now().to_string().as_str(), clock.is_confirmed()), ("2026-03-10T01:00:00.5Z", true));
+        // Forward: perhaps the machine slept. What cannot be undone waits.
+        wall.step(SignedDuration::from_hours(48));
+        let mut guard = ClockGuard::new(&clock, None);
+        let reading = guard.read(&clock);
+        assert_eq!(
+            (reading.now.to_string().as_str(), reading.sure.to_string().as_str()),
+            ("2026-03-11T01:00:00Z", "2026-03-10T01:00:00.5Z")
+        );
+        assert!(!clock.is_confirmed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_does_not_believe_what_the_ledger_did_not_see() {
+        let clock = Clock::following_tokio("2026-04-09T00:00:00Z".parse().unwrap());
+        let mut guard = ClockGuard::new(&clock, Some("2026-03-10T00:00:00Z".parse().unwrap()));
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+        assert_eq!(guard.read(&clock).sure.to_string(), "2026-03-10T00:01:00Z");
+        clock.step(SignedDuration::from_hours(-24 * 30));
+        assert_eq!(guard.read(&clock).sure, clock.now(), "set right");
     }
 }

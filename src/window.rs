@@ -78,6 +78,17 @@ impl Window {
         Window { unit: Unit::Hour, first: day, hour }
     }
 
+    /// The windows of single days from the first day of `first` to the last of `last`.
+    pub fn days_between(first: Window, last: Window) -> Vec<Window> {
+        let mut days = vec![Window::day(first.first)];
+        let mut day = first.first;
+        while day < last.last() && plus_days(day, 1) > day {
+            day = plus_days(day, 1);
+            days.push(Window::day(day));
+        }
+        days
+    }
+
     /// What the ledger keys it by; sorts by date within a unit.
     pub fn key(self) -> String {
         match self.unit {

@@ -18,7 +18,7 @@ use crate::contain::joined;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};
-use crate::provider::{Answer, Ask, AskedMessage, Blame, Memory, MessageReport, MomentReport, Numbers, Report};
+use crate::provider::{Answer, Ask, Asked, AskedMessage, Memory, MessageReport, MomentReport, Numbers, Report};
 use crate::reading::SentMessage;
 use crate::web::settings::Reading;
 
@@ -107,7 +107,7 @@ struct Told {
 /// The questions of an app: the first that each of its reports would ask.
 fn questions(app: &App, clock: &Clock) -> Vec<Question> {
     let surroundings = app.surroundings(clock);
-    let account = Arc::new(AccountClient::default());
+    let account = Arc::new(AccountClient::new(clock));
     for secret in app.account.secrets() {
         account.scrubber().learn(&secret.current());
     }
@@ -125,7 +125,7 @@ fn questions(app: &App, clock: &Clock) -> Vec<Question> {
     let id = id.unwrap_or_else(|| MADE_UP.to_owned());
     let mut questions = Vec::new();
     for report in app.account.open(&surroundings) {
-        let ask = report.next(clock.now(), &Memory::default(), &[]);
+        let ask = report.next(clock.now(), &Memory::default(), &Asked::default());
         questions.push(question(report.limit(), report.name(), Kind::Window(report, ask)));
     }
     for report in app.account.moments(&surroundings) {
@@ -135,7 +135,7 @@ fn questions(app: &App, clock: &Clock) -> Vec<Question> {
     let delivery = messages
         .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.name()) == messages.delivery));
     if let Some(report) = delivery {
-        let message = AskedMessage { id, shape: String::new() };
+        let message = AskedMessage { id, shape: String::new(), is_young: false };
         questions.push(question(report.limit(), report.name(), Kind::Message(report, message)));
     }
     questions
@@ -219,7 +219,7 @@ impl Kind {
                 }
                 Ok(_) => Ok(Some(no_numbers(&message.id))),
                 // A provider that looks at the id has let us in.
-                Err(error) if report.blames(&error) != Blame::Question => Ok(Some(refused(&message.id))),
+                Err(error) if report.blames_an_id(&error) => Ok(Some(refused(&message.id))),
                 Err(error) => Err(error),
             },
         }

@@ -1,6 +1,8 @@
 //! One answer of a provider written into SQLite, inside one transaction: watermarks, totals, window
 //! gauges, unknown names, what the report remembers.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::books::Books;
@@ -38,6 +40,9 @@ impl Entry<'_> {
     pub(super) fn write(self) -> Result<Receipt, LedgerError> {
         let Commit { app, report, now, hold, .. } = *self.commit;
         let mut receipt = Receipt::default();
+        if let Some(confirmation) = &self.commit.confirmation {
+            messages::confirm(self.transaction, app, now, confirmation)?;
+        }
         let mut books = Books::open(self.transaction, app, report, now, hold)?;
         match &self.commit.content {
             Content::Windows { subjects, covers, gauges } => {
@@ -57,17 +62,18 @@ impl Entry<'_> {
                 receipt.moment = books.gauges(gauges)?;
                 receipt.has_new_numbers = *is_new;
             }
-            Content::Messages { polled, rejected } => {
+            Content::Messages { polled, failed } => {
                 messages::polled(self.transaction, app, now, polled, &mut books)?;
-                messages::rejected(self.transaction, app, now, rejected, &mut books)?;
+                messages::failed(self.transaction, app, now, failed, &mut books)?;
                 receipt.messages = Some(messages::state(self.transaction, app)?);
-                receipt.next_due = messages::next_due(self.transaction, app, report)?;
+                receipt.next_due = messages::next_due(self.transaction, app, report, &HashSet::new())?;
+                receipt.failing = messages::failing(self.transaction, app, report)?;
             }
         }
         receipt.has_new_numbers |= books.has_new_numbers;
         receipt.series = books.close()?;
         receipt.new_names = self.unknown_names()?;
-        self.report(receipt.has_new_numbers)?;
+        self.report(receipt.has_new_numbers, self.commit.succeeded && receipt.failing == 0)?;
         Ok(receipt)
     }
 
@@ -169,8 +175,8 @@ impl Entry<'_> {
         Ok(new_names)
     }
 
-    fn report(&self, has_new_numbers: bool) -> Result<(), LedgerError> {
-        let Commit { app, report, now, succeeded, due, ref memory, .. } = *self.commit;
+    fn report(&self, has_new_numbers: bool, succeeded: bool) -> Result<(), LedgerError> {
+        let Commit { app, report, now, sure, due, ref memory, .. } = *self.commit;
         let last_success = succeeded.then_some(ms(now));
         let last_change = has_new_numbers.then_some(ms(now));
         self.transaction
@@ -183,8 +189,8 @@ impl Entry<'_> {
             .execute(params![app, report, due.map(ms), last_success, last_change, memory])?;
         // An app counts its 90 days from when it was last polled, however long the process ran.
         self.transaction
-            .prepare_cached("UPDATE app SET last_configured = ?2 WHERE id = ?1")?
-            .execute(params![app, ms(now)])?;
+            .prepare_cached("UPDATE app SET last_configured = ?2, last_seen = ?3 WHERE id = ?1")?
+            .execute(params![app, ms(now), ms(sure)])?;
         Ok(())
     }
 }

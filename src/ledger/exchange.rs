@@ -1,8 +1,9 @@
 //! What goes into the ledger and comes out of it: apps, answers, messages, totals. Plain data.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::page::families::Family;
 use crate::reading::{GaugeReading, Reading};
@@ -33,6 +34,10 @@ pub struct Restored {
     pub id: AppId,
     /// When it was first known.
     pub created: Timestamp,
+    /// Whether it was not known before, or another account was known under its name.
+    pub is_new: bool,
+    /// The last time that is known for sure, of any app; `None` in a new ledger.
+    pub last_seen: Option<Timestamp>,
     /// Its reports.
     pub reports: Vec<StoredReport>,
     /// Its counters.
@@ -119,6 +124,10 @@ pub struct Commit {
     pub report: &'static str,
     /// When.
     pub now: Timestamp,
+    /// The latest time that is certain: [`crate::clock::ClockReading::sure`].
+    pub sure: Timestamp,
+    /// What a provider's clock says about times that were written before it was known.
+    pub confirmation: Option<Confirmation>,
     /// How long a series that is new stays at 0.
     pub hold: Duration,
     /// What it says.
@@ -131,6 +140,23 @@ pub struct Commit {
     pub succeeded: bool,
     /// When the next poll is due, where messages have no due times of their own.
     pub due: Option<Timestamp>,
+}
+
+/// A clock that a provider has confirmed or corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// How far times that our clock told must be moved.
+    pub correction: SignedDuration,
+    /// When the app was first known, if that was in this process.
+    pub first_known: Option<Timestamp>,
+}
+
+impl Confirmation {
+    /// When a message was sent of which only our clock told it: not before the app was known, and not after now.
+    pub fn correct(&self, sent_at: Timestamp, now: Timestamp) -> Timestamp {
+        let moved = sent_at.saturating_add(self.correction).unwrap_or(sent_at).min(now);
+        self.first_known.map_or(moved, |known| moved.max(known))
+    }
 }
 
 /// What an answer is about.
@@ -147,10 +173,10 @@ pub enum Content {
     },
     /// Messages.
     Messages {
-        /// Those that were asked for.
+        /// Those that were answered.
         polled: Vec<PolledMessage>,
-        /// The rows of those that the provider refused.
-        rejected: Vec<i64>,
+        /// Those that a call failed for.
+        failed: Vec<FailedMessage>,
     },
     /// Numbers of this moment, which are not kept.
     Moment {
@@ -249,6 +275,8 @@ pub struct NewMessage {
     pub id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
+    /// Whether that was told by our clock, which no provider has confirmed.
+    pub is_guessed: bool,
     /// When it is polled first.
     pub due: Timestamp,
     /// How long that is from now: what it is late by is reckoned from this.
@@ -267,7 +295,7 @@ pub struct AddedMessages {
 }
 
 /// Asks for the messages of the next calls.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DueQuery {
     /// Whose.
     pub app: AppId,
@@ -279,6 +307,8 @@ pub struct DueQuery {
     pub batch: usize,
     /// How many calls at most.
     pub calls: usize,
+    /// The rows of those that calls are under way for.
+    pub under_way: HashSet<i64>,
 }
 
 /// Messages to ask for, the latest first; the last call is filled up with some that are nearly due.
@@ -286,7 +316,7 @@ pub struct DueQuery {
 pub struct DueMessages {
     /// Empty if none is due.
     pub batch: Vec<TrackedMessage>,
-    /// When the first is or was due, if there is any.
+    /// When the first is or was due that no call is under way for, if there is any.
     pub next: Option<Timestamp>,
     /// How many should have been asked for a whole interval ago.
     pub late: i64,
@@ -312,12 +342,20 @@ pub struct TrackedMessage {
     pub id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
+    /// Whether that was told by our clock, which no provider had confirmed.
+    pub is_guessed: bool,
     /// How its answers are read: the provider's own.
     pub shape: String,
     /// Whether its first ten minutes are counted.
     pub has_10m: bool,
-    /// Whether it has had a number.
-    pub is_live: bool,
+    /// How often in a row a call failed for it.
+    pub failures: u32,
+    /// How many a call may name with it; 0 for as many as the provider takes.
+    pub call_limit: u32,
+    /// How many polls refused it alone while others passed.
+    pub refusals: u32,
+    /// Whether it is set aside for that.
+    pub is_aside: bool,
 }
 
 /// A message that was asked for.
@@ -331,6 +369,23 @@ pub struct PolledMessage {
     pub shape: String,
     /// Whether these readings are what it had after ten minutes.
     pub is_at_10m: bool,
+    /// When it is due again and how often; `None` retires it.
+    pub next: Option<(Timestamp, Duration)>,
+}
+
+/// A message that a call failed for. None of its numbers is lost by that.
+#[derive(Clone, Debug)]
+pub struct FailedMessage {
+    /// Its row.
+    pub row: i64,
+    /// How often in a row that was.
+    pub failures: u32,
+    /// How many a call may name with it from now on.
+    pub call_limit: u32,
+    /// How many polls have refused it alone while others passed.
+    pub refusals: u32,
+    /// Whether it is set aside for that.
+    pub is_aside: bool,
     /// When it is due again and how often; `None` retires it.
     pub next: Option<(Timestamp, Duration)>,
 }
@@ -391,4 +446,6 @@ pub struct Receipt {
     pub messages: Option<MessageState>,
     /// When the report's next message is due, after a commit about messages.
     pub next_due: Option<Timestamp>,
+    /// How many messages of the report are failing, after a commit about messages.
+    pub failing: i64,
 }

@@ -2,6 +2,8 @@
 //! the number of messages but the tables: what is due is found by an index, and tracked messages are
 //! counted as they change.
 
+use std::collections::HashSet;
+
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
@@ -9,8 +11,8 @@ use super::books::Books;
 use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
-    AddedMessages, AppId, DueMessages, DueQuery, LedgerError, MessageState, NewMessages, NewestQuery, PolledMessage,
-    Reschedule, TrackedMessage, files,
+    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, LedgerError, MessageState, NewMessages,
+    NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
 };
 use crate::page::families::Family;
 use crate::page::text;
@@ -31,26 +33,31 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
     let mut remembered = transaction
         .prepare_cached("UPDATE tombstone SET expires = max(expires, ?3) WHERE app = ?1 AND subject = ?2")?;
     let mut insert = transaction.prepare_cached(
-        "INSERT INTO message (app, subject, report, sent, pace, due) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        "INSERT INTO message (app, subject, report, sent, pace, due, guessed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT DO NOTHING",
     )?;
-    let mut added = 0;
+    let (mut added, mut live) = (0, 0);
     let mut newest = None;
     for message in messages {
         if remembered.execute(params![app, message.id, ms(now).saturating_add(REMEMBERED_MS)])? > 0 {
             continue;
         }
-        let row = params![app, message.id, report, ms(message.sent_at), span_ms(message.pace), ms(message.due)];
-        if insert.execute(row)? > 0 {
+        let (pace, due) = (span_ms(message.pace), ms(message.due));
+        if insert.execute(params![app, message.id, report, ms(message.sent_at), pace, due, message.is_guessed])? > 0 {
             added += 1;
             newest = newest.max(Some(ms(message.sent_at)));
+        } else if source != Source::Config
+            && let Some(is_live) = take_back(transaction, app, &message.id, pace, due)?
+        {
+            added += 1;
+            live += i64::from(is_live);
         }
     }
-    if added > 0 {
+    count_tracked(transaction, app, added - live, live)?;
+    if newest.is_some() {
         transaction
-            .prepare_cached(
-                "UPDATE app SET waiting = waiting + ?2, newest_message = max(coalesce(newest_message, ?3), ?3) WHERE id = ?1",
-            )?
-            .execute(params![app, added, newest])?;
+            .prepare_cached("UPDATE app SET newest_message = max(coalesce(newest_message, ?2), ?2) WHERE id = ?1")?
+            .execute(params![app, newest])?;
     }
     let mut books = Books::open(transaction, app, report, now, std::time::Duration::ZERO)?;
     books.count(Family::MessagesRegistered, &text::labels(&[("source", source.name())]), added)?;
@@ -59,6 +66,22 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
         books.count(Family::BadLines, "", read.bad_lines)?;
     }
     Ok(AddedMessages { new: added, series: books.close()?, state: state(transaction, app)? })
+}
+
+/// Tracks a message again that was set aside, if it was; whether it has had a number. One of the configuration is
+/// registered at every start, which says nothing new about it.
+fn take_back(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    id: &str,
+    pace: i64,
+    due: i64,
+) -> Result<Option<bool>, LedgerError> {
+    let mut update = transaction.prepare_cached(
+        "UPDATE message SET aside = FALSE, refusals = 0, failures = 0, call_limit = 0, pace = ?3, due = ?4 \
+         WHERE app = ?1 AND subject = ?2 AND aside RETURNING watermark IS NOT NULL",
+    )?;
+    Ok(update.query_row(params![app, id, pace, due], |row| row.get(0)).optional()?)
 }
 
 /// How many messages of an app are tracked, and when the newest was sent.
@@ -78,14 +101,14 @@ pub(super) fn state(transaction: &Transaction<'_>, app: AppId) -> Result<Message
 
 /// The messages to ask for in the next calls, and when the first is due.
 pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<DueMessages, LedgerError> {
-    let DueQuery { app, report, now, batch, calls } = *query;
-    let next = next_due(transaction, app, report)?;
+    let DueQuery { app, report, now, batch, calls, ref under_way } = *query;
+    let next = next_due(transaction, app, report, under_way)?;
     let limit = batch.saturating_mul(calls);
     if limit == 0 || next.is_none_or(|next| next > now) {
         return Ok(DueMessages { batch: Vec::new(), next, late: 0 });
     }
     let mut select = transaction.prepare_cached(
-        "SELECT id, subject, sent, shape, at_10m, due, watermark IS NOT NULL FROM message \
+        "SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed FROM message \
          WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5",
     )?;
     let mut count_late = transaction
@@ -97,7 +120,7 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
         late += count_late.query_row(params![app, report, pace, should_be_over], |row| row.get::<_, i64>(0))?;
         // The last call is made anyway: what is nearly due fills it up.
         let nearly_due = ms(now).saturating_add(pace / NEARLY_DUE);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit.saturating_add(under_way.len())).unwrap_or(i64::MAX);
         let rows = select.query_map(params![app, report, pace, nearly_due, limit], |row| {
             let message = TrackedMessage {
                 row: row.get(0)?,
@@ -105,13 +128,22 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
                 sent_at: time(row.get(2)?),
                 shape: row.get(3)?,
                 has_10m: row.get(4)?,
-                is_live: row.get(6)?,
+                failures: row.get(6)?,
+                call_limit: row.get(7)?,
+                refusals: row.get(8)?,
+                is_aside: row.get(9)?,
+                is_guessed: row.get(10)?,
             };
             let lateness = ms(now).saturating_sub(row.get(5)?) as f64 / pace.max(1) as f64;
             Ok((lateness, message))
         })?;
         for row in rows {
-            found.push(row?);
+            let (lateness, message) = row?;
+            // What is failing waits for its time.
+            let is_early = lateness < 0.0 && message.failures > 0;
+            if !is_early && !under_way.contains(&message.row) {
+                found.push((lateness, message));
+            }
         }
     }
     // The latest first, by how often it should have been asked for.
@@ -134,20 +166,33 @@ pub(super) fn newest(transaction: &Transaction<'_>, query: &NewestQuery) -> Resu
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// When the first message of a report is due.
+/// When the first message of a report is due that no call is under way for.
 pub(super) fn next_due(
     transaction: &Transaction<'_>,
     app: AppId,
     report: &str,
+    under_way: &HashSet<i64>,
 ) -> Result<Option<Timestamp>, LedgerError> {
-    let mut select =
-        transaction.prepare_cached("SELECT min(due) FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3")?;
+    let mut select = transaction
+        .prepare_cached("SELECT id, due FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 ORDER BY due")?;
     let mut next: Option<i64> = None;
     for pace in paces(transaction, app, report)? {
-        let first: Option<i64> = select.query_row(params![app, report, pace], |row| row.get(0))?;
-        next = [next, first].into_iter().flatten().min();
+        let mut rows = select.query(params![app, report, pace])?;
+        while let Some(row) = rows.next()? {
+            if !under_way.contains(&row.get(0)?) {
+                next = [next, Some(row.get(1)?)].into_iter().flatten().min();
+                break;
+            }
+        }
     }
     Ok(next.map(time))
+}
+
+/// How many messages of a report are failing.
+pub(super) fn failing(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<i64, LedgerError> {
+    let mut select = transaction
+        .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND failures > 0 AND NOT aside")?;
+    Ok(select.query_row(params![app, report], |row| row.get(0))?)
 }
 
 /// The paces of a report's messages: a handful, found by as many steps through the index.
@@ -172,17 +217,24 @@ pub(super) fn polled(
     books: &mut Books<'_>,
 ) -> Result<(), LedgerError> {
     let everything = [String::new()];
-    let mut select = transaction.prepare_cached("SELECT sent, watermark FROM message WHERE id = ?1 AND app = ?2")?;
+    let mut select =
+        transaction.prepare_cached("SELECT sent, watermark, aside FROM message WHERE id = ?1 AND app = ?2")?;
+    // An answer ends what failures have come to.
     let mut update = transaction.prepare_cached(
-        "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6 WHERE id = ?1",
+        "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6, \
+         failures = 0, call_limit = 0, refusals = 0, aside = FALSE WHERE id = ?1",
     )?;
-    let mut postpone = transaction.prepare_cached("UPDATE message SET pace = ?2, due = ?3 WHERE id = ?1")?;
+    let mut postpone = transaction.prepare_cached(
+        "UPDATE message SET pace = ?2, due = ?3, failures = 0, call_limit = 0, refusals = 0, aside = FALSE WHERE id = ?1",
+    )?;
     let (mut waiting, mut live) = (0, 0);
     for message in polled {
         let found = select
-            .query_row(params![message.row, app], |row| Ok((row.get(0).map(time)?, row.get::<_, Option<Vec<u8>>>(1)?)))
+            .query_row(params![message.row, app], |row| {
+                Ok((row.get(0).map(time)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, bool>(2)?))
+            })
             .optional()?;
-        let Some((sent_at, stored)) = found else { continue };
+        let Some((sent_at, stored, was_aside)) = found else { continue };
         let mut watermark = stored.as_deref().map(Watermark::decode).transpose()?.unwrap_or_default();
         let began = sent_at.saturating_add(LEEWAY).unwrap_or(sent_at);
         let covers = if message.readings.is_empty() { &[] } else { &everything[..] };
@@ -195,15 +247,14 @@ pub(super) fn polled(
             }
         }
         let is_live = stored.is_some() || is_dirty;
-        if is_live && stored.is_none() {
-            (waiting, live) = (waiting - 1, live + 1);
+        if !was_aside {
+            *(if stored.is_some() { &mut live } else { &mut waiting }) -= 1;
         }
         let Some((due, pace)) = message.next else {
             retire(transaction, app, message.row, now)?;
-            let count = if is_live { &mut live } else { &mut waiting };
-            *count -= 1;
             continue;
         };
+        *(if is_live { &mut live } else { &mut waiting }) += 1;
         let pace = span_ms(pace);
         if is_dirty || message.is_at_10m {
             let row = params![message.row, pace, ms(due), message.is_at_10m, message.shape, watermark.encode()];
@@ -215,25 +266,75 @@ pub(super) fn polled(
     count_tracked(transaction, app, waiting, live)
 }
 
-/// Sets messages aside that the provider refused.
-pub(super) fn rejected(
+/// Notes that calls failed for some messages: when they are asked for again, and in what company.
+pub(super) fn failed(
     transaction: &Transaction<'_>,
     app: AppId,
     now: Timestamp,
-    rows: &[i64],
+    failed: &[FailedMessage],
     books: &mut Books<'_>,
 ) -> Result<(), LedgerError> {
     let mut select =
-        transaction.prepare_cached("SELECT watermark IS NOT NULL FROM message WHERE id = ?1 AND app = ?2")?;
-    let (mut waiting, mut live) = (0, 0);
-    for row in rows {
-        let Some(is_live) = select.query_row(params![row, app], |row| row.get(0)).optional()? else { continue };
-        retire(transaction, app, *row, now)?;
+        transaction.prepare_cached("SELECT watermark IS NOT NULL, aside FROM message WHERE id = ?1 AND app = ?2")?;
+    let mut update = transaction.prepare_cached(
+        "UPDATE message SET pace = ?2, due = ?3, failures = ?4, call_limit = ?5, refusals = ?6, aside = ?7 WHERE id = ?1",
+    )?;
+    let (mut waiting, mut live, mut rejected) = (0, 0, 0);
+    for message in failed {
+        let found = select
+            .query_row(params![message.row, app], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?)))
+            .optional()?;
+        let Some((is_live, was_aside)) = found else { continue };
         let count = if is_live { &mut live } else { &mut waiting };
-        *count -= 1;
+        match message.next {
+            None => {
+                retire(transaction, app, message.row, now)?;
+                *count -= i64::from(!was_aside);
+            }
+            Some((due, pace)) => {
+                let FailedMessage { row, failures, call_limit, refusals, is_aside, .. } = *message;
+                update.execute(params![row, span_ms(pace), ms(due), failures, call_limit, refusals, is_aside])?;
+                *count -= i64::from(is_aside) - i64::from(was_aside);
+                rejected += i64::from(is_aside && !was_aside);
+            }
+        }
     }
-    books.count(Family::RejectedMessages, "", -(waiting + live))?;
+    books.count(Family::RejectedMessages, "", rejected)?;
     count_tracked(transaction, app, waiting, live)
+}
+
+/// Takes what a provider's clock says of times that only ours had told: when the app was first known, and when
+/// messages were sent of which nobody said it.
+pub(super) fn confirm(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    now: Timestamp,
+    confirmation: &Confirmation,
+) -> Result<(), LedgerError> {
+    let Confirmation { correction, first_known } = *confirmation;
+    let by = i64::try_from(correction.as_millis()).unwrap_or(0);
+    // No clock was right before then.
+    const SENSIBLE: i64 = 1_262_304_000_000;
+    transaction
+        .prepare_cached(
+            "UPDATE app SET first_known = min(?3, coalesce(?4, iif(first_known < ?5, ?3, first_known + ?2))), \
+             clock_confirmed = TRUE WHERE id = ?1 AND NOT clock_confirmed",
+        )?
+        .execute(params![app, by, ms(now), first_known.map(ms), SENSIBLE])?;
+    let guessed = transaction
+        .prepare_cached(
+            "UPDATE message SET sent = max(min(sent + ?2, ?3), (SELECT first_known FROM app WHERE id = ?1)), \
+             due = min(due, ?3), guessed = FALSE WHERE app = ?1 AND guessed",
+        )?
+        .execute(params![app, by, ms(now)])?;
+    if guessed > 0 {
+        transaction
+            .prepare_cached(
+                "UPDATE app SET newest_message = (SELECT max(sent) FROM message WHERE app = ?1) WHERE id = ?1",
+            )?
+            .execute([app])?;
+    }
+    Ok(())
 }
 
 fn count_tracked(transaction: &Transaction<'_>, app: AppId, waiting: i64, live: i64) -> Result<(), LedgerError> {
@@ -260,13 +361,6 @@ fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -
 /// Brings due times back to what the schedule allows, after the schedule or the clock has changed.
 pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> Result<(), LedgerError> {
     let Reschedule { app, report, now, ref steps, ref memory } = *change;
-    // A clock that was ahead may have registered messages of the future.
-    transaction.execute(
-        "UPDATE message SET sent = ?3 WHERE app = ?1 AND report = ?2 AND sent > ?3",
-        params![app, report, ms(now)],
-    )?;
-    transaction
-        .execute("UPDATE app SET newest_message = min(newest_message, ?2) WHERE id = ?1", params![app, ms(now)])?;
     let mut update = transaction.prepare_cached(
         "UPDATE message SET pace = ?5, due = min(due, ?6) \
          WHERE app = ?1 AND report = ?2 AND sent > ?3 AND sent <= ?4 AND (pace <> ?5 OR due > ?6)",
@@ -291,11 +385,11 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
 pub(super) fn rebase(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<(), LedgerError> {
     let before = ms(now).saturating_sub(LEEWAY.as_millis() as i64 + 1);
     transaction.execute(
-        "UPDATE message SET watermark = NULL, shape = '', at_10m = TRUE, sent = min(sent, ?2) WHERE app = ?1",
+        "UPDATE message SET watermark = NULL, shape = '', at_10m = TRUE, sent = min(sent, ?2), failures = 0, \
+         call_limit = 0, refusals = 0, aside = FALSE WHERE app = ?1",
         params![app, before],
     )?;
-    transaction.execute("UPDATE app SET waiting = waiting + live, live = 0 WHERE id = ?1", [app])?;
-    Ok(())
+    recount(transaction, app)
 }
 
 /// Gives the messages without a number to another report, which has another schedule.
@@ -306,8 +400,19 @@ pub(super) fn move_waiting(
     now: Timestamp,
 ) -> Result<(), LedgerError> {
     transaction.execute(
-        "UPDATE message SET report = ?2, due = ?3 WHERE app = ?1 AND report <> ?2 AND watermark IS NULL",
+        "UPDATE message SET report = ?2, due = ?3, failures = 0, call_limit = 0, refusals = 0, aside = FALSE \
+         WHERE app = ?1 AND report <> ?2 AND watermark IS NULL",
         params![app, report, ms(now)],
+    )?;
+    recount(transaction, app)
+}
+
+/// Counts the tracked messages of an app, all of them.
+fn recount(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError> {
+    transaction.execute(
+        "UPDATE app SET (waiting, live) = (SELECT count(*) FILTER (WHERE watermark IS NULL), \
+         count(*) FILTER (WHERE watermark IS NOT NULL) FROM message WHERE app = ?1 AND NOT aside) WHERE id = ?1",
+        [app],
     )?;
     Ok(())
 }
@@ -316,6 +421,11 @@ pub(super) fn move_waiting(
 /// whether there may be more of them.
 pub(super) fn upkeep(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
     transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![app, ms(now)])?;
+    // A clock that no provider ever confirmed was ahead when these were registered.
+    transaction.execute(
+        "UPDATE message SET sent = ?2, due = min(due, ?2) WHERE app = ?1 AND guessed AND sent > ?2",
+        params![app, ms(now)],
+    )?;
     let dropped = transaction.execute(
         "DELETE FROM tombstone WHERE app = ?1 AND subject IN \
          (SELECT subject FROM tombstone WHERE app = ?1 AND expires < ?2 LIMIT ?3)",

@@ -22,9 +22,9 @@ use crate::page::own::LedgerMetrics;
 use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
-    AddedMessages, AppId, AppKey, Commit, Content, DueMessages, DueQuery, FileId, GaugeReadings, Mark, MessageState,
-    NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesId,
-    SeriesTotal, Source, StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
+    AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,
+    GaugeReadings, Mark, MessageState, NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt,
+    Reschedule, Restored, SeriesId, SeriesTotal, Source, StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Why the ledger cannot be opened or written.

@@ -276,8 +276,13 @@ impl Store for Sqlite {
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>> {
         self.transact(
             move |transaction| {
-                let restored = apps.iter().map(|app| register(transaction, app, now)).collect();
-                transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(now) - DAYS_KEPT * DAY_MS])?;
+                let last_seen: Option<i64> =
+                    transaction.query_row("SELECT max(last_seen) FROM app", [], |row| row.get(0))?;
+                let last_seen = last_seen.filter(|seen| *seen > 0).map(time);
+                let restored = apps.iter().map(|app| register(transaction, app, now, last_seen)).collect();
+                // A clock that is ahead at the start must not end what the ledger remembers.
+                let sure = last_seen.map_or(now, |seen| seen.min(now));
+                transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(sure) - DAYS_KEPT * DAY_MS])?;
                 restored
             },
             |_| Did::Nothing,
@@ -358,7 +363,12 @@ fn size_on_disk(path: &Path) -> u64 {
 
 /// Makes an app known and reads what is stored of it. An account that changed starts with a baseline,
 /// while the totals go on.
-fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Result<Restored, LedgerError> {
+fn register(
+    transaction: &Transaction<'_>,
+    app: &AppKey,
+    now: Timestamp,
+    last_seen: Option<Timestamp>,
+) -> Result<Restored, LedgerError> {
     let stored: Option<(AppId, String)> = transaction
         .query_row(
             "SELECT id, account FROM app WHERE provider = ?1 AND name = ?2",
@@ -366,23 +376,25 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
+    let is_new = stored.as_ref().is_none_or(|(_, account)| *account != app.account);
     let id = match stored {
         None => {
             transaction.execute(
-                "INSERT INTO app (provider, name, account, first_known, last_configured, created) VALUES (?1, ?2, ?3, ?4, ?4, ?4)",
+                "INSERT INTO app (provider, name, account, first_known, last_configured, created, clock_confirmed) \
+                 VALUES (?1, ?2, ?3, ?4, ?4, ?4, FALSE)",
                 params![app.provider, app.name, app.account, ms(now)],
             )?;
             transaction.last_insert_rowid()
         }
-        Some((id, account)) => {
-            if account != app.account {
+        Some((id, _)) => {
+            if is_new {
                 tracing::warn!(
                     provider = app.provider,
                     app = app.name,
                     "the account has changed; its counters go on from a new baseline"
                 );
                 transaction.execute(
-                    "UPDATE app SET account = ?2, first_known = ?3 WHERE id = ?1",
+                    "UPDATE app SET account = ?2, first_known = ?3, clock_confirmed = FALSE WHERE id = ?1",
                     params![id, app.account, ms(now)],
                 )?;
                 for table in ["subject", "report", "window_gauge"] {
@@ -408,7 +420,7 @@ fn register(transaction: &Transaction<'_>, app: &AppKey, now: Timestamp) -> Resu
         books.count(*family, labels, 0)?;
     }
     books.close()?;
-    restore(transaction, id)
+    Ok(Restored { is_new, last_seen, ..restore(transaction, id)? })
 }
 
 fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerError> {
@@ -449,7 +461,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
     let messages = messages::state(transaction, id)?;
     let files = files::kept(transaction, id)?;
     let created = transaction.query_row("SELECT created FROM app WHERE id = ?1", [id], |row| row.get(0).map(time))?;
-    Ok(Restored { id, created, reports, series, gauges, unknown, messages, files })
+    Ok(Restored { id, created, reports, series, gauges, unknown, messages, files, is_new: false, last_seen: None })
 }
 
 pub(super) fn stored_gauges(

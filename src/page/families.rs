@@ -152,6 +152,8 @@ families! {
         "Requests that the provider says are left in its window, from its headers; others may use the account too.";
     TokenExpiry, "push_token_expiry_timestamp_seconds", Gauge, Seconds,
         "When the access token in use expires.";
+    ClockSkew, "push_clock_skew_seconds", Gauge, Seconds,
+        "Seconds by which this machine's clock is ahead of the provider's, by the Date header of its last answers (median of three).";
     UnknownFields, "push_unknown_fields_total", Counter, Whole,
         "Fields, channels or values in the provider's answers that the exporter did not know: one for each new name in an app.";
 }

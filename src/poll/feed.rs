@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, RwLock};
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, Steady};
+use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::contain::for_ever;
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
 use crate::lock;
@@ -103,6 +103,10 @@ pub struct Target {
     pub files: Vec<(PathBuf, Vec<Mark>)>,
     /// Its messages on the page.
     pub board: Arc<Board>,
+    /// The time, as far as the provider agrees.
+    pub clock: Clock,
+    /// What that is held against before ids are passed over for their age.
+    pub guard: std::sync::Mutex<ClockGuard>,
 }
 
 /// The messages of one app: id, and when it was sent if that is known.
@@ -218,14 +222,13 @@ impl Feed {
             for entry in &entries {
                 by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
             }
-            let now = feed.clock.now();
             let _is_registering = feed.registering.read().await;
             let apps = feed.apps();
             let mut new = Vec::new();
             for (app, messages) in by_app {
                 // It was there when the entry was checked, and has left the configuration since.
                 let target = apps.targets.get(app).ok_or(LedgerError::Closed)?;
-                new.push((&**target, target.messages(Source::Api, now, &messages)));
+                new.push((&**target, target.messages(Source::Api, &messages)));
             }
             let new = feed.add(new).await?;
             Ok(Registered { received: entries.len(), new })
@@ -243,13 +246,12 @@ impl Feed {
     /// # Errors
     /// Nothing was registered.
     pub async fn register_configured(&self) -> Result<(), LedgerError> {
-        let now = self.clock.now();
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
         let targets = apps.targets.values().filter(|target| !target.ids.is_empty());
         let new = targets.map(|target| {
             let ids: Given<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
-            (&**target, target.messages(Source::Config, now, &ids))
+            (&**target, target.messages(Source::Config, &ids))
         });
         self.add(new.collect()).await.map(drop)
     }
@@ -263,7 +265,7 @@ impl Feed {
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else { return Ok(0) };
         let messages: Given<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
-        let new = target.messages(Source::File, self.clock.now(), &messages);
+        let new = target.messages(Source::File, &messages);
         self.add(vec![(&**target, NewMessages { read: Some(read), ..new })]).await
     }
 
@@ -305,15 +307,18 @@ impl Feed {
     }
 
     async fn keep_for_ever(&self) {
-        let mut steady = Steady::new(&self.clock);
+        let mut guard = ClockGuard::new(&self.clock, None);
         loop {
             // Short naps, so that a clock that is set is noticed.
             for _ in 0..UPKEEP.as_secs() / 600 {
                 tokio::time::sleep(Duration::from_secs(600)).await;
-                steady.look(&self.clock);
+                guard.read(&self.clock);
             }
-            let now = steady.look(&self.clock).sure;
-            if let Err(error) = self.keep(now).await {
+            let reading = guard.read(&self.clock);
+            // What a clock says that was set lately is not built on.
+            if reading.is_steady
+                && let Err(error) = self.keep(reading.sure).await
+            {
                 tracing::debug!(error = error.to_string(), "upkeep of messages failed; it is done again tomorrow");
             }
         }
@@ -331,13 +336,19 @@ impl Feed {
 
 impl Target {
     /// What is to be registered of these, without those that the report would not answer any more.
-    fn messages(&self, source: Source, now: Timestamp, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
-        let message = |(id, sent_at): &(&str, Option<Timestamp>)| {
-            let sent_at = sent_at.map_or(now, |sent_at| sent_at.min(now));
-            let age = age(sent_at, now);
-            let wait = if source == Source::Config { Duration::ZERO } else { FIRST_POLL.min(self.pace.at(age)) };
+    fn messages(&self, source: Source, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
+        let ClockReading { now, sure, .. } = lock(&self.guard).read(&self.clock);
+        let is_confirmed = self.clock.is_confirmed();
+        let message = |(id, said): &(&str, Option<Timestamp>)| {
+            // Far ahead of a clock that nobody has confirmed, it is perhaps the clock that is wrong.
+            let is_known = said.is_some_and(|said| said.duration_since(now) <= AHEAD);
+            let sent_at = said.map_or(now, |said| said.min(now));
+            let every = self.pace.at(age(sent_at, now));
+            let wait = if source == Source::Config { Duration::ZERO } else { FIRST_POLL.min(every) };
             let due = now.saturating_add(wait).unwrap_or(now);
-            (age < self.pace.end()).then(|| NewMessage { id: (*id).to_owned(), sent_at, due, pace: wait })
+            let is_guessed = !is_known && !is_confirmed;
+            let is_in_time = age(sent_at, sure) < self.pace.end();
+            is_in_time.then(|| NewMessage { id: (*id).to_owned(), sent_at, is_guessed, due, pace: wait })
         };
         NewMessages {
             app: self.app,
@@ -349,3 +360,6 @@ impl Target {
         }
     }
 }
+
+/// Senders' clocks may be ahead of ours by so much.
+const AHEAD: SignedDuration = SignedDuration::from_hours(1);

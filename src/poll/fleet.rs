@@ -122,7 +122,10 @@ impl Fleet {
         let apps: Vec<Opening<'_>> = config
             .apps
             .iter()
-            .map(|app| Opening::new(app, Services { tasks: TaskTracker::new(), ..self.services.clone() }))
+            .map(|app| {
+                let services = Services { tasks: TaskTracker::new(), ..self.services.clone() };
+                Opening::new(app, services, self.account(app, left))
+            })
             .collect();
         // All of them: what is not named for long is forgotten.
         let keys = apps.iter().map(Opening::key).collect();
@@ -138,7 +141,7 @@ impl Fleet {
         let mut joining = Vec::new();
         for (mut app, stored) in new {
             app.show(stored, config).await;
-            joining.push((name(app.app()), self.ready(&app, left), app));
+            joining.push((name(app.app()), self.ready(&app), app));
         }
         let mut targets = self.targets();
         let target = |((_, name), running, _): &(Name, Running, _)| Some((name.clone(), running.target.clone()?));
@@ -150,7 +153,7 @@ impl Fleet {
         let mut opened = Vec::new();
         for (name, running, app) in joining {
             let services = app.services().clone();
-            let pollings = app.open(config, transport, &running.account.1).await?;
+            let pollings = app.open(config, transport).await?;
             opened.push((name, running, services, pollings));
         }
         self.start(opened);
@@ -158,14 +161,18 @@ impl Fleet {
         Ok(Changes { added, ..left.changes })
     }
 
+    /// What the reports of an account share, which outlives a change of the app's other settings.
+    fn account(&self, app: &App, left: &Left) -> Arc<AccountClient> {
+        let id = app.account.id();
+        let before = left.accounts.get(&name(app)).filter(|(before, _)| *before == id);
+        before.map_or_else(|| Arc::new(AccountClient::new(&self.services.clock)), |(_, account)| Arc::clone(account))
+    }
+
     /// What is kept of an app while it is polled.
-    fn ready(&self, app: &Opening<'_>, left: &Left) -> Running {
-        let id = app.app().account.id();
-        let before = left.accounts.get(&name(app.app())).filter(|(before, _)| *before == id);
-        let account = before.map_or_else(Arc::default, |(_, account)| Arc::clone(account));
+    fn ready(&self, app: &Opening<'_>) -> Running {
         Running {
             fingerprint: app.app().fingerprint,
-            account: (id, account),
+            account: (app.app().account.id(), Arc::clone(app.account())),
             target: app.target().map(Arc::new),
             stop: self.stop.child_token(),
             tasks: app.services().tasks.clone(),

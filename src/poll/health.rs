@@ -50,6 +50,18 @@ impl ReportId {
         Update::show(Family::PollDue, self.owner(), self.rest(&[]), due.map(Timestamp::as_millisecond))
     }
 
+    /// Shows a failure in the place of the one before.
+    fn replace_failing(&self, before: Option<Failure>, failure: &Failure) -> Vec<Update> {
+        let gone = before.filter(|before| before.labels() != failure.labels());
+        let mut updates: Vec<Update> = gone.map(|gone| self.not_failing(&gone)).into_iter().collect();
+        updates.push(self.set(Family::PollFailing, &failure.labels(), 1));
+        updates
+    }
+
+    fn not_failing(&self, failure: &Failure) -> Update {
+        self.remove(Family::PollFailing, &failure.labels())
+    }
+
     /// The removal of such a series.
     pub fn remove(&self, family: Family, more: &[(&str, &str)]) -> Update {
         Update::remove(self.sample(family, more, 0))
@@ -110,6 +122,8 @@ type Errors = BTreeMap<&'static str, i64>;
 pub struct Failure {
     /// The label value.
     pub reason: &'static str,
+    /// Whether a part of the report fails (a window, a batch of messages, a department) while others work.
+    pub is_part: bool,
     /// What happened.
     pub message: String,
     /// The provider's id of the last request that failed, for its support.
@@ -118,6 +132,14 @@ pub struct Failure {
     pub advice: &'static str,
     /// Since when.
     pub since: Timestamp,
+}
+
+impl Failure {
+    /// Its labels behind those of the report.
+    fn labels(&self) -> Vec<(&'static str, &'static str)> {
+        let scope = self.is_part.then_some(("scope", "part"));
+        [("reason", self.reason)].into_iter().chain(scope).collect()
+    }
 }
 
 /// A failed poll.
@@ -134,7 +156,7 @@ pub struct LastError {
 }
 
 /// What is known of an app besides its reports.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AppHealth {
     /// Its messages, if it takes any.
     #[serde(rename = "tracked_messages")]
@@ -145,6 +167,8 @@ pub struct AppHealth {
     pub quotas: BTreeMap<&'static str, Quota>,
     /// When its token expires.
     pub token_expiry: Option<Timestamp>,
+    /// How many seconds our clock is ahead of the provider's, by its answers.
+    pub clock_skew_seconds: Option<f64>,
 }
 
 /// Messages that are polled.
@@ -205,6 +229,17 @@ pub struct Health {
     /// Since when apps of a provider are known.
     known_since: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
     page: Page,
+}
+
+/// A poll that has ended, as far as its health goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// When.
+    pub now: Timestamp,
+    /// Whether a number was new.
+    pub has_new_numbers: bool,
+    /// How long it took; `None` if it was not made or not finished.
+    pub took: Option<Duration>,
 }
 
 impl Health {
@@ -297,16 +332,18 @@ impl Health {
     }
 
     /// There was nothing to ask, and the next poll is due at `due`, if any is. An outage of the ledger is
-    /// over then, and the report is as it was before.
-    pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>) {
+    /// over then, and the report is as it was before; so is the failure of a part, if the parts are well.
+    pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>, parts_are_well: bool) {
         let mut updates = vec![id.set_due(due)];
         {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
             health.next_poll = due;
-            if let Some(failure) = health.error.take_if(|failure| failure.reason == Reason::Ledger.name()) {
-                health.state = health.before_outage;
-                updates.push(id.remove(Family::PollFailing, &[("reason", failure.reason)]));
+            let is_over =
+                |failure: &mut Failure| failure.reason == Reason::Ledger.name() || (failure.is_part && parts_are_well);
+            if let Some(failure) = health.error.take_if(is_over) {
+                health.state = if failure.is_part { State::Up } else { health.before_outage };
+                updates.push(id.not_failing(&failure));
                 updates.push(match health.state {
                     State::Up => id.set(Family::Up, &[], 1),
                     State::Waiting | State::Failing => id.remove(Family::Up, &[]),
@@ -323,57 +360,67 @@ impl Health {
     }
 
     /// A poll succeeded; the next is due at `due`, if any is. Returns whether it was failing before.
-    pub async fn succeeded(
-        &self,
-        id: &ReportId,
-        now: Timestamp,
-        has_new_numbers: bool,
-        took: Duration,
-        due: Option<Timestamp>,
-    ) -> bool {
-        let (was_failing, ended) = {
+    pub async fn succeeded(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
+        let now = ended.now;
+        let (was_failing, failure) = {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
-            let ended = health.error.take();
+            let failure = health.error.take();
             let was_failing = health.state == State::Failing;
             health.state = State::Up;
             health.last_success = Some(now);
             health.next_poll = due;
             health.failures = 0;
-            if has_new_numbers {
-                health.last_change = Some(now);
-            }
-            (was_failing, ended)
+            (was_failing, failure)
         };
-        lock(&self.pending).remove(id);
-        let mut updates = vec![
+        let mut updates = self.ended(id, ended);
+        updates.extend([
             id.set(Family::Up, &[], 1),
             id.set(Family::LastSuccess, &[], now.as_millisecond()),
             id.set_due(due),
-            duration(id, took),
-        ];
-        if has_new_numbers {
-            updates.push(id.set(Family::LastChange, &[], now.as_millisecond()));
-        }
-        updates.extend(ended.map(|failure| id.remove(Family::PollFailing, &[("reason", failure.reason)])));
+        ]);
+        updates.extend(failure.map(|failure| id.not_failing(&failure)));
         self.page.update(updates).await;
         was_failing
     }
 
-    /// A poll failed. `next` says from the number of failures in a row when it is tried again, while the
-    /// time it was due stays. Returns that time, and whether the failure is another than before.
+    /// A poll succeeded in what it asked for, while something it did not ask for is still failing: a part of the report
+    /// is. False if nothing is known to fail.
+    pub async fn still_failing(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
+        let (before, after) = {
+            let mut reports = lock(&self.reports);
+            let health = reports.entry(id.clone()).or_default();
+            let Some(failure) = &mut health.error else { return false };
+            let before = failure.clone();
+            failure.is_part = true;
+            let after = failure.clone();
+            health.next_poll = due;
+            health.failures = 0;
+            (before, after)
+        };
+        let mut updates = self.ended(id, ended);
+        updates.push(id.set_due(due));
+        updates.extend(id.replace_failing(Some(before), &after));
+        self.page.update(updates).await;
+        true
+    }
+
+    /// A poll failed, as a whole or in a part. `next` says from the number of failures in a row when it is tried again.
+    /// The time that it was due stays, unless other parts have come further, to `due`. Returns the time of the next
+    /// poll, and whether the failure is another than before.
     pub async fn failed(
         &self,
         id: &ReportId,
         failure: Failure,
-        took: Option<Duration>,
-        next: impl FnOnce(u32) -> Timestamp,
-    ) -> (Timestamp, bool) {
+        ended: Ended,
+        due: Option<Timestamp>,
+        next: impl FnOnce(u32) -> Option<Timestamp>,
+    ) -> (Option<Timestamp>, bool) {
         let reason = failure.reason;
         let (next, previous, errors) = {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
-            health.failures = health.failures.saturating_add(1);
+            health.failures = if failure.is_part { 0 } else { health.failures.saturating_add(1) };
             let next = next(health.failures);
             if health.state != State::Failing {
                 health.before_outage = health.state;
@@ -381,7 +428,7 @@ impl Health {
                 health.before_outage = State::Waiting;
             }
             health.state = State::Failing;
-            health.next_poll = Some(next);
+            health.next_poll = next;
             let errors = health.errors.entry(reason).or_default();
             *errors += 1;
             let errors = *errors;
@@ -402,17 +449,29 @@ impl Health {
             let previous = health.error.replace(Failure { since, ..failure.clone() });
             (next, previous, errors)
         };
-        lock(&self.pending).remove(id);
-        let is_new =
-            previous.as_ref().is_none_or(|previous| (previous.reason, &previous.message) != (reason, &failure.message));
-        let mut updates = vec![id.set(Family::Up, &[], 0), id.set(Family::PollErrors, &[("reason", reason)], errors)];
-        updates.extend(took.map(|took| duration(id, took)));
-        if let Some(previous) = previous.filter(|previous| previous.reason != reason) {
-            updates.push(id.remove(Family::PollFailing, &[("reason", previous.reason)]));
+        let is_new = previous.as_ref().is_none_or(|previous| {
+            (previous.reason, previous.is_part, &previous.message) != (reason, failure.is_part, &failure.message)
+        });
+        let mut updates = self.ended(id, ended);
+        updates.extend([id.set(Family::Up, &[], 0), id.set(Family::PollErrors, &[("reason", reason)], errors)]);
+        if due.is_some() {
+            updates.push(id.set_due(due));
         }
-        updates.push(id.set(Family::PollFailing, &[("reason", reason)], 1));
+        updates.extend(id.replace_failing(previous, &failure));
         self.page.update(updates).await;
         (next, is_new)
+    }
+
+    /// What every poll that has ended shows.
+    fn ended(&self, id: &ReportId, ended: Ended) -> Vec<Update> {
+        let Ended { now, has_new_numbers, took } = ended;
+        lock(&self.pending).remove(id);
+        let mut updates: Vec<Update> = took.map(|took| duration(id, took)).into_iter().collect();
+        if has_new_numbers {
+            lock(&self.reports).entry(id.clone()).or_default().last_change = Some(now);
+            updates.push(id.set(Family::LastChange, &[], now.as_millisecond()));
+        }
+        updates
     }
 
     /// An app of a provider is known since then; said of all apps before their unknown names are counted.

@@ -1,6 +1,6 @@
-//! What is polled by message: the messages that are due go out in a few calls, the last filled up with some
-//! that are nearly due; what comes back is committed in one transaction with the time each is due again. A
-//! call that the provider refuses is cut in two until the id it does not like is alone.
+//! What is polled by message. Calls are independent: a few are under way at once, each is committed when its answer
+//! comes, and a free place takes up what is due next. A call that fails while others pass is asked again in smaller
+//! companies, until the message that spoils it is alone and slows nobody but itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,32 +9,37 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 
 use super::feed::Board;
 use super::health::ReportId;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
-use crate::clock::{Clock, Look, Steady};
-use crate::contain::joined;
-use crate::ledger::{Content, DueQuery, PolledMessage, Reschedule, StoredReport, TrackedMessage};
+use super::schedule;
+use crate::clock::{Clock, ClockGuard, ClockReading};
+use crate::ledger::{
+    Content, DueQuery, FailedMessage, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
+};
 use crate::page::{Sample, Update, text};
-use crate::provider::error::{PollError, Reason};
-use crate::provider::pace::{Pace, age};
-use crate::provider::{AskedMessage, Blame, MessageReadings, MessageReport};
+use crate::provider::error::PollError;
+use crate::provider::pace::{DAY, Pace, age};
+use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};
 use crate::reading::{Metric, Reading};
 
 /// The ages between which a message is read for its first ten minutes.
 const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
 
-/// Polls in which a provider may refuse every id before the ids are to blame: an hour at the slowest pace.
-const MAX_REFUSALS: u32 = 6;
-
-/// Calls of a poll that are under way at once: where answers take their time, one after the other would
-/// not use the budget.
+/// Calls under way at once: where answers take their time, one after the other would not use the budget.
 const CALLS_AT_ONCE: usize = 8;
 
-/// How often calls are halved after failures: to an eighth, of which eight are still as many messages.
-const SMALLEST: u32 = 3;
+/// A call that failed is asked again in so many parts. With no retries of their own, that is two requests more.
+const PARTS: usize = 3;
+
+/// Polls that must refuse a message alone, while others pass, before it is set aside.
+const REFUSALS: u32 = 3;
+
+/// Interval between two questions for a message that is set aside, and the time that one has after its end to answer.
+const A_DAY: Duration = Duration::from_secs(DAY);
 
 /// A report by message.
 pub struct MessageWork {
@@ -42,12 +47,27 @@ pub struct MessageWork {
     board: Arc<Board>,
     /// Whether new messages come to this report.
     is_current: bool,
-    steady: Steady,
+    guard: ClockGuard,
     memory: MessageMemory,
     /// How many of the newest messages are shown.
     newest: usize,
     /// Whether due times may not be what the schedule says.
     is_out_of_step: bool,
+    calls: Calls,
+    /// Polls in a row in which no call passed: how often calls are divided, until one passes.
+    divided: u32,
+    /// When a call last passed.
+    passed_at: Option<Instant>,
+    /// When a call last failed for messages, by their rows.
+    failed_at: HashMap<i64, Instant>,
+}
+
+/// Calls under way.
+#[derive(Default)]
+struct Calls {
+    tasks: JoinSet<Called>,
+    /// The rows that each names.
+    rows: HashMap<Id, Vec<i64>>,
 }
 
 /// What is remembered between polls and over restarts.
@@ -59,12 +79,6 @@ pub struct MessageMemory {
     /// The newest messages with a number, the newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     newest: Vec<Newest>,
-    /// Polls in a row in which every id was refused.
-    #[serde(skip)]
-    refusals: u32,
-    /// Polls in a row in which a call had no answer that can be read.
-    #[serde(skip)]
-    failures: u32,
 }
 
 impl MessageMemory {
@@ -96,6 +110,8 @@ pub struct Standing {
     pub next: Option<Timestamp>,
     /// Whether messages were registered by a clock ahead of this one.
     pub was_ahead: bool,
+    /// The last time that is known for sure.
+    pub last_seen: Option<Timestamp>,
 }
 
 impl MessageWork {
@@ -107,7 +123,7 @@ impl MessageWork {
         standing: Standing,
         stored: StoredReport,
     ) -> Ready<MessageWork> {
-        let Standing { is_current, newest, next, was_ahead } = standing;
+        let Standing { is_current, newest, next, was_ahead, last_seen } = standing;
         let mut memory: MessageMemory = serde_json::from_str(&stored.memory).unwrap_or_default();
         memory.newest.truncate(newest);
         let clock = &poller.services.clock;
@@ -115,10 +131,22 @@ impl MessageWork {
         let is_out_of_step = memory.pace.as_ref() != Some(report.pace())
             || was_ahead
             || stored.last_success.is_some_and(|last| last > now);
-        let steady = Steady::new(clock);
+        let guard = ClockGuard::new(clock, last_seen);
         let updates = memory.newest.iter().flat_map(|one| samples(&board, one)).map(Update::Set).collect();
         poller.services.page.update(updates).await;
-        let work = MessageWork { report: report.into(), board, is_current, steady, memory, newest, is_out_of_step };
+        let work = MessageWork {
+            report: report.into(),
+            board,
+            is_current,
+            guard,
+            memory,
+            newest,
+            is_out_of_step,
+            calls: Calls::default(),
+            divided: 0,
+            passed_at: None,
+            failed_at: HashMap::new(),
+        };
         // Out of step, any message may be due.
         let next = next.map(|next| if is_out_of_step { next.min(now) } else { next });
         Ready::new(poller, work, &stored, next).await
@@ -126,7 +154,7 @@ impl MessageWork {
 }
 
 impl Work for MessageWork {
-    type Outcome = MessageMemory;
+    type Outcome = ();
 
     fn interval(&self) -> Duration {
         self.report.pace().fastest()
@@ -136,154 +164,286 @@ impl Work for MessageWork {
         self.is_current.then(|| self.board.wake())
     }
 
-    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<MessageMemory>> + Send + 'static {
-        let look = self.steady.look(&poller.services.clock);
-        let mut poll = Poll {
-            poller,
-            report: Arc::clone(&self.report),
-            board: Arc::clone(&self.board),
-            look,
-            limit: self.newest,
-            memory: self.memory.clone(),
-            has_new_numbers: false,
-        };
-        self.is_out_of_step |= look.was_set_back;
-        let is_out_of_step = self.is_out_of_step;
-        async move {
-            let result = poll.run(is_out_of_step).await;
-            Polled { outcome: poll.memory, has_new_numbers: poll.has_new_numbers, result }
-        }
+    async fn poll(&mut self, poller: Arc<Poller>) -> Polled<()> {
+        let mut poll = Poll { poller, work: self, round: Round::default() };
+        let result = poll.run().await;
+        let has_new_numbers = poll.round.has_new_numbers;
+        Polled { outcome: (), has_new_numbers, result }
     }
 
-    async fn finish(&mut self, outcome: MessageMemory, is_ok: bool, _now: Timestamp) {
-        self.is_out_of_step &= !is_ok;
-        self.memory = outcome;
+    fn is_under_way(&self) -> bool {
+        !self.calls.tasks.is_empty()
     }
+
+    async fn finish(&mut self, (): (), _is_ok: bool, _now: Timestamp) {}
 
     async fn tick(&mut self, clock: &Clock) -> bool {
-        self.is_out_of_step |= self.steady.look(clock).was_set_back;
+        self.is_out_of_step |= self.guard.read(clock).was_set_back;
         self.is_out_of_step
     }
 }
 
-/// One poll.
-struct Poll {
+/// One poll: what is due is asked for until nothing is, or until a polling interval has passed. Calls that have not
+/// ended by then go over into the next poll.
+struct Poll<'a> {
     poller: Arc<Poller>,
-    report: Arc<dyn MessageReport>,
-    board: Arc<Board>,
-    look: Look,
-    /// How many of the newest messages are shown.
-    limit: usize,
-    memory: MessageMemory,
-    has_new_numbers: bool,
+    work: &'a mut MessageWork,
+    round: Round,
 }
 
-/// What the parts of a call have brought.
+/// What the calls that ended in a poll have come to.
 #[derive(Default)]
-struct Gathered {
-    /// Messages that were asked for, each with what the answer said about it and when it came.
-    answered: Vec<(TrackedMessage, Option<MessageReadings>, Timestamp)>,
-    unknown: Vec<String>,
-    /// Messages that were refused when they were asked for alone.
-    refused: Vec<(TrackedMessage, PollError)>,
-    failure: Option<PollError>,
+struct Round {
+    has_asked: bool,
+    has_passed: bool,
+    has_new_numbers: bool,
+    /// Answers that are not committed yet: those of the last call are committed together with the end of the poll.
+    last: Option<Answers>,
+    /// Calls that failed, to be judged when it is known whether others passed.
+    failed: Vec<FailedCall>,
+    /// Why the poll is over: asking for anything else would fail in the same way.
+    end: Option<PollError>,
+    /// When the first message is or was due.
+    next_due: Option<Timestamp>,
+    /// How many messages are failing.
+    failing: i64,
 }
 
-impl Poll {
-    async fn run(&mut self, is_out_of_step: bool) -> Result<Done, PollError> {
-        let Poller { app, services, .. } = &*self.poller;
-        let (app, report, now) = (*app, self.report.name(), self.look.now);
-        if is_out_of_step {
-            self.memory.pace = Some(self.report.pace().clone());
-            let steps = self.report.pace().steps().iter().map(|step| (step.until, step.every)).collect();
-            let change = Reschedule { app, report, now, steps, memory: self.memory.write() };
-            services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
+/// Some messages that a call failed for.
+struct FailedCall {
+    messages: Vec<TrackedMessage>,
+    error: PollError,
+    began: Instant,
+}
+
+/// What a call was answered.
+#[derive(Default)]
+struct Answers {
+    /// Messages that were answered for, with what was said and when.
+    messages: Vec<(TrackedMessage, Option<MessageReadings>, Timestamp)>,
+    unknown: Vec<String>,
+}
+
+/// How a call ended: it may have been divided.
+struct Called {
+    began: Instant,
+    answers: Answers,
+    failed: Vec<(Vec<TrackedMessage>, PollError)>,
+}
+
+impl Poll<'_> {
+    async fn run(&mut self) -> Result<Done, PollError> {
+        let reading = self.work.guard.read(&self.poller.services.clock);
+        if self.work.is_out_of_step || reading.was_set_back {
+            self.reschedule(reading.now).await?;
         }
-        // Smaller calls after each failure: a message that no call gets past must not hold up the others.
-        let batch = (self.report.batch() >> self.memory.failures.min(SMALLEST)).max(1);
-        let query = DueQuery { app, report, now, batch, calls: CALLS_AT_ONCE };
+        let interval = self.work.interval();
+        let over = Instant::now() + interval;
+        loop {
+            let next = self.fill().await?;
+            if self.work.calls.tasks.is_empty() {
+                break;
+            }
+            if let Some(answers) = self.round.last.take() {
+                self.commit(answers, Vec::new(), false).await?;
+            }
+            // Where calls take longer than an interval, a poll ends with the first of them.
+            let is_over = self.round.has_passed || !self.round.failed.is_empty();
+            if is_over && Instant::now() >= over && self.round.end.is_none() {
+                break;
+            }
+            let has_room = self.work.calls.tasks.len() < CALLS_AT_ONCE && self.round.end.is_none();
+            let left = next.filter(|_| has_room).map(|next| {
+                let left = next.duration_since(self.poller.services.clock.now());
+                Duration::try_from(left).unwrap_or_default().max(Duration::from_millis(1))
+            });
+            let wake = self.work.wake().filter(|_| has_room);
+            tokio::select! {
+                called = self.work.calls.next() => self.take(called).await?,
+                () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => {}
+                () = woken(wake.as_deref()) => {}
+                () = tokio::time::sleep_until(over), if is_over && self.round.end.is_none() => {}
+            }
+        }
+        self.conclude().await
+    }
+
+    async fn reschedule(&mut self, now: Timestamp) -> Result<(), PollError> {
+        let pace = self.work.report.pace();
+        self.work.memory.pace = Some(pace.clone());
+        let steps = pace.steps().iter().map(|step| (step.until, step.every)).collect();
+        let (app, report) = (self.poller.app, self.work.report.name());
+        let change = Reschedule { app, report, now, steps, memory: self.work.memory.write() };
+        self.poller.services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
+        self.work.is_out_of_step = false;
+        Ok(())
+    }
+
+    /// Begins as many calls as there is room for and messages are due; returns when the next is due.
+    async fn fill(&mut self) -> Result<Option<Timestamp>, PollError> {
+        let room = CALLS_AT_ONCE.saturating_sub(self.work.calls.tasks.len());
+        if room == 0 || self.round.end.is_some() {
+            return Ok(None);
+        }
+        let services = &self.poller.services;
+        let (batch, now) = (self.work.report.batch(), services.clock.now());
+        // What has failed in this poll is not asked for again in it.
+        let answered = self.round.last.iter().flat_map(|answers| answers.messages.iter().map(|(one, ..)| one.row));
+        let failed = self.round.failed.iter().flat_map(|call| call.messages.iter().map(|one| one.row));
+        let called = self.work.calls.rows.values().flatten().copied();
+        let under_way = called.chain(answered).chain(failed).collect();
+        let (app, report) = (self.poller.app, self.work.report.name());
+        let query = DueQuery { app, report, now, batch, calls: room, under_way };
         let due = services.ledger.due_messages(query).await.map_err(PollError::Ledger)?;
         services.health.late(&self.poller.id, due.late);
-        if due.batch.is_empty() {
-            return Ok(Done::NothingDue(due.next));
+        self.round.next_due = due.next;
+        // While nothing passes, one try is enough for a poll: more would be asked for in vain.
+        if due.batch.is_empty() || (self.work.divided > 0 && self.round.has_asked && !self.round.has_passed) {
+            return Ok(due.next.filter(|next| *next > now));
         }
-        // The only one, which never had a number.
-        let is_alone = matches!(due.batch.as_slice(), [only] if !only.is_live);
-        let mut gathered = self.ask(due.batch, batch).await;
-        self.judge(&mut gathered, is_alone);
-        self.memory.failures = match &gathered.failure {
-            None => 0,
-            Some(error) if matches!(error.reason(), Reason::Server | Reason::Decode | Reason::Timeout) => {
-                self.memory.failures.saturating_add(1)
-            }
-            Some(_) => self.memory.failures,
-        };
-        self.commit(gathered).await
+        for messages in companies(due.batch, batch, room, self.work.divided) {
+            self.round.has_asked = true;
+            self.work.calls.begin(&self.poller, &self.work.report, messages, self.work.divided > 0);
+        }
+        Ok(due.next.filter(|next| *next > now))
     }
 
-    /// Asks for all of them, in as few calls as the provider takes, several at once.
-    async fn ask(&self, mut messages: Vec<TrackedMessage>, batch: usize) -> Gathered {
-        let mut calls = JoinSet::new();
-        if self.memory.failures > 0 {
-            // In other company each time.
-            fastrand::shuffle(&mut messages);
+    /// Takes what a call came to: answers are committed at once, failures judged at the end of the poll.
+    async fn take(&mut self, called: Called) -> Result<(), PollError> {
+        let Called { began, answers, failed } = called;
+        if let Some(answers) = self.round.last.take() {
+            self.commit(answers, Vec::new(), false).await?;
         }
-        for batch in messages.chunks(batch) {
-            let (poller, report) = (Arc::clone(&self.poller), Arc::clone(&self.report));
-            let tasks = poller.services.tasks.clone();
-            calls.spawn(tasks.track_future(ask(poller, report, batch.to_vec())));
+        if !answers.messages.is_empty() {
+            self.work.passed_at = Some(Instant::now());
+            self.work.divided = 0;
+            self.round.has_passed = true;
+            self.round.last = Some(answers);
         }
-        let mut gathered = Gathered::default();
-        while let Some(call) = calls.join_next().await {
-            // A panic is the poll's own.
-            match joined(call) {
-                Some(call) => gathered.add(call),
-                None => gathered.failure = Some(PollError::Decode("a call was cancelled".to_owned())),
+        for (messages, error) in failed {
+            if error.ends_the_poll() {
+                self.round.end.get_or_insert(error);
+            } else {
+                self.round.failed.push(FailedCall { messages, error, began });
             }
         }
-        gathered
+        Ok(())
     }
 
-    /// Decides whether ids that were refused are to blame: if others pass, or if a new one alone was named.
-    /// A provider that refuses all of them has trouble of its own, until it has done so for an hour.
-    fn judge(&mut self, gathered: &mut Gathered, is_alone: bool) {
-        let Gathered { answered, refused, failure, .. } = gathered;
-        let is_named = refused.iter().all(|(_, error)| self.report.blames(error) == Blame::AnId);
-        if !answered.is_empty() || (is_alone && is_named) || self.memory.refusals >= MAX_REFUSALS {
-            return;
-        }
-        if let Some((_, error)) = refused.pop() {
-            self.memory.refusals += 1;
-            failure.get_or_insert(error);
-            refused.clear();
-        }
-    }
-
-    async fn commit(&mut self, gathered: Gathered) -> Result<Done, PollError> {
-        let Gathered { answered, unknown, refused, failure } = gathered;
-        let failure = match failure {
-            Some(failure) if answered.is_empty() && refused.is_empty() => return Err(failure),
-            failure => failure,
+    /// Says how the poll went, and what becomes of the messages that calls failed for.
+    async fn conclude(&mut self) -> Result<Done, PollError> {
+        let failed = std::mem::take(&mut self.round.failed);
+        let passed_at = self.work.passed_at;
+        // A call that was overtaken by others that passed failed by itself, and so did one that has failed before.
+        let is_part = |call: &FailedCall| {
+            passed_at.is_some_and(|at| at >= call.began) || call.messages.iter().all(|one| one.failures > 0)
         };
-        for (message, error) in &refused {
-            let ReportId { provider, app, report } = &self.poller.id;
-            let error = self.poller.account.in_words(error);
-            tracing::warn!(
-                provider,
-                app,
-                report,
-                msg_id = message.id,
-                error,
-                "the provider refuses this message; it is set aside"
-            );
+        if self.round.end.is_none() && !self.round.has_passed && failed.iter().any(|call| !is_part(call)) {
+            self.work.divided = self.work.divided.saturating_add(1);
+            let first = failed.into_iter().find(|call| !is_part(call));
+            return Err(first.map_or_else(|| PollError::Decode("no answer".to_owned()), |call| call.error));
         }
-        let mut ended: Vec<String> = refused.iter().map(|(message, _)| message.id.clone()).collect();
+        let reading = self.work.guard.read(&self.poller.services.clock);
+        let mut error = None;
+        let mut messages = Vec::new();
+        for call in failed {
+            messages.extend(self.judge(&call, reading));
+            error.get_or_insert(call.error);
+        }
+        let answers = self.round.last.take();
+        if !messages.is_empty() || answers.is_some() {
+            let is_success = self.round.end.is_none() && error.is_none();
+            self.commit(answers.unwrap_or_default(), messages, is_success).await?;
+        }
+        let due = self.round.next_due;
+        if let Some(end) = self.round.end.take() {
+            return Err(end);
+        }
+        match error {
+            Some(_) if self.round.failing > 0 => Ok(Done::Partly(error, due)),
+            // Those that failed are set aside or retired.
+            Some(_) if self.round.has_passed => Ok(Done::Succeeded(due)),
+            Some(_) => Ok(Done::Dropped(due)),
+            None if self.round.failing > 0 => Ok(Done::Partly(None, due)),
+            None if self.round.has_passed => Ok(Done::Succeeded(due)),
+            None => Ok(Done::NothingDue(due)),
+        }
+    }
+
+    /// Decides when messages are asked for again that a call failed for, in what company, and whether one is to blame.
+    fn judge(&mut self, call: &FailedCall, reading: ClockReading) -> Vec<FailedMessage> {
+        let FailedCall { messages, error, .. } = call;
+        let is_alone = messages.len() == 1;
+        let is_refused = is_alone && self.work.report.blames_an_id(error);
+        let call_limit = u32::try_from(messages.len().div_ceil(PARTS)).unwrap_or(u32::MAX);
+        let pace = self.work.report.pace().clone();
+        let judged = |message: &TrackedMessage| {
+            let TrackedMessage { row, sent_at, .. } = *message;
+            let every = pace.at(age(sent_at, reading.now));
+            let failures = message.failures.saturating_add(1);
+            let mut refusals = message.refusals;
+            if is_refused && self.has_passed_since(row, call.began) {
+                refusals = refusals.saturating_add(1);
+            }
+            let is_aside = message.is_aside || refusals >= REFUSALS;
+            let wait = if is_aside {
+                A_DAY
+            } else if is_refused {
+                every
+            } else if is_alone {
+                schedule::back_off(every, failures)
+            } else {
+                schedule::back_off(pace.fastest(), failures).min(every)
+            };
+            let ends = pace.end() + if is_aside { Duration::ZERO } else { A_DAY };
+            let is_over = age(sent_at, reading.sure) >= ends;
+            let due = reading.now.saturating_add(wait).unwrap_or(reading.now);
+            // By age, so that what is late is reckoned by the schedule.
+            let next = (!is_over).then_some((due, if is_aside { A_DAY } else { every }));
+            FailedMessage { row, failures, call_limit, refusals, is_aside, next }
+        };
+        let judged: Vec<FailedMessage> = messages.iter().map(judged).collect();
+        for (message, failed) in messages.iter().zip(&judged) {
+            self.work.failed_at.insert(message.row, Instant::now());
+            if failed.is_aside || failed.next.is_none() {
+                self.work.failed_at.remove(&message.row);
+            }
+            if failed.is_aside && !message.is_aside {
+                let ReportId { provider, app, report } = &self.poller.id;
+                let error = self.poller.account.in_words(error);
+                tracing::warn!(
+                    provider,
+                    app,
+                    report,
+                    msg_id = message.id,
+                    error,
+                    "the provider refuses this message; it is set aside and asked for once a day"
+                );
+            }
+        }
+        judged
+    }
+
+    /// Whether another call has passed since a call last failed for this message, or beside this first one that
+    /// `began` then: if so, the provider is well, and a refusal is about the message.
+    fn has_passed_since(&self, row: i64, began: Instant) -> bool {
+        let Some(passed_at) = self.work.passed_at else { return false };
+        self.work.failed_at.get(&row).map_or(passed_at >= began, |failed_at| passed_at > *failed_at)
+    }
+
+    /// Commits answers and failures, and shows what they have changed.
+    async fn commit(&mut self, answers: Answers, failed: Vec<FailedMessage>, succeeded: bool) -> Result<(), PollError> {
+        let Answers { messages, unknown } = answers;
+        let reading = self.work.guard.read(&self.poller.services.clock);
+        let confirmation = self.poller.confirmation(reading.now);
+        let mut ended = Vec::new();
         let mut fresh = Vec::new();
-        let mut polled = Vec::with_capacity(answered.len());
-        for (message, numbers, at) in answered {
-            let TrackedMessage { row, id, sent_at, shape, has_10m, .. } = message;
-            let sure = self.look.sure.saturating_add(age(self.look.now, at)).unwrap_or(at).min(at);
-            let next = self.report.pace().next(sent_at, at, sure);
+        let mut polled = Vec::with_capacity(messages.len());
+        for (message, numbers, at) in messages {
+            let TrackedMessage { row, id, sent_at, is_guessed, shape, has_10m, .. } = message;
+            let corrected = confirmation.filter(|_| is_guessed).map(|confirmed| confirmed.correct(sent_at, at));
+            let sent_at = corrected.unwrap_or(sent_at);
+            let next = self.work.report.pace().next(sent_at, at, reading.sure.min(at));
             let MessageReadings { readings, shape, .. } =
                 numbers.unwrap_or_else(|| MessageReadings { shape, ..MessageReadings::default() });
             let counts = readings.iter().any(|reading| reading.series.metric.at_10m().is_some());
@@ -293,87 +453,169 @@ impl Poll {
             } else if !readings.is_empty() {
                 fresh.push(Newest { id, sent_at, values: sums(&readings) });
             }
+            self.work.failed_at.remove(&row);
             polled.push(PolledMessage { row, readings, shape, is_at_10m, next });
         }
         let (newest, updates) = self.newest(fresh, &ended);
-        let memory = MessageMemory { newest, refusals: 0, ..self.memory.clone() };
+        let memory = MessageMemory { newest, ..self.work.memory.clone() };
         let answered = Answered {
-            content: Content::Messages { polled, rejected: refused.iter().map(|(message, _)| message.row).collect() },
+            content: Content::Messages { polled, failed },
             unknown,
-            memory: (memory != self.memory).then(|| memory.write()),
-            succeeded: failure.is_none(),
+            memory: (memory != self.work.memory).then(|| memory.write()),
+            succeeded,
             due: None,
+            sure: reading.sure,
         };
-        let receipt = self.poller.commit(answered).await?;
-        self.memory = memory;
-        self.has_new_numbers |= receipt.has_new_numbers;
+        let Receipt { has_new_numbers, messages, next_due, failing, .. } = self.poller.commit(answered).await?;
+        self.work.memory = memory;
+        self.round.has_new_numbers |= has_new_numbers;
+        (self.round.next_due, self.round.failing) = (next_due, failing);
         self.poller.services.page.update(updates).await;
-        if let Some(state) = receipt.messages {
-            self.board.show(state).await;
+        if let Some(state) = messages {
+            self.work.board.show(state).await;
         }
-        match failure {
-            Some(error) => {
-                self.poller.services.health.backlog(&self.poller.id, receipt.next_due).await;
-                Err(error)
-            }
-            None => Ok(Done::Succeeded(receipt.next_due)),
-        }
+        Ok(())
     }
 
     /// The newest messages with what they have now, and what that changes on the page.
     fn newest(&self, fresh: Vec<Newest>, ended: &[String]) -> (Vec<Newest>, Vec<Update>) {
-        let before = &self.memory.newest;
+        let before = &self.work.memory.newest;
         let is_over = |one: &Newest| ended.contains(&one.id) || fresh.iter().any(|fresh| fresh.id == one.id);
         let mut newest: Vec<Newest> = before.iter().filter(|one| !is_over(one)).cloned().collect();
         newest.extend(fresh);
         newest.sort_by(|a, b| (b.sent_at, &b.id).cmp(&(a.sent_at, &a.id)));
-        newest.truncate(self.limit);
-        let of = |newest: &[Newest]| newest.iter().flat_map(|one| samples(&self.board, one)).collect::<Vec<Sample>>();
+        newest.truncate(self.work.newest);
+        let of =
+            |newest: &[Newest]| newest.iter().flat_map(|one| samples(&self.work.board, one)).collect::<Vec<Sample>>();
         let updates = Update::replace(of(before), of(&newest));
         (newest, updates)
     }
 }
 
-impl Gathered {
-    fn add(&mut self, other: Gathered) {
-        self.answered.extend(other.answered);
-        self.unknown.extend(other.unknown);
-        self.refused.extend(other.refused);
-        self.failure = self.failure.take().or(other.failure);
+async fn woken(wake: Option<&Notify>) {
+    match wake {
+        Some(wake) => wake.notified().await,
+        None => std::future::pending().await,
     }
 }
 
-/// Asks for the messages of one call, and where it is refused for the parts of it.
-async fn ask(poller: Arc<Poller>, report: Arc<dyn MessageReport>, batch: Vec<TrackedMessage>) -> Gathered {
-    let mut gathered = Gathered::default();
-    let mut retries = RETRIES;
-    let mut parts = vec![batch];
-    while let Some(mut part) = parts.pop() {
-        let asked: Vec<AskedMessage> =
-            part.iter().map(|message| AskedMessage { id: message.id.clone(), shape: message.shape.clone() }).collect();
-        match poller.ask(&mut retries, || report.ask(&asked, &poller.client)).await {
-            Ok(numbers) => {
-                let now = poller.services.clock.now();
-                let mut by_id: HashMap<String, MessageReadings> =
-                    numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
-                gathered.unknown.extend(numbers.unknown);
-                gathered.answered.extend(part.into_iter().map(|message| {
-                    let readings = by_id.remove(&message.id);
-                    (message, readings, now)
-                }));
-            }
-            Err(error) if report.blames(&error) == Blame::Question => {
-                gathered.failure = Some(error);
-                break;
-            }
-            Err(_) if part.len() > 1 => {
-                parts.push(part.split_off(part.len() / 2));
-                parts.push(part);
-            }
-            Err(error) => gathered.refused.extend(part.pop().map(|message| (message, error))),
+/// Divides messages that are due into calls, at most `room` of them. A message that calls have failed for is named with
+/// few others, one that is set aside alone. `divided` says how often calls are divided because none passes; there are
+/// then as many more of them as retries would have been, in other company each time.
+fn companies(mut due: Vec<TrackedMessage>, batch: usize, room: usize, divided: u32) -> Vec<Vec<TrackedMessage>> {
+    let count = due.len().div_ceil(batch.max(1));
+    let size = if divided == 0 {
+        batch
+    } else {
+        fastrand::shuffle(&mut due);
+        due.len().min(batch).div_ceil(PARTS.saturating_pow(divided.min(8)))
+    };
+    let room = if divided == 0 { room } else { room.min(count * PARTS) };
+    let mut companies: Vec<(usize, Vec<TrackedMessage>)> = Vec::new();
+    for message in due {
+        let limit = match message.call_limit {
+            _ if message.is_aside => 1,
+            0 => size,
+            limit => size.min(limit as usize),
+        };
+        match companies.iter_mut().find(|(of, company)| *of == limit && company.len() < limit && limit > 1) {
+            Some((_, company)) => company.push(message),
+            None => companies.push((limit, vec![message])),
         }
     }
-    gathered
+    companies.truncate(room);
+    companies.into_iter().map(|(_, company)| company).collect()
+}
+
+impl Calls {
+    fn begin(
+        &mut self,
+        poller: &Arc<Poller>,
+        report: &Arc<dyn MessageReport>,
+        messages: Vec<TrackedMessage>,
+        is_divided: bool,
+    ) {
+        let rows = messages.iter().map(|message| message.row).collect();
+        let call = call(Arc::clone(poller), Arc::clone(report), messages, is_divided);
+        let task = self.tasks.spawn(poller.services.tasks.track_future(call));
+        self.rows.insert(task.id(), rows);
+    }
+
+    /// The next call to end; never if none is under way. Its panic goes on here.
+    async fn next(&mut self) -> Called {
+        match self.tasks.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(Ok((id, called))) => {
+                self.rows.remove(&id);
+                called
+            }
+            Some(Err(error)) => {
+                self.rows.remove(&error.id());
+                match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Calls are cancelled only with all that wait for them.
+                    Err(_) => std::future::pending().await,
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the messages of one call, with two requests more at most: retries, or the halves of a call in which the
+/// provider blames an id. Where calls are divided because none passes, neither is made.
+async fn call(
+    poller: Arc<Poller>,
+    report: Arc<dyn MessageReport>,
+    mut messages: Vec<TrackedMessage>,
+    is_divided: bool,
+) -> Called {
+    let mut called = Called { began: Instant::now(), answers: Answers::default(), failed: Vec::new() };
+    // What has failed before is divided from poll to poll instead.
+    let has_failed = is_divided || messages.iter().any(|message| message.failures > 0);
+    let mut retries = if has_failed { 0 } else { RETRIES };
+    let before = retries;
+    match ask(&poller, &*report, &messages, &mut retries).await {
+        Ok(numbers) => called.add(messages, numbers, poller.services.clock.now()),
+        Err(error) if messages.len() > 1 && !is_divided && retries == before && report.blames_an_id(&error) => {
+            let other = messages.split_off(messages.len() / 2);
+            for half in [messages, other] {
+                match ask(&poller, &*report, &half, &mut 0).await {
+                    Ok(numbers) => called.add(half, numbers, poller.services.clock.now()),
+                    Err(error) => called.failed.push((half, error)),
+                }
+            }
+        }
+        Err(error) => called.failed.push((messages, error)),
+    }
+    called
+}
+
+async fn ask(
+    poller: &Poller,
+    report: &dyn MessageReport,
+    messages: &[TrackedMessage],
+    retries: &mut u32,
+) -> Result<MessageNumbers, PollError> {
+    let now = poller.services.clock.now();
+    let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| AskedMessage {
+        id: id.clone(),
+        shape: shape.clone(),
+        is_young: age(*sent_at, now) < AT_10M.start,
+    };
+    let asked: Vec<AskedMessage> = messages.iter().map(asked).collect();
+    poller.ask(retries, || report.ask(&asked, &poller.client)).await
+}
+
+impl Called {
+    fn add(&mut self, messages: Vec<TrackedMessage>, numbers: MessageNumbers, now: Timestamp) {
+        let mut by_id: HashMap<String, MessageReadings> =
+            numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
+        self.answers.unknown.extend(numbers.unknown);
+        self.answers.messages.extend(messages.into_iter().map(|message| {
+            let readings = by_id.remove(&message.id);
+            (message, readings, now)
+        }));
+    }
 }
 
 /// The numbers of one message by metric.

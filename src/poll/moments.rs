@@ -65,7 +65,7 @@ impl Work for MomentWork {
         self.report.interval()
     }
 
-    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Outcome>> + Send + 'static {
+    async fn poll(&mut self, poller: Arc<Poller>) -> Polled<Outcome> {
         let mut poll = Poll {
             poller,
             report: Arc::clone(&self.report),
@@ -73,10 +73,8 @@ impl Work for MomentWork {
             outcome: Outcome::default(),
             has_new_numbers: false,
         };
-        async move {
-            let result = poll.run().await;
-            Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
-        }
+        let result = poll.run().await;
+        Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
     async fn finish(&mut self, outcome: Outcome, is_ok: bool, _now: Timestamp) {
@@ -125,15 +123,16 @@ impl Poll {
             self.outcome.has_nothing_to_ask = true;
             return Ok(Done::NothingDue(due));
         }
-        let MomentNumbers { gauges, unknown } = self.ask(&questions).await?;
+        let (MomentNumbers { gauges, unknown }, error) = self.ask(&questions).await?;
         let memory = written(&gauges);
         let is_new = memory != self.memory;
         let answered = Answered {
             content: Content::Moment { gauges, is_new },
             unknown,
             memory: is_new.then(|| memory.clone()),
-            succeeded: true,
+            succeeded: error.is_none(),
             due,
+            sure: now,
         };
         let receipt = self.poller.commit(answered).await?;
         self.has_new_numbers = receipt.has_new_numbers;
@@ -141,37 +140,48 @@ impl Poll {
         let sample = |(family, rest, value)| Sample { family, owner: Arc::clone(&owner), rest, value, created: None };
         self.outcome.samples = receipt.moment.into_iter().map(sample).collect();
         self.outcome.memory = Some(memory);
-        Ok(Done::Succeeded(due))
+        Ok(if error.is_some() { Done::Partly(error, due) } else { Done::Succeeded(due) })
     }
 
-    /// Every question, with the retries of one poll. One that is not accepted does not spoil the others.
-    async fn ask(&self, questions: &[MomentAsk]) -> Result<MomentNumbers, PollError> {
+    /// Every question, with the retries of one poll. One that fails does not spoil the others: what it would have told
+    /// is shown as unknown, and why it failed comes beside the numbers, unless that is only that it is not accepted.
+    async fn ask(&self, questions: &[MomentAsk]) -> Result<(MomentNumbers, Option<PollError>), PollError> {
         let mut retries = RETRIES;
         let mut numbers = MomentNumbers::default();
-        let mut refused = Vec::new();
+        let mut failed = Vec::new();
         for ask in questions {
             match self.poller.ask(&mut retries, || self.report.ask(ask, &self.poller.client)).await {
                 Ok(answer) => {
                     numbers.gauges.extend(answer.gauges);
                     numbers.unknown.extend(answer.unknown);
                 }
-                Err(error) if error.reason() == Reason::BadRequest => {
+                Err(error) if error.ends_the_poll() => return Err(error),
+                Err(error) => {
                     let instead = self.report.if_refused(ask);
-                    refused.push((error, instead));
+                    failed.push((error, instead));
+                    if failed.len() == questions.len().min(TRIES) && numbers.gauges.is_empty() {
+                        break;
+                    }
                 }
-                Err(error) => return Err(error),
             }
         }
-        let all_are_refused = refused.len() == questions.len();
-        for (error, instead) in refused {
+        let nothing_passes = numbers.gauges.is_empty();
+        let mut trouble = None;
+        for (error, instead) in failed {
             match instead {
-                Some(instead) if !all_are_refused => numbers.gauges.extend(instead.gauges),
+                Some(instead) if !nothing_passes => numbers.gauges.extend(instead.gauges),
                 _ => return Err(error),
             }
+            if error.reason() != Reason::BadRequest {
+                trouble.get_or_insert(error);
+            }
         }
-        Ok(numbers)
+        Ok((numbers, trouble))
     }
 }
+
+/// Questions that may fail before any passes: then the report fails as a whole.
+const TRIES: usize = 3;
 
 /// Gauges as text, to be remembered.
 fn written(gauges: &[GaugeReading]) -> String {

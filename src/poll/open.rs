@@ -1,8 +1,12 @@
 //! From the configuration to pollers: what the ledger remembers of each app is shown, its account is
 //! opened, and each of its reports made ready to be polled.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::time::Instant;
 
 use super::feed::{Board, Target, message_counters};
 use super::files;
@@ -11,6 +15,7 @@ use super::messages::{MessageWork, Standing};
 use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
+use crate::clock::{Clock, ClockGuard};
 use crate::config::{App, Config};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
@@ -25,20 +30,31 @@ pub struct Opening<'a> {
     messages: Option<Messages>,
     stored: Restored,
     board: Arc<Board>,
+    account: Arc<AccountClient>,
+    /// When the ledger came to know it.
+    registered: Instant,
 }
 
 impl<'a> Opening<'a> {
     /// Knows nothing of the ledger yet.
-    pub fn new(app: &'a App, services: Services) -> Opening<'a> {
+    pub fn new(app: &'a App, services: Services, account: Arc<AccountClient>) -> Opening<'a> {
+        let clock = Clock::of_account(Arc::clone(account.provider_time()));
+        let services = Services { clock, ..services };
         let surroundings = app.surroundings(&services.clock);
         let board = Board::new(app.provider.name(), &app.name, services.page.clone(), services.health.clone());
         let messages = app.account.messages(&surroundings);
-        Opening { app, services, surroundings, messages, stored: Restored::default(), board: Arc::new(board) }
+        let (stored, board) = (Restored::default(), Arc::new(board));
+        Opening { app, services, surroundings, messages, stored, board, account, registered: Instant::now() }
     }
 
     /// Its configuration.
     pub fn app(&self) -> &'a App {
         self.app
+    }
+
+    /// What the reports of its account share.
+    pub fn account(&self) -> &Arc<AccountClient> {
+        &self.account
     }
 
     /// What its pollers use.
@@ -63,6 +79,7 @@ impl<'a> Opening<'a> {
     /// Shows what the ledger has counted.
     pub async fn show(&mut self, stored: Restored, config: &Config) {
         self.stored = stored;
+        self.registered = Instant::now();
         let series = std::mem::take(&mut self.stored.series);
         self.services.page.count(counters(&self.board.owner(), series, config.new_series_hold)).await;
         if self.messages.is_some() {
@@ -82,6 +99,8 @@ impl<'a> Opening<'a> {
             ids: messages.ids.clone(),
             files: messages.files.iter().map(|path| (path.clone(), self.marks(path))).collect(),
             board: Arc::clone(&self.board),
+            clock: self.services.clock.clone(),
+            guard: std::sync::Mutex::new(ClockGuard::new(&self.services.clock, self.stored.last_seen)),
         })
     }
 
@@ -95,13 +114,9 @@ impl<'a> Opening<'a> {
     ///
     /// # Errors
     /// A ledger that cannot be read.
-    pub async fn open(
-        self,
-        config: &Config,
-        transport: &Arc<dyn Transport>,
-        account: &Arc<AccountClient>,
-    ) -> Result<Vec<Polling>, LedgerError> {
-        let Opening { app, services, surroundings, messages, stored, board } = self;
+    pub async fn open(self, config: &Config, transport: &Arc<dyn Transport>) -> Result<Vec<Polling>, LedgerError> {
+        let Opening { app, services, surroundings, messages, stored, board, account, registered } = self;
+        let account = &account;
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
             let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
@@ -114,6 +129,8 @@ impl<'a> Opening<'a> {
                 secrets: app.account.secrets(),
                 hold: config.new_series_hold,
                 quota_until: std::sync::Mutex::default(),
+                has_succeeded: AtomicBool::default(),
+                known_since: stored.is_new.then_some(registered),
                 services: services.clone(),
             }
         };
@@ -127,7 +144,8 @@ impl<'a> Opening<'a> {
             let poller = poller(name, report.limit(), Priority::First).await;
             let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
             let (zone, max_age) = (app.zone.clone(), config.max_age);
-            let ready = WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges).await;
+            let ready =
+                WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges, stored.last_seen).await;
             pollings.push(ready.run());
         }
         for report in app.account.moments(&surroundings) {
@@ -139,7 +157,8 @@ impl<'a> Opening<'a> {
         let Some(messages) = messages else { return Ok(pollings) };
         for report in messages.reports {
             let name = report.name();
-            let query = DueQuery { app: stored.id, report: name, now: services.clock.now(), batch: 0, calls: 0 };
+            let now = services.clock.now();
+            let query = DueQuery { app: stored.id, report: name, now, batch: 0, calls: 0, under_way: HashSet::new() };
             let next = services.ledger.due_messages(query).await?.next;
             let is_current = messages.delivery == Some(name);
             // Messages stay with the report that first had a number for them.
@@ -150,6 +169,7 @@ impl<'a> Opening<'a> {
                     newest: if is_current { messages.newest } else { 0 },
                     next,
                     was_ahead: stored.messages.newest.is_some_and(|newest| newest > services.clock.now()),
+                    last_seen: stored.last_seen,
                 };
                 let board = Arc::clone(&board);
                 let ready = MessageWork::ready(poller, report, board, standing, of_report(name)).await;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,12 +13,12 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::health::{Failure, Health, Quota, ReportHealth, ReportId};
+use super::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId};
 use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::contain::contained;
-use crate::ledger::{AppId, Commit, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
+use crate::ledger::{AppId, Commit, Confirmation, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
 use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Counter, Page, Sample, Update, text};
@@ -53,6 +54,10 @@ pub struct Poller {
     pub hold: Duration,
     /// How long the quota is shown that this report was told of.
     pub quota_until: std::sync::Mutex<Option<Instant>>,
+    /// Whether a poll has succeeded since the start, at least in a part.
+    pub has_succeeded: AtomicBool,
+    /// When the ledger came to know the app, if that was in this process.
+    pub known_since: Option<Instant>,
     /// The rest of the exporter.
     pub services: Services,
 }
@@ -77,7 +82,7 @@ pub struct Services {
 /// What a report asks for in a poll.
 pub trait Work: Send + 'static {
     /// What a poll brings besides what is committed.
-    type Outcome: Send + 'static;
+    type Outcome: Send;
     /// The pace of polling while all is well, from which back-off is reckoned.
     fn interval(&self) -> Duration;
     /// Wakes a poller that waits, since something may be due earlier.
@@ -85,7 +90,11 @@ pub trait Work: Send + 'static {
         None
     }
     /// One poll: every question, each with its retries, and the commits.
-    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send + 'static;
+    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send;
+    /// Whether calls are still under way, which the next poll waits for.
+    fn is_under_way(&self) -> bool {
+        false
+    }
     /// Takes what a poll has brought, also one that failed.
     fn finish(&mut self, outcome: Self::Outcome, is_ok: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
     /// Called now and then while waiting; whether something may be due earlier than was thought.
@@ -102,12 +111,16 @@ pub struct Polled<O> {
     pub result: Result<Done, PollError>,
 }
 
-/// A poll without failure.
+/// A poll that did not fail as a whole.
 pub enum Done {
     /// It succeeded; the next is due then, if any is.
     Succeeded(Option<Timestamp>),
+    /// A part failed, which slows that part alone; why, unless it was not asked for in this poll.
+    Partly(Option<PollError>, Option<Timestamp>),
     /// There was nothing to ask; the next is due then, if any is.
     NothingDue(Option<Timestamp>),
+    /// Nothing passed, but no part is failing any more: what did is not asked for again. The next is due then.
+    Dropped(Option<Timestamp>),
 }
 
 /// A report that is ready to be polled.
@@ -154,7 +167,7 @@ impl<W: Work> Ready<W> {
             }
             poller.show_account(interval, None).await;
             let error = PollError::Decode("the poll panicked; please report this as a bug".to_owned());
-            next = Some(poller.failed(error, None, interval).await);
+            next = poller.failed(error, Scope::Whole(interval), poller.ended(false, None)).await;
             failed_with = Some(poller.fingerprint());
         }
     }
@@ -176,7 +189,8 @@ impl Poller {
             self.wait(next, failed_with, work, &mut is_up).await;
             if !*is_up.borrow_and_update() {
                 if !is_to_blame {
-                    self.failed(PollError::Ledger(LedgerError::Down), None, work.interval()).await;
+                    let scope = Scope::Whole(work.interval());
+                    self.failed(PollError::Ledger(LedgerError::Down), scope, self.ended(false, None)).await;
                 }
                 // The ledger's task ends only with the exporter.
                 if is_up.wait_for(|up| *up).await.is_err() {
@@ -194,28 +208,43 @@ impl Poller {
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
             work.finish(outcome, result.is_ok(), clock.now()).await;
             let due = match &result {
-                Ok(Done::Succeeded(due) | Done::NothingDue(due)) => *due,
+                Ok(Done::Succeeded(due) | Done::NothingDue(due) | Done::Dropped(due) | Done::Partly(_, due)) => *due,
                 Err(_) => None,
             };
             self.show_account(work.interval(), due).await;
+            let ended = self.ended(has_new_numbers, Some(took));
+            if matches!(result, Ok(Done::Succeeded(_) | Done::Partly(..))) {
+                self.has_succeeded.store(true, Ordering::Relaxed);
+            }
             match result {
                 Ok(Done::Succeeded(due)) => {
-                    let was_failing = health.succeeded(&self.id, clock.now(), has_new_numbers, took, due).await;
-                    if was_failing {
-                        let ReportId { provider, app, report } = &self.id;
-                        tracing::info!(provider, app, report, "the report works again");
+                    self.succeeded(ended, due).await;
+                    (next, failed_with, is_to_blame) = (due, None, false);
+                }
+                Ok(Done::Partly(error, due)) => {
+                    match error {
+                        Some(error) => drop(self.failed(error, Scope::Part(due), ended).await),
+                        None if health.still_failing(&self.id, ended, due).await => {}
+                        None => self.succeeded(ended, due).await,
                     }
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
                 Ok(Done::NothingDue(due)) => {
-                    health.nothing_due(&self.id, due).await;
+                    health.nothing_due(&self.id, due, false).await;
+                    (next, failed_with, is_to_blame) = (due, None, false);
+                }
+                Ok(Done::Dropped(due)) => {
+                    health.nothing_due(&self.id, due, true).await;
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
                 Err(error) => {
                     is_to_blame = error.reason() == Reason::Ledger;
-                    next = Some(self.failed(error, Some(took), work.interval()).await);
+                    next = self.failed(error, Scope::Whole(work.interval()), ended).await;
                     failed_with = Some(secrets);
                 }
+            }
+            if failed_with.is_none() && work.is_under_way() {
+                next = Some(clock.now());
             }
         }
     }
@@ -307,13 +336,25 @@ impl Poller {
         }
     }
 
+    /// What the provider's clock says of times that the ledger has from ours, until it is committed.
+    pub(super) fn confirmation(&self, now: Timestamp) -> Option<Confirmation> {
+        let correction = self.account.provider_time().correction()?;
+        let first_known = self.known_since.and_then(|since| now.checked_sub(since.elapsed()).ok());
+        Some(Confirmation { correction, first_known })
+    }
+
     /// Commits what was made of an answer, then shows what it has changed.
     pub(super) async fn commit(&self, commit: Answered) -> Result<Receipt, PollError> {
-        let Answered { content, unknown, memory, succeeded, due } = commit;
+        let Answered { content, unknown, memory, succeeded, due, sure } = commit;
+        let now = self.services.clock.now();
+        let confirmation = self.confirmation(now);
+        let is_confirmed = confirmation.is_some();
         let commit = Commit {
             app: self.app,
             report: self.id.report,
-            now: self.services.clock.now(),
+            now,
+            sure: sure.min(now),
+            confirmation,
             hold: self.hold,
             content,
             // A name comes from the provider, which may repeat a secret, and itself for each message.
@@ -323,6 +364,9 @@ impl Poller {
             due,
         };
         let mut receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
+        if is_confirmed {
+            self.account.provider_time().corrected();
+        }
         let series = std::mem::take(&mut receipt.series);
         self.services.page.count(counters(&self.id.owner(), series, self.hold)).await;
         if !receipt.new_names.is_empty() {
@@ -336,39 +380,53 @@ impl Poller {
         Ok(receipt)
     }
 
-    /// Notes a failure, says it once, and tells when to try again. Nobody knows how long a poll `took` that was not
-    /// made or not finished.
-    async fn failed(&self, error: PollError, took: Option<Duration>, interval: Duration) -> Timestamp {
-        let now = self.services.clock.now();
+    fn ended(&self, has_new_numbers: bool, took: Option<Duration>) -> Ended {
+        Ended { now: self.services.clock.now(), has_new_numbers, took }
+    }
+
+    /// Notes a success, and says so if the report was failing.
+    async fn succeeded(&self, ended: Ended, due: Option<Timestamp>) {
+        if self.services.health.succeeded(&self.id, ended, due).await {
+            let ReportId { provider, app, report } = &self.id;
+            tracing::info!(provider, app, report, "the report works again");
+        }
+    }
+
+    /// Notes a failure, says it once, and tells when the next poll is due.
+    async fn failed(&self, error: PollError, scope: Scope, ended: Ended) -> Option<Timestamp> {
+        let now = ended.now;
         let reason = error.reason();
         let message = self.account.in_words(&error);
         let log_id = error.log_id().map(|id| shorten(&self.account.scrubber().scrub(id)));
         let failure = Failure {
             reason: reason.name(),
+            is_part: matches!(scope, Scope::Part(_)),
             message: message.clone(),
             log_id: log_id.clone(),
             advice: error.advice(),
             since: now,
         };
         let reset = error.reset().unwrap_or_default();
-        let next = |failures| {
-            let wait = schedule::back_off(interval, reason, failures).max(reset.min(LONGEST_RESET));
-            now.saturating_add(wait).unwrap_or(now)
+        let next = |failures| match scope {
+            Scope::Whole(interval) => {
+                let wait = match self.has_succeeded.load(Ordering::Relaxed) {
+                    true => schedule::back_off(interval, failures),
+                    false => schedule::back_off_at_start(interval, failures),
+                };
+                Some(now.saturating_add(wait.max(reset.min(LONGEST_RESET))).unwrap_or(now))
+            }
+            Scope::Part(due) => due,
         };
-        let (next, is_new) = self.services.health.failed(&self.id, failure, took, next).await;
+        let due = if let Scope::Part(due) = scope { due } else { None };
+        let (next, is_new) = self.services.health.failed(&self.id, failure, ended, due, next).await;
         if is_new {
             let ReportId { provider, app, report } = &self.id;
-            let advice = error.advice();
-            tracing::warn!(
-                provider,
-                app,
-                report,
-                reason = reason.name(),
-                error = message,
-                log_id,
-                advice,
-                "the report is failing"
-            );
+            let (reason, advice) = (reason.name(), error.advice());
+            let text = match scope {
+                Scope::Whole(_) => "the report is failing",
+                Scope::Part(_) => "a part of the report is failing; its other parts work",
+            };
+            tracing::warn!(provider, app, report, reason, error = message, log_id, advice, "{text}");
         }
         next
     }
@@ -385,7 +443,26 @@ impl Poller {
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
         page.update(vec![show(Family::TokenExpiry, String::new(), expiry)]).await;
         let ReportId { provider, app, .. } = &self.id;
-        health.app(provider, app, |health| health.token_expiry = self.account.token_expiry());
+        let skew = self.account.provider_time().skew();
+        health.app(provider, app, |health| {
+            health.token_expiry = self.account.token_expiry();
+            health.clock_skew_seconds = skew.map(|skew| skew.as_secs_f64());
+        });
+        let skew_ms = skew.map(|skew| i64::try_from(skew.as_millis()).unwrap_or(i64::MAX));
+        page.update(vec![show(Family::ClockSkew, String::new(), skew_ms)]).await;
+        let seconds = skew.map_or(0.0, |skew| skew.as_secs_f64());
+        match self.account.provider_time().is_off() {
+            Some(true) => tracing::warn!(
+                provider,
+                app,
+                seconds,
+                "this machine's clock and the provider's are apart; synchronize the clock (chrony, systemd-timesyncd). Beyond five minutes the provider's time is used"
+            ),
+            Some(false) => {
+                tracing::info!(provider, app, seconds, "this machine's clock and the provider's agree again")
+            }
+            None => {}
+        }
         if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
             let wait = due.and_then(|due| Duration::try_from(due.duration_since(self.services.clock.now())).ok());
             let next = interval.max(wait.unwrap_or_default());
@@ -429,6 +506,17 @@ pub(super) struct Answered {
     pub(super) memory: Option<String>,
     pub(super) succeeded: bool,
     pub(super) due: Option<Timestamp>,
+    /// The latest time that is certain.
+    pub(super) sure: Timestamp,
+}
+
+/// How much of a report a failure concerns.
+#[derive(Clone, Copy)]
+enum Scope {
+    /// All of it; back-off is reckoned from this interval.
+    Whole(Duration),
+    /// A part; the next poll is due then.
+    Part(Option<Timestamp>),
 }
 
 /// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.

@@ -5,22 +5,32 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::provider::error::Reason;
-
 /// The slowest pace of a failing report.
 pub fn slowest(interval: Duration) -> Duration {
     let hour = Duration::from_secs(3600);
     (interval.saturating_mul(10)).min(interval.max(hour))
 }
 
-/// How long a report waits after its `failures`-th failed poll in a row: twice as long each time; at
-/// once the slowest pace where only a person can help.
-pub fn back_off(interval: Duration, reason: Reason, failures: u32) -> Duration {
-    if !reason.is_transient() && reason != Reason::Ledger {
-        return slowest(interval);
+/// The first wait of a report that has never succeeded since the start: its network may come later than we.
+const FIRST: Duration = Duration::from_secs(5);
+
+/// How long a report, or a part of it, waits after its `failures`-th failed poll in a row: twice as long each time.
+pub fn back_off(interval: Duration, failures: u32) -> Duration {
+    doubled(interval, failures).min(slowest(interval))
+}
+
+/// The same for a report that has not succeeded since the start: first it waits for seconds, twice as long each time,
+/// until that comes to its interval.
+pub fn back_off_at_start(interval: Duration, failures: u32) -> Duration {
+    let early = (1..=failures.min(64)).take_while(|failure| doubled(FIRST, *failure) < interval).count();
+    match u32::try_from(early) {
+        Ok(early) if early < failures => back_off(interval, failures - early),
+        _ => doubled(FIRST, failures),
     }
-    let doubled = interval.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20)));
-    doubled.min(slowest(interval))
+}
+
+fn doubled(wait: Duration, failures: u32) -> Duration {
+    wait.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20)))
 }
 
 /// A random wait before asking again within a poll: up to twice as long each time (full jitter).
@@ -45,12 +55,17 @@ mod tests {
 
     #[test]
     fn failing_reports_slow_down() {
-        let waits: Vec<u64> = (1..=6).map(|n| back_off(secs(300), Reason::Server, n).as_secs()).collect();
-        assert_eq!(waits, [300, 600, 1200, 2400, 3000, 3000]);
-        assert_eq!(back_off(secs(300), Reason::Auth, 1), secs(3000));
-        assert_eq!(back_off(secs(1), Reason::NotFound, 1), secs(10));
-        assert_eq!(back_off(secs(3600), Reason::Forbidden, 1), secs(3600));
-        assert_eq!(back_off(secs(86_400), Reason::Timeout, 40), secs(86_400));
+        let waits = |interval, of: fn(Duration, u32) -> Duration| -> Vec<u64> {
+            (1..=6).map(|failures| of(secs(interval), failures).as_secs()).collect()
+        };
+        assert_eq!(waits(300, back_off), [300, 600, 1200, 2400, 3000, 3000]);
+        assert_eq!(waits(1, back_off), [1, 2, 4, 8, 10, 10]);
+        assert_eq!(waits(3600, back_off), [3600; 6]);
+        assert_eq!(back_off(secs(86_400), 40), secs(86_400));
+        assert_eq!(waits(3600, back_off_at_start), [5, 10, 20, 40, 80, 160]);
+        assert_eq!(waits(60, back_off_at_start), [5, 10, 20, 40, 60, 120]);
+        assert_eq!(back_off_at_start(secs(60), u32::MAX), secs(600));
+        assert_eq!(waits(1, back_off_at_start), [1, 2, 4, 8, 10, 10]);
     }
 
     #[test]

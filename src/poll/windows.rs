@@ -1,19 +1,23 @@
 //! What is polled by window: every question of a poll, what the answers mean, and the gauges of closed
 //! windows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::gauges::{Gauges, gauge_readings};
+use super::health::ReportId;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
 use super::schedule;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{Content, StoredGauges, StoredReport, SubjectReadings};
-use crate::provider::error::PollError;
-use crate::provider::{Ask, Digest, Memory, Report};
+use crate::provider::error::{PollError, Reason};
+use crate::provider::{Answer, Ask, Asked, Digest, Memory, Report};
+use crate::window::Window;
 
 /// A report by window.
 pub struct WindowWork {
@@ -21,6 +25,8 @@ pub struct WindowWork {
     zone: TimeZone,
     memory: Memory,
     gauges: Gauges,
+    guard: ClockGuard,
+    parts: Parts,
 }
 
 /// What a poll by window brings.
@@ -39,6 +45,7 @@ impl WindowWork {
         max_age: Duration,
         stored: StoredReport,
         gauges: Vec<StoredGauges>,
+        last_seen: Option<Timestamp>,
     ) -> Ready<WindowWork> {
         let memory: Memory = serde_json::from_str(&stored.memory).unwrap_or_default();
         let now = poller.services.clock.now();
@@ -47,8 +54,9 @@ impl WindowWork {
         let fresh = stored.last_success.max(stored.last_change);
         let page = poller.services.page.clone();
         let mut gauges = Gauges::new(poller.id.clone(), page, max_age, wanted, fresh);
-        gauges.age(now).await;
-        let work = WindowWork { report: report.into(), zone, memory, gauges };
+        let mut guard = ClockGuard::new(&poller.services.clock, last_seen);
+        gauges.age(guard.read(&poller.services.clock).sure).await;
+        let work = WindowWork { report: report.into(), zone, memory, gauges, guard, parts: Parts::default() };
         Ready::new(poller, work, &stored, Some(next)).await
     }
 }
@@ -60,21 +68,21 @@ impl Work for WindowWork {
         self.report.interval()
     }
 
-    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Outcome>> + Send + 'static {
-        let now = poller.services.clock.now();
+    async fn poll(&mut self, poller: Arc<Poller>) -> Polled<Outcome> {
+        let reading = self.guard.read(&poller.services.clock);
         let outcome = Outcome { memory: self.memory.clone(), gauges: Vec::new() };
         let mut poll = Poll {
             poller,
             report: Arc::clone(&self.report),
             zone: self.zone.clone(),
-            now,
+            guard: &mut self.guard,
+            parts: &mut self.parts,
+            reading,
             outcome,
             has_new_numbers: false,
         };
-        async move {
-            let result = poll.ask_everything().await;
-            Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
-        }
+        let result = poll.ask_everything().await;
+        Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
     async fn finish(&mut self, outcome: Outcome, is_ok: bool, now: Timestamp) {
@@ -88,55 +96,241 @@ impl Work for WindowWork {
     }
 
     async fn tick(&mut self, clock: &Clock) -> bool {
-        self.gauges.age(clock.now()).await;
+        let reading = self.guard.read(clock);
+        self.gauges.age(reading.sure).await;
         false
     }
 }
 
 /// One poll.
-struct Poll {
+struct Poll<'a> {
     poller: Arc<Poller>,
     report: Arc<dyn Report>,
     zone: TimeZone,
-    now: Timestamp,
+    guard: &'a mut ClockGuard,
+    parts: &'a mut Parts,
+    reading: ClockReading,
     outcome: Outcome,
     has_new_numbers: bool,
 }
 
-impl Poll {
+/// A part of a report: a department, if it is about one, and the first window of a question.
+type Part = (Option<String>, Window);
+
+/// Parts that are failing, each with how often in a row and when it is asked for again.
+#[derive(Default)]
+struct Parts(HashMap<Part, (u32, Instant)>);
+
+impl Parts {
+    fn has_failed(&self, part: &Part) -> bool {
+        self.0.contains_key(part)
+    }
+
+    fn waits(&self, part: &Part) -> bool {
+        self.0.get(part).is_some_and(|(_, next)| *next > Instant::now())
+    }
+
+    fn failures(&self, part: &Part) -> u32 {
+        self.0.get(part).map_or(0, |(failures, _)| *failures)
+    }
+
+    /// Notes another failure.
+    fn fail(&mut self, part: Part, interval: Duration) {
+        let (failures, next) = self.0.entry(part).or_insert((0, Instant::now()));
+        *failures = failures.saturating_add(1);
+        *next = Instant::now() + schedule::back_off(interval, *failures);
+    }
+
+    /// How long until the first of them is asked for again.
+    fn wait(&self) -> Option<Duration> {
+        let next = self.0.values().map(|(_, next)| *next).min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// What a poll has come to so far.
+#[derive(Default)]
+struct Progress {
+    asked: Asked,
+    retries: u32,
+    has_passed: bool,
+    has_asked: bool,
+    /// Questions that failed, none of which passed.
+    failed: usize,
+    /// Why the first of them failed.
+    error: Option<PollError>,
+}
+
+/// Questions that may fail before any passes: then the report fails as a whole.
+const TRIES: usize = 3;
+/// An answer that shows the time to be another by more than this was asked for the wrong windows.
+const OTHER_TIME: SignedDuration = SignedDuration::from_mins(4);
+/// Polls in which a day must be refused, while later ones pass, before an answer that does not say why is believed.
+const REFUSALS: u32 = 3;
+
+impl Poll<'_> {
     async fn ask_everything(&mut self) -> Result<Done, PollError> {
-        let report = Arc::clone(&self.report);
-        let now = self.now;
-        let mut asked: Vec<Ask> = Vec::new();
-        let mut retries = RETRIES;
-        let mut failure = None;
-        let mut next = report.next(now, &self.outcome.memory, &asked);
-        while let Some(ask) = next {
-            asked.push(ask.clone());
-            let answer = self.poller.ask(&mut retries, || report.ask(&ask, &self.poller.client)).await;
-            match answer.map_err(|error| of_department(&ask, error)) {
-                Ok(answer) => {
-                    let digest = report.digest(now, &ask, answer, &self.outcome.memory);
-                    next = report.next(now, &digest.memory, &asked);
-                    let is_last = next.is_none();
-                    let due = (is_last && failure.is_none()).then(|| report.next_due(now, &digest.memory));
-                    // What departments were told is asked again after a crash; only counts must be remembered.
-                    let is_remembered = ask.department.is_none() || is_last;
-                    self.commit(digest, is_remembered, due).await?;
+        let mut progress = Progress { retries: RETRIES, ..Progress::default() };
+        progress.asked.has_failed = !self.parts.0.is_empty();
+        // What has failed before comes last, or it would use up what tries there are.
+        let mut again = Vec::new();
+        loop {
+            let next = self.report.next(self.reading.now, &self.outcome.memory, &progress.asked);
+            if let Some(ask) = next {
+                progress.asked.asks.push(ask.clone());
+                match self.parts.has_failed(&part_of(&ask)) {
+                    true => again.push(ask),
+                    false => self.ask(ask, &mut progress).await?,
                 }
-                Err(error) if error.is_about_the_question() => {
-                    failure.get_or_insert(error);
-                    next = report.next(now, &self.outcome.memory, &asked);
+            } else if again.is_empty() {
+                break;
+            } else {
+                let ask = again.remove(0);
+                if !self.is_wanted(&ask, &progress.asked) {
+                    // It settled with what was asked meanwhile.
+                    self.parts.0.remove(&part_of(&ask));
+                } else if !self.parts.waits(&part_of(&ask)) {
+                    self.ask(ask, &mut progress).await?;
                 }
-                Err(error) => return Err(failure.unwrap_or(error)),
+            }
+            if !progress.has_passed && progress.failed >= TRIES {
+                break;
             }
         }
-        let due = Some(report.next_due(now, &self.outcome.memory));
-        match failure {
-            Some(error) => Err(error),
-            None if asked.is_empty() => Ok(Done::NothingDue(due)),
-            None => Ok(Done::Succeeded(due)),
+        let Progress { asked, has_passed, has_asked, error, .. } = progress;
+        let error = match error {
+            Some(error) if !has_passed => {
+                // The report as a whole backs off; its parts are tried when it is.
+                self.parts.0.values_mut().for_each(|(_, next)| *next = Instant::now());
+                return Err(error);
+            }
+            error => error,
+        };
+        // What is not asked for any more fails no more.
+        let wanted: Vec<Part> = asked.asks.iter().filter(|ask| self.is_wanted(ask, &asked)).map(part_of).collect();
+        self.parts.0.retain(|part, _| wanted.contains(part));
+        let error = error.filter(|_| !self.parts.0.is_empty());
+        let now = self.reading.now;
+        let due = self.report.next_due(now, &self.outcome.memory);
+        let retry = self.parts.wait().map(|wait| now.saturating_add(wait).unwrap_or(due));
+        let due = Some(retry.map_or(due, |retry| retry.min(due)));
+        Ok(match error {
+            Some(error) => Done::Partly(Some(error), due),
+            None if !self.parts.0.is_empty() => Done::Partly(None, due),
+            None if has_asked => Done::Succeeded(due),
+            None => Done::Dropped(due),
+        })
+    }
+
+    /// Whether a question would still be asked if it had not been.
+    fn is_wanted(&self, ask: &Ask, asked: &Asked) -> bool {
+        let others = asked.asks.iter().filter(|other| *other != ask).cloned().collect();
+        let asked = Asked { asks: others, has_failed: asked.has_failed };
+        self.report.next(self.reading.now, &self.outcome.memory, &asked).as_ref() == Some(ask)
+    }
+
+    /// Asks one question. A failure that would meet any other question too ends the poll.
+    async fn ask(&mut self, ask: Ask, progress: &mut Progress) -> Result<(), PollError> {
+        let part = part_of(&ask);
+        progress.has_asked = true;
+        let error = match self.answer(&ask, progress).await {
+            Ok(Some(answer)) => {
+                self.parts.0.remove(&part);
+                return self.take(ask, answer, progress).await;
+            }
+            // The time is another than was thought: everything is asked for anew.
+            Ok(None) => return Ok(()),
+            Err(error) if error.ends_the_poll() => return Err(of_department(&ask, error)),
+            Err(error) => error,
+        };
+        let is_worth_it = progress.has_passed || self.parts.has_failed(&part);
+        if error.reason() == Reason::BadRequest
+            && is_worth_it
+            && self.report.may_be_out_of_reach(self.reading.now, &ask)
+        {
+            return self.narrow(ask, error, progress).await;
         }
+        self.fail(&ask, error, progress);
+        Ok(())
+    }
+
+    fn fail(&mut self, ask: &Ask, error: PollError, progress: &mut Progress) {
+        progress.failed += 1;
+        progress.error.get_or_insert(of_department(ask, error));
+        progress.asked.has_failed = true;
+        self.parts.fail(part_of(ask), self.report.interval());
+    }
+
+    /// Finds from which day on a range is answered that is refused as a whole, and takes what is. What lies before is
+    /// lost: at once if the provider's own words refuse it, else after some polls.
+    async fn narrow(&mut self, ask: Ask, refusal: PollError, progress: &mut Progress) -> Result<(), PollError> {
+        let days = Window::days_between(ask.first, ask.last);
+        let range = |first: usize| Ask { first: days[first], ..ask.clone() };
+        // Every range that begins before `reached` is refused, from there on they are answered.
+        let (mut refused, mut reached) = (0, days.len());
+        let mut last_refusal = refusal;
+        while reached - refused > 1 {
+            let middle = refused + (reached - refused) / 2;
+            match self.answer(&range(middle), progress).await {
+                Ok(Some(answer)) => {
+                    self.take(range(middle), answer, progress).await?;
+                    reached = middle;
+                }
+                Ok(None) => return Ok(()),
+                Err(error) if error.ends_the_poll() => return Err(error),
+                Err(error) if error.reason() == Reason::BadRequest => (refused, last_refusal) = (middle, error),
+                Err(error) => {
+                    self.fail(&ask, error, progress);
+                    return Ok(());
+                }
+            }
+        }
+        let is_believed =
+            last_refusal.is_in_the_providers_words() || self.parts.failures(&part_of(&ask)) + 1 >= REFUSALS;
+        if !progress.has_passed || !is_believed {
+            self.fail(&ask, last_refusal, progress);
+            return Ok(());
+        }
+        let ReportId { provider, app, report } = &self.poller.id;
+        let (from, to) = (ask.first.first.to_string(), days[refused].first.to_string());
+        tracing::warn!(
+            provider,
+            app,
+            report,
+            from,
+            to,
+            "the provider does not answer for these days any more; they are lost"
+        );
+        self.parts.0.remove(&part_of(&ask));
+        self.take(Ask { last: days[refused], ..ask }, Answer::Lost, progress).await
+    }
+
+    /// Sends a question. `None` if the answer shows that the clock was wrong: then the poll begins again.
+    async fn answer(&mut self, ask: &Ask, progress: &mut Progress) -> Result<Option<Answer>, PollError> {
+        let asked_at = Instant::now();
+        let report = Arc::clone(&self.report);
+        let answer = self.poller.ask(&mut progress.retries, || report.ask(ask, &self.poller.client)).await;
+        let reading = self.guard.read(&self.poller.services.clock);
+        let expected = self.reading.now.saturating_add(asked_at.elapsed()).unwrap_or(reading.now);
+        let is_other = reading.now.duration_since(expected).abs() > OTHER_TIME;
+        self.reading = reading;
+        if is_other && !progress.has_passed && answer.is_ok() {
+            progress.asked.asks.clear();
+            return Ok(None);
+        }
+        answer.map(Some)
+    }
+
+    /// Commits what an answer means.
+    async fn take(&mut self, ask: Ask, answer: Answer, progress: &mut Progress) -> Result<(), PollError> {
+        progress.has_passed |= answer != Answer::Lost;
+        let digest = self.report.digest(self.reading, &ask, answer, &self.outcome.memory);
+        let next = self.report.next(self.reading.now, &digest.memory, &progress.asked);
+        let is_last = next.is_none() && progress.error.is_none() && self.parts.0.is_empty();
+        let due = is_last.then(|| self.report.next_due(self.reading.now, &digest.memory));
+        // What departments were told is asked again after a crash; only counts must be remembered.
+        let is_remembered = ask.department.is_none() || next.is_none();
+        self.commit(digest, is_remembered, due).await
     }
 
     /// Commits what was made of an answer; `due` if it completes a successful poll.
@@ -157,6 +351,7 @@ impl Poll {
             memory: is_remembered.then(|| serde_json::to_string(&memory).unwrap_or_default()),
             succeeded: due.is_some(),
             due,
+            sure: self.reading.sure,
         };
         let receipt = self.poller.commit(answered).await?;
         self.outcome.memory = memory;
@@ -164,6 +359,10 @@ impl Poll {
         self.has_new_numbers |= receipt.has_new_numbers;
         Ok(())
     }
+}
+
+fn part_of(ask: &Ask) -> Part {
+    (ask.department.clone(), ask.first)
 }
 
 fn of_department(ask: &Ask, error: PollError) -> PollError {

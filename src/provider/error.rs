@@ -180,14 +180,26 @@ impl PollError {
         }
     }
 
-    /// Whether the failure is about the one question, so that the poll's others are still worth asking.
-    /// A right that is missing or a token that cannot be had would fail them all.
-    pub fn is_about_the_question(&self) -> bool {
+    /// Whether a refusal has a code of the provider's own: a gateway's has none.
+    pub fn is_in_the_providers_words(&self) -> bool {
         match self {
-            PollError::Decode(_) => true,
-            PollError::Refused { reason, .. } => *reason == Reason::BadRequest,
-            PollError::Department { error, .. } => error.is_about_the_question(),
+            PollError::Refused { code, .. } => !code.is_empty(),
+            PollError::Department { error, .. } => error.is_in_the_providers_words(),
             _ => false,
+        }
+    }
+
+    /// Whether asking for anything else would fail in the same way: no credentials, no quota, no connection, no
+    /// ledger. Any other failure is of the part that was asked for.
+    pub fn ends_the_poll(&self) -> bool {
+        match self {
+            PollError::Transport(error) => {
+                matches!(error, TransportError::Connect(_) | TransportError::ConnectTimeout)
+            }
+            PollError::Refused { reason, .. } => matches!(reason, Reason::Auth | Reason::RateLimited),
+            PollError::Token(_) | PollError::Ledger(_) => true,
+            PollError::Department { error, .. } => error.ends_the_poll(),
+            PollError::Decode(_) => false,
         }
     }
 }

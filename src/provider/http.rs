@@ -2,7 +2,7 @@
 //! URL in an error, every request counted and within its budget.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::HeaderMap;
@@ -16,6 +16,7 @@ use super::BoxFuture;
 use super::dns::Resolver;
 use super::error::{PollError, shorten};
 use super::quota::{Budget, Limit, Priority, Rate};
+use crate::clock::{Clock, ProviderTime};
 use crate::config::secret::Scrubber;
 use crate::lock;
 
@@ -75,7 +76,10 @@ pub enum TransportError {
     /// The whole request took too long.
     #[error("no answer in time")]
     Timeout,
-    /// Anything between us and a complete answer.
+    /// No connection: refused, no such host, no TLS.
+    #[error("{0}")]
+    Connect(String),
+    /// A connection that ended before a complete answer.
     #[error("{0}")]
     Network(String),
     /// More than 8 MiB.
@@ -145,20 +149,22 @@ fn classify(error: reqwest::Error) -> TransportError {
     if error.is_timeout() {
         return if error.is_connect() { TransportError::ConnectTimeout } else { TransportError::Timeout };
     }
+    let is_connect = error.is_connect();
     let error = error.without_url();
     // The outermost texts only say "error sending request"; the innermost says why.
     let mut innermost: &dyn std::error::Error = &error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    TransportError::Network(format!("{error}: {innermost}"))
+    let text = format!("{error}: {innermost}");
+    if is_connect { TransportError::Connect(text) } else { TransportError::Network(text) }
 }
 
 /// Counts the requests of one report by status code.
 #[derive(Debug, Default)]
 pub struct Requests {
-    codes: std::sync::Mutex<BTreeMap<Option<u16>, u64>>,
-    waiting: std::sync::Mutex<Waiting>,
+    codes: Mutex<BTreeMap<Option<u16>, u64>>,
+    waiting: Mutex<Waiting>,
 }
 
 /// How long requests have waited for quota; those that waited side by side count once.
@@ -193,7 +199,13 @@ impl Requests {
 
     /// Takes the time that was spent waiting for quota since the last call.
     pub fn take_waited(&self) -> Duration {
-        std::mem::take(&mut self.waiting().total)
+        let mut waiting = self.waiting();
+        if let Some(since) = &mut waiting.since {
+            let waited = since.elapsed();
+            *since = Instant::now();
+            waiting.total += waited;
+        }
+        std::mem::take(&mut waiting.total)
     }
 
     fn wait(&self) -> Waits<'_> {
@@ -220,9 +232,10 @@ pub struct Client {
     priority: Priority,
     requests: Arc<Requests>,
     token_requests: Arc<Requests>,
-    token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
+    token_expiry: Arc<Mutex<Option<jiff::Timestamp>>>,
     rates: Arc<Rates>,
     scrubber: Scrubber,
+    provider_time: Arc<ProviderTime>,
 }
 
 impl Client {
@@ -243,6 +256,7 @@ impl Client {
             token_expiry: Arc::clone(&account.token_expiry),
             rates: Arc::clone(&account.rates),
             scrubber: account.scrubber.clone(),
+            provider_time: Arc::clone(&account.provider_time),
         }
     }
 
@@ -304,6 +318,9 @@ impl Client {
         let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
         let result = result.unwrap_or(Err(TransportError::Timeout));
         let code = result.as_ref().ok().map(|reply| reply.status.as_u16());
+        if let Some(date) = result.as_ref().ok().and_then(|reply| reply.header("date")) {
+            self.provider_time.note(date);
+        }
         requests.count(code);
         tracing::debug!(path, code, "request");
         Ok(result?)
@@ -311,21 +328,39 @@ impl Client {
 }
 
 /// What the provider's headers said last, by API, until somebody has shown it.
-type Rates = std::sync::Mutex<BTreeMap<&'static str, Rate>>;
+type Rates = Mutex<BTreeMap<&'static str, Rate>>;
 
 /// What the reports of one account share.
-#[derive(Default)]
 pub struct AccountClient {
     /// By report.
-    requests: std::sync::Mutex<BTreeMap<&'static str, Arc<Requests>>>,
+    requests: Mutex<BTreeMap<&'static str, Arc<Requests>>>,
     rates: Arc<Rates>,
-    budgets: std::sync::Mutex<BTreeMap<&'static str, Arc<Budget>>>,
+    budgets: Mutex<BTreeMap<&'static str, Arc<Budget>>>,
     token_requests: Arc<Requests>,
-    token_expiry: Arc<std::sync::Mutex<Option<jiff::Timestamp>>>,
+    token_expiry: Arc<Mutex<Option<jiff::Timestamp>>>,
     scrubber: Scrubber,
+    provider_time: Arc<ProviderTime>,
 }
 
 impl AccountClient {
+    /// Nothing asked yet; `wall` is the clock that the provider's is held against.
+    pub fn new(wall: &Clock) -> AccountClient {
+        AccountClient {
+            requests: Mutex::default(),
+            rates: Arc::default(),
+            budgets: Mutex::default(),
+            token_requests: Arc::default(),
+            token_expiry: Arc::default(),
+            scrubber: Scrubber::default(),
+            provider_time: Arc::new(ProviderTime::new(wall.clone())),
+        }
+    }
+
+    /// The time as the provider's answers tell it.
+    pub fn provider_time(&self) -> &Arc<ProviderTime> {
+        &self.provider_time
+    }
+
     /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
     fn budget(&self, limit: Limit) -> Arc<Budget> {
         let mut budgets = lock(&self.budgets);

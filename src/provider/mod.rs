@@ -35,7 +35,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockReading};
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::reading::{GaugeReading, Reading, SentMessage, WindowReadings};
@@ -103,25 +103,15 @@ pub trait MessageReport: Send + Sync {
     fn limit(&self) -> quota::Limit;
     /// How many messages a request may name.
     fn batch(&self) -> usize;
-    /// What a refusal blames.
-    fn blames(&self, error: &PollError) -> Blame;
+    /// Whether a refusal blames a message id: the provider says so itself, in its own envelope and with its code for
+    /// that. A gateway's does not.
+    fn blames_an_id(&self, error: &PollError) -> bool;
     /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
     fn ask<'a>(
         &'a self,
         messages: &'a [AskedMessage],
         client: &'a Client,
     ) -> BoxFuture<'a, Result<MessageNumbers, PollError>>;
-}
-
-/// What is to blame for a refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The question as a whole, the account or the provider.
-    Question,
-    /// Perhaps one of the message ids.
-    PerhapsAnId,
-    /// A message id.
-    AnId,
 }
 
 /// A message to ask for.
@@ -131,6 +121,8 @@ pub struct AskedMessage {
     pub id: String,
     /// How its answers are read, as the report said when it first had a number; else empty.
     pub shape: String,
+    /// Whether it is less than ten minutes old: parts of its numbers may still come.
+    pub is_young: bool,
 }
 
 /// What an answer says about messages.
@@ -225,11 +217,17 @@ pub trait Report: Send + Sync {
     fn shows(&self, department: &str, unit: Unit) -> bool;
     /// The next question of a poll that began at `now` and has asked `asked`; `None` ends the poll.
     /// Pure.
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask>;
+    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask>;
+    /// Whether a question that is refused as a bad one may be for windows that the provider does not answer for any
+    /// more: then it is found out which, and those are lost.
+    fn may_be_out_of_reach(&self, _now: Timestamp, _ask: &Ask) -> bool {
+        false
+    }
     /// Asks the provider, once.
     fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>>;
-    /// What an answer means: what it counts, which windows it closes and what is remembered. Pure.
-    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest;
+    /// What an answer means: what it counts, which windows it closes and what is remembered. Nothing settles by a time
+    /// that is not sure. Pure.
+    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest;
     /// When the next poll is due after one at `now` that succeeded. Pure.
     fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp;
 }
@@ -243,6 +241,15 @@ pub struct Ask {
     pub last: Window,
     /// A department's id, where the provider has them.
     pub department: Option<String>,
+}
+
+/// What a poll has asked so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The questions.
+    pub asks: Vec<Ask>,
+    /// Whether one of them has failed, in this poll or in those before: then the newest windows go first.
+    pub has_failed: bool,
 }
 
 /// What a provider said.

@@ -7,6 +7,8 @@ use http::{Method, Request, Response};
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
+use jiff::Timestamp;
+
 use crate::clock::Clock;
 use crate::lock;
 
@@ -314,6 +316,10 @@ impl State {
 }
 
 impl Simulator for EasemobSimulator {
+    fn date(&self) -> Option<Timestamp> {
+        Some(self.clock.now())
+    }
+
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let now = self.clock.now().as_second();
         let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();

@@ -9,6 +9,8 @@ use http::{HeaderValue, Method, Request, Response};
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, around, bearer, beijing, text};
+use jiff::Timestamp;
+
 use crate::clock::Clock;
 use crate::lock;
 
@@ -416,6 +418,10 @@ impl State {
 }
 
 impl Simulator for FeishuSimulator {
+    fn date(&self) -> Option<Timestamp> {
+        Some(self.clock.now())
+    }
+
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
         match (request.method(), path.as_slice()) {

@@ -16,12 +16,17 @@ use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 
 /// An API that answers requests.
 pub trait Simulator: Send + Sync + 'static {
     /// Answers one request.
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>>;
+    /// The time that its answers are dated with, if they are.
+    fn date(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 const MAX_BODY: usize = 1024 * 1024;
@@ -36,17 +41,23 @@ pub async fn serve(listener: TcpListener, simulator: Arc<impl Simulator>) {
             async move {
                 let (head, body) = request.into_parts();
                 let body = Limited::new(body, MAX_BODY).collect().await.map(|body| body.to_bytes().to_vec());
-                let response = match body {
+                let mut response = match body {
                     Ok(body) => simulator.answer(&Request::from_parts(head, body)),
                     Err(_) => text(413, "request entity too large"),
                 };
+                let date = simulator.date().map(|date| date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+                if let Some(Ok(date)) = date.map(http::HeaderValue::try_from) {
+                    response.headers_mut().insert(http::header::DATE, date);
+                }
                 Ok::<_, Infallible>(response.map(|body| Full::new(Bytes::from(body))))
             }
         });
         tokio::spawn(async move {
             // A client that went away is no concern of a simulator.
-            let _ =
-                http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+            let mut server = http1::Builder::new();
+            // Its time is the simulator's, if any.
+            server.timer(TokioTimer::new()).auto_date_header(false);
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

@@ -7,7 +7,7 @@ use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Options;
@@ -191,7 +191,7 @@ impl App {
     fn facts(&self, now: Timestamp) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut fact = |label: String, value, is_bad| facts.push(Fact { label, value, is_bad });
-        let AppHealth { tracked, newest_message, quotas, token_expiry } = &self.health;
+        let AppHealth { tracked, newest_message, quotas, token_expiry, clock_skew_seconds } = &self.health;
         if let Some(tracked) = tracked {
             fact("tracked messages".into(), format!("{} live, {} waiting", tracked.live, tracked.waiting), false);
         }
@@ -216,9 +216,17 @@ impl App {
             Some(at) => fact("token".into(), format!("expired {} ago", age(now, *at)), true),
             None => {}
         }
+        if let Some(skew) = clock_skew_seconds.filter(|skew| skew.abs() > CLOCK_SKEW) {
+            let way = if skew > 0.0 { "ahead of" } else { "behind" };
+            let by = age(now, now.checked_sub(SignedDuration::from_secs(skew.abs() as i64)).unwrap_or(now));
+            fact("this machine's clock".into(), format!("{by} {way} the provider's"), true);
+        }
         facts
     }
 }
+
+/// A clock skew in seconds that is worth a word.
+const CLOCK_SKEW: f64 = 60.0;
 
 fn are(count: usize) -> &'static str {
     if count == 1 { "is" } else { "are" }
@@ -323,6 +331,7 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
         words: match health.state {
             State::Up => "works",
             State::Waiting => "waits",
+            State::Failing if error.is_some_and(|error| error.is_part) => "a part is failing",
             State::Failing => "failing",
         },
         last_success: health.last_success.map_or("never".to_owned(), |then| format!("{} ago", age(now, then))),

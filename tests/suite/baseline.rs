@@ -126,7 +126,8 @@ async fn a_failed_poll_covers_nothing() {
     let scene = Scene::new().await;
     *scene.body.lock().unwrap() = "<html>503</html>".to_owned();
     let exporter = scene.start().await;
-    scene.minutes(4.0).await;
+    // The second poll comes after 5 s, and the retries of the first take 3 s at most.
+    scene.minutes(0.08).await;
     let page = exporter.scrape().await;
     let labels = r#"provider="easemob",app="chat",report="offline_push""#;
     assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(0.0));

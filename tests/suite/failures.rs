@@ -42,8 +42,12 @@ fn feishu_section(address: SocketAddr, more: &str) -> String {
 }
 
 fn failing(page: &Page, labels: &str, reason: &str) -> bool {
+    is_failing(page, labels, &format!(r#"reason="{reason}""#))
+}
+
+fn is_failing(page: &Page, labels: &str, failing: &str) -> bool {
     page.get(&format!("push_up{{{labels}}}")) == Some(0.0)
-        && page.get(&format!(r#"push_poll_failing{{{labels},reason="{reason}"}}"#)) == Some(1.0)
+        && page.get(&format!(r#"push_poll_failing{{{labels},{failing}}}"#)) == Some(1.0)
         && page.starting(&[&format!("push_poll_failing{{{labels}")]).len() == 1
 }
 
@@ -76,14 +80,16 @@ async fn easemob_refusals() {
         assert!(failing(&page, EASEMOB, reason), "{reason}: {page:#?}");
         assert!(page.counters().is_empty());
         assert!(exporter.get("/").await.1.contains(advice), "{reason}");
-        // It needs a person: asked once, and again only at the slowest pace, 50 minutes.
-        let requests = |page: &Page| page.starting(&["push_api_requests_total"]).values().sum::<i64>();
-        let asked = requests(&page);
-        assert!(asked <= 2, "{reason}: {asked} requests");
-        seconds(49 * 60).await;
-        assert_eq!(requests(&exporter.scrape().await), asked, "{reason}");
-        seconds(2 * 60).await;
-        assert!(requests(&exporter.scrape().await) > asked, "{reason}");
+        // Asked again after 5 s and twice as long each time, up to the slowest pace of 50 minutes.
+        let errors = format!(r#"push_poll_errors_total{{{EASEMOB},reason="{reason}"}}"#);
+        let polls = async |seconds: u64| {
+            self::seconds(seconds).await;
+            exporter.scrape().await.get(&errors).unwrap()
+        };
+        assert_eq!(polls(170).await, 6.0, "{reason}: after 5, 10, 20, 40, 80 s");
+        assert_eq!(polls(9 * 60).await, 8.0, "{reason}: after 160 s and 5 min");
+        assert_eq!(polls(80 * 60).await, 11.0, "{reason}: after 10, 20, 40 min");
+        assert_eq!(polls(150 * 60).await, 14.0, "{reason}: every 50 min");
         assert_eq!(simulator.refused(), 0);
         exporter.stop().await;
     }
@@ -129,7 +135,7 @@ async fn a_question_that_fails_is_named_and_the_others_go_on() {
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
     seconds(5).await;
     let page = exporter.scrape().await;
-    assert!(failing(&page, FEISHU, "bad_request"), "{page:#?}");
+    assert!(is_failing(&page, FEISHU, r#"reason="bad_request",scope="part""#), "{page:#?}");
     assert!(!page.starting(&[r#"push_window_messages_sent{provider="feishu""#]).is_empty(), "the tenant is shown");
     let departments = page.starting(&["push_department_window_messages_sent"]);
     assert!(departments.keys().all(|series| series.contains("od-sales")) && !departments.is_empty());
@@ -176,13 +182,12 @@ async fn jpush_refusals() {
         let page = exporter.scrape().await;
         assert!(failing(&page, &labels, reason), "{reason}: {page:#?}");
         assert!(exporter.get("/").await.1.contains(advice), "{reason}");
-        // It needs a person: asked once, and again only at the slowest pace, 10 minutes.
+        // Asked again after 5, 10, 20 and 40 s, then 1, 2, 4, 8 minutes, then every 10.
         let requests = |page: &Page| page.starting(&["push_api_requests_total"]).values().sum::<i64>();
-        assert_eq!(requests(&page), 1, "{reason}");
-        seconds(590).await;
-        assert_eq!(requests(&exporter.scrape().await), 1, "{reason}");
-        seconds(20).await;
-        assert_eq!(requests(&exporter.scrape().await), 2, "{reason}");
+        for (wait, polls) in [(65, 4), (60, 5), (120, 6), (240, 7), (480, 8), (600, 9), (600, 10)] {
+            seconds(wait).await;
+            assert_eq!(requests(&exporter.scrape().await), polls, "{reason}");
+        }
         // A changed secret is tried within seconds.
         std::fs::write(&file, "5e987ac6d2e04d95-demo").unwrap();
         seconds(10).await;

@@ -52,7 +52,7 @@ fn detail(body: &str) -> MessageNumbers {
 
 /// An answer to a question for a message of this shape; readings and the shape from then on.
 fn shaped(body: &str, shape: &str) -> (Vec<Row>, String) {
-    let asked = [AskedMessage { id: "1".to_owned(), shape: shape.to_owned() }];
+    let asked = [AskedMessage { id: "1".to_owned(), shape: shape.to_owned(), is_young: false }];
     let numbers = Delivery::MessagesDetail.parse(body.as_bytes(), &asked).unwrap();
     (written(&numbers, "1"), numbers.messages[0].shape.clone())
 }
@@ -367,9 +367,37 @@ fn the_first_number_fixes_the_shape() {
     assert_eq!(shaped(totals, ""), (vec![total], "d -notification".to_owned()));
     assert_eq!(shaped(totals, "d +notification"), (vec![], "d +notification".to_owned()));
 
-    // An answer without a number fixes nothing.
-    let empty = r#"[{"msg_id":"1","details":{"notification":{"target":null,"sub_android":{"huawei":{"target":null}}}},"jpush":{"target":3}}]"#;
-    assert_eq!(shaped(empty, ""), (vec![], String::new()));
+    // An answer without a number fixes nothing, and what is empty is as good as absent.
+    let nothing =
+        r#"[{"msg_id":"1","details":{"notification":{"target":null,"sub_android":{"huawei":{"target":null}}}}}]"#;
+    assert_eq!(shaped(nothing, ""), (vec![], String::new()));
+    for empty in ["{}", r#"{"notification":{}}"#, r#"{"notification":{"target":null,"sub_android":{"huawei":{}}}}"#] {
+        let beside = format!(r#"[{{"msg_id":"1","details":{empty},"jpush":{{"target":3}}}}]"#);
+        let older = vec![row("jpush.target", Targeted, "any", "jpush", "any", 3)];
+        assert_eq!(shaped(&beside, ""), (older, "o".to_owned()), "{empty}");
+    }
+    for empty in ["{}", r#"{"huawei":{}}"#, r#"{"huawei":{"target":null}}"#] {
+        let own = format!(r#"[{{"msg_id":"1","details":{{"notification":{{"target":9,"sub_android":{empty}}}}}}}]"#);
+        let total = row("details.notification.target", Targeted, "any", "any", "notification", 9);
+        assert_eq!(shaped(&own, ""), (vec![total], "d -notification".to_owned()), "{empty}");
+        let own = format!(r#"[{{"msg_id":"1","android_pns":{{"pns_target":9,"hw_detail":{empty}}}}}]"#);
+        let total = row("android_pns.pns_target", Targeted, "android", "vendor", "any", 9);
+        assert_eq!(shaped(&own, ""), (vec![total], "o -android_pns".to_owned()), "{empty}");
+    }
+
+    // Totals without parts fix nothing in the first ten minutes: the parts may still come.
+    let early = |body: &str| {
+        let asked = [AskedMessage { id: "1".to_owned(), shape: String::new(), is_young: true }];
+        let numbers = Delivery::MessagesDetail.parse(body.as_bytes(), &asked).unwrap();
+        (written(&numbers, "1"), numbers.messages[0].shape.clone())
+    };
+    assert_eq!(early(totals), (vec![], String::new()));
+    assert_eq!(early(r#"[{"msg_id":"1","android_pns":{"pns_target":6}}]"#), (vec![], String::new()));
+    let leaf = row("details.notification.sub_android.huawei.target", Targeted, "android", "huawei", "notification", 7);
+    assert_eq!(
+        early(&format!(r#"[{{"msg_id":"1","details":{details}}}]"#)),
+        (vec![leaf], "d +notification".to_owned())
+    );
     let older = r#"[{"msg_id":"1","details":null,"jpush":{"target":3}}]"#;
     assert_eq!(shaped(older, ""), (vec![row("jpush.target", Targeted, "any", "jpush", "any", 3)], "o".to_owned()));
     assert_eq!(shaped(older, "d +notification").0, []);

@@ -329,7 +329,10 @@ async fn hours_are_of_today_and_a_month_out_of_reach_is_no_failure() {
     scene.minutes(60.0).await;
     assert_eq!(scene.fake.count("time_unit=HOUR&start=2026-03-31+00&duration=1"), 1);
     let page = exporter.scrape().await;
-    assert_eq!(page.get(&format!(r#"push_poll_failing{{{SHOP},report="users",reason="bad_request"}}"#)), Some(1.0));
+    assert_eq!(
+        page.get(&format!(r#"push_poll_failing{{{SHOP},report="users",reason="bad_request",scope="part"}}"#)),
+        Some(1.0)
+    );
     exporter.stop().await;
 }
 
@@ -500,9 +503,9 @@ async fn a_report_without_the_right_goes_quiet_and_the_others_go_on() {
     let keys = "users: [day], test_devices: [a1], vendor_quota: true, messages: {ids: [1]}, intervals: {users: 10s}";
     let exporter = scene.start(keys).await;
     scene.minutes(60.5).await;
-    // Every 10 s until it is refused, then every 100 s; every 10 min, then hourly.
-    assert_eq!(scene.fake.count("/v3/users"), 37);
-    assert_eq!(scene.fake.count("/v3/status/message"), 2);
+    // After 5, 10, 20, 40 and 80 s, then every 100 s; after 5 s and twice as long each time up to an hour.
+    assert_eq!(scene.fake.count("/v3/users"), 40);
+    assert_eq!(scene.fake.count("/v3/status/message"), 10);
     assert_eq!(scene.fake.count("/p/push/quota"), 7);
     assert!(scene.fake.count("/v3/received/detail") > 19);
     let page = exporter.scrape().await;

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
+use jiff::Timestamp;
 use push_exporter::clock::Clock;
 use push_exporter::simulator::Simulator;
 
+use crate::faulty::Faulty;
 use crate::support::{Exporter, Page, fast_dir, post, simulate};
 
 /// What the fake provider says.
@@ -22,13 +24,24 @@ pub struct Script {
     pub broken: Mutex<BTreeSet<u64>>,
     /// A status and body for every call.
     pub failure: Mutex<Option<(u16, String)>>,
+    /// A status and body for some calls, by their ids.
+    pub spoil: Mutex<Option<Spoil>>,
+    /// The clock that answers are dated by, if they are.
+    pub dated_by: Mutex<Option<Clock>>,
     /// Done once, at the next call.
     pub on_call: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Path and ids of every call.
     pub calls: Mutex<Vec<(String, Vec<u64>)>>,
 }
 
+/// Says what a call for these ids is answered in the place of numbers, if anything.
+pub type Spoil = Box<dyn FnMut(&[u64]) -> Option<(u16, String)> + Send>;
+
 impl Simulator for Script {
+    fn date(&self) -> Option<Timestamp> {
+        self.dated_by.lock().unwrap().as_ref().map(Clock::now)
+    }
+
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let ids: Vec<u64> = request
             .uri()
@@ -43,9 +56,10 @@ impl Simulator for Script {
             act();
         }
         let mut response = Response::new(Vec::new());
-        if let Some((status, body)) = &*self.failure.lock().unwrap() {
-            *response.status_mut() = http::StatusCode::from_u16(*status).unwrap();
-            *response.body_mut() = body.clone().into_bytes();
+        let spoilt = self.spoil.lock().unwrap().as_mut().and_then(|spoil| spoil(&ids));
+        if let Some((status, body)) = spoilt.or_else(|| self.failure.lock().unwrap().clone()) {
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            *response.body_mut() = body.into_bytes();
             return response;
         }
         if ids.iter().any(|id| self.broken.lock().unwrap().contains(id)) {
@@ -87,6 +101,24 @@ impl Scene {
         let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
         let (script, address) = simulate(Script::default()).await;
         Scene { clock, script, folder: fast_dir(), base_url: format!("http://{address}/v3") }
+    }
+
+    /// The same, behind a layer that spoils connections.
+    pub async fn behind_faults() -> (Scene, Faulty) {
+        let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+        let script = Arc::new(Script::default());
+        let faulty = Faulty::new(Arc::clone(&script)).await;
+        let base_url = format!("http://{}/v3", faulty.address);
+        (Scene { clock, script, folder: fast_dir(), base_url }, faulty)
+    }
+
+    /// Registers the ids from 1 to `count`, each with one delivery.
+    pub async fn many(&self, exporter: &Exporter, count: u64) {
+        for id in 1..=count {
+            self.say(id, r#""jpush_received":1"#);
+        }
+        let all: Vec<_> = (1..=count).map(|id| (id, None)).collect();
+        assert_eq!(register(exporter, &all).await, count as i64);
     }
 
     /// A configuration with these further keys of the app.

@@ -130,25 +130,12 @@ async fn a_provider_that_refuses_everything_loses_nothing_at_once() {
         let page = exporter.scrape().await;
         assert_eq!((rejected(&page), tracked(&page)), (Some(0.0), (10.0, 0.0)), "{status}");
         assert_eq!(page.get(&format!(r#"push_poll_failing{{{REPORT},reason="bad_request"}}"#)), Some(1.0));
-        // A 405 is no word about ids: it cuts no call in two.
-        assert_eq!(scene.calls().iter().any(|ids| ids.len() < 10), status == 400);
     }
     *scene.script.failure.lock().unwrap() = None;
     scene.minutes(15.0).await;
     let page = exporter.scrape().await;
     assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(10.0), (0.0, 10.0)));
 
-    // Two that are always refused, with nothing beside them, are set aside in the end.
-    exporter.stop().await;
-    let scene = Scene::new().await;
-    let exporter = scene.start("").await;
-    scene.script.refused.lock().unwrap().extend([1, 2]);
-    register(&exporter, &[(1, None), (2, None)]).await;
-    scene.minutes(30.0).await;
-    assert_eq!(rejected(&exporter.scrape().await), Some(0.0));
-    scene.minutes(60.0).await;
-    let page = exporter.scrape().await;
-    assert_eq!((rejected(&page), tracked(&page)), (Some(2.0), (0.0, 0.0)));
     exporter.stop().await;
 }
 
@@ -162,16 +149,18 @@ async fn a_message_that_no_call_gets_past_does_not_hold_up_the_others() {
     scene.script.broken.lock().unwrap().insert(17);
     let all: Vec<_> = (1..=60).map(|id| (id, None)).collect();
     register(&exporter, &all).await;
-    // At the slowest pace of ten minutes, in other company each time.
-    scene.minutes(120.0).await;
+    // Asked again in thirds: 60, 20, 7, 3, 1.
+    scene.minutes(6.0).await;
     let page = exporter.scrape().await;
     assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(59.0), (1.0, 59.0)));
-    assert_eq!(page.get(&format!(r#"push_poll_failing{{{REPORT},reason="server"}}"#)), Some(1.0));
+    let failing = format!(r#"push_poll_failing{{{REPORT},reason="server",scope="part"}}"#);
+    assert_eq!((page.get(&failing), page.get(&format!("push_up{{{REPORT}}}"))), (Some(1.0), Some(0.0)));
     for id in 1..=60 {
         scene.say(id, r#""jpush_received":2"#);
     }
-    scene.minutes(300.0).await;
+    scene.minutes(6.0).await;
     assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(118.0));
+    scene.minutes(300.0).await;
     // And with it, calls are full again.
     scene.script.broken.lock().unwrap().clear();
     scene.minutes(60.0).await;
@@ -226,24 +215,5 @@ async fn an_account_that_was_wrong_for_a_while_counts_nothing_twice() {
     let page = exporter.scrape().await;
     assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(1022.0), (0.0, 2.0)));
     assert_eq!(received(&page, "ios", "apns", "notification"), Some(4.0));
-    exporter.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn messages_of_a_clock_that_was_ahead_become_messages_of_now() {
-    let scene = Scene::new().await;
-    let exporter = scene.start("delivery: messages_detail").await;
-    scene.clock.step(jiff::SignedDuration::from_hours(1000));
-    register(&exporter, &[(1, None)]).await;
-    scene.minutes(5.0).await;
-    exporter.stop().await;
-    scene.clock.step(jiff::SignedDuration::from_hours(-1000));
-    let exporter = scene.start("delivery: messages_detail").await;
-    scene.minutes(5.0).await;
-    let page = exporter.scrape().await;
-    let newest = page.get(&format!("push_newest_message_timestamp_seconds{{{OWNER}}}")).unwrap();
-    assert!(newest <= scene.now() as f64);
-    scene.days(5.5).await;
-    assert_eq!(tracked(&exporter.scrape().await), (0.0, 0.0), "it retires five days from now, not from then");
     exporter.stop().await;
 }

@@ -100,8 +100,9 @@ async fn an_answer_that_changes_shape_is_counted_once() {
     scene.say(1, &older(10));
     scene.say(2, &details(200));
     scene.say(3, r#""details":{"notification":{"target":3000}}"#);
-    register(&exporter, &[(1, None), (2, None), (3, None)]).await;
-    scene.minutes(3.0).await;
+    // The third is older than ten minutes, from when on totals without parts count.
+    register(&exporter, &[(1, None), (2, None), (3, Some(scene.now() - 700))]).await;
+    scene.minutes(7.0).await;
     let page = exporter.scrape().await;
     let huawei = |page: &crate::support::Page, kind| delivery(page, "targeted", "android", "huawei", kind);
     assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(10.0), Some(200.0)));
@@ -111,7 +112,7 @@ async fn an_answer_that_changes_shape_is_counted_once() {
     scene.say(1, &details(11));
     scene.say(2, &older(201));
     scene.say(3, r#""details":{"notification":{"target":3001,"sub_android":{"huawei":{"target":3001}}}}"#);
-    scene.minutes(2.0).await;
+    scene.minutes(6.0).await;
     let page = exporter.scrape().await;
     assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(10.0), Some(200.0)));
     assert_eq!(delivery(&page, "targeted", "any", "any", "notification"), Some(3001.0));
@@ -119,7 +120,7 @@ async fn an_answer_that_changes_shape_is_counted_once() {
     let exporter = scene.start("delivery: messages_detail").await;
     scene.say(1, &format!("{},{}", details(12), older(12)));
     scene.say(2, &format!("{},{}", details(202), older(202)));
-    scene.minutes(2.0).await;
+    scene.minutes(6.0).await;
     let page = exporter.scrape().await;
     assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(12.0), Some(202.0)));
     assert_eq!(page.starting(&["push_messages_targeted_total"]).values().sum::<i64>(), 12 + 202 + 3001);
@@ -138,25 +139,77 @@ async fn a_bad_id_is_found_and_set_aside() {
     assert_eq!(register(&exporter, &all).await, 60);
     scene.minutes(0.5).await;
     let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (0.0, (30.0, 30.0)), "one half of the call passes");
+    let failing = format!(r#"push_poll_failing{{{OWNER},report="received_detail",reason="bad_request",scope="part"}}"#);
+    assert_eq!(page.get(&failing), Some(1.0));
+    assert_eq!(page.get(&format!(r#"push_up{{{OWNER},report="received_detail"}}"#)), Some(0.0));
+    assert_eq!(scene.calls().len(), 3, "two more than the call itself");
+    scene.minutes(8.0).await;
+    let page = exporter.scrape().await;
     assert_eq!((rejected(&page), tracked(&page)), (1.0, (0.0, 59.0)));
     assert_eq!(page.get(&format!(r#"push_up{{{OWNER},report="received_detail"}}"#)), Some(1.0));
     assert!(page.starting(&["push_poll_failing"]).is_empty());
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(59.0));
     let calls = scene.calls();
-    assert_eq!(calls.iter().filter(|ids| **ids == [37]).count(), 1, "it was asked for alone, once");
-    assert!(calls.len() <= 13, "{} calls to find one of 60", calls.len());
-    scene.minutes(2.0).await;
-    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(59.0));
-    assert!(scene.calls()[calls.len()..].iter().all(|ids| !ids.contains(&37)), "it is asked for no more");
-    assert_eq!(register(&exporter, &[(37, None)]).await, 0);
+    assert_eq!(calls.iter().filter(|ids| **ids == [37]).count(), 3, "three polls refused it alone");
+    // It is asked for once a day, and not with others.
+    scene.days(3.0).await;
+    let later = scene.calls().split_off(calls.len());
+    assert_eq!(later.iter().filter(|ids| ids.contains(&37)).collect::<Vec<_>>(), [&[37]; 3]);
+    let page = exporter.scrape().await;
+    assert_eq!(page.get(&format!(r#"push_up{{{OWNER},report="received_detail"}}"#)), Some(1.0));
     exporter.stop().await;
 
-    // Also when it is the only one.
+    // Over a restart too. Registered again, it is tracked again; what the provider had against it is over.
     let exporter = scene.start("").await;
-    scene.script.refused.lock().unwrap().insert(99);
-    assert_eq!(rejected(&exporter.scrape().await), 1.0, "kept over a restart");
-    register(&exporter, &[(99, None)]).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (1.0, (0.0, 59.0)));
+    scene.script.refused.lock().unwrap().clear();
+    assert_eq!(register(&exporter, &[(37, None)]).await, 1);
+    scene.minutes(1.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(60.0), (0.0, 60.0)));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_set_aside_comes_back_by_itself_when_it_is_answered() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.say(1, r#""jpush_received":1"#);
+    scene.say(2, r#""jpush_received":20"#);
+    scene.script.refused.lock().unwrap().insert(2);
+    register(&exporter, &[(1, None), (2, None)]).await;
     scene.minutes(30.0).await;
-    assert_eq!(rejected(&exporter.scrape().await), 2.0);
+    assert_eq!((rejected(&exporter.scrape().await), tracked(&exporter.scrape().await)), (1.0, (0.0, 1.0)));
+    scene.script.refused.lock().unwrap().clear();
+    scene.days(1.1).await;
+    let page = exporter.scrape().await;
+    assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(21.0), (0.0, 2.0)));
+    // One that is never answered ends with its time, 28 days less an hour.
+    scene.script.refused.lock().unwrap().insert(2);
+    scene.days(28.0).await;
+    assert_eq!(tracked(&exporter.scrape().await), (0.0, 0.0));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_refused_while_nothing_else_passes_is_not_set_aside() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.script.refused.lock().unwrap().extend([98, 99]);
+    register(&exporter, &[(98, None), (99, None)]).await;
+    scene.minutes(600.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (0.0, (2.0, 0.0)));
+    let failing = format!(r#"push_poll_failing{{{OWNER},report="received_detail",reason="bad_request"}}"#);
+    assert_eq!(page.get(&failing), Some(1.0));
+    // Another id passes: now it is known that these are to blame.
+    scene.say(1, r#""jpush_received":1"#);
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(120.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (2.0, (0.0, 1.0)));
     exporter.stop().await;
 }
 
@@ -178,7 +231,8 @@ async fn a_question_that_is_always_refused_blames_no_id() {
     let due = page.get(&format!("push_poll_due_timestamp_seconds{{{labels}}}")).unwrap();
     assert!((50..70).contains(&(scene.now() - due as i64)), "{due}");
     *scene.script.failure.lock().unwrap() = None;
-    scene.minutes(10.0).await;
+    // Asked again after 5, 10, 20 and 40 s.
+    scene.minutes(1.0).await;
     let page = exporter.scrape().await;
     assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(0.0), (0.0, 4.0)));
     scene.minutes(2.0).await;
@@ -359,8 +413,10 @@ async fn when_delivery_changes_messages_with_a_number_stay_with_their_report() {
         format!(r#""jpush_received":{received},"details":{{"notification":{{"received":{received}}}}}"#)
     };
     scene.say(1, &says(10));
-    register(&exporter, &[(1, None), (2, None)]).await;
-    scene.minutes(3.0).await;
+    // Older than ten minutes, from when on totals without parts count.
+    let sent = Some(scene.now() - 700);
+    register(&exporter, &[(1, sent), (2, sent)]).await;
+    scene.minutes(6.0).await;
     exporter.stop().await;
 
     let exporter = scene.start("delivery: messages_detail").await;
@@ -368,8 +424,8 @@ async fn when_delivery_changes_messages_with_a_number_stay_with_their_report() {
     scene.say(2, &says(200));
     scene.say(3, &says(3000));
     let before = scene.script.calls.lock().unwrap().len();
-    register(&exporter, &[(3, None), (1, None)]).await;
-    scene.minutes(4.0).await;
+    register(&exporter, &[(3, sent), (1, sent)]).await;
+    scene.minutes(6.0).await;
     let page = exporter.scrape().await;
     assert_eq!(received(&page, "any", "jpush", "any"), Some(11.0), "the first stays with the report that counted it");
     assert_eq!(received(&page, "any", "any", "notification"), Some(3200.0));

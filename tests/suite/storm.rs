@@ -160,7 +160,7 @@ feishu:
     assert_eq!(page.get(registered), Some(pushed.len() as f64), "PUSH_EXPORTER_SEED={seed}");
     for (series, count) in page.starting(&["push_messages_received_at_10m_total", "push_messages_sent_at_10m_total"]) {
         let whole = page.counters()[&series.replace("_at_10m", "")];
-        assert!((1..=whole).contains(&count), "{series}: {count} of {whole}, PUSH_EXPORTER_SEED={seed}");
+        assert!((whole.min(1)..=whole).contains(&count), "{series}: {count} of {whole}, PUSH_EXPORTER_SEED={seed}");
     }
     assert_eq!(page.starting(&["push_poll_failing"]), BTreeMap::new(), "PUSH_EXPORTER_SEED={seed}");
     exporter.stop().await;

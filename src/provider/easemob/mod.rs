@@ -15,8 +15,9 @@ use jiff::Timestamp;
 
 use super::quota::Limit;
 use super::token::TokenCache;
-use super::{Account, Answer, Ask, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use super::{Account, Answer, Ask, Asked, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
 use super::{error::PollError, http::Client};
+use crate::clock::ClockReading;
 use crate::config::{secret::Secret, section::Section};
 use crate::window::Unit;
 use config::Settings;
@@ -97,16 +98,21 @@ impl Report for OfflinePush {
         department.is_empty() && unit == Unit::Day
     }
 
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
         self.rhythm.next(now, memory, asked)
+    }
+
+    /// The document does not say how far back it answers.
+    fn may_be_out_of_reach(&self, now: Timestamp, ask: &Ask) -> bool {
+        self.rhythm.is_past(now, ask)
     }
 
     fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
         Box::pin(api::offline_push(&self.settings, &self.token, &self.clock, ask, client))
     }
 
-    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
-        self.rhythm.digest(now, ask, answer, memory)
+    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        self.rhythm.digest(reading, ask, answer, memory)
     }
 
     fn next_due(&self, now: Timestamp, _memory: &Memory) -> Timestamp {

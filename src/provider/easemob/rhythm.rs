@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::provider::{Answer, Ask, Digest, Memory, Numbers, WindowGauges};
+use crate::clock::ClockReading;
+use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, WindowGauges};
 use crate::reading::WindowReadings;
 use crate::window::{Unit, Window, date_of, plus_days};
 
@@ -30,32 +31,53 @@ pub struct Rhythm {
 }
 
 impl Rhythm {
-    /// The next range to ask for: at most 7 days, oldest first.
-    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+    /// The next range to ask for: at most 7 days, the oldest first unless something has failed.
+    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
+        let mut ranges = self.ranges(now, memory, asked);
+        if asked.has_failed {
+            ranges.reverse();
+        }
+        ranges.into_iter().find(|ask| !asked.asks.iter().any(|other| other.first == ask.first))
+    }
+
+    /// The ranges of a poll: as they were at its first question, whatever has settled since.
+    fn ranges(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Vec<Ask> {
         let today = date_of(now, &self.zone);
-        let oldest_open = plus_days(today, -SETTLES_AFTER);
-        let first = match asked.last() {
-            Some(ask) => plus_days(ask.last.first, 1),
-            // Whatever the clock did, the last days are asked for.
-            None => settled_before(memory, today).unwrap_or(oldest_open),
-        };
-        let last = plus_days(first, DAYS_A_CALL - 1).min(today);
-        (first <= today).then(|| Ask { first: Window::day(first), last: Window::day(last), department: None })
+        // Whatever the clock did, the last days are asked for.
+        let oldest_open = settled_before(memory, today).unwrap_or(plus_days(today, -SETTLES_AFTER));
+        let first = asked.asks.iter().map(|ask| ask.first.first).min().unwrap_or(oldest_open);
+        let mut ranges = Vec::new();
+        let mut day = first.min(oldest_open);
+        while day <= today {
+            let last = plus_days(day, DAYS_A_CALL - 1).min(today);
+            ranges.push(Ask { first: Window::day(day), last: Window::day(last), department: None });
+            day = plus_days(last, 1);
+        }
+        ranges.retain(|ask| ask.last.first >= oldest_open);
+        ranges
+    }
+
+    /// Whether a range begins before the days that are asked for in any case.
+    pub fn is_past(&self, now: Timestamp, ask: &Ask) -> bool {
+        ask.first.first < plus_days(date_of(now, &self.zone), -SETTLES_AFTER)
     }
 
     /// Every asked day is covered, with or without numbers. Yesterday is the newest closed day.
-    pub fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
-        let today = date_of(now, &self.zone);
+    pub fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        let today = date_of(reading.now, &self.zone);
         let mut memory = memory.clone();
+        // What the provider refuses is lost whatever our clock says, and so are the days before.
+        let is_lost = answer == Answer::Lost;
+        // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
+        let oldest_open = plus_days(if is_lost { today } else { date_of(reading.sure, &self.zone) }, -SETTLES_AFTER);
+        let settled_before = settled_before(&memory, today);
+        if is_lost || settled_before.is_none_or(|day| ask.first.first <= day) {
+            let covered = plus_days(ask.last.first, 1).min(oldest_open);
+            memory.settled_before = settled_before.max(Some(covered));
+        }
         let Answer::Numbers(Numbers { windows, covers, unknown }) = answer else {
             return Digest { memory, ..Digest::default() };
         };
-        // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
-        let oldest_open = plus_days(today, -SETTLES_AFTER);
-        let settled_before = settled_before(&memory, today);
-        if settled_before.is_none_or(|day| ask.first.first <= day) {
-            memory.settled_before = settled_before.max(Some(plus_days(ask.last.first, 1).min(oldest_open)));
-        }
 
         let mut counted = Vec::new();
         let mut day = ask.first;
@@ -93,11 +115,11 @@ mod tests {
 
     fn ranges(now: &str, memory: &Memory) -> Vec<(String, String)> {
         let now = now.parse().unwrap();
-        let mut asked = Vec::new();
+        let mut asked = Asked::default();
         while let Some(ask) = rhythm().next(now, memory, &asked) {
-            asked.push(ask);
+            asked.asks.push(ask);
         }
-        asked.iter().map(|ask| (ask.first.first.to_string(), ask.last.first.to_string())).collect()
+        asked.asks.iter().map(|ask| (ask.first.first.to_string(), ask.last.first.to_string())).collect()
     }
 
     fn range(first: &str, last: &str) -> (String, String) {
@@ -134,18 +156,19 @@ mod tests {
     fn catching_up_on_years_ends() {
         let now = "2026-03-10T04:00:00Z".parse().unwrap();
         let mut memory = Memory { settled_before: Some(date(2020, 1, 1)), ..Memory::default() };
-        let mut asked = Vec::new();
+        let mut asked = Asked::default();
         while let Some(ask) = rhythm().next(now, &memory, &asked) {
-            memory = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &memory).memory;
-            asked.push(ask);
+            let reading = ClockReading::sure(now);
+            memory = rhythm().digest(reading, &ask, Answer::Numbers(Numbers::default()), &memory).memory;
+            asked.asks.push(ask);
         }
-        assert_eq!((asked.len(), memory.settled_before), (53, Some(date(2026, 3, 7))));
+        assert_eq!((asked.asks.len(), memory.settled_before), (53, Some(date(2026, 3, 7))));
         assert_eq!(ranges("2026-03-10T04:05:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
     }
 
     #[test]
     fn a_range_that_failed_is_asked_for_again() {
-        let now = "2026-03-10T04:00:00Z".parse().unwrap();
+        let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
         let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
         let ask = Ask { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), department: None };
         let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &memory);
@@ -154,7 +177,7 @@ mod tests {
 
     #[test]
     fn settles_by_answers_only() {
-        let now = "2026-03-10T04:00:00Z".parse().unwrap();
+        let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
         let ask = Ask { first: Window::day(date(2026, 2, 27)), last: Window::day(date(2026, 3, 5)), department: None };
         let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &Memory::default());
         assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 6)));
@@ -165,5 +188,39 @@ mod tests {
         assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 7)));
         assert_eq!(digest.gauges[0].numbers.window, Window::day(date(2026, 3, 9)));
         assert_eq!(digest.gauges[0].end.to_string(), "2026-03-09T16:00:00Z");
+    }
+
+    #[test]
+    fn the_newest_range_goes_first_after_a_failure() {
+        let now = "2026-03-10T04:00:00Z".parse().unwrap();
+        let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
+        let mut asked = Asked { has_failed: true, ..Asked::default() };
+        let mut first = Vec::new();
+        while let Some(ask) = rhythm().next(now, &memory, &asked) {
+            first.push(ask.first.first.to_string());
+            asked.asks.push(ask);
+        }
+        assert_eq!(first, ["2026-03-06", "2026-02-27"]);
+    }
+
+    #[test]
+    fn what_lies_before_a_lost_day_is_lost_too() {
+        let reading = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
+        let memory = Memory { settled_before: Some(date(2026, 1, 1)), ..Memory::default() };
+        let lost = Ask { first: Window::day(date(2026, 2, 5)), last: Window::day(date(2026, 2, 8)), department: None };
+        let digest = rhythm().digest(reading, &lost, Answer::Lost, &memory);
+        assert_eq!(digest.memory.settled_before, Some(date(2026, 2, 9)));
+        assert!(digest.counted.is_empty());
+    }
+
+    #[test]
+    fn nothing_settles_by_a_time_that_is_not_sure() {
+        let now: Timestamp = "2026-04-09T04:00:00Z".parse().unwrap();
+        let reading =
+            ClockReading { now, sure: "2026-03-10T04:00:00Z".parse().unwrap(), was_set_back: false, is_steady: true };
+        let memory = Memory { settled_before: Some(date(2026, 3, 7)), ..Memory::default() };
+        let ask = Ask { first: Window::day(date(2026, 3, 7)), last: Window::day(date(2026, 3, 13)), department: None };
+        let digest = rhythm().digest(reading, &ask, Answer::Numbers(Numbers::default()), &memory);
+        assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 7)));
     }
 }

@@ -17,8 +17,9 @@ use jiff::Timestamp;
 use super::pace::spread;
 use super::quota::Limit;
 use super::token::TokenCache;
-use super::{Account, Answer, Ask, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use super::{Account, Answer, Ask, Asked, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
 use super::{error::PollError, http::Client};
+use crate::clock::ClockReading;
 use crate::config::{secret::Secret, section::Section};
 use crate::window::Unit;
 use config::Settings;
@@ -103,7 +104,7 @@ impl Report for MessagePushOverview {
         is_asked && self.settings.windows.contains(&unit)
     }
 
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
         self.rhythm.next(now, memory, asked)
     }
 
@@ -121,8 +122,8 @@ impl Report for MessagePushOverview {
         })
     }
 
-    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
-        self.rhythm.digest(now, ask, answer, memory)
+    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        self.rhythm.digest(reading, ask, answer, memory)
     }
 
     fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp {

@@ -1,9 +1,9 @@
-//! When Feishu is asked for what. The data of a day appear about 10:00 two days later; days feed
+//! When Feishu is asked for what. The data of a day appear about 10:00 two days later, or later still; days feed
 //! counters, and the newest closed day, week and month are gauges. Pure.
 //!
-//! On day D, the days D-2 and D-3 are unsettled, and so is every earlier day that has not been seen.
-//! In its own rhythm a report is polled from 10:00 (with jitter) hourly until D-2 is there, when D-3 is
-//! read once more; with an explicit interval it asks for all unsettled windows at that pace.
+//! On day D, the days D-2 to D-8 are unsettled, and so is every earlier day that has not been answered for. In its own
+//! rhythm a report is polled from 10:00 (with jitter) hourly until D-2 is there, and the other unsettled days are asked
+//! for once a day; with an explicit interval it asks for all of them at that pace.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::provider::{Answer, Ask, Digest, Memory, WindowGauges, WindowState};
+use crate::clock::ClockReading;
+use crate::provider::{Answer, Ask, Asked, Digest, Memory, WindowGauges, WindowKey, WindowState};
 use crate::reading::WindowReadings;
 use crate::window::{Unit, Window, at, date_of, plus_days};
 
@@ -23,6 +24,8 @@ const SHORTLY: Duration = Duration::from_secs(60);
 const DAYS_LATE: i32 = 2;
 /// … at about this hour.
 const HOUR: i8 = 10;
+/// The newest days that can be there, which are asked for again once a day: one may come late, or be restated.
+const UNSETTLED: i32 = 7;
 /// How far back catching up goes.
 const LONGEST_DOWNTIME: i32 = 366;
 /// Windows remembered for each unit and department besides the tenant's unsettled days.
@@ -47,12 +50,12 @@ pub struct Rhythm {
 pub const SPREAD: Duration = Duration::from_secs(600);
 
 impl Rhythm {
-    /// The next window to ask for: the tenant's days in order, then its weeks and months, then the
+    /// The next window to ask for: the tenant's days, the newest first, then its weeks and months, then the
     /// departments' windows.
-    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &[Ask]) -> Option<Ask> {
+    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
         let memory = &self.heal(now, memory);
-        let new = |ask: &Ask| !asked.contains(ask);
-        let days = self.days(now, memory).into_iter().filter(|day| self.wants_day(now, memory, *day));
+        let new = |ask: &Ask| !asked.asks.contains(ask);
+        let days = self.days(now, memory).into_iter().rev().filter(|day| self.wants_day(now, memory, *day));
         if let Some(ask) = days.map(|day| question(Window::day(day), None)).find(new) {
             return Some(ask);
         }
@@ -63,7 +66,7 @@ impl Rhythm {
         });
         let next = tenant.map(|window| question(window, None)).chain(departments).find(new);
         // A poll asks something, or it could not tell whether the report works.
-        next.or_else(|| asked.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
+        next.or_else(|| asked.asks.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
     }
 
     /// What is remembered, without what a clock that was ahead has left in it. Asking again is harmless:
@@ -79,10 +82,9 @@ impl Rhythm {
     /// The tenant's days that are not settled, oldest first.
     fn days(&self, now: Timestamp, memory: &Memory) -> Vec<Date> {
         let newest = self.newest_day(now);
-        let mut day = memory
-            .settled_before
-            .map_or(plus_days(newest, -1), |day| day.min(plus_days(newest, -1)))
-            .max(plus_days(newest, -LONGEST_DOWNTIME));
+        let oldest = plus_days(newest, 1 - UNSETTLED);
+        let mut day =
+            memory.settled_before.map_or(oldest, |day| day.min(oldest)).max(plus_days(newest, -LONGEST_DOWNTIME));
         let mut days = Vec::new();
         while day <= newest {
             days.push(day);
@@ -110,31 +112,32 @@ impl Rhythm {
         ask.last.last() < plus_days(self.newest_day(now), -1)
     }
 
+    /// Whether a day is asked for in a poll now: once a day, the newest until it is there.
     fn wants_day(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
         let state = state(memory, None, Window::day(day));
-        let still_unsettled = day >= plus_days(self.newest_day(now), -1);
-        if self.interval.is_some() && still_unsettled {
-            return true;
-        }
-        !self.is_settled(memory, day)
-            && (!state.has_numbers || (self.is_overdue(now, day) && !self.read_when_overdue(state, day)))
+        let is_newest = day == self.newest_day(now);
+        self.interval.is_some() || self.is_stale(now, state) || (is_newest && !state.has_numbers)
     }
 
-    fn read_when_overdue(&self, state: WindowState, day: Date) -> bool {
-        state.answered.is_some_and(|at| self.is_overdue(at, day))
+    /// Whether a window has not been answered for since data were last due.
+    fn is_stale(&self, now: Timestamp, state: WindowState) -> bool {
+        let slot = |day| at(day, HOUR, &self.zone);
+        let today = date_of(now, &self.zone);
+        let last = if now < slot(today) { slot(plus_days(today, -1)) } else { slot(today) };
+        state.answered.is_none_or(|answered| answered < last)
     }
 
-    /// Whether a day needs no more asking: read a day after it was due, or known to stay empty.
-    fn is_settled(&self, memory: &Memory, day: Date) -> bool {
-        let state = state(memory, None, Window::day(day));
-        state.empty || (state.has_numbers && self.read_when_overdue(state, day))
-    }
-
-    /// Whether the provider has produced a day: it has numbers, or will have none.
+    /// Whether the provider has produced a day: it has numbers, or will have none, or a later one has some.
     fn is_produced(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
         let state = state(memory, None, Window::day(day));
+        let is_later = |(of, window): &WindowKey, state: &WindowState| {
+            of.is_empty() && window.unit == Unit::Day && window.first > day && state.has_numbers
+        };
         let first_open = memory.settled_before.unwrap_or_else(|| plus_days(self.newest_day(now), -1));
-        state.has_numbers || state.empty || day < first_open
+        state.has_numbers
+            || state.empty
+            || day < first_open
+            || memory.windows.iter().any(|(key, state)| is_later(key, state))
     }
 
     /// The newest window of a unit whose last day has been produced.
@@ -150,28 +153,34 @@ impl Rhythm {
         if window.last() == day { window } else { window.previous() }
     }
 
-    /// The windows of the configured units to ask for: those that hold one of the two newest days, and
-    /// the newest closed one until it has been answered as closed.
+    /// The windows of the configured units to ask for: those that hold an unsettled day (of a department one of the two
+    /// newest, since they count nothing), once a day, and the newest closed one until it has been answered as closed.
     fn windows(&self, now: Timestamp, memory: &Memory, department: Option<&str>) -> Vec<Window> {
         let newest = self.newest_day(now);
+        let oldest = plus_days(newest, if department.is_none() { 1 - UNSETTLED } else { -1 });
         let mut windows = Vec::new();
         for unit in &self.units {
-            let closed = self.newest_closed(now, memory, *unit);
-            let holding = [Window::holding(*unit, plus_days(newest, -1)), Window::holding(*unit, newest)];
-            if !holding.contains(&closed) && !state(memory, department, closed).closed {
-                windows.push(closed);
-            }
-            for window in holding {
-                if !windows.contains(&window) {
+            let mut add = |window: Window, is_wanted: bool| {
+                if is_wanted && !windows.contains(&window) {
                     windows.push(window);
                 }
+            };
+            let closed = self.newest_closed(now, memory, *unit);
+            let is_answered = state(memory, department, closed).closed;
+            let mut window = Window::holding(*unit, oldest);
+            add(closed, !is_answered && closed < window);
+            while window.first <= newest {
+                let is_due = self.interval.is_some() || self.is_stale(now, state(memory, department, window));
+                add(window, is_due || (window == closed && !is_answered));
+                window = Window::holding(*unit, plus_days(window.last(), 1));
             }
         }
         windows
     }
 
     /// What an answer counts, closes and settles.
-    pub fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+    pub fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        let now = reading.now;
         let window = ask.first;
         let department = ask.department.as_deref();
         let mut memory = self.heal(now, memory);
@@ -199,7 +208,7 @@ impl Rhythm {
         }
         remember(&mut memory, department, window, new);
         if is_tenant_day {
-            self.settle(now, window, new, &mut memory);
+            self.settle(reading, &mut memory);
         }
 
         if self.units.contains(&window.unit) && self.newest_closed(now, &memory, window.unit) == window {
@@ -214,23 +223,14 @@ impl Rhythm {
         digest
     }
 
-    /// Draws the conclusions from the answer for a day: earlier days that had nothing will have nothing,
-    /// and settled days are not looked at again.
-    fn settle(&self, now: Timestamp, window: Window, new: WindowState, memory: &mut Memory) {
-        let days = self.days(now, memory);
-        if new.has_numbers {
-            for day in days.iter().filter(|day| **day < window.first) {
-                let mut earlier = state(memory, None, Window::day(*day));
-                // An answer of an earlier poll would not do: the day may have appeared since.
-                if earlier.answered == Some(now) && !earlier.has_numbers {
-                    earlier.empty = true;
-                    remember(memory, None, Window::day(*day), earlier);
-                }
-            }
-        }
-        let settled = days.iter().take_while(|day| self.is_settled(memory, **day)).last();
+    /// Settles days that have left the newest seven and been answered for, with numbers or without.
+    fn settle(&self, reading: ClockReading, memory: &mut Memory) {
+        let oldest = plus_days(self.newest_day(reading.sure), 1 - UNSETTLED);
+        let days = self.days(reading.now, memory);
+        let is_over = |day: &Date| *day < oldest && state(memory, None, Window::day(*day)).answered.is_some();
+        let settled = days.iter().take_while(|day| is_over(day)).last();
         let open = settled.map(|day| plus_days(*day, 1)).or(days.first().copied());
-        memory.settled_before = memory.settled_before.max(open);
+        memory.settled_before = memory.settled_before.max(open.map(|day| day.min(oldest)));
     }
 
     /// Whether a closed window was never asked for: a department or unit is new in the configuration.
@@ -255,9 +255,8 @@ impl Rhythm {
         let today = date_of(now, &self.zone);
         let slot = |day| at(day, HOUR, &self.zone).saturating_add(self.jitter).unwrap_or(now);
         let next_slot = if now < slot(today) { slot(today) } else { slot(plus_days(today, 1)) };
-        let awaited = self.days(now, memory).into_iter().any(|day| {
-            self.due(day) <= now && !state(memory, None, Window::day(day)).has_numbers && !self.is_settled(memory, day)
-        });
+        let newest = self.newest_day(now);
+        let awaited = self.due(newest) <= now && !state(memory, None, Window::day(newest)).has_numbers;
         let soon = |wait: Duration| next_slot.min(now.saturating_add(wait).unwrap_or(now));
         if self.has_unanswered(now, memory) {
             soon(SHORTLY)
@@ -324,18 +323,22 @@ mod tests {
         closed: Vec<(String, bool)>,
     }
 
-    /// `has` says for which days Feishu has data.
+    /// `answer` says for which days Feishu has data.
     fn poll(rhythm: &Rhythm, memory: &mut Memory, now: Timestamp, answer: impl Fn(&Ask) -> Answer) -> Polled {
-        let mut asked: Vec<Ask> = Vec::new();
+        poll_at(rhythm, memory, ClockReading::sure(now), answer)
+    }
+
+    fn poll_at(rhythm: &Rhythm, memory: &mut Memory, reading: ClockReading, answer: impl Fn(&Ask) -> Answer) -> Polled {
+        let mut asked = Asked::default();
         let mut polled = Polled { asked: Vec::new(), closed: Vec::new() };
-        while let Some(ask) = rhythm.next(now, memory, &asked) {
-            asked.push(ask.clone());
-            assert!(asked.len() < 500, "it asks for ever");
+        while let Some(ask) = rhythm.next(reading.now, memory, &asked) {
+            asked.asks.push(ask.clone());
+            assert!(asked.asks.len() < 500, "it asks for ever");
             let department = ask.department.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
             polled.asked.push(format!("{}{department}", ask.first.key()));
             let given = answer(&ask);
             let has_numbers = matches!(given, Answer::Numbers(_));
-            let digest = rhythm.digest(now, &ask, given, memory);
+            let digest = rhythm.digest(reading, &ask, given, memory);
             polled.closed.extend(digest.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
             assert_eq!(
                 digest.counted.len(),
@@ -344,6 +347,11 @@ mod tests {
             *memory = digest.memory;
         }
         polled
+    }
+
+    /// These days of March 2026, as they are asked for.
+    fn days(days: impl DoubleEndedIterator<Item = i8>) -> Vec<String> {
+        days.rev().map(|day| format!("day 2026-03-{day:02}")).collect()
     }
 
     fn numbers() -> Answer {
@@ -356,83 +364,89 @@ mod tests {
     }
 
     #[test]
-    fn the_first_start_asks_the_newest_two_days_at_any_hour_and_the_newest_closed_week_and_month() {
+    fn the_first_start_asks_the_newest_seven_days_at_any_hour_and_the_newest_closed_week_and_month() {
         // Tuesday 2026-03-10 03:00: the 8th (Sunday) is not there before 10:00, the 7th is.
         let mut memory = Memory::default();
         let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 3), up_to(date(2026, 3, 7)));
-        assert_eq!(
-            polled.asked,
-            [
-                "day 2026-03-07",
-                "day 2026-03-08",
-                "week 2026-02-23",
-                "week 2026-03-02",
-                "month 2026-02-01",
-                "month 2026-03-01"
-            ]
-        );
+        let windows = ["week 2026-02-23", "week 2026-03-02", "month 2026-02-01", "month 2026-03-01"];
+        assert_eq!(polled.asked, [days(2..=8), windows.map(str::to_owned).to_vec()].concat());
         let closed = [("day 2026-03-07", true), ("week 2026-02-23", true), ("month 2026-02-01", true)];
         assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
         assert_eq!(rhythm().next_due(beijing("2026-03-10", 3), &memory).to_string(), "2026-03-10T02:01:00Z", "10:01");
 
-        // At 10:01 Sunday is there and closes its week; the 7th is read once more.
+        // At 10:01 Sunday is there and closes its week; the other days are asked for once more.
         let now = beijing("2026-03-10", 10) + jiff::SignedDuration::from_secs(60);
         let polled = poll(&rhythm(), &mut memory, now, up_to(date(2026, 3, 8)));
-        assert_eq!(polled.asked, ["day 2026-03-07", "day 2026-03-08", "week 2026-03-02", "month 2026-03-01"]);
-        let closed = [("day 2026-03-07", true), ("day 2026-03-08", true), ("week 2026-03-02", true)];
+        let windows = ["week 2026-03-02", "month 2026-03-01"];
+        assert_eq!(polled.asked, [days(2..=8), windows.map(str::to_owned).to_vec()].concat());
+        let closed = [("day 2026-03-08", true), ("week 2026-03-02", true)];
         assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
         assert_eq!(rhythm().next_due(now, &memory).to_string(), "2026-03-11T02:01:00Z", "tomorrow");
     }
 
     #[test]
-    fn a_late_day_is_asked_for_hourly_until_a_day_after_it_was_due() {
+    fn the_newest_day_is_asked_for_hourly_until_it_is_there() {
         let mut memory = Memory::default();
         let start = beijing("2026-03-10", 11);
         poll(&rhythm(), &mut memory, start, up_to(date(2026, 3, 7)));
         assert_eq!(rhythm().next_due(start, &memory), beijing("2026-03-10", 12));
-        poll(&rhythm(), &mut memory, beijing("2026-03-11", 9), up_to(date(2026, 3, 7)));
-        assert_eq!(rhythm().next_due(beijing("2026-03-11", 9), &memory), beijing("2026-03-11", 10));
-        // A day after it was due it settles empty, and closes so.
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 10), up_to(date(2026, 3, 7)));
-        assert!(polled.closed.contains(&("day 2026-03-08".to_owned(), false)), "{:?}", polled.closed);
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 7)));
+        assert_eq!(polled.asked, days(8..=8), "the others were asked for today");
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 13), up_to(date(2026, 3, 8)));
+        assert_eq!(polled.asked[..1], days(8..=8));
         assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 9)));
+        let tomorrow = beijing("2026-03-11", 10) + jiff::SignedDuration::from_secs(60);
+        assert_eq!(rhythm().next_due(beijing("2026-03-10", 13), &memory), tomorrow);
     }
 
     #[test]
-    fn a_day_settles_empty_when_a_later_day_has_data() {
+    fn a_day_that_comes_days_late_is_still_counted_and_one_that_never_comes_settles() {
         let mut memory = Memory::default();
-        let silent = |ask: &Ask| {
-            let is_empty = ask.first == Window::day(date(2026, 3, 7)) || ask.first.first > date(2026, 3, 8);
-            if is_empty { Answer::NoData } else { numbers() }
+        let late = |is_there: bool| {
+            move |ask: &Ask| match ask.first {
+                window if window == Window::day(date(2026, 3, 8)) && !is_there => Answer::NoData,
+                _ => numbers(),
+            }
         };
-        poll(&rhythm(), &mut memory, beijing("2026-03-10", 9), silent);
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
+        for day in 10..=13 {
+            let polled = poll(&rhythm(), &mut memory, beijing(&format!("2026-03-{day}"), 12), late(false));
+            assert!(polled.asked.contains(&"day 2026-03-08".to_owned()), "on the {day}th");
+        }
+        // Digest counts it: the helper asserts that what has numbers is counted.
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-14", 12), late(true));
+        assert!(polled.asked.contains(&"day 2026-03-08".to_owned()));
+        assert!(!polled.closed.contains(&("day 2026-03-08".to_owned(), true)), "later days have closed");
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 6)));
+        poll(&rhythm(), &mut memory, beijing("2026-03-17", 12), late(false));
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 9)), "it has left the newest seven");
+    }
+
+    #[test]
+    fn a_day_without_numbers_closes_empty_a_day_after_it_was_due() {
+        let mut memory = Memory::default();
+        poll(&rhythm(), &mut memory, beijing("2026-03-10", 11), up_to(date(2026, 3, 7)));
+        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 10), up_to(date(2026, 3, 7)));
+        assert!(polled.closed.contains(&("day 2026-03-08".to_owned(), false)), "{:?}", polled.closed);
+        assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 3)), "but it may still come");
     }
 
     #[test]
     fn a_clock_that_was_ahead_settles_nothing() {
         let mut memory = Memory::default();
         poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 8)));
-        // Four days ahead for one poll, when the 9th and later have nothing yet.
-        poll(&rhythm(), &mut memory, beijing("2026-03-14", 12), up_to(date(2026, 3, 8)));
+        // A month ahead for one poll, which nobody has confirmed.
+        let ahead = ClockReading {
+            now: beijing("2026-04-09", 12),
+            sure: beijing("2026-03-10", 13),
+            was_set_back: false,
+            is_steady: true,
+        };
+        poll_at(&rhythm(), &mut memory, ahead, up_to(date(2026, 3, 8)));
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 2)));
         let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 12), up_to(date(2026, 3, 9)));
-        assert!(polled.asked.contains(&"day 2026-03-09".to_owned()), "{:?}", polled.asked);
+        assert_eq!(polled.asked[..7], days(3..=9));
         assert!(polled.closed.contains(&("day 2026-03-09".to_owned(), true)));
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 9)));
-    }
-
-    #[test]
-    fn an_answer_of_yesterday_does_not_settle_a_day_empty() {
-        let mut memory = Memory::default();
-        poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 7)));
-        // Today the 8th and 9th are there, but the request for the 8th fails.
-        let now = beijing("2026-03-11", 9);
-        let day = Ask { first: Window::day(date(2026, 3, 9)), last: Window::day(date(2026, 3, 9)), department: None };
-        let digest = rhythm().digest(now, &day, numbers(), &memory);
-        let next = rhythm().next(now, &digest.memory, &[]).unwrap();
-        assert_eq!(next.first, Window::day(date(2026, 3, 8)), "it is asked for again");
     }
 
     #[test]
@@ -446,21 +460,21 @@ mod tests {
         let now = beijing("2026-03-10", 12);
         let polled = poll(&rhythm(), &mut memory, now, answer);
         let days: Vec<&String> = polled.asked.iter().filter(|window| window.starts_with("day")).collect();
-        assert_eq!((days.len(), days[0].as_str(), days[10].as_str()), (11, "day 2026-02-26", "day 2026-03-08"));
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 8)));
+        assert_eq!((days.len(), days[0].as_str(), days[10].as_str()), (11, "day 2026-03-08", "day 2026-02-26"));
+        assert_eq!(memory.settled_before, Some(date(2026, 3, 2)));
         let late = |day| Ask { first: Window::day(day), last: Window::day(day), department: None };
         assert!(rhythm().is_past(now, &late(date(2026, 3, 6))));
         assert!(!rhythm().is_past(now, &late(date(2026, 3, 7))), "one of the newest two is not catching up");
     }
 
     #[test]
-    fn an_explicit_interval_asks_for_the_newest_two_days_each_time() {
+    fn an_explicit_interval_asks_for_all_unsettled_windows_each_time() {
         let rhythm = Rhythm { interval: Some(Duration::from_secs(5)), units: vec![Unit::Day], ..rhythm() };
         let mut memory = Memory::default();
         let now = beijing("2026-03-10", 20);
         for _ in 0..3 {
             let polled = poll(&rhythm, &mut memory, now, up_to(date(2026, 3, 8)));
-            assert_eq!(polled.asked, ["day 2026-03-07", "day 2026-03-08"]);
+            assert_eq!(polled.asked, days(2..=8));
         }
         assert_eq!(rhythm.next_due(now, &memory), now + jiff::SignedDuration::from_secs(5));
     }

@@ -12,7 +12,7 @@ use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::pace::{self, Pace};
 use crate::provider::quota::Limit;
-use crate::provider::{AskedMessage, Blame, BoxFuture, MessageNumbers, MessageReport};
+use crate::provider::{AskedMessage, BoxFuture, MessageNumbers, MessageReport};
 
 /// `received/detail` answers for 28 days; the last call comes an hour before.
 const RECEIVED_END: Duration = Duration::from_secs(28 * pace::DAY - 3600);
@@ -124,8 +124,8 @@ impl MessageReport for DeliveryReport {
         self.kind.batch()
     }
 
-    fn blames(&self, error: &PollError) -> Blame {
-        errors::blames(error)
+    fn blames_an_id(&self, error: &PollError) -> bool {
+        errors::blames_an_id(error)
     }
 
     fn ask<'a>(

@@ -44,11 +44,15 @@ pub(super) struct Shape {
     leaves: BTreeSet<String>,
     /// What is read by its totals.
     totals: BTreeSet<String>,
+    /// Whether totals without parts fix nothing yet, since parts may still come.
+    is_young: bool,
 }
 
 impl Shape {
-    fn parse(text: &str) -> Shape {
-        let mut shape = Shape::default();
+    /// As it was remembered of a message; of one that was not asked for nothing is.
+    fn of(asked: Option<&AskedMessage>) -> Shape {
+        let Some(AskedMessage { shape: text, is_young, .. }) = asked else { return Shape::default() };
+        let mut shape = Shape { is_young: *is_young, ..Shape::default() };
         for word in text.split(' ') {
             match (word, word.split_at_checked(1)) {
                 ("d", _) => shape.is_details = Some(true),
@@ -76,6 +80,11 @@ impl Shape {
         has_leaves && !self.totals.contains(thing)
     }
 
+    /// Whether the totals of a thing without parts are read.
+    pub(super) fn reads_totals(&self, thing: &str) -> bool {
+        !self.is_young || self.totals.contains(thing)
+    }
+
     /// Remembers how a thing that gave numbers was read.
     pub(super) fn fix(&mut self, thing: &str, by_leaves: bool) {
         let things = if by_leaves { &mut self.leaves } else { &mut self.totals };
@@ -89,9 +98,9 @@ impl Shape {
 pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
     let shapes = shapes(asked);
     read_items(items, message_id, |id, item, sink| {
-        let mut shape = Shape::parse(shapes.get(id).copied().unwrap_or_default());
+        let mut shape = Shape::of(shapes.get(id).copied());
         let found = item.get("details").and_then(Value::as_object);
-        let is_details = shape.is_details.unwrap_or(found.is_some());
+        let is_details = shape.is_details.unwrap_or(item.get("details").is_some_and(holds_numbers));
         if is_details {
             sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
             let kinds = found.map(|details| members(details, sink.unknown));
@@ -116,14 +125,22 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
 pub(super) fn read_group(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
     let shapes = shapes(asked);
     read_items(items, group_message_id, |id, item, sink| {
-        let mut shape = Shape::parse(shapes.get(id).copied().unwrap_or_default());
+        let mut shape = Shape::of(shapes.get(id).copied());
         older::read_group(item, &mut shape, sink);
         shape.write()
     })
 }
 
-fn shapes(asked: &[AskedMessage]) -> HashMap<&str, &str> {
-    asked.iter().map(|message| (message.id.as_str(), message.shape.as_str())).collect()
+fn shapes(asked: &[AskedMessage]) -> HashMap<&str, &AskedMessage> {
+    asked.iter().map(|message| (message.id.as_str(), message)).collect()
+}
+
+/// Whether there is a count anywhere in a value: an object without one is as good as absent.
+pub(super) fn holds_numbers(value: &Value) -> bool {
+    match value {
+        Value::Object(fields) => fields.values().any(holds_numbers),
+        value => matches!(count(Some(value)), Count::Is(_)),
+    }
 }
 
 /// One kind: its leaves, or its own counts where it has no platforms.
@@ -133,9 +150,9 @@ fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &
     if !kind.is_known() {
         sink.unknown.push(path.clone());
     }
-    let mut subs =
-        members(object, sink.unknown).filter(|(key, value)| key.starts_with("sub_") && !value.is_null()).peekable();
-    let by_leaves = shape.reads_leaves(kind.as_str(), subs.peek().is_some());
+    let subs = members(object, sink.unknown).filter(|(key, value)| key.starts_with("sub_") && !value.is_null());
+    let has_leaves = object.iter().any(|(key, value)| key.starts_with("sub_") && holds_numbers(value));
+    let by_leaves = shape.reads_leaves(kind.as_str(), has_leaves);
     let before = sink.readings.len();
     if by_leaves {
         for (sub, value) in subs {
@@ -144,7 +161,7 @@ fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &
                 _ => sink.unknown.push(format!("{path}.{sub}")),
             }
         }
-    } else {
+    } else if shape.reads_totals(kind.as_str()) {
         let of = |metric| series(metric, Label::ANY, Label::ANY, kind.clone());
         sink.take_counts(&path, "", object, &COUNTS, of);
     }

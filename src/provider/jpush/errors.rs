@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::provider::Blame;
 use crate::provider::error::{PollError, Reason, by_status};
 use crate::provider::http::Reply;
 use crate::provider::quota::Rate;
@@ -39,16 +38,9 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     }
 }
 
-/// What a refusal blames: a 400 may be about an id, unless its code is about dates.
-pub(super) fn blames(error: &PollError) -> Blame {
-    match error {
-        PollError::Refused { status: 400, code, reason: Reason::BadRequest, .. } => match code.as_str() {
-            BAD_PARAMETER => Blame::AnId,
-            "3004" | TOO_OLD | "3006" | "3007" => Blame::Question,
-            _ => Blame::PerhapsAnId,
-        },
-        _ => Blame::Question,
-    }
+/// Whether a refusal blames a message id: a 400 with JPush's code for that.
+pub(super) fn blames_an_id(error: &PollError) -> bool {
+    matches!(error, PollError::Refused { status: 400, code, .. } if code == BAD_PARAMETER)
 }
 
 /// Whether what was asked for lies before the days that are answered.
@@ -169,10 +161,11 @@ mod tests {
     #[test]
     fn a_429_names_its_reset_and_3002_names_the_id() {
         assert_eq!(error(429, "").reset(), Some(Duration::from_secs(42)));
-        assert_eq!(blames(&error(400, &body(3002, "Invalid parameter 'msg_id'."))), Blame::AnId);
-        assert_eq!(blames(&error(400, "bad request")), Blame::PerhapsAnId);
-        for question in [error(400, &body(3004, "x")), error(405, ""), error(401, &body(3002, "x")), error(502, "")] {
-            assert_eq!(blames(&question), Blame::Question);
+        assert!(blames_an_id(&error(400, &body(3002, "Invalid parameter 'msg_id'."))));
+        let others =
+            [(400, "bad request".to_owned()), (400, body(3004, "x")), (405, String::new()), (401, body(3002, "x"))];
+        for (status, text) in others {
+            assert!(!blames_an_id(&error(status, &text)), "{status} {text}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::details::{Shape, known};
+use super::details::{Shape, holds_numbers, known};
 use super::readings::{GROUP_IDS, Sink, series};
 use super::table::{self, Row, nothing, row};
 use crate::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
@@ -81,9 +81,9 @@ fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_
         None | Some(Value::Null) => return,
         Some(_) => return sink.unknown.push(VENDOR_BLOCK.to_owned()),
     };
-    let mut vendors =
-        members(fields, sink.unknown).filter(|(name, value)| name.ends_with("_detail") && !value.is_null()).peekable();
-    let by_leaves = shape.reads_leaves(VENDOR_BLOCK, vendors.peek().is_some());
+    let vendors = members(fields, sink.unknown).filter(|(name, value)| name.ends_with("_detail") && !value.is_null());
+    let has_leaves = fields.iter().any(|(name, value)| name.ends_with("_detail") && holds_numbers(value));
+    let by_leaves = shape.reads_leaves(VENDOR_BLOCK, has_leaves);
     let before = sink.readings.len();
     if by_leaves {
         for (name, value) in vendors {
@@ -105,7 +105,7 @@ fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_
             sink.take_counts(&path, "", counts, &VENDOR_COUNTS, of);
             sink.note_unknown(&format!("{path}."), counts, is_count);
         }
-    } else {
+    } else if shape.reads_totals(VENDOR_BLOCK) {
         let of = |metric| series(metric, Label::known("android"), Label::known("vendor"), Label::ANY);
         sink.take_counts(VENDOR_BLOCK, TOTAL, fields, &VENDOR_COUNTS, of);
     }

@@ -11,12 +11,13 @@ use serde_json::{Map, Value};
 
 use super::api;
 use super::config::{Holder, Settings};
+use crate::clock::ClockReading;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::pace::spread;
 use crate::provider::quota::Limit;
 use crate::provider::{
-    Answer, Ask, BoxFuture, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState,
+    Answer, Ask, Asked, BoxFuture, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState,
 };
 use crate::reading::{Count, Label, UserCount, WindowReadings, count, members};
 use crate::window::{Unit, Window, at, date_of, plus_days};
@@ -103,8 +104,8 @@ impl Report for Users {
         department.is_empty() && self.settings.users.contains(&unit)
     }
 
-    fn next(&self, now: Timestamp, _memory: &Memory, asked: &[Ask]) -> Option<Ask> {
-        let units = self.settings.users.iter().filter(|unit| !asked.iter().any(|ask| ask.first.unit == **unit));
+    fn next(&self, now: Timestamp, _memory: &Memory, asked: &Asked) -> Option<Ask> {
+        let units = self.settings.users.iter().filter(|unit| !asked.asks.iter().any(|ask| ask.first.unit == **unit));
         units.copied().find_map(|unit| self.question(now, unit))
     }
 
@@ -112,7 +113,8 @@ impl Report for Users {
         Box::pin(api::users(&self.settings, ask, client))
     }
 
-    fn digest(&self, now: Timestamp, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+        let now = reading.now;
         let mut digest = Digest { memory: memory.clone(), ..Digest::default() };
         // Out of reach: what was read stays.
         let Answer::Numbers(Numbers { windows, unknown, .. }) = answer else { return digest };

@@ -13,6 +13,8 @@ use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, Trouble, beijing, text};
+use jiff::Timestamp;
+
 use crate::clock::Clock;
 use crate::lock;
 pub use answers::group_id;
@@ -415,6 +417,10 @@ impl Message {
 }
 
 impl Simulator for JpushSimulator {
+    fn date(&self) -> Option<Timestamp> {
+        Some(self.clock.now())
+    }
+
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         const BY_MESSAGE: [&str; 5] =
             ["received/detail", "messages/detail", "received", "messages", "group/messages/detail"];
