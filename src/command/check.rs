@@ -198,6 +198,13 @@ impl Kind {
             Kind::Window(_, None) => Ok(None),
             Kind::Window(report, Some(ask)) => {
                 let answer = report.ask(ask, client).await?;
+                // The newest window may not be there yet; the one before tells more.
+                let asked = Asked { asks: vec![ask.clone()], ..Asked::default() };
+                let other = report.next(clock.now(), &Memory::default(), &asked);
+                if let (Answer::NoData, Some(other)) = (&answer, &other) {
+                    let earlier = report.ask(other, client).await?;
+                    return Ok(Some(data_age(&earlier, other, zone, clock.now())));
+                }
                 Ok(Some(data_age(&answer, ask, zone, clock.now())))
             }
             Kind::Moment(report, message) => {

@@ -125,8 +125,10 @@ fn read(path: &Path) -> Result<SecretString, SecretError> {
 
 /// Interval between two looks at the files of secrets.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looking takes at most one part of this many of a thread's time, however many files there are.
+/// Looking takes at most one part of this many of a thread's time, however many files there are …
 const SHARE: u32 = 20;
+/// … but a file that hangs does not put off the next look for longer.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Reads the files of secrets again and again, beside everything else, until the sender of the list is gone.
 pub async fn watch(mut secrets: watch::Receiver<Vec<Secret>>) {
@@ -141,7 +143,7 @@ pub async fn watch(mut secrets: watch::Receiver<Vec<Secret>>) {
         let began = Instant::now();
         // A panic would be a bug of ours; the next look is as good as this one.
         let _ = tokio::task::spawn_blocking(move || files.iter().for_each(Secret::refresh)).await;
-        tokio::time::sleep(LOOK.max(began.elapsed() * SHARE)).await;
+        tokio::time::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST)).await;
         if secrets.has_changed().is_err() {
             return;
         }

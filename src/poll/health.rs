@@ -124,6 +124,9 @@ pub struct Failure {
     pub reason: &'static str,
     /// Whether a part of the report fails (a window, a batch of messages, a department) while others work.
     pub is_part: bool,
+    /// What tells it from another failure for the same reason.
+    #[serde(skip)]
+    pub code: String,
     /// What happened.
     pub message: String,
     /// The provider's id of the last request that failed, for its support.
@@ -332,17 +335,24 @@ impl Health {
     }
 
     /// There was nothing to ask, and the next poll is due at `due`, if any is. An outage of the ledger is
-    /// over then, and the report is as it was before; so is the failure of a part, if the parts are well.
+    /// over then, and the report is as it was before; so is the failure of a part, if the parts are well, and any
+    /// failure where there is nothing to ask for any more.
     pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>, parts_are_well: bool) {
         let mut updates = vec![id.set_due(due)];
         {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
             health.next_poll = due;
-            let is_over =
-                |failure: &mut Failure| failure.reason == Reason::Ledger.name() || (failure.is_part && parts_are_well);
+            let is_over = |failure: &mut Failure| {
+                let is_ledger = failure.reason == Reason::Ledger.name();
+                is_ledger || (failure.is_part && parts_are_well) || due.is_none()
+            };
             if let Some(failure) = health.error.take_if(is_over) {
-                health.state = if failure.is_part { State::Up } else { health.before_outage };
+                health.state = match failure.reason == Reason::Ledger.name() {
+                    true => health.before_outage,
+                    false if failure.is_part => State::Up,
+                    false => State::Waiting,
+                };
                 updates.push(id.not_failing(&failure));
                 updates.push(match health.state {
                     State::Up => id.set(Family::Up, &[], 1),
@@ -354,7 +364,7 @@ impl Health {
         self.page.update(updates).await;
     }
 
-    /// The oldest outstanding poll of a failing report is another than before.
+    /// The oldest outstanding poll of a report is another than before.
     pub async fn backlog(&self, id: &ReportId, due: Option<Timestamp>) {
         self.page.update(vec![id.set_due(due)]).await;
     }
@@ -450,7 +460,7 @@ impl Health {
             (next, previous, errors)
         };
         let is_new = previous.as_ref().is_none_or(|previous| {
-            (previous.reason, previous.is_part, &previous.message) != (reason, failure.is_part, &failure.message)
+            (previous.reason, previous.is_part, &previous.code) != (reason, failure.is_part, &failure.code)
         });
         let mut updates = self.ended(id, ended);
         updates.extend([id.set(Family::Up, &[], 0), id.set(Family::PollErrors, &[("reason", reason)], errors)]);

@@ -340,8 +340,7 @@ impl Poll<'_> {
         };
         if self.round.end.is_none() && !self.round.has_passed && failed.iter().any(|call| !is_part(call)) {
             self.work.divided = self.work.divided.saturating_add(1);
-            let first = failed.into_iter().find(|call| !is_part(call));
-            return Err(first.map_or_else(|| PollError::Decode("no answer".to_owned()), |call| call.error));
+            return Err(self.fail(failed).await?);
         }
         let reading = self.work.guard.read(&self.poller.services.clock);
         let mut error = None;
@@ -368,6 +367,24 @@ impl Poll<'_> {
             None if self.round.has_passed => Ok(Done::Succeeded(due)),
             None => Ok(Done::NothingDue(due)),
         }
+    }
+
+    /// Ends a poll in which nothing passed: it says nothing about the messages, but some may have had their time.
+    async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<PollError, PollError> {
+        let reading = self.work.guard.read(&self.poller.services.clock);
+        let ends = self.work.report.pace().end() + A_DAY;
+        let is_over = |message: &&TrackedMessage| age(message.sent_at, reading.sure) >= ends;
+        let retire = |message: &TrackedMessage| {
+            let TrackedMessage { row, failures, call_limit, refusals, is_aside, .. } = *message;
+            FailedMessage { row, failures, call_limit, refusals, is_aside, next: None }
+        };
+        let messages = || failed.iter().flat_map(|call| &call.messages);
+        let retired: Vec<FailedMessage> = messages().filter(is_over).map(retire).collect();
+        if !retired.is_empty() {
+            self.commit(Answers::default(), retired, false).await?;
+        }
+        let first = failed.into_iter().next();
+        Ok(first.map_or_else(|| PollError::Decode("no answer".to_owned()), |call| call.error))
     }
 
     /// Decides when messages are asked for again that a call failed for, in what company, and whether one is to blame.
@@ -470,6 +487,7 @@ impl Poll<'_> {
         self.work.memory = memory;
         self.round.has_new_numbers |= has_new_numbers;
         (self.round.next_due, self.round.failing) = (next_due, failing);
+        self.poller.services.health.backlog(&self.poller.id, next_due).await;
         self.poller.services.page.update(updates).await;
         if let Some(state) = messages {
             self.work.board.show(state).await;

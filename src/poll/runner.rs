@@ -401,6 +401,7 @@ impl Poller {
         let failure = Failure {
             reason: reason.name(),
             is_part: matches!(scope, Scope::Part(_)),
+            code: error.code(),
             message: message.clone(),
             log_id: log_id.clone(),
             advice: error.advice(),

@@ -54,8 +54,8 @@ impl WindowWork {
         let fresh = stored.last_success.max(stored.last_change);
         let page = poller.services.page.clone();
         let mut gauges = Gauges::new(poller.id.clone(), page, max_age, wanted, fresh);
-        let mut guard = ClockGuard::new(&poller.services.clock, last_seen);
-        gauges.age(guard.read(&poller.services.clock).sure).await;
+        let guard = ClockGuard::new(&poller.services.clock, last_seen);
+        gauges.age(now).await;
         let work = WindowWork { report: report.into(), zone, memory, gauges, guard, parts: Parts::default() };
         Ready::new(poller, work, &stored, Some(next)).await
     }
@@ -77,6 +77,7 @@ impl Work for WindowWork {
             zone: self.zone.clone(),
             guard: &mut self.guard,
             parts: &mut self.parts,
+            began: Instant::now(),
             reading,
             outcome,
             has_new_numbers: false,
@@ -96,8 +97,9 @@ impl Work for WindowWork {
     }
 
     async fn tick(&mut self, clock: &Clock) -> bool {
-        let reading = self.guard.read(clock);
-        self.gauges.age(reading.sure).await;
+        self.guard.read(clock);
+        // Too old by any clock: they come back if it was wrong.
+        self.gauges.age(clock.now()).await;
         false
     }
 }
@@ -109,6 +111,7 @@ struct Poll<'a> {
     zone: TimeZone,
     guard: &'a mut ClockGuard,
     parts: &'a mut Parts,
+    began: Instant,
     reading: ClockReading,
     outcome: Outcome,
     has_new_numbers: bool,
@@ -134,11 +137,11 @@ impl Parts {
         self.0.get(part).map_or(0, |(failures, _)| *failures)
     }
 
-    /// Notes another failure.
-    fn fail(&mut self, part: Part, interval: Duration) {
-        let (failures, next) = self.0.entry(part).or_insert((0, Instant::now()));
+    /// Notes another failure, in a poll that `began` then: what fails in the same poll is asked for again together.
+    fn fail(&mut self, part: Part, interval: Duration, began: Instant) {
+        let (failures, next) = self.0.entry(part).or_insert((0, began));
         *failures = failures.saturating_add(1);
-        *next = Instant::now() + schedule::back_off(interval, *failures);
+        *next = began + schedule::back_off(interval, *failures);
     }
 
     /// How long until the first of them is asked for again.
@@ -155,6 +158,8 @@ struct Progress {
     retries: u32,
     has_passed: bool,
     has_asked: bool,
+    /// Whether it began again, since the time was another than was thought.
+    has_begun_again: bool,
     /// Questions that failed, none of which passed.
     failed: usize,
     /// Why the first of them failed.
@@ -258,7 +263,7 @@ impl Poll<'_> {
         progress.failed += 1;
         progress.error.get_or_insert(of_department(ask, error));
         progress.asked.has_failed = true;
-        self.parts.fail(part_of(ask), self.report.interval());
+        self.parts.fail(part_of(ask), self.report.interval(), self.began);
     }
 
     /// Finds from which day on a range is answered that is refused as a whole, and takes what is. What lies before is
@@ -292,7 +297,9 @@ impl Poll<'_> {
             return Ok(());
         }
         let ReportId { provider, app, report } = &self.poller.id;
-        let (from, to) = (ask.first.first.to_string(), days[refused].first.to_string());
+        // Older ranges are not asked for any more.
+        let oldest = progress.asked.asks.iter().map(|ask| ask.first.first).min().unwrap_or(ask.first.first);
+        let (from, to) = (oldest.to_string(), days[refused].first.to_string());
         tracing::warn!(
             provider,
             app,
@@ -314,7 +321,8 @@ impl Poll<'_> {
         let expected = self.reading.now.saturating_add(asked_at.elapsed()).unwrap_or(reading.now);
         let is_other = reading.now.duration_since(expected).abs() > OTHER_TIME;
         self.reading = reading;
-        if is_other && !progress.has_passed && answer.is_ok() {
+        if is_other && !progress.has_passed && !progress.has_begun_again && answer.is_ok() {
+            progress.has_begun_again = true;
             progress.asked.asks.clear();
             return Ok(None);
         }

@@ -171,6 +171,17 @@ impl PollError {
         }
     }
 
+    /// What tells this failure from another: the HTTP status and the provider's code, not its words, which may differ
+    /// each time.
+    pub fn code(&self) -> String {
+        match self {
+            PollError::Refused { status, code, .. } => format!("{status} {code}"),
+            PollError::Token(error) => format!("token {}", error.code()),
+            PollError::Department { department, error } => format!("{department} {}", error.code()),
+            PollError::Transport(_) | PollError::Decode(_) | PollError::Ledger(_) => String::new(),
+        }
+    }
+
     /// The provider's id of the request, which differs each time.
     pub fn log_id(&self) -> Option<&str> {
         match self {

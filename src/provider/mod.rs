@@ -342,4 +342,11 @@ pub struct WindowState {
     pub empty: bool,
     /// Whether it was answered after it had closed.
     pub closed: bool,
+    /// Whether the provider does not answer for it any more.
+    #[serde(skip_serializing_if = "is_false")]
+    pub lost: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }

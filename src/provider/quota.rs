@@ -194,6 +194,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_window_is_a_little_longer_than_the_providers() {
+        // Requests that leave ten seconds apart may arrive closer together.
+        let budget = Budget::new(Limit { requests: 1, ..LIMIT });
+        budget.acquire(Priority::First).await;
+        assert_eq!(budget.acquire(Priority::First).await, Duration::from_millis(10_500));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn few_requests_go_before_many() {
         let budget = Arc::new(Budget::new(Limit { requests: 1, ..LIMIT }));
         budget.acquire(Priority::First).await;

@@ -154,3 +154,24 @@ async fn messages_of_a_clock_that_was_ahead_become_messages_of_now() {
     assert_eq!(tracked(&exporter.scrape().await), (0.0, 0.0), "it retires five days from now, not from then");
     exporter.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_window_gauge_of_a_clock_that_was_ahead_gives_way() {
+    // This provider does not date its answers.
+    let scene = window_scripts::Scene::easemob("2026-03-10T12:00:00+08:00", "").await;
+    let exporter = scene.start().await;
+    scene.minutes(1).await;
+    scene.clock.step(SignedDuration::from_hours(24 * 5));
+    scene.apns("2026-03-14", 77);
+    scene.minutes(6).await;
+    // The 14th ends at 16:00 UTC.
+    let ends = |page: &Page| page.starting(&["push_window_end_timestamp_seconds"]).into_values().collect::<Vec<_>>();
+    assert_eq!(ends(&exporter.scrape().await), [1_773_504_000]);
+    scene.clock.step(SignedDuration::from_hours(-24 * 5));
+    scene.apns("2026-03-09", 5);
+    scene.minutes(6).await;
+    let page = exporter.scrape().await;
+    assert_eq!(ends(&page), [1_773_072_000], "the 9th has closed, the 14th is to come");
+    assert_eq!(page.starting(&["push_window_messages_sent"]).into_values().collect::<Vec<_>>(), [5]);
+    exporter.stop().await;
+}

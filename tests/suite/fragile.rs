@@ -12,6 +12,7 @@ use push_exporter::ledger::{
 };
 use push_exporter::provider::BoxFuture;
 use push_exporter::reading::SentMessage;
+use tokio::sync::Semaphore;
 
 type Answered<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
@@ -24,16 +25,23 @@ pub struct Fragile {
     fails: Fails,
     /// Nothing works while this is set.
     is_down: Arc<AtomicBool>,
+    /// Registrations wait until they are let through.
+    gate: Option<Arc<Semaphore>>,
 }
 
 impl Fragile {
     pub fn new(path: &Path, fails: Fails) -> Fragile {
-        Fragile { inner: Sqlite::open(path).unwrap(), commits: 0, fails, is_down: Arc::default() }
+        Fragile { inner: Sqlite::open(path).unwrap(), commits: 0, fails, is_down: Arc::default(), gate: None }
     }
 
     /// One that works when the switch is off.
     pub fn switched(path: &Path, is_down: &Arc<AtomicBool>) -> Fragile {
         Fragile { is_down: Arc::clone(is_down), ..Fragile::new(path, |_| None) }
+    }
+
+    /// One that lets registrations of new ids wait at a gate.
+    pub fn gated(path: &Path, gate: &Arc<Semaphore>) -> Fragile {
+        Fragile { gate: Some(Arc::clone(gate)), ..Fragile::new(path, |_| None) }
     }
 
     fn up(&mut self) -> Result<&mut Sqlite, LedgerError> {
@@ -63,7 +71,13 @@ impl Store for Fragile {
         }
     }
     fn add_messages(&mut self, new: Vec<NewMessages>) -> Answered<'_, Vec<AddedMessages>> {
-        answer!(self.add_messages(new))
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                gate.acquire().await.unwrap().forget();
+            }
+            answer!(self.add_messages(new)).await
+        })
     }
     fn due_messages(&mut self, query: DueQuery) -> Answered<'_, DueMessages> {
         answer!(self.due_messages(query))

@@ -329,10 +329,7 @@ async fn hours_are_of_today_and_a_month_out_of_reach_is_no_failure() {
     scene.minutes(60.0).await;
     assert_eq!(scene.fake.count("time_unit=HOUR&start=2026-03-31+00&duration=1"), 1);
     let page = exporter.scrape().await;
-    assert_eq!(
-        page.get(&format!(r#"push_poll_failing{{{SHOP},report="users",reason="bad_request",scope="part"}}"#)),
-        Some(1.0)
-    );
+    assert_eq!(page.get(&format!(r#"push_poll_failing{{{SHOP},report="users",reason="bad_request"}}"#)), Some(1.0));
     exporter.stop().await;
 }
 

@@ -159,3 +159,37 @@ async fn a_call_that_stalls_holds_up_its_own_batch_alone() {
     assert!(stalled.load(Ordering::Relaxed) >= 1);
     exporter.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_failed_in_one_call_is_no_success_over_a_restart_either() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    scene.script.broken.lock().unwrap().insert(2);
+    scene.many(&exporter, 5).await;
+    scene.minutes(9.0).await;
+    let success = format!("push_poll_last_success_timestamp_seconds{{{REPORT}}}");
+    assert_eq!(exporter.scrape().await.get(&success), None, "no poll has succeeded in full");
+    exporter.stop().await;
+    let exporter = scene.start("").await;
+    assert_eq!(exporter.scrape().await.get(&success), None);
+    scene.script.broken.lock().unwrap().clear();
+    scene.minutes(15.0).await;
+    assert!(exporter.scrape().await.get(&success).is_some());
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_alone_and_never_answered_ends_a_day_after_its_time() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("delivery: messages_detail").await;
+    scene.script.broken.lock().unwrap().insert(1);
+    scene.many(&exporter, 1).await;
+    scene.minutes(5.9 * 1440.0).await;
+    assert_eq!(tracked(&exporter.scrape().await), (1.0, 0.0));
+    scene.minutes(0.2 * 1440.0).await;
+    scene.minutes(60.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(tracked(&page), (0.0, 0.0));
+    assert!(page.starting(&["push_poll_failing", "push_up"]).is_empty(), "there is nothing to ask for");
+    exporter.stop().await;
+}

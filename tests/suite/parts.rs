@@ -116,6 +116,27 @@ async fn an_old_range_of_easemob_that_fails_keeps_today_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_poll_that_failed_in_a_part_is_no_success_over_a_restart_either() {
+    let scene = after_downtime(10).await;
+    let success = |page: &Page| page.get(&format!("push_poll_last_success_timestamp_seconds{{{CHAT}}}"));
+    // As the ledger has it from before the downtime.
+    let before = 1_773_115_200.0;
+    *scene.script.spoil.lock().unwrap() =
+        Some(Box::new(|begin, _| (begin < "2026-03-14").then(|| (500, String::new()))));
+    scene.apns("2026-03-20", 70);
+    for _ in 0..2 {
+        let exporter = scene.start().await;
+        scene.minutes(8).await;
+        let page = exporter.scrape().await;
+        assert!((success(&page).unwrap() - before).abs() < 300.0, "{:?}", success(&page));
+        // The numbers that came are new all the same.
+        let change = page.get(&format!("push_data_last_change_timestamp_seconds{{{CHAT}}}")).unwrap();
+        assert!(change > before + 86_400.0);
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn days_out_of_easemobs_reach_are_found_and_lost_once() {
     // In its own words, and in a gateway's, which are believed when they have been said three times.
     for (body, minutes, log_lines) in [(TOO_LONG_AGO, 2, 1), ("{}", 60, 1)] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use push_exporter::clock::Clock;
 use push_exporter::poll::fleet::Changes;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use tokio::sync::Semaphore;
 
 use crate::fragile::Fragile;
 use crate::support::{Exporter, Page, Program, eventually, fast_dir, network, post, simulate};
@@ -273,4 +274,41 @@ fn by_signal_and_by_request() {
     let (status, said) = post(&program);
     assert_eq!(status, 500);
     assert!(said.contains("push-exporter.yml:1:9: feishu: expected a list, found a text"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_leaves_waits_for_registrations_under_way() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let gate = Arc::new(Semaphore::new(0));
+    let store = Box::new(Fragile::gated(&folder.path().join("push-exporter.db"), &gate));
+    let app = |name: &str| {
+        format!("  - {{app: {name}, base_url: 'http://127.0.0.1:1', app_key: {name}, master_secret: m}}\n")
+    };
+    let text = |apps: &[&str]| {
+        let apps: String = apps.iter().map(|name| app(name)).collect();
+        format!("message_api: {{token: t}}\njpush:\n{apps}")
+    };
+    let exporter = Exporter::start_on(store, network(), &text(&["shop", "game"]), folder.path(), &clock).await;
+    let address = exporter.address;
+    let registering = tokio::spawn(async move {
+        let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
+        post(address, "/api/v1/messages", &headers, br#"{"app":"shop","msg_id":1}"#.to_vec()).await
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The id is on its way into the ledger when its app leaves.
+    let without = text(&["game"]);
+    let mut reloading = Box::pin(exporter.reload(&without));
+    let early = tokio::time::timeout(Duration::from_secs(5), &mut reloading).await;
+    assert!(early.is_err(), "the app left before its ids were registered");
+    gate.add_permits(1);
+    assert_eq!(registering.await.unwrap().0, 200);
+    assert_eq!(reloading.await.unwrap().removed, 1);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(of(&exporter.scrape().await, "shop"), 0, "nothing of it is shown any more");
+    // It is known when the app is back.
+    exporter.reload(&text(&["shop", "game"])).await.unwrap();
+    let tracked = r#"push_tracked_messages{provider="jpush",app="shop",state="waiting"}"#;
+    assert_eq!(exporter.scrape().await.get(tracked), Some(1.0));
+    exporter.stop().await;
 }

@@ -116,7 +116,7 @@ impl Rhythm {
     fn wants_day(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
         let state = state(memory, None, Window::day(day));
         let is_newest = day == self.newest_day(now);
-        self.interval.is_some() || self.is_stale(now, state) || (is_newest && !state.has_numbers)
+        !state.lost && (self.interval.is_some() || self.is_stale(now, state) || (is_newest && !state.has_numbers))
     }
 
     /// Whether a window has not been answered for since data were last due.
@@ -204,7 +204,10 @@ impl Rhythm {
                 }
             }
             Answer::NoData => new.empty = !new.has_numbers && self.is_overdue(now, window.last()),
-            Answer::Lost => new.empty = !new.has_numbers,
+            Answer::Lost => {
+                new.empty = !new.has_numbers;
+                new.lost = true;
+            }
         }
         remember(&mut memory, department, window, new);
         if is_tenant_day {
@@ -227,10 +230,13 @@ impl Rhythm {
     fn settle(&self, reading: ClockReading, memory: &mut Memory) {
         let oldest = plus_days(self.newest_day(reading.sure), 1 - UNSETTLED);
         let days = self.days(reading.now, memory);
-        let is_over = |day: &Date| *day < oldest && state(memory, None, Window::day(*day)).answered.is_some();
+        let is_over = |day: &Date| {
+            let state = state(memory, None, Window::day(*day));
+            state.lost || (*day < oldest && state.answered.is_some())
+        };
         let settled = days.iter().take_while(|day| is_over(day)).last();
         let open = settled.map(|day| plus_days(*day, 1)).or(days.first().copied());
-        memory.settled_before = memory.settled_before.max(open.map(|day| day.min(oldest)));
+        memory.settled_before = memory.settled_before.max(open);
     }
 
     /// Whether a closed window was never asked for: a department or unit is new in the configuration.
