@@ -461,6 +461,7 @@ mod tests {
         let ended = ends.0.recv().await.unwrap();
         assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [42]);
         page.count(vec![counter(8, hold)]).await;
+        page.count(vec![counter(6, hold)]).await;
         page.send(vec![Change::Released(ended.into_iter().map(|(_, name)| name).collect())]).await;
         assert_eq!(shown(&page).await.as_deref(), Some("8"));
     }

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Changes the ledger, polling, the intake of message ids and the pure parts of the providers in small ways, one at a time
+# (cargo-mutants): each change must fail a test. All of it takes days on two cores; PUSH_EXPORTER_MUTANTS=1/40 does the
+# second fortieth (the first is 0/40), and arguments are cargo-mutants' own, such as --file src/poll/schedule.rs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
+files=()
+for pattern in 'src/clock.rs' 'src/window.rs' 'src/reading.rs' 'src/ledger/*.rs' 'src/poll/*.rs' 'src/page/mod.rs' \
+    'src/provider/*.rs' 'src/provider/*/*.rs'; do
+    files+=(--file "$pattern")
+done
+if [ $# -gt 0 ]; then files=(); fi
+# What needs other programs, or measures, tells nothing about a small change and takes most of the time.
+slow='test(alerts) | test(attacks) | test(container) | test(dashboards) | test(fourth_provider) | test(history) |
+    test(packaging) | test(rules) | test(scale) | test(sizing) | test(tls) | test(web_config)'
+cargo mutants --test-tool nextest --in-place --no-shuffle --minimum-test-timeout 300 --baseline skip \
+    --shard "${PUSH_EXPORTER_MUTANTS:-0/400}" "${files[@]}" "$@" -- --locked -E "not ($slow)"
