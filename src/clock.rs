@@ -52,7 +52,7 @@ impl Clock {
         }
     }
 
-    /// Whether a provider has said lately what time it is.
+    /// Returns true if the provider's answers confirm this time.
     pub fn is_confirmed(&self) -> bool {
         matches!(&*self.0, Source::Account(provider) if provider.judge().is_confirmed)
     }
@@ -94,27 +94,27 @@ pub struct ProviderTime {
 struct Seen {
     /// The last answers, the newest last.
     samples: VecDeque<Sample>,
-    /// How far times that were written by an unconfirmed clock must be moved, until somebody has done so.
+    /// Correction of times that an unconfirmed clock wrote, until it has been applied.
     correction: Option<SignedDuration>,
-    /// What was last said about the skew.
+    /// Verdict on the skew that was logged last.
     is_off: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// What the provider said.
+    /// Time that the provider told.
     said: Instanced,
-    /// How far the wall clock was ahead of it.
+    /// Lead of the wall clock over it.
     ahead: SignedDuration,
 }
 
-/// What wall clock and provider come to together.
+/// Verdict on the time, from wall clock and provider together.
 struct Judgement {
     /// The time to go by.
     now: Timestamp,
     /// The provider's time, if it told any.
     provider: Option<Timestamp>,
-    /// Whether the time to go by is the provider's, or agrees with it.
+    /// True if the time to go by is the provider's or agrees with it.
     is_confirmed: bool,
 }
 
@@ -144,13 +144,13 @@ impl ProviderTime {
         }
     }
 
-    /// How far the wall clock is ahead of the provider's; `None` if no answer told the time.
+    /// Lead of the wall clock over the provider's; `None` if no answer told the time.
     pub fn skew(&self) -> Option<SignedDuration> {
         let provider = lock(&self.seen).estimate()?;
         Some(self.wall.now().duration_since(provider))
     }
 
-    /// Whether the two clocks are apart by more than a minute, if that is another answer than the last time.
+    /// Returns true if the two clocks are apart by more than a minute, `None` if that was the verdict before.
     pub fn is_off(&self) -> Option<bool> {
         let skew = self.skew()?.abs();
         let mut seen = lock(&self.seen);
@@ -158,7 +158,7 @@ impl ProviderTime {
         (std::mem::replace(&mut seen.is_off, is_off) != is_off).then_some(is_off)
     }
 
-    /// How far times must be moved that were written before the clock was confirmed; until [`ProviderTime::corrected`].
+    /// Correction of times that were written before the clock was confirmed, until [`ProviderTime::corrected`].
     pub fn correction(&self) -> Option<SignedDuration> {
         lock(&self.seen).correction
     }
@@ -206,7 +206,7 @@ pub struct ClockGuard {
     /// What it said when it was last believed.
     believed: Instanced,
     ahead_since: Option<Instant>,
-    /// When it was last seen to have been set.
+    /// Time of the last step that was seen.
     set_at: Option<Instant>,
 }
 
@@ -220,9 +220,9 @@ pub struct ClockReading {
     pub now: Timestamp,
     /// The same if that is confirmed: by the provider, or by what was known before. Never later than `now`.
     pub sure: Timestamp,
-    /// Whether the clock has been set back since the last reading.
+    /// True if the clock has been set back since the last reading.
     pub was_set_back: bool,
-    /// Whether the clock has not been set for a day, as far as that was seen.
+    /// True if no step of the clock was seen for a day.
     pub is_steady: bool,
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Changes the ledger, polling, the intake of message ids and the pure parts of the providers in small ways, one at a time
-# (cargo-mutants): each change must fail a test. All of it takes days on two cores; PUSH_EXPORTER_MUTANTS=1/40 does the
-# second fortieth (the first is 0/40), and arguments are cargo-mutants' own, such as --file src/poll/schedule.rs.
+# (cargo-mutants): each change must fail a test. All of it takes days on two cores, so without arguments this does a
+# four-hundredth; PUSH_EXPORTER_MUTANTS=1/40 does the second fortieth (the first is 0/40). Arguments are cargo-mutants'
+# own, such as --file src/poll/schedule.rs, and do all that they select.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
@@ -10,9 +11,13 @@ for pattern in 'src/clock.rs' 'src/window.rs' 'src/reading.rs' 'src/ledger/*.rs'
     'src/provider/*.rs' 'src/provider/*/*.rs'; do
     files+=(--file "$pattern")
 done
-if [ $# -gt 0 ]; then files=(); fi
+shard=${PUSH_EXPORTER_MUTANTS:-0/400}
+if [ $# -gt 0 ]; then
+    files=()
+    shard=${PUSH_EXPORTER_MUTANTS:-0/1}
+fi
 # What needs other programs, or measures, tells nothing about a small change and takes most of the time.
 slow='test(alerts) | test(attacks) | test(container) | test(dashboards) | test(fourth_provider) | test(history) |
     test(packaging) | test(rules) | test(scale) | test(sizing) | test(tls) | test(web_config)'
-cargo mutants --test-tool nextest --in-place --no-shuffle --minimum-test-timeout 300 --baseline skip \
-    --shard "${PUSH_EXPORTER_MUTANTS:-0/400}" "${files[@]}" "$@" -- --locked -E "not ($slow)"
+cargo mutants --test-tool nextest --no-shuffle --minimum-test-timeout 300 --baseline skip \
+    --shard "$shard" "${files[@]}" "$@" -- --locked -E "not ($slow)"

@@ -91,7 +91,7 @@ fn start_logging(flags: &Flags, log: LogWriter) {
     }));
 }
 
-/// How long the end waits for whoever reads standard error.
+/// Time that the end waits for whoever reads standard error.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How long work on other threads may go on after the command is done.

@@ -198,7 +198,7 @@ impl<'a> Books<'a> {
         Ok(id)
     }
 
-    /// When the hold of a series that is new ends; 0 for none. What counts is whether it is 0: see [`release`].
+    /// End of the hold of a new series; 0 for none. Only 0 or not matters: see [`release`].
     fn held_until(&self) -> i64 {
         if self.hold.is_zero() { 0 } else { ms(self.now).saturating_add(span_ms(self.hold)) }
     }

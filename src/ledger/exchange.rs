@@ -34,7 +34,7 @@ pub struct Restored {
     pub id: AppId,
     /// When it was first known.
     pub created: Timestamp,
-    /// Whether it was not known before, or another account was known under its name.
+    /// True if it was not known before, or another account was known under its name.
     pub is_new: bool,
     /// The last time that is known for sure, of any app; `None` in a new ledger.
     pub last_seen: Option<Timestamp>,
@@ -94,7 +94,7 @@ pub struct SeriesTotal {
     pub labels: String,
     /// Its total.
     pub total: i64,
-    /// Whether it has never shown its total: it shows 0 for a while first.
+    /// True if it has never shown its total: it shows 0 for a while first.
     pub is_held: bool,
     /// Since when it is there.
     pub created: Timestamp,
@@ -126,7 +126,7 @@ pub struct Commit {
     pub now: Timestamp,
     /// The latest time that is certain: [`crate::clock::ClockReading::sure`].
     pub sure: Timestamp,
-    /// What a provider's clock says about times that were written before it was known.
+    /// Correction of times that were written before a provider's clock was known.
     pub confirmation: Option<Confirmation>,
     /// How long a series that is new stays at 0.
     pub hold: Duration,
@@ -145,14 +145,14 @@ pub struct Commit {
 /// A clock that a provider has confirmed or corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmation {
-    /// How far times that our clock told must be moved.
+    /// Correction of times that our clock told.
     pub correction: SignedDuration,
-    /// When the app was first known, if that was in this process.
+    /// Time at which the app was first known, if that was in this process.
     pub first_known: Option<Timestamp>,
 }
 
 impl Confirmation {
-    /// When a message was sent of which only our clock told it: not before the app was known, and not after now.
+    /// Corrects the send time of a message that only our clock told: not before the app was known, not after now.
     pub fn correct(&self, sent_at: Timestamp, now: Timestamp) -> Timestamp {
         let moved = sent_at.saturating_add(self.correction).unwrap_or(sent_at).min(now);
         self.first_known.map_or(moved, |known| moved.max(known))
@@ -275,7 +275,7 @@ pub struct NewMessage {
     pub id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// Whether that was told by our clock, which no provider has confirmed.
+    /// True if our clock told that and no provider has confirmed it.
     pub is_guessed: bool,
     /// When it is polled first.
     pub due: Timestamp,
@@ -316,7 +316,7 @@ pub struct DueQuery {
 pub struct DueMessages {
     /// Empty if none is due.
     pub batch: Vec<TrackedMessage>,
-    /// When the first is or was due that no call is under way for, if there is any.
+    /// Due time of the first message that no call is under way for, if there is any.
     pub next: Option<Timestamp>,
     /// How many should have been asked for a whole interval ago.
     pub late: i64,
@@ -342,19 +342,19 @@ pub struct TrackedMessage {
     pub id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// Whether that was told by our clock, which no provider had confirmed.
+    /// True if our clock told that and no provider had confirmed it.
     pub is_guessed: bool,
     /// How its answers are read: the provider's own.
     pub shape: String,
     /// Whether its first ten minutes are counted.
     pub has_10m: bool,
-    /// How often in a row a call failed for it.
+    /// Number of calls in a row that failed for it.
     pub failures: u32,
-    /// How many a call may name with it; 0 for as many as the provider takes.
+    /// Largest call that may name it; 0 for as many messages as the provider takes.
     pub call_limit: u32,
-    /// How many polls refused it alone while others passed.
+    /// Number of polls that refused it alone while others passed.
     pub refusals: u32,
-    /// Whether it is set aside for that.
+    /// True if it is set aside for that.
     pub is_aside: bool,
 }
 
@@ -378,15 +378,15 @@ pub struct PolledMessage {
 pub struct FailedMessage {
     /// Its row.
     pub row: i64,
-    /// How often in a row that was.
+    /// Number of such calls in a row.
     pub failures: u32,
-    /// How many a call may name with it from now on.
+    /// Largest call that may name it from now on.
     pub call_limit: u32,
-    /// How many polls have refused it alone while others passed.
+    /// Number of polls that refused it alone while others passed.
     pub refusals: u32,
-    /// Whether it is set aside for that.
+    /// True if it is set aside for that.
     pub is_aside: bool,
-    /// When it is due again and how often; `None` retires it.
+    /// Next due time and interval; `None` retires it.
     pub next: Option<(Timestamp, Duration)>,
 }
 
@@ -446,6 +446,6 @@ pub struct Receipt {
     pub messages: Option<MessageState>,
     /// When the report's next message is due, after a commit about messages.
     pub next_due: Option<Timestamp>,
-    /// How many messages of the report are failing, after a commit about messages.
+    /// Number of failing messages of the report, after a commit about messages.
     pub failing: i64,
 }

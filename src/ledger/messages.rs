@@ -166,7 +166,7 @@ pub(super) fn newest(transaction: &Transaction<'_>, query: &NewestQuery) -> Resu
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// When the first message of a report is due that no call is under way for.
+/// Due time of the first message of a report that no call is under way for.
 pub(super) fn next_due(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -188,7 +188,7 @@ pub(super) fn next_due(
     Ok(next.map(time))
 }
 
-/// How many messages of a report are failing.
+/// Number of failing messages of a report.
 pub(super) fn failing(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<i64, LedgerError> {
     let mut select = transaction
         .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND failures > 0 AND NOT aside")?;

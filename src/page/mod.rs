@@ -108,9 +108,9 @@ impl AsRef<[u8]> for Piece {
 /// A committed counter.
 #[derive(Clone, Debug)]
 pub struct Counter {
-    /// What it shows, now or later.
+    /// Series and total.
     pub sample: Sample,
-    /// How long it shows 0 first, if it has never shown its total, and its number in the ledger.
+    /// Number in the ledger and time at 0, if it has never shown its total.
     pub hold: Option<(SeriesId, Duration)>,
 }
 

@@ -105,7 +105,7 @@ pub struct Target {
     pub board: Arc<Board>,
     /// The time, as far as the provider agrees.
     pub clock: Clock,
-    /// What that is held against before ids are passed over for their age.
+    /// Guard that the clock is held against before ids are skipped for their age.
     pub guard: std::sync::Mutex<ClockGuard>,
 }
 

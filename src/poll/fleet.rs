@@ -161,7 +161,7 @@ impl Fleet {
         Ok(Changes { added, ..left.changes })
     }
 
-    /// What the reports of an account share, which outlives a change of the app's other settings.
+    /// Shared part of an account's reports, which outlives a change of the app's other settings.
     fn account(&self, app: &App, left: &Left) -> Arc<AccountClient> {
         let id = app.account.id();
         let before = left.accounts.get(&name(app)).filter(|(before, _)| *before == id);

@@ -122,9 +122,9 @@ type Errors = BTreeMap<&'static str, i64>;
 pub struct Failure {
     /// The label value.
     pub reason: &'static str,
-    /// Whether a part of the report fails (a window, a batch of messages, a department) while others work.
+    /// True if a part of the report fails (a window, a batch of messages, a department) while others work.
     pub is_part: bool,
-    /// What tells it from another failure for the same reason.
+    /// Code that tells it from another failure with the same reason.
     #[serde(skip)]
     pub code: String,
     /// What happened.
@@ -170,7 +170,7 @@ pub struct AppHealth {
     pub quotas: BTreeMap<&'static str, Quota>,
     /// When its token expires.
     pub token_expiry: Option<Timestamp>,
-    /// How many seconds our clock is ahead of the provider's, by its answers.
+    /// Seconds by which our clock is ahead of the provider's, by its answers.
     pub clock_skew_seconds: Option<f64>,
 }
 
@@ -237,11 +237,11 @@ pub struct Health {
 /// A poll that has ended, as far as its health goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
-    /// When.
+    /// Time of its end.
     pub now: Timestamp,
-    /// Whether a number was new.
+    /// True if a number was new.
     pub has_new_numbers: bool,
-    /// How long it took; `None` if it was not made or not finished.
+    /// Duration; `None` if it was not made or not finished.
     pub took: Option<Duration>,
 }
 
@@ -472,7 +472,7 @@ impl Health {
         (next, is_new)
     }
 
-    /// What every poll that has ended shows.
+    /// Updates that follow every poll.
     fn ended(&self, id: &ReportId, ended: Ended) -> Vec<Update> {
         let Ended { now, has_new_numbers, took } = ended;
         lock(&self.pending).remove(id);

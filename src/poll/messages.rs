@@ -1,4 +1,4 @@
-//! What is polled by message. Calls are independent: a few are under way at once, each is committed when its answer
+//! Polling by message. Calls are independent: a few are under way at once, each is committed when its answer
 //! comes, and a free place takes up what is due next. A call that fails while others pass is asked again in smaller
 //! companies, until the message that spoils it is alone and slows nobody but itself.
 
@@ -9,31 +9,31 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use super::feed::Board;
 use super::health::ReportId;
-use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
+use super::message_calls::{Answers, Called, Calls, companies};
+use super::newest::{self, Newest, samples, sums};
+use super::runner::{Answered, Done, Polled, Poller, Ready, Work};
 use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{
     Content, DueQuery, FailedMessage, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
-use crate::page::{Sample, Update, text};
+use crate::page::Update;
 use crate::provider::error::PollError;
 use crate::provider::pace::{DAY, Pace, age};
-use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};
-use crate::reading::{Metric, Reading};
+use crate::provider::{MessageReadings, MessageReport};
 
 /// The ages between which a message is read for its first ten minutes.
-const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
+pub(super) const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
 
 /// Calls under way at once: where answers take their time, one after the other would not use the budget.
 const CALLS_AT_ONCE: usize = 8;
 
 /// A call that failed is asked again in so many parts. With no retries of their own, that is two requests more.
-const PARTS: usize = 3;
+pub(super) const PARTS: usize = 3;
 
 /// Polls that must refuse a message alone, while others pass, before it is set aside.
 const REFUSALS: u32 = 3;
@@ -56,18 +56,10 @@ pub struct MessageWork {
     calls: Calls,
     /// Polls in a row in which no call passed: how often calls are divided, until one passes.
     divided: u32,
-    /// When a call last passed.
+    /// Time at which a call last passed.
     passed_at: Option<Instant>,
-    /// When a call last failed for messages, by their rows.
+    /// Time at which a call last failed for a message, by its row.
     failed_at: HashMap<i64, Instant>,
-}
-
-/// Calls under way.
-#[derive(Default)]
-struct Calls {
-    tasks: JoinSet<Called>,
-    /// The rows that each names.
-    rows: HashMap<Id, Vec<i64>>,
 }
 
 /// What is remembered between polls and over restarts.
@@ -86,18 +78,6 @@ impl MessageMemory {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
-
-/// One of the newest messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Newest {
-    id: String,
-    sent_at: Timestamp,
-    /// By the metrics of [`SHOWN`].
-    values: [Option<i64>; SHOWN.len()],
-}
-
-/// What is shown of each of the newest messages.
-const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
 
 /// How a report stands with the messages of its app.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +152,7 @@ impl Work for MessageWork {
     }
 
     fn is_under_way(&self) -> bool {
-        !self.calls.tasks.is_empty()
+        self.calls.len() > 0
     }
 
     async fn finish(&mut self, (): (), _is_ok: bool, _now: Timestamp) {}
@@ -191,7 +171,7 @@ struct Poll<'a> {
     round: Round,
 }
 
-/// What the calls that ended in a poll have come to.
+/// Results of the calls that ended in a poll.
 #[derive(Default)]
 struct Round {
     has_asked: bool,
@@ -201,11 +181,11 @@ struct Round {
     last: Option<Answers>,
     /// Calls that failed, to be judged when it is known whether others passed.
     failed: Vec<FailedCall>,
-    /// Why the poll is over: asking for anything else would fail in the same way.
+    /// Reason to end the poll: any other question would fail in the same way.
     end: Option<PollError>,
-    /// When the first message is or was due.
+    /// Due time of the first message.
     next_due: Option<Timestamp>,
-    /// How many messages are failing.
+    /// Number of failing messages.
     failing: i64,
 }
 
@@ -214,21 +194,6 @@ struct FailedCall {
     messages: Vec<TrackedMessage>,
     error: PollError,
     began: Instant,
-}
-
-/// What a call was answered.
-#[derive(Default)]
-struct Answers {
-    /// Messages that were answered for, with what was said and when.
-    messages: Vec<(TrackedMessage, Option<MessageReadings>, Timestamp)>,
-    unknown: Vec<String>,
-}
-
-/// How a call ended: it may have been divided.
-struct Called {
-    began: Instant,
-    answers: Answers,
-    failed: Vec<(Vec<TrackedMessage>, PollError)>,
 }
 
 impl Poll<'_> {
@@ -241,7 +206,7 @@ impl Poll<'_> {
         let over = Instant::now() + interval;
         loop {
             let next = self.fill().await?;
-            if self.work.calls.tasks.is_empty() {
+            if self.work.calls.len() == 0 {
                 break;
             }
             if let Some(answers) = self.round.last.take() {
@@ -252,7 +217,7 @@ impl Poll<'_> {
             if is_over && Instant::now() >= over && self.round.end.is_none() {
                 break;
             }
-            let has_room = self.work.calls.tasks.len() < CALLS_AT_ONCE && self.round.end.is_none();
+            let has_room = self.work.calls.len() < CALLS_AT_ONCE && self.round.end.is_none();
             let left = next.filter(|_| has_room).map(|next| {
                 let left = next.duration_since(self.poller.services.clock.now());
                 Duration::try_from(left).unwrap_or_default().max(Duration::from_millis(1))
@@ -281,7 +246,7 @@ impl Poll<'_> {
 
     /// Begins as many calls as there is room for and messages are due; returns when the next is due.
     async fn fill(&mut self) -> Result<Option<Timestamp>, PollError> {
-        let room = CALLS_AT_ONCE.saturating_sub(self.work.calls.tasks.len());
+        let room = CALLS_AT_ONCE.saturating_sub(self.work.calls.len());
         if room == 0 || self.round.end.is_some() {
             return Ok(None);
         }
@@ -290,7 +255,7 @@ impl Poll<'_> {
         // What has failed in this poll is not asked for again in it.
         let answered = self.round.last.iter().flat_map(|answers| answers.messages.iter().map(|(one, ..)| one.row));
         let failed = self.round.failed.iter().flat_map(|call| call.messages.iter().map(|one| one.row));
-        let called = self.work.calls.rows.values().flatten().copied();
+        let called = self.work.calls.rows();
         let under_way = called.chain(answered).chain(failed).collect();
         let (app, report) = (self.poller.app, self.work.report.name());
         let query = DueQuery { app, report, now, batch, calls: room, under_way };
@@ -441,8 +406,8 @@ impl Poll<'_> {
         judged
     }
 
-    /// Whether another call has passed since a call last failed for this message, or beside this first one that
-    /// `began` then: if so, the provider is well, and a refusal is about the message.
+    /// Returns true if another call has passed since a call last failed for this message, or beside this first one that
+    /// `began` then: the provider is well then, and a refusal is about the message.
     fn has_passed_since(&self, row: i64, began: Instant) -> bool {
         let Some(passed_at) = self.work.passed_at else { return false };
         self.work.failed_at.get(&row).map_or(passed_at >= began, |failed_at| passed_at > *failed_at)
@@ -473,7 +438,8 @@ impl Poll<'_> {
             self.work.failed_at.remove(&row);
             polled.push(PolledMessage { row, readings, shape, is_at_10m, next });
         }
-        let (newest, updates) = self.newest(fresh, &ended);
+        let (newest, updates) =
+            newest::replace(&self.work.board, &self.work.memory.newest, fresh, &ended, self.work.newest);
         let memory = MessageMemory { newest, ..self.work.memory.clone() };
         let answered = Answered {
             content: Content::Messages { polled, failed },
@@ -494,20 +460,6 @@ impl Poll<'_> {
         }
         Ok(())
     }
-
-    /// The newest messages with what they have now, and what that changes on the page.
-    fn newest(&self, fresh: Vec<Newest>, ended: &[String]) -> (Vec<Newest>, Vec<Update>) {
-        let before = &self.work.memory.newest;
-        let is_over = |one: &Newest| ended.contains(&one.id) || fresh.iter().any(|fresh| fresh.id == one.id);
-        let mut newest: Vec<Newest> = before.iter().filter(|one| !is_over(one)).cloned().collect();
-        newest.extend(fresh);
-        newest.sort_by(|a, b| (b.sent_at, &b.id).cmp(&(a.sent_at, &a.id)));
-        newest.truncate(self.work.newest);
-        let of =
-            |newest: &[Newest]| newest.iter().flat_map(|one| samples(&self.work.board, one)).collect::<Vec<Sample>>();
-        let updates = Update::replace(of(before), of(&newest));
-        (newest, updates)
-    }
 }
 
 async fn woken(wake: Option<&Notify>) {
@@ -515,148 +467,4 @@ async fn woken(wake: Option<&Notify>) {
         Some(wake) => wake.notified().await,
         None => std::future::pending().await,
     }
-}
-
-/// Divides messages that are due into calls, at most `room` of them. A message that calls have failed for is named with
-/// few others, one that is set aside alone. `divided` says how often calls are divided because none passes; there are
-/// then as many more of them as retries would have been, in other company each time.
-fn companies(mut due: Vec<TrackedMessage>, batch: usize, room: usize, divided: u32) -> Vec<Vec<TrackedMessage>> {
-    let count = due.len().div_ceil(batch.max(1));
-    let size = if divided == 0 {
-        batch
-    } else {
-        fastrand::shuffle(&mut due);
-        due.len().min(batch).div_ceil(PARTS.saturating_pow(divided.min(8)))
-    };
-    let room = if divided == 0 { room } else { room.min(count * PARTS) };
-    let mut companies: Vec<(usize, Vec<TrackedMessage>)> = Vec::new();
-    for message in due {
-        let limit = match message.call_limit {
-            _ if message.is_aside => 1,
-            0 => size,
-            limit => size.min(limit as usize),
-        };
-        match companies.iter_mut().find(|(of, company)| *of == limit && company.len() < limit && limit > 1) {
-            Some((_, company)) => company.push(message),
-            None => companies.push((limit, vec![message])),
-        }
-    }
-    companies.truncate(room);
-    companies.into_iter().map(|(_, company)| company).collect()
-}
-
-impl Calls {
-    fn begin(
-        &mut self,
-        poller: &Arc<Poller>,
-        report: &Arc<dyn MessageReport>,
-        messages: Vec<TrackedMessage>,
-        is_divided: bool,
-    ) {
-        let rows = messages.iter().map(|message| message.row).collect();
-        let call = call(Arc::clone(poller), Arc::clone(report), messages, is_divided);
-        let task = self.tasks.spawn(poller.services.tasks.track_future(call));
-        self.rows.insert(task.id(), rows);
-    }
-
-    /// The next call to end; never if none is under way. Its panic goes on here.
-    async fn next(&mut self) -> Called {
-        match self.tasks.join_next_with_id().await {
-            None => std::future::pending().await,
-            Some(Ok((id, called))) => {
-                self.rows.remove(&id);
-                called
-            }
-            Some(Err(error)) => {
-                self.rows.remove(&error.id());
-                match error.try_into_panic() {
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // Calls are cancelled only with all that wait for them.
-                    Err(_) => std::future::pending().await,
-                }
-            }
-        }
-    }
-}
-
-/// Asks for the messages of one call, with two requests more at most: retries, or the halves of a call in which the
-/// provider blames an id. Where calls are divided because none passes, neither is made.
-async fn call(
-    poller: Arc<Poller>,
-    report: Arc<dyn MessageReport>,
-    mut messages: Vec<TrackedMessage>,
-    is_divided: bool,
-) -> Called {
-    let mut called = Called { began: Instant::now(), answers: Answers::default(), failed: Vec::new() };
-    // What has failed before is divided from poll to poll instead.
-    let has_failed = is_divided || messages.iter().any(|message| message.failures > 0);
-    let mut retries = if has_failed { 0 } else { RETRIES };
-    let before = retries;
-    match ask(&poller, &*report, &messages, &mut retries).await {
-        Ok(numbers) => called.add(messages, numbers, poller.services.clock.now()),
-        Err(error) if messages.len() > 1 && !is_divided && retries == before && report.blames_an_id(&error) => {
-            let other = messages.split_off(messages.len() / 2);
-            for half in [messages, other] {
-                match ask(&poller, &*report, &half, &mut 0).await {
-                    Ok(numbers) => called.add(half, numbers, poller.services.clock.now()),
-                    Err(error) => called.failed.push((half, error)),
-                }
-            }
-        }
-        Err(error) => called.failed.push((messages, error)),
-    }
-    called
-}
-
-async fn ask(
-    poller: &Poller,
-    report: &dyn MessageReport,
-    messages: &[TrackedMessage],
-    retries: &mut u32,
-) -> Result<MessageNumbers, PollError> {
-    let now = poller.services.clock.now();
-    let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| AskedMessage {
-        id: id.clone(),
-        shape: shape.clone(),
-        is_young: age(*sent_at, now) < AT_10M.start,
-    };
-    let asked: Vec<AskedMessage> = messages.iter().map(asked).collect();
-    poller.ask(retries, || report.ask(&asked, &poller.client)).await
-}
-
-impl Called {
-    fn add(&mut self, messages: Vec<TrackedMessage>, numbers: MessageNumbers, now: Timestamp) {
-        let mut by_id: HashMap<String, MessageReadings> =
-            numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
-        self.answers.unknown.extend(numbers.unknown);
-        self.answers.messages.extend(messages.into_iter().map(|message| {
-            let readings = by_id.remove(&message.id);
-            (message, readings, now)
-        }));
-    }
-}
-
-/// The numbers of one message by metric.
-fn sums(readings: &[Reading]) -> [Option<i64>; SHOWN.len()] {
-    SHOWN.map(|metric| {
-        let values = readings.iter().filter(|reading| reading.series.metric == metric).map(|reading| reading.value);
-        values.reduce(i64::saturating_add)
-    })
-}
-
-fn samples(board: &Board, newest: &Newest) -> Vec<Sample> {
-    let rest = text::labels(&[("msg_id", &newest.id)]);
-    SHOWN
-        .iter()
-        .zip(newest.values)
-        .filter_map(|(metric, value)| {
-            Some(Sample {
-                family: metric.newest_gauge()?,
-                owner: board.owner(),
-                rest: rest.clone(),
-                value: value?,
-                created: None,
-            })
-        })
-        .collect()
 }

@@ -31,7 +31,7 @@ pub struct Opening<'a> {
     stored: Restored,
     board: Arc<Board>,
     account: Arc<AccountClient>,
-    /// When the ledger came to know it.
+    /// Time at which the ledger came to know it.
     registered: Instant,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Opening<'a> {
         self.app
     }
 
-    /// What the reports of its account share.
+    /// Shared part of the account's reports.
     pub fn account(&self) -> &Arc<AccountClient> {
         &self.account
     }

@@ -54,9 +54,9 @@ pub struct Poller {
     pub hold: Duration,
     /// How long the quota is shown that this report was told of.
     pub quota_until: std::sync::Mutex<Option<Instant>>,
-    /// Whether a poll has succeeded since the start, at least in a part.
+    /// True once a poll has succeeded since the start, at least in a part.
     pub has_succeeded: AtomicBool,
-    /// When the ledger came to know the app, if that was in this process.
+    /// Time at which the ledger came to know the app, if that was in this process.
     pub known_since: Option<Instant>,
     /// The rest of the exporter.
     pub services: Services,
@@ -91,7 +91,7 @@ pub trait Work: Send + 'static {
     }
     /// One poll: every question, each with its retries, and the commits.
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send;
-    /// Whether calls are still under way, which the next poll waits for.
+    /// Returns true if calls are still under way, which the next poll waits for.
     fn is_under_way(&self) -> bool {
         false
     }
@@ -336,7 +336,7 @@ impl Poller {
         }
     }
 
-    /// What the provider's clock says of times that the ledger has from ours, until it is committed.
+    /// Correction of times that the ledger has from our clock, until it is committed.
     pub(super) fn confirmation(&self, now: Timestamp) -> Option<Confirmation> {
         let correction = self.account.provider_time().correction()?;
         let first_known = self.known_since.and_then(|since| now.checked_sub(since.elapsed()).ok());
@@ -511,7 +511,7 @@ pub(super) struct Answered {
     pub(super) sure: Timestamp,
 }
 
-/// How much of a report a failure concerns.
+/// Part of a report that a failure concerns.
 #[derive(Clone, Copy)]
 enum Scope {
     /// All of it; back-off is reckoned from this interval.

@@ -14,7 +14,7 @@ pub fn slowest(interval: Duration) -> Duration {
 /// The first wait of a report that has never succeeded since the start: its network may come later than we.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// How long a report, or a part of it, waits after its `failures`-th failed poll in a row: twice as long each time.
+/// Wait of a report, or of a part of it, after its `failures`-th failed poll in a row: twice as long each time.
 pub fn back_off(interval: Duration, failures: u32) -> Duration {
     doubled(interval, failures).min(slowest(interval))
 }

@@ -144,25 +144,25 @@ impl Parts {
         *next = began + schedule::back_off(interval, *failures);
     }
 
-    /// How long until the first of them is asked for again.
+    /// Time until the first of them is asked for again.
     fn wait(&self) -> Option<Duration> {
         let next = self.0.values().map(|(_, next)| *next).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 }
 
-/// What a poll has come to so far.
+/// Progress of a poll.
 #[derive(Default)]
 struct Progress {
     asked: Asked,
     retries: u32,
     has_passed: bool,
     has_asked: bool,
-    /// Whether it began again, since the time was another than was thought.
+    /// True once it began again because the clock turned out to be wrong.
     has_begun_again: bool,
     /// Questions that failed, none of which passed.
     failed: usize,
-    /// Why the first of them failed.
+    /// Error of the first of them.
     error: Option<PollError>,
 }
 
@@ -227,7 +227,7 @@ impl Poll<'_> {
         })
     }
 
-    /// Whether a question would still be asked if it had not been.
+    /// Returns true if a question would still be asked if it had not been.
     fn is_wanted(&self, ask: &Ask, asked: &Asked) -> bool {
         let others = asked.asks.iter().filter(|other| *other != ask).cloned().collect();
         let asked = Asked { asks: others, has_failed: asked.has_failed };

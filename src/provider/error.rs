@@ -171,8 +171,8 @@ impl PollError {
         }
     }
 
-    /// What tells this failure from another: the HTTP status and the provider's code, not its words, which may differ
-    /// each time.
+    /// Returns the HTTP status and the provider's code, which tell this failure from another; its words may differ each
+    /// time.
     pub fn code(&self) -> String {
         match self {
             PollError::Refused { status, code, .. } => format!("{status} {code}"),
@@ -191,7 +191,7 @@ impl PollError {
         }
     }
 
-    /// Whether a refusal has a code of the provider's own: a gateway's has none.
+    /// Returns true if a refusal has a code of the provider's own: a gateway's has none.
     pub fn is_in_the_providers_words(&self) -> bool {
         match self {
             PollError::Refused { code, .. } => !code.is_empty(),
@@ -200,7 +200,7 @@ impl PollError {
         }
     }
 
-    /// Whether asking for anything else would fail in the same way: no credentials, no quota, no connection, no
+    /// Returns true if any other question would fail in the same way: no credentials, no quota, no connection, no
     /// ledger. Any other failure is of the part that was asked for.
     pub fn ends_the_poll(&self) -> bool {
         match self {

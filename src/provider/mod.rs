@@ -103,7 +103,7 @@ pub trait MessageReport: Send + Sync {
     fn limit(&self) -> quota::Limit;
     /// How many messages a request may name.
     fn batch(&self) -> usize;
-    /// Whether a refusal blames a message id: the provider says so itself, in its own envelope and with its code for
+    /// Returns true if a refusal blames a message id: the provider says so itself, in its own envelope and with its code for
     /// that. A gateway's does not.
     fn blames_an_id(&self, error: &PollError) -> bool;
     /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
@@ -121,7 +121,7 @@ pub struct AskedMessage {
     pub id: String,
     /// How its answers are read, as the report said when it first had a number; else empty.
     pub shape: String,
-    /// Whether it is less than ten minutes old: parts of its numbers may still come.
+    /// True if it is less than ten minutes old: parts of its numbers may still come.
     pub is_young: bool,
 }
 
@@ -218,14 +218,14 @@ pub trait Report: Send + Sync {
     /// The next question of a poll that began at `now` and has asked `asked`; `None` ends the poll.
     /// Pure.
     fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask>;
-    /// Whether a question that is refused as a bad one may be for windows that the provider does not answer for any
-    /// more: then it is found out which, and those are lost.
+    /// Returns true if a question that is refused as a bad one may be for windows that the provider does not answer for
+    /// any more: those are then narrowed down and lost.
     fn may_be_out_of_reach(&self, _now: Timestamp, _ask: &Ask) -> bool {
         false
     }
     /// Asks the provider, once.
     fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>>;
-    /// What an answer means: what it counts, which windows it closes and what is remembered. Nothing settles by a time
+    /// Interprets an answer: counts, windows that close, and what is remembered. Nothing settles by a time
     /// that is not sure. Pure.
     fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest;
     /// When the next poll is due after one at `now` that succeeded. Pure.
@@ -243,12 +243,12 @@ pub struct Ask {
     pub department: Option<String>,
 }
 
-/// What a poll has asked so far.
+/// Questions of a poll so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     /// The questions.
     pub asks: Vec<Ask>,
-    /// Whether one of them has failed, in this poll or in those before: then the newest windows go first.
+    /// True if one of them has failed, in this poll or in those before: the newest windows go first then.
     pub has_failed: bool,
 }
 
@@ -342,7 +342,7 @@ pub struct WindowState {
     pub empty: bool,
     /// Whether it was answered after it had closed.
     pub closed: bool,
-    /// Whether the provider does not answer for it any more.
+    /// True if the provider does not answer for it any more.
     #[serde(skip_serializing_if = "is_false")]
     pub lost: bool,
 }

@@ -57,7 +57,7 @@ impl Rhythm {
         ranges
     }
 
-    /// Whether a range begins before the days that are asked for in any case.
+    /// Returns true if a range begins before the days that are asked for in any case.
     pub fn is_past(&self, now: Timestamp, ask: &Ask) -> bool {
         ask.first.first < plus_days(date_of(now, &self.zone), -SETTLES_AFTER)
     }

@@ -1,4 +1,4 @@
-//! When Feishu is asked for what. The data of a day appear about 10:00 two days later, or later still; days feed
+//! Schedule of Feishu's questions. The data of a day appear about 10:00 two days later, or later still; days feed
 //! counters, and the newest closed day, week and month are gauges. Pure.
 //!
 //! On day D, the days D-2 to D-8 are unsettled, and so is every earlier day that has not been answered for. In its own
@@ -112,14 +112,14 @@ impl Rhythm {
         ask.last.last() < plus_days(self.newest_day(now), -1)
     }
 
-    /// Whether a day is asked for in a poll now: once a day, the newest until it is there.
+    /// Returns true if a day is asked for in a poll now: once a day, the newest until it is there.
     fn wants_day(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
         let state = state(memory, None, Window::day(day));
         let is_newest = day == self.newest_day(now);
         !state.lost && (self.interval.is_some() || self.is_stale(now, state) || (is_newest && !state.has_numbers))
     }
 
-    /// Whether a window has not been answered for since data were last due.
+    /// Returns true if a window has not been answered for since data were last due.
     fn is_stale(&self, now: Timestamp, state: WindowState) -> bool {
         let slot = |day| at(day, HOUR, &self.zone);
         let today = date_of(now, &self.zone);
@@ -127,7 +127,7 @@ impl Rhythm {
         state.answered.is_none_or(|answered| answered < last)
     }
 
-    /// Whether the provider has produced a day: it has numbers, or will have none, or a later one has some.
+    /// Returns true if the provider has produced a day: it has numbers, or will have none, or a later one has some.
     fn is_produced(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
         let state = state(memory, None, Window::day(day));
         let is_later = |(of, window): &WindowKey, state: &WindowState| {

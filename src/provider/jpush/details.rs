@@ -44,7 +44,7 @@ pub(super) struct Shape {
     leaves: BTreeSet<String>,
     /// What is read by its totals.
     totals: BTreeSet<String>,
-    /// Whether totals without parts fix nothing yet, since parts may still come.
+    /// True while totals without parts fix nothing, since parts may still come.
     is_young: bool,
 }
 
@@ -80,7 +80,7 @@ impl Shape {
         has_leaves && !self.totals.contains(thing)
     }
 
-    /// Whether the totals of a thing without parts are read.
+    /// Returns true if the totals of a thing without parts are read.
     pub(super) fn reads_totals(&self, thing: &str) -> bool {
         !self.is_young || self.totals.contains(thing)
     }
@@ -135,7 +135,7 @@ fn shapes(asked: &[AskedMessage]) -> HashMap<&str, &AskedMessage> {
     asked.iter().map(|message| (message.id.as_str(), message)).collect()
 }
 
-/// Whether there is a count anywhere in a value: an object without one is as good as absent.
+/// Returns true if there is a count anywhere in a value: an object without one is as good as absent.
 pub(super) fn holds_numbers(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().any(holds_numbers),

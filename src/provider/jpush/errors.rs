@@ -38,7 +38,7 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     }
 }
 
-/// Whether a refusal blames a message id: a 400 with JPush's code for that.
+/// Returns true if a refusal blames a message id: a 400 with JPush's code for that.
 pub(super) fn blames_an_id(error: &PollError) -> bool {
     matches!(error, PollError::Refused { status: 400, code, .. } if code == BAD_PARAMETER)
 }

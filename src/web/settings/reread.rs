@@ -52,7 +52,7 @@ pub struct Followed {
     file: PathBuf,
     reading: Arc<Reading>,
     publish: watch::Sender<Current>,
-    /// Whether the log says that a file does not answer.
+    /// True once it is logged that a file does not answer.
     is_told: bool,
 }
 

@@ -1,0 +1,173 @@
+//! Calls for messages: which messages go together, one call with its retries, and those that are under way.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+
+use super::messages::{AT_10M, PARTS};
+use super::runner::{Poller, RETRIES};
+use crate::ledger::TrackedMessage;
+use crate::provider::error::PollError;
+use crate::provider::pace::age;
+use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};
+
+/// Calls under way.
+#[derive(Default)]
+pub(super) struct Calls {
+    tasks: JoinSet<Called>,
+    /// The rows that each names.
+    rows: HashMap<Id, Vec<i64>>,
+}
+
+/// Answers of a call.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// Messages that were answered for, with what was said and when.
+    pub(super) messages: Vec<(TrackedMessage, Option<MessageReadings>, Timestamp)>,
+    pub(super) unknown: Vec<String>,
+}
+
+/// Result of a call, which may have been divided.
+pub(super) struct Called {
+    pub(super) began: Instant,
+    pub(super) answers: Answers,
+    pub(super) failed: Vec<(Vec<TrackedMessage>, PollError)>,
+}
+
+/// Divides messages that are due into calls, at most `room` of them. A message that calls have failed for is named with
+/// few others, one that is set aside alone. `divided` says how often calls are divided because none passes; there are
+/// then as many more of them as retries would have been, in other company each time.
+pub(super) fn companies(
+    mut due: Vec<TrackedMessage>,
+    batch: usize,
+    room: usize,
+    divided: u32,
+) -> Vec<Vec<TrackedMessage>> {
+    let count = due.len().div_ceil(batch.max(1));
+    let size = if divided == 0 {
+        batch
+    } else {
+        fastrand::shuffle(&mut due);
+        due.len().min(batch).div_ceil(PARTS.saturating_pow(divided.min(8)))
+    };
+    let room = if divided == 0 { room } else { room.min(count * PARTS) };
+    let mut companies: Vec<(usize, Vec<TrackedMessage>)> = Vec::new();
+    for message in due {
+        let limit = match message.call_limit {
+            _ if message.is_aside => 1,
+            0 => size,
+            limit => size.min(limit as usize),
+        };
+        match companies.iter_mut().find(|(of, company)| *of == limit && company.len() < limit && limit > 1) {
+            Some((_, company)) => company.push(message),
+            None => companies.push((limit, vec![message])),
+        }
+    }
+    companies.truncate(room);
+    companies.into_iter().map(|(_, company)| company).collect()
+}
+
+impl Calls {
+    /// Number of calls under way.
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Rows that calls are under way for.
+    pub(super) fn rows(&self) -> impl Iterator<Item = i64> + '_ {
+        self.rows.values().flatten().copied()
+    }
+
+    /// Begins a call.
+    pub(super) fn begin(
+        &mut self,
+        poller: &Arc<Poller>,
+        report: &Arc<dyn MessageReport>,
+        messages: Vec<TrackedMessage>,
+        is_divided: bool,
+    ) {
+        let rows = messages.iter().map(|message| message.row).collect();
+        let call = call(Arc::clone(poller), Arc::clone(report), messages, is_divided);
+        let task = self.tasks.spawn(poller.services.tasks.track_future(call));
+        self.rows.insert(task.id(), rows);
+    }
+
+    /// The next call to end; never if none is under way. Its panic goes on here.
+    pub(super) async fn next(&mut self) -> Called {
+        match self.tasks.join_next_with_id().await {
+            None => std::future::pending().await,
+            Some(Ok((id, called))) => {
+                self.rows.remove(&id);
+                called
+            }
+            Some(Err(error)) => {
+                self.rows.remove(&error.id());
+                match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    // Calls are cancelled only with all that wait for them.
+                    Err(_) => std::future::pending().await,
+                }
+            }
+        }
+    }
+}
+
+/// Asks for the messages of one call, with two requests more at most: retries, or the halves of a call in which the
+/// provider blames an id. Where calls are divided because none passes, neither is made.
+async fn call(
+    poller: Arc<Poller>,
+    report: Arc<dyn MessageReport>,
+    mut messages: Vec<TrackedMessage>,
+    is_divided: bool,
+) -> Called {
+    let mut called = Called { began: Instant::now(), answers: Answers::default(), failed: Vec::new() };
+    // What has failed before is divided from poll to poll instead.
+    let has_failed = is_divided || messages.iter().any(|message| message.failures > 0);
+    let mut retries = if has_failed { 0 } else { RETRIES };
+    let before = retries;
+    match ask(&poller, &*report, &messages, &mut retries).await {
+        Ok(numbers) => called.add(messages, numbers, poller.services.clock.now()),
+        Err(error) if messages.len() > 1 && !is_divided && retries == before && report.blames_an_id(&error) => {
+            let other = messages.split_off(messages.len() / 2);
+            for half in [messages, other] {
+                match ask(&poller, &*report, &half, &mut 0).await {
+                    Ok(numbers) => called.add(half, numbers, poller.services.clock.now()),
+                    Err(error) => called.failed.push((half, error)),
+                }
+            }
+        }
+        Err(error) => called.failed.push((messages, error)),
+    }
+    called
+}
+
+async fn ask(
+    poller: &Poller,
+    report: &dyn MessageReport,
+    messages: &[TrackedMessage],
+    retries: &mut u32,
+) -> Result<MessageNumbers, PollError> {
+    let now = poller.services.clock.now();
+    let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| AskedMessage {
+        id: id.clone(),
+        shape: shape.clone(),
+        is_young: age(*sent_at, now) < AT_10M.start,
+    };
+    let asked: Vec<AskedMessage> = messages.iter().map(asked).collect();
+    poller.ask(retries, || report.ask(&asked, &poller.client)).await
+}
+
+impl Called {
+    fn add(&mut self, messages: Vec<TrackedMessage>, numbers: MessageNumbers, now: Timestamp) {
+        let mut by_id: HashMap<String, MessageReadings> =
+            numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();
+        self.answers.unknown.extend(numbers.unknown);
+        self.answers.messages.extend(messages.into_iter().map(|message| {
+            let readings = by_id.remove(&message.id);
+            (message, readings, now)
+        }));
+    }
+}
