@@ -4,7 +4,8 @@
 # 100,000 messages instead of 5,000, 100,000 messages that pass through instead of 10,000, all attacks on the web
 # server instead of a tenth, 10,000 messages a day instead of 300, side by side: about twenty minutes. Then alerts in
 # their own time, not sixty times faster: an hour. Then the image and the Debian package, built and started: half an
-# hour, for root. Then a four-hundredth of the small changes to the source that tests must notice. Fuzzing is apart: fuzz/run.sh.
+# hour, for root. Then a four-hundredth of the small changes to the source that tests must notice. Fuzzing is apart:
+# fuzz/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # What a test prints are its figures.

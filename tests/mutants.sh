@@ -19,5 +19,6 @@ fi
 # What needs other programs, or measures, tells nothing about a small change and takes most of the time.
 slow='test(alerts) | test(attacks) | test(container) | test(dashboards) | test(fourth_provider) | test(history) |
     test(packaging) | test(rules) | test(scale) | test(sizing) | test(tls) | test(web_config)'
-cargo mutants --test-tool nextest --no-shuffle --minimum-test-timeout 300 --baseline skip \
+mkdir -p target
+cargo mutants --output target --test-tool nextest --no-shuffle --timeout 300 --baseline skip \
     --shard "$shard" "${files[@]}" "$@" -- --locked -E "not ($slow)"

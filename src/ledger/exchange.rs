@@ -275,7 +275,7 @@ pub struct NewMessage {
     pub id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// True if our clock told that and no provider has confirmed it.
+    /// True if `sent_at` is our own clock's time, which no provider has confirmed.
     pub is_guessed: bool,
     /// When it is polled first.
     pub due: Timestamp,
@@ -342,8 +342,10 @@ pub struct TrackedMessage {
     pub id: String,
     /// When it was sent.
     pub sent_at: Timestamp,
-    /// True if our clock told that and no provider had confirmed it.
+    /// True if `sent_at` is our own clock's time, which no provider had confirmed.
     pub is_guessed: bool,
+    /// True if an answer has had numbers of it.
+    pub is_live: bool,
     /// How its answers are read: the provider's own.
     pub shape: String,
     /// Whether its first ten minutes are counted.

@@ -108,8 +108,8 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
         return Ok(DueMessages { batch: Vec::new(), next, late: 0 });
     }
     let mut select = transaction.prepare_cached(
-        "SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed FROM message \
-         WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5",
+        "SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed, \
+         watermark IS NOT NULL FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5",
     )?;
     let mut count_late = transaction
         .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due < ?4")?;
@@ -133,6 +133,7 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
                 refusals: row.get(8)?,
                 is_aside: row.get(9)?,
                 is_guessed: row.get(10)?,
+                is_live: row.get(11)?,
             };
             let lateness = ms(now).saturating_sub(row.get(5)?) as f64 / pace.max(1) as f64;
             Ok((lateness, message))

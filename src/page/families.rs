@@ -129,11 +129,11 @@ families! {
     BadLines, "push_message_file_bad_lines_total", Counter, Whole,
         "Lines of followed files that were no message ids; the log names them by their numbers.";
     RejectedMessages, "push_rejected_messages_total", Counter, Whole,
-        "Message ids that the provider refused; they are not asked for any more.";
+        "Message ids that the provider refused: they are set aside, and asked for once a day.";
     Up, "push_up", Gauge, Whole,
-        "1 if the last poll of the report succeeded, 0 if not; absent before the first.";
+        "1 if the last poll of the report succeeded, 0 if not, also while a part of it fails; absent before the first.";
     PollFailing, "push_poll_failing", Gauge, Whole,
-        "1 while the report is failing, with the reason.";
+        "1 while the report is failing, with the reason; scope=\"part\" while only a part of it is (windows, a department, messages).";
     PollErrors, "push_poll_errors_total", Counter, Whole,
         "Polls that failed after their retries, by reason.";
     LastSuccess, "push_poll_last_success_timestamp_seconds", Gauge, Seconds,

@@ -315,7 +315,7 @@ impl Feed {
                 guard.read(&self.clock);
             }
             let reading = guard.read(&self.clock);
-            // What a clock says that was set lately is not built on.
+            // Nothing is dropped by a clock that was set within the last day.
             if reading.is_steady
                 && let Err(error) = self.keep(reading.sure).await
             {

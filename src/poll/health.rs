@@ -334,9 +334,9 @@ impl Health {
         }
     }
 
-    /// There was nothing to ask, and the next poll is due at `due`, if any is. An outage of the ledger is
-    /// over then, and the report is as it was before; so is the failure of a part, if the parts are well, and any
-    /// failure where there is nothing to ask for any more.
+    /// There was nothing to ask, and the next poll is due at `due`, if any is. This ends an outage of the ledger, after
+    /// which the report is as it was before. It ends the failure of a part if `parts_are_well`, and any failure if
+    /// there is nothing left to ask for.
     pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>, parts_are_well: bool) {
         let mut updates = vec![id.set_due(due)];
         {

@@ -37,9 +37,9 @@ pub(super) struct Called {
     pub(super) failed: Vec<(Vec<TrackedMessage>, PollError)>,
 }
 
-/// Divides messages that are due into calls, at most `room` of them. A message that calls have failed for is named with
-/// few others, one that is set aside alone. `divided` says how often calls are divided because none passes; there are
-/// then as many more of them as retries would have been, in other company each time.
+/// Divides messages that are due into calls, at most `room` of them. A message for which calls have failed goes with few
+/// others, one that is set aside goes alone. `divided` is the number of polls in a row in which no call passed: the calls
+/// are then smaller, at most three times as many, and shuffled, so that each poll groups messages differently.
 pub(super) fn companies(
     mut due: Vec<TrackedMessage>,
     batch: usize,

@@ -181,6 +181,8 @@ struct Round {
     last: Option<Answers>,
     /// Calls that failed, to be judged when it is known whether others passed.
     failed: Vec<FailedCall>,
+    /// Ids of messages that end although calls for them failed.
+    ended: Vec<String>,
     /// Reason to end the poll: any other question would fail in the same way.
     end: Option<PollError>,
     /// Due time of the first message.
@@ -303,9 +305,12 @@ impl Poll<'_> {
         let is_part = |call: &FailedCall| {
             passed_at.is_some_and(|at| at >= call.began) || call.messages.iter().all(|one| one.failures > 0)
         };
-        if self.round.end.is_none() && !self.round.has_passed && failed.iter().any(|call| !is_part(call)) {
-            self.work.divided = self.work.divided.saturating_add(1);
-            return Err(self.fail(failed).await?);
+        if !self.round.has_passed && (self.round.end.is_some() || failed.iter().any(|call| !is_part(call))) {
+            if self.round.end.is_none() {
+                self.work.divided = self.work.divided.saturating_add(1);
+            }
+            let error = self.fail(failed).await?;
+            return Err(self.round.end.take().unwrap_or(error));
         }
         let reading = self.work.guard.read(&self.poller.services.clock);
         let mut error = None;
@@ -315,8 +320,9 @@ impl Poll<'_> {
             error.get_or_insert(call.error);
         }
         let answers = self.round.last.take();
-        if !messages.is_empty() || answers.is_some() {
-            let is_success = self.round.end.is_none() && error.is_none();
+        let is_success = self.round.end.is_none() && error.is_none();
+        // The success is noted even if all answers are committed, and only calls of the next poll under way.
+        if !messages.is_empty() || answers.is_some() || (is_success && self.round.has_passed) {
             self.commit(answers.unwrap_or_default(), messages, is_success).await?;
         }
         let due = self.round.next_due;
@@ -334,11 +340,12 @@ impl Poll<'_> {
         }
     }
 
-    /// Ends a poll in which nothing passed: it says nothing about the messages, but some may have had their time.
+    /// Ends a poll in which nothing passed: it says nothing about the messages. Those that never had a number end with
+    /// their time; the others wait for their last numbers.
     async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<PollError, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
         let ends = self.work.report.pace().end() + A_DAY;
-        let is_over = |message: &&TrackedMessage| age(message.sent_at, reading.sure) >= ends;
+        let is_over = |message: &&TrackedMessage| !message.is_live && age(message.sent_at, reading.sure) >= ends;
         let retire = |message: &TrackedMessage| {
             let TrackedMessage { row, failures, call_limit, refusals, is_aside, .. } = *message;
             FailedMessage { row, failures, call_limit, refusals, is_aside, next: None }
@@ -387,8 +394,11 @@ impl Poll<'_> {
         let judged: Vec<FailedMessage> = messages.iter().map(judged).collect();
         for (message, failed) in messages.iter().zip(&judged) {
             self.work.failed_at.insert(message.row, Instant::now());
-            if failed.is_aside || failed.next.is_none() {
+            if failed.is_aside {
                 self.work.failed_at.remove(&message.row);
+            }
+            if failed.next.is_none() {
+                self.round.ended.push(message.id.clone());
             }
             if failed.is_aside && !message.is_aside {
                 let ReportId { provider, app, report } = &self.poller.id;
@@ -406,8 +416,8 @@ impl Poll<'_> {
         judged
     }
 
-    /// Returns true if another call has passed since a call last failed for this message, or beside this first one that
-    /// `began` then: the provider is well then, and a refusal is about the message.
+    /// Returns true if another call has passed since the last call that failed for this message or, if this is the
+    /// first, since that call `began`: then the provider works, and the refusal is about the message.
     fn has_passed_since(&self, row: i64, began: Instant) -> bool {
         let Some(passed_at) = self.work.passed_at else { return false };
         self.work.failed_at.get(&row).map_or(passed_at >= began, |failed_at| passed_at > *failed_at)
@@ -418,7 +428,10 @@ impl Poll<'_> {
         let Answers { messages, unknown } = answers;
         let reading = self.work.guard.read(&self.poller.services.clock);
         let confirmation = self.poller.confirmation(reading.now);
-        let mut ended = Vec::new();
+        for over in failed.iter().filter(|message| message.next.is_none()) {
+            self.work.failed_at.remove(&over.row);
+        }
+        let mut ended = std::mem::take(&mut self.round.ended);
         let mut fresh = Vec::new();
         let mut polled = Vec::with_capacity(messages.len());
         for (message, numbers, at) in messages {

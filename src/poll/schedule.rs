@@ -11,7 +11,7 @@ pub fn slowest(interval: Duration) -> Duration {
     (interval.saturating_mul(10)).min(interval.max(hour))
 }
 
-/// The first wait of a report that has never succeeded since the start: its network may come later than we.
+/// The first wait of a report that has never succeeded since the start: the network may come up after the exporter.
 const FIRST: Duration = Duration::from_secs(5);
 
 /// Wait of a report, or of a part of it, after its `failures`-th failed poll in a row: twice as long each time.

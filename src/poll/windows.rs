@@ -120,33 +120,38 @@ struct Poll<'a> {
 /// A part of a report: a department, if it is about one, and the first window of a question.
 type Part = (Option<String>, Window);
 
-/// Parts that are failing, each with how often in a row and when it is asked for again.
+/// What is failing.
 #[derive(Default)]
-struct Parts(HashMap<Part, (u32, Instant)>);
+struct Parts {
+    /// Parts, each with how often in a row it has failed and when it is asked for again.
+    failing: HashMap<Part, (u32, Instant)>,
+    /// True if the report as a whole is failing.
+    is_whole: bool,
+}
 
 impl Parts {
     fn has_failed(&self, part: &Part) -> bool {
-        self.0.contains_key(part)
+        self.failing.contains_key(part)
     }
 
     fn waits(&self, part: &Part) -> bool {
-        self.0.get(part).is_some_and(|(_, next)| *next > Instant::now())
+        self.failing.get(part).is_some_and(|(_, next)| *next > Instant::now())
     }
 
     fn failures(&self, part: &Part) -> u32 {
-        self.0.get(part).map_or(0, |(failures, _)| *failures)
+        self.failing.get(part).map_or(0, |(failures, _)| *failures)
     }
 
     /// Notes another failure, in a poll that `began` then: what fails in the same poll is asked for again together.
     fn fail(&mut self, part: Part, interval: Duration, began: Instant) {
-        let (failures, next) = self.0.entry(part).or_insert((0, began));
+        let (failures, next) = self.failing.entry(part).or_insert((0, began));
         *failures = failures.saturating_add(1);
         *next = began + schedule::back_off(interval, *failures);
     }
 
     /// Time until the first of them is asked for again.
     fn wait(&self) -> Option<Duration> {
-        let next = self.0.values().map(|(_, next)| *next).min()?;
+        let next = self.failing.values().map(|(_, next)| *next).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 }
@@ -162,6 +167,8 @@ struct Progress {
     has_begun_again: bool,
     /// Questions that failed, none of which passed.
     failed: usize,
+    /// True if one of them is a part that had not failed before.
+    fails_anew: bool,
     /// Error of the first of them.
     error: Option<PollError>,
 }
@@ -176,7 +183,7 @@ const REFUSALS: u32 = 3;
 impl Poll<'_> {
     async fn ask_everything(&mut self) -> Result<Done, PollError> {
         let mut progress = Progress { retries: RETRIES, ..Progress::default() };
-        progress.asked.has_failed = !self.parts.0.is_empty();
+        progress.asked.has_failed = !self.parts.failing.is_empty();
         // What has failed before comes last, or it would use up what tries there are.
         let mut again = Vec::new();
         loop {
@@ -193,7 +200,7 @@ impl Poll<'_> {
                 let ask = again.remove(0);
                 if !self.is_wanted(&ask, &progress.asked) {
                     // It settled with what was asked meanwhile.
-                    self.parts.0.remove(&part_of(&ask));
+                    self.parts.failing.remove(&part_of(&ask));
                 } else if !self.parts.waits(&part_of(&ask)) {
                     self.ask(ask, &mut progress).await?;
                 }
@@ -202,26 +209,29 @@ impl Poll<'_> {
                 break;
             }
         }
-        let Progress { asked, has_passed, has_asked, error, .. } = progress;
+        let Progress { asked, has_passed, has_asked, fails_anew, error, .. } = progress;
         let error = match error {
-            Some(error) if !has_passed => {
+            // Where only parts were asked that have failed beside others that passed, they are parts still.
+            Some(error) if !has_passed && (fails_anew || self.parts.is_whole) => {
+                self.parts.is_whole = true;
                 // The report as a whole backs off; its parts are tried when it is.
-                self.parts.0.values_mut().for_each(|(_, next)| *next = Instant::now());
+                self.parts.failing.values_mut().for_each(|(_, next)| *next = Instant::now());
                 return Err(error);
             }
             error => error,
         };
+        self.parts.is_whole = false;
         // What is not asked for any more fails no more.
         let wanted: Vec<Part> = asked.asks.iter().filter(|ask| self.is_wanted(ask, &asked)).map(part_of).collect();
-        self.parts.0.retain(|part, _| wanted.contains(part));
-        let error = error.filter(|_| !self.parts.0.is_empty());
+        self.parts.failing.retain(|part, _| wanted.contains(part));
+        let error = error.filter(|_| !self.parts.failing.is_empty());
         let now = self.reading.now;
         let due = self.report.next_due(now, &self.outcome.memory);
         let retry = self.parts.wait().map(|wait| now.saturating_add(wait).unwrap_or(due));
         let due = Some(retry.map_or(due, |retry| retry.min(due)));
         Ok(match error {
             Some(error) => Done::Partly(Some(error), due),
-            None if !self.parts.0.is_empty() => Done::Partly(None, due),
+            None if !self.parts.failing.is_empty() => Done::Partly(None, due),
             None if has_asked => Done::Succeeded(due),
             None => Done::Dropped(due),
         })
@@ -240,7 +250,7 @@ impl Poll<'_> {
         progress.has_asked = true;
         let error = match self.answer(&ask, progress).await {
             Ok(Some(answer)) => {
-                self.parts.0.remove(&part);
+                self.parts.failing.remove(&part);
                 return self.take(ask, answer, progress).await;
             }
             // The time is another than was thought: everything is asked for anew.
@@ -263,7 +273,9 @@ impl Poll<'_> {
         progress.failed += 1;
         progress.error.get_or_insert(of_department(ask, error));
         progress.asked.has_failed = true;
-        self.parts.fail(part_of(ask), self.report.interval(), self.began);
+        let part = part_of(ask);
+        progress.fails_anew |= !self.parts.has_failed(&part);
+        self.parts.fail(part, self.report.interval(), self.began);
     }
 
     /// Finds from which day on a range is answered that is refused as a whole, and takes what is. What lies before is
@@ -308,7 +320,7 @@ impl Poll<'_> {
             to,
             "the provider does not answer for these days any more; they are lost"
         );
-        self.parts.0.remove(&part_of(&ask));
+        self.parts.failing.remove(&part_of(&ask));
         self.take(Ask { last: days[refused], ..ask }, Answer::Lost, progress).await
     }
 
@@ -334,7 +346,7 @@ impl Poll<'_> {
         progress.has_passed |= answer != Answer::Lost;
         let digest = self.report.digest(self.reading, &ask, answer, &self.outcome.memory);
         let next = self.report.next(self.reading.now, &digest.memory, &progress.asked);
-        let is_last = next.is_none() && progress.error.is_none() && self.parts.0.is_empty();
+        let is_last = next.is_none() && progress.error.is_none() && self.parts.failing.is_empty();
         let due = is_last.then(|| self.report.next_due(self.reading.now, &digest.memory));
         // What departments were told is asked again after a crash; only counts must be remembered.
         let is_remembered = ask.department.is_none() || next.is_none();

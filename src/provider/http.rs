@@ -318,7 +318,9 @@ impl Client {
         let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
         let result = result.unwrap_or(Err(TransportError::Timeout));
         let code = result.as_ref().ok().map(|reply| reply.status.as_u16());
-        if let Some(date) = result.as_ref().ok().and_then(|reply| reply.header("date")) {
+        // Not what stands before the provider and answers in its place.
+        let answered = result.as_ref().ok().filter(|reply| reply.status.is_success());
+        if let Some(date) = answered.and_then(|reply| reply.header("date")) {
             self.provider_time.note(date);
         }
         requests.count(code);
