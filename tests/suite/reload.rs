@@ -258,7 +258,7 @@ fn by_signal_and_by_request() {
     write(&format!("feishu:\n{}{}", app("a", "cli_a"), app("b", "cli_b")));
     Command::new("kill").args(["-HUP", &program.child.id().to_string()]).status().unwrap();
     eventually("two apps", 20, || (apps(&program) == 2).then_some(()));
-    assert!(program.log().contains("1 apps added, 0 removed, 0 changed, 1 as before"), "{}", program.log());
+    program.logged("1 apps added, 0 removed, 0 changed, 1 as before");
     // A file that is wrong is said, and the process goes on.
     write("feishu: nonsense\n");
     Command::new("kill").args(["-HUP", &program.child.id().to_string()]).status().unwrap();

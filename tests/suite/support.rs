@@ -237,6 +237,21 @@ impl Program {
         Program::try_start(args, &[]).expect("it ended at once")
     }
 
+    /// The log once it holds this: lines are written beside what they tell, and may come later.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "not logged: {text}\n{log}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The log as it is.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
