@@ -41,28 +41,25 @@ impl Clock {
 
     /// The time now.
     pub fn now(&self) -> Timestamp {
-        match &*self.0 {
+        self.judge().now
+    }
+
+    /// Returns true if the provider's answers confirm this time.
+    pub fn is_confirmed(&self) -> bool {
+        self.judge().is_confirmed
+    }
+
+    fn judge(&self) -> Judgement {
+        let now = match &*self.0 {
             Source::System => Timestamp::now(),
-            Source::Account(provider) => provider.judge().now,
+            Source::Account(provider) => return provider.judge(),
             Source::Tokio { start, since, offset_ms } => {
                 let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let passed = passed.saturating_add(offset_ms.load(Ordering::Relaxed));
                 start.saturating_add(SignedDuration::from_millis(passed)).unwrap_or(*start)
             }
-        }
-    }
-
-    /// Returns true if the provider's answers confirm this time.
-    pub fn is_confirmed(&self) -> bool {
-        matches!(&*self.0, Source::Account(provider) if provider.judge().is_confirmed)
-    }
-
-    /// The earliest that it can be, by a provider's answers.
-    fn at_least(&self) -> Option<Timestamp> {
-        match &*self.0 {
-            Source::Account(provider) => provider.judge().provider,
-            _ => None,
-        }
+        };
+        Judgement { now, provider: None, is_confirmed: false }
     }
 
     /// Steps a clock made by [`Clock::following_tokio`], as an administrator or NTP would. The
@@ -77,8 +74,9 @@ impl Clock {
 
 /// A disagreement of wall clock and provider up to here is left alone: answers take time, and clocks drift.
 const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
-/// A skew that is worth a word, and one that is not any more.
-const OFF: SignedDuration = SignedDuration::from_mins(1);
+/// A skew above this is worth a word …
+pub const SKEWED: SignedDuration = SignedDuration::from_mins(1);
+/// … until it is below this again.
 const NEAR: SignedDuration = SignedDuration::from_secs(30);
 /// Answers whose median tells the provider's time.
 const SAMPLES: usize = 3;
@@ -154,7 +152,7 @@ impl ProviderTime {
     pub fn is_off(&self) -> Option<bool> {
         let skew = self.skew()?.abs();
         let mut seen = lock(&self.seen);
-        let is_off = skew > if seen.is_off { NEAR } else { OFF };
+        let is_off = skew > if seen.is_off { NEAR } else { SKEWED };
         (std::mem::replace(&mut seen.is_off, is_off) != is_off).then_some(is_off)
     }
 
@@ -248,8 +246,8 @@ impl ClockGuard {
 
     /// Looks at the clock.
     pub fn read(&mut self, clock: &Clock) -> ClockReading {
-        let reading = (clock.now(), Instant::now());
-        let now = reading.0;
+        let Judgement { now, provider, is_confirmed } = clock.judge();
+        let reading = (now, Instant::now());
         let step = now.duration_since(later(self.said));
         let was_set_back = step < -STEP;
         if step.abs() > STEP {
@@ -257,11 +255,11 @@ impl ClockGuard {
         }
         let is_steady = self.set_at.is_none_or(|at| at.elapsed() >= BELIEVED_AFTER);
         self.said = reading;
-        if clock.is_confirmed() {
+        if is_confirmed {
             (self.believed, self.ahead_since) = (reading, None);
             return ClockReading { now, sure: now, was_set_back, is_steady };
         }
-        let expected = clock.at_least().unwrap_or_else(|| later(self.believed));
+        let expected = provider.unwrap_or_else(|| later(self.believed));
         let is_ahead = now.duration_since(expected) > STEP;
         if !is_ahead {
             self.ahead_since = None;

@@ -27,7 +27,11 @@ const NEARLY_DUE: i64 = 2;
 /// Expired memories that are dropped in one transaction, so that none takes long.
 const DROPPED_AT_ONCE: i64 = 20_000;
 
-/// Makes messages known. One that is tracked stays as it is; one that has retired is remembered anew.
+/// Assignments that undo what failed calls have come to for a message.
+const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = FALSE";
+
+/// Makes messages known. One that is tracked stays as it is, one that was set aside is tracked again, and one that has
+/// retired is remembered for longer.
 pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
     let NewMessages { app, report, source, now, ref messages, ref read } = *new;
     let mut remembered = transaction
@@ -77,10 +81,10 @@ fn take_back(
     pace: i64,
     due: i64,
 ) -> Result<Option<bool>, LedgerError> {
-    let mut update = transaction.prepare_cached(
-        "UPDATE message SET aside = FALSE, refusals = 0, failures = 0, call_limit = 0, pace = ?3, due = ?4 \
-         WHERE app = ?1 AND subject = ?2 AND aside RETURNING watermark IS NOT NULL",
-    )?;
+    let mut update = transaction.prepare_cached(&format!(
+        "UPDATE message SET {NO_FAILURES}, pace = ?3, due = ?4 \
+         WHERE app = ?1 AND subject = ?2 AND aside RETURNING watermark IS NOT NULL"
+    ))?;
     Ok(update.query_row(params![app, id, pace, due], |row| row.get(0)).optional()?)
 }
 
@@ -221,13 +225,12 @@ pub(super) fn polled(
     let mut select =
         transaction.prepare_cached("SELECT sent, watermark, aside FROM message WHERE id = ?1 AND app = ?2")?;
     // An answer ends what failures have come to.
-    let mut update = transaction.prepare_cached(
-        "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6, \
-         failures = 0, call_limit = 0, refusals = 0, aside = FALSE WHERE id = ?1",
-    )?;
-    let mut postpone = transaction.prepare_cached(
-        "UPDATE message SET pace = ?2, due = ?3, failures = 0, call_limit = 0, refusals = 0, aside = FALSE WHERE id = ?1",
-    )?;
+    let mut update = transaction.prepare_cached(&format!(
+        "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6, {NO_FAILURES} \
+         WHERE id = ?1"
+    ))?;
+    let mut postpone =
+        transaction.prepare_cached(&format!("UPDATE message SET pace = ?2, due = ?3, {NO_FAILURES} WHERE id = ?1"))?;
     let (mut waiting, mut live) = (0, 0);
     for message in polled {
         let found = select
@@ -385,11 +388,10 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
 /// Takes a new baseline of every message: its account has changed.
 pub(super) fn rebase(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<(), LedgerError> {
     let before = ms(now).saturating_sub(LEEWAY.as_millis() as i64 + 1);
-    transaction.execute(
-        "UPDATE message SET watermark = NULL, shape = '', at_10m = TRUE, sent = min(sent, ?2), failures = 0, \
-         call_limit = 0, refusals = 0, aside = FALSE WHERE app = ?1",
-        params![app, before],
-    )?;
+    let update = format!(
+        "UPDATE message SET watermark = NULL, shape = '', at_10m = TRUE, sent = min(sent, ?2), {NO_FAILURES} WHERE app = ?1"
+    );
+    transaction.execute(&update, params![app, before])?;
     recount(transaction, app)
 }
 
@@ -400,11 +402,10 @@ pub(super) fn move_waiting(
     report: &str,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    transaction.execute(
-        "UPDATE message SET report = ?2, due = ?3, failures = 0, call_limit = 0, refusals = 0, aside = FALSE \
-         WHERE app = ?1 AND report <> ?2 AND watermark IS NULL",
-        params![app, report, ms(now)],
-    )?;
+    let update = format!(
+        "UPDATE message SET report = ?2, due = ?3, {NO_FAILURES} WHERE app = ?1 AND report <> ?2 AND watermark IS NULL"
+    );
+    transaction.execute(&update, params![app, report, ms(now)])?;
     recount(transaction, app)
 }
 

@@ -50,7 +50,7 @@ impl ReportId {
         Update::show(Family::PollDue, self.owner(), self.rest(&[]), due.map(Timestamp::as_millisecond))
     }
 
-    /// Shows a failure in the place of the one before.
+    /// Shows a failure instead of the one before.
     fn replace_failing(&self, before: Option<Failure>, failure: &Failure) -> Vec<Update> {
         let gone = before.filter(|before| before.labels() != failure.labels());
         let mut updates: Vec<Update> = gone.map(|gone| self.not_failing(&gone)).into_iter().collect();

@@ -453,7 +453,7 @@ impl Poll<'_> {
         }
         let (newest, updates) =
             newest::replace(&self.work.board, &self.work.memory.newest, fresh, &ended, self.work.newest);
-        let memory = MessageMemory { newest, ..self.work.memory.clone() };
+        let memory = MessageMemory { pace: self.work.memory.pace.clone(), newest };
         let answered = Answered {
             content: Content::Messages { polled, failed },
             unknown,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, Work};
+use super::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::clock::Clock;
 use crate::ledger::{Content, NewestQuery, StoredReport};
 use crate::page::{Page, Sample, Update};
@@ -179,9 +179,6 @@ impl Poll {
         Ok((numbers, trouble))
     }
 }
-
-/// Questions that may fail before any passes: then the report fails as a whole.
-const TRIES: usize = 3;
 
 /// Gauges as text, to be remembered.
 fn written(gauges: &[GaugeReading]) -> String {

@@ -16,11 +16,11 @@ pub(super) struct Newest {
     pub(super) values: [Option<i64>; SHOWN.len()],
 }
 
-/// What is shown of each of the newest messages.
+/// Metrics that are shown of each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
 
-/// Puts messages with new numbers in the place of what was known of them, without those that have `ended`; and what that
-/// changes on the page.
+/// Replaces what was known of messages by their new numbers, and leaves out those that have `ended`. Returns the newest
+/// messages and what changes on the page.
 pub(super) fn replace(
     board: &Board,
     before: &[Newest],

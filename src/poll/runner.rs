@@ -29,6 +29,8 @@ use crate::provider::quota::{LONGEST_RESET, Rate};
 
 /// A poll may ask again twice: three requests in all where it has one question.
 pub(super) const RETRIES: u32 = 2;
+/// Questions that may fail before any passes: then the report fails as a whole.
+pub(super) const TRIES: usize = 3;
 /// A reset further away than this is not waited for within a poll.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 /// Waiting is cut into pieces of this length, so that a stepped clock or a changed secret is noticed.
@@ -123,6 +125,15 @@ pub enum Done {
     Dropped(Option<Timestamp>),
 }
 
+impl Done {
+    /// Due time of the next poll.
+    fn due(&self) -> Option<Timestamp> {
+        match self {
+            Done::Succeeded(due) | Done::Partly(_, due) | Done::NothingDue(due) | Done::Dropped(due) => *due,
+        }
+    }
+}
+
 /// A report that is ready to be polled.
 pub struct Ready<W> {
     poller: Arc<Poller>,
@@ -207,34 +218,22 @@ impl Poller {
             let Polled { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
             work.finish(outcome, result.is_ok(), clock.now()).await;
-            let due = match &result {
-                Ok(Done::Succeeded(due) | Done::NothingDue(due) | Done::Dropped(due) | Done::Partly(_, due)) => *due,
-                Err(_) => None,
-            };
+            let due = result.as_ref().ok().and_then(Done::due);
             self.show_account(work.interval(), due).await;
             let ended = self.ended(has_new_numbers, Some(took));
             if matches!(result, Ok(Done::Succeeded(_) | Done::Partly(..))) {
                 self.has_succeeded.store(true, Ordering::Relaxed);
             }
             match result {
-                Ok(Done::Succeeded(due)) => {
-                    self.succeeded(ended, due).await;
-                    (next, failed_with, is_to_blame) = (due, None, false);
-                }
-                Ok(Done::Partly(error, due)) => {
-                    match error {
-                        Some(error) => drop(self.failed(error, Scope::Part(due), ended).await),
-                        None if health.still_failing(&self.id, ended, due).await => {}
-                        None => self.succeeded(ended, due).await,
+                Ok(done) => {
+                    match done {
+                        Done::Succeeded(_) => self.succeeded(ended, due).await,
+                        Done::Partly(Some(error), _) => drop(self.failed(error, Scope::Part(due), ended).await),
+                        Done::Partly(None, _) if health.still_failing(&self.id, ended, due).await => {}
+                        Done::Partly(None, _) => self.succeeded(ended, due).await,
+                        Done::NothingDue(_) => health.nothing_due(&self.id, due, false).await,
+                        Done::Dropped(_) => health.nothing_due(&self.id, due, true).await,
                     }
-                    (next, failed_with, is_to_blame) = (due, None, false);
-                }
-                Ok(Done::NothingDue(due)) => {
-                    health.nothing_due(&self.id, due, false).await;
-                    (next, failed_with, is_to_blame) = (due, None, false);
-                }
-                Ok(Done::Dropped(due)) => {
-                    health.nothing_due(&self.id, due, true).await;
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
                 Err(error) => {
@@ -442,16 +441,16 @@ impl Poller {
         let show = |family, rest, value| Update::show(family, self.id.owner(), rest, value);
         // A token that does not expire has no such series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
-        page.update(vec![show(Family::TokenExpiry, String::new(), expiry)]).await;
-        let ReportId { provider, app, .. } = &self.id;
         let skew = self.account.provider_time().skew();
+        let skew_ms = skew.map(|skew| i64::try_from(skew.as_millis()).unwrap_or(i64::MAX));
+        let families = [(Family::TokenExpiry, expiry), (Family::ClockSkew, skew_ms)];
+        page.update(families.map(|(family, value)| show(family, String::new(), value)).to_vec()).await;
+        let ReportId { provider, app, .. } = &self.id;
+        let seconds = skew.map(|skew| skew.as_secs_f64());
         health.app(provider, app, |health| {
             health.token_expiry = self.account.token_expiry();
-            health.clock_skew_seconds = skew.map(|skew| skew.as_secs_f64());
+            health.clock_skew_seconds = seconds;
         });
-        let skew_ms = skew.map(|skew| i64::try_from(skew.as_millis()).unwrap_or(i64::MAX));
-        page.update(vec![show(Family::ClockSkew, String::new(), skew_ms)]).await;
-        let seconds = skew.map_or(0.0, |skew| skew.as_secs_f64());
         match self.account.provider_time().is_off() {
             Some(true) => tracing::warn!(
                 provider,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::gauges::{Gauges, gauge_readings};
 use super::health::ReportId;
-use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, Work};
+use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{Content, StoredGauges, StoredReport, SubjectReadings};
@@ -120,7 +120,7 @@ struct Poll<'a> {
 /// A part of a report: a department, if it is about one, and the first window of a question.
 type Part = (Option<String>, Window);
 
-/// What is failing.
+/// Failures that a report remembers between polls.
 #[derive(Default)]
 struct Parts {
     /// Parts, each with how often in a row it has failed and when it is asked for again.
@@ -173,8 +173,6 @@ struct Progress {
     error: Option<PollError>,
 }
 
-/// Questions that may fail before any passes: then the report fails as a whole.
-const TRIES: usize = 3;
 /// An answer that shows the time to be another by more than this was asked for the wrong windows.
 const OTHER_TIME: SignedDuration = SignedDuration::from_mins(4);
 /// Polls in which a day must be refused, while later ones pass, before an answer that does not say why is believed.
@@ -222,18 +220,19 @@ impl Poll<'_> {
         };
         self.parts.is_whole = false;
         // What is not asked for any more fails no more.
-        let wanted: Vec<Part> = asked.asks.iter().filter(|ask| self.is_wanted(ask, &asked)).map(part_of).collect();
-        self.parts.failing.retain(|part, _| wanted.contains(part));
-        let error = error.filter(|_| !self.parts.failing.is_empty());
+        let is_wanted = |part: &Part| asked.asks.iter().any(|ask| part_of(ask) == *part && self.is_wanted(ask, &asked));
+        let over: Vec<Part> = self.parts.failing.keys().filter(|part| !is_wanted(part)).cloned().collect();
+        self.parts.failing.retain(|part, _| !over.contains(part));
         let now = self.reading.now;
         let due = self.report.next_due(now, &self.outcome.memory);
         let retry = self.parts.wait().map(|wait| now.saturating_add(wait).unwrap_or(due));
         let due = Some(retry.map_or(due, |retry| retry.min(due)));
-        Ok(match error {
-            Some(error) => Done::Partly(Some(error), due),
-            None if !self.parts.failing.is_empty() => Done::Partly(None, due),
-            None if has_asked => Done::Succeeded(due),
-            None => Done::Dropped(due),
+        Ok(if !self.parts.failing.is_empty() {
+            Done::Partly(error, due)
+        } else if has_asked {
+            Done::Succeeded(due)
+        } else {
+            Done::Dropped(due)
         })
     }
 
@@ -253,7 +252,7 @@ impl Poll<'_> {
                 self.parts.failing.remove(&part);
                 return self.take(ask, answer, progress).await;
             }
-            // The time is another than was thought: everything is asked for anew.
+            // The clock was wrong: the poll begins again.
             Ok(None) => return Ok(()),
             Err(error) if error.ends_the_poll() => return Err(of_department(&ask, error)),
             Err(error) => error,

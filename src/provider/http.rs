@@ -319,8 +319,10 @@ impl Client {
         let result = result.unwrap_or(Err(TransportError::Timeout));
         let code = result.as_ref().ok().map(|reply| reply.status.as_u16());
         // Not what stands before the provider and answers in its place.
-        let answered = result.as_ref().ok().filter(|reply| reply.status.is_success());
-        if let Some(date) = answered.and_then(|reply| reply.header("date")) {
+        if let Ok(reply) = &result
+            && reply.status.is_success()
+            && let Some(date) = reply.header("date")
+        {
             self.provider_time.note(date);
         }
         requests.count(code);

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use http::{Method, Request, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
-use jiff::Timestamp;
-
 use crate::clock::Clock;
 use crate::lock;
 

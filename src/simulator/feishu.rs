@@ -6,11 +6,10 @@ use std::num::NonZeroU16;
 use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, around, bearer, beijing, text};
-use jiff::Timestamp;
-
 use crate::clock::Clock;
 use crate::lock;
 

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Options;
-use crate::clock::age;
+use crate::clock::{SKEWED, age};
 use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::provider::error::Reason;
 use crate::provider::registry::PROVIDERS;
@@ -216,7 +216,7 @@ impl App {
             Some(at) => fact("token".into(), format!("expired {} ago", age(now, *at)), true),
             None => {}
         }
-        if let Some(skew) = clock_skew_seconds.filter(|skew| skew.abs() > CLOCK_SKEW) {
+        if let Some(skew) = clock_skew_seconds.filter(|skew| skew.abs() > SKEWED.as_secs_f64()) {
             let way = if skew > 0.0 { "ahead of" } else { "behind" };
             let by = age(now, now.checked_sub(SignedDuration::from_secs(skew.abs() as i64)).unwrap_or(now));
             fact("this machine's clock".into(), format!("{by} {way} the provider's"), true);
@@ -224,9 +224,6 @@ impl App {
         facts
     }
 }
-
-/// A clock skew in seconds that is worth a word.
-const CLOCK_SKEW: f64 = 60.0;
 
 fn are(count: usize) -> &'static str {
     if count == 1 { "is" } else { "are" }

@@ -43,7 +43,6 @@ async fn a_clock_that_is_wrong_when_an_app_is_first_known_is_put_right_by_the_pr
         scene.minutes(31.0).await;
         let page = exporter.scrape().await;
         assert_eq!(received(&page, "any", "jpush", "any"), Some(12.0), "{days} days: history is not counted, news is");
-        println!("{:?} {:#?}", scene.calls(), page.starting(&["push_"]));
         assert_eq!(tracked(&page), (0.0, 3.0), "{days} days");
         assert!(
             (skew(&page, OWNER).unwrap() - (days * DAY) as f64).abs() < 2.0,

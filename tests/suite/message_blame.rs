@@ -9,7 +9,7 @@ use crate::faulty::Fault;
 use crate::jpush_script::{OWNER, Scene, received, tracked};
 use crate::support::Page;
 
-/// What a gateway answers, which knows nothing of ids.
+/// A gateway's answer, which knows nothing of ids.
 const GATEWAY: &str = "<html><head><title>400 Bad Request</title></head></html>";
 /// JPush's own answer for an id that it does not take.
 const BAD_ID: &str = r#"{"error":{"code":3002,"message":"Invalid parameter 'msg_id'."}}"#;
@@ -23,7 +23,7 @@ fn failed_polls(page: &Page) -> i64 {
     page.starting(&[&format!("push_poll_errors_total{{{REPORT}")]).values().sum()
 }
 
-/// How often each id was asked for in these calls.
+/// Number of times that each id was asked for in these calls.
 fn asked(calls: &[Vec<u64>]) -> HashMap<u64, usize> {
     let mut asked = HashMap::new();
     calls.iter().flatten().for_each(|id| *asked.entry(*id).or_default() += 1);
@@ -65,7 +65,7 @@ async fn a_gateway_that_refuses_everything_for_a_while_costs_no_id_and_few_reque
 async fn a_gateway_that_begins_to_refuse_in_the_middle_of_a_poll_costs_no_id() {
     for body in [GATEWAY, BAD_ID] {
         let scene = Scene::new().await;
-        let exporter = scene.start("interval: 5s, new_series_hold: 0s".trim_end_matches(", new_series_hold: 0s")).await;
+        let exporter = scene.start("interval: 5s").await;
         scene.many(&exporter, 800).await;
         scene.minutes(0.5).await;
         // The first three calls pass, then seven are refused, wherever they come.

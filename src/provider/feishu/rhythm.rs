@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::clock::ClockReading;
-use crate::provider::{Answer, Ask, Asked, Digest, Memory, WindowGauges, WindowKey, WindowState};
+use crate::provider::{Answer, Ask, Asked, Digest, Memory, WindowGauges, WindowState};
 use crate::reading::WindowReadings;
 use crate::window::{Unit, Window, at, date_of, plus_days};
 
@@ -97,14 +97,19 @@ impl Rhythm {
         plus_days(date_of(now, &self.zone), -DAYS_LATE)
     }
 
+    /// Time on a day at which new data appear.
+    fn slot(&self, day: Date) -> Timestamp {
+        at(day, HOUR, &self.zone)
+    }
+
     /// When the data of a day are due.
     fn due(&self, day: Date) -> Timestamp {
-        at(plus_days(day, DAYS_LATE), HOUR, &self.zone)
+        self.slot(plus_days(day, DAYS_LATE))
     }
 
     /// Whether a day after it was due has come, when what is not there will not come.
     fn is_overdue(&self, now: Timestamp, day: Date) -> bool {
-        now >= at(plus_days(day, DAYS_LATE + 1), HOUR, &self.zone)
+        now >= self.slot(plus_days(day, DAYS_LATE + 1))
     }
 
     /// Whether the window lies before the two newest days, so that asking for it is catching up.
@@ -121,23 +126,16 @@ impl Rhythm {
 
     /// Returns true if a window has not been answered for since data were last due.
     fn is_stale(&self, now: Timestamp, state: WindowState) -> bool {
-        let slot = |day| at(day, HOUR, &self.zone);
         let today = date_of(now, &self.zone);
-        let last = if now < slot(today) { slot(plus_days(today, -1)) } else { slot(today) };
+        let last = if now < self.slot(today) { self.slot(plus_days(today, -1)) } else { self.slot(today) };
         state.answered.is_none_or(|answered| answered < last)
     }
 
-    /// Returns true if the provider has produced a day: it has numbers, or will have none, or a later one has some.
+    /// Returns true if the provider has produced a day: it has numbers, or will have none.
     fn is_produced(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
         let state = state(memory, None, Window::day(day));
-        let is_later = |(of, window): &WindowKey, state: &WindowState| {
-            of.is_empty() && window.unit == Unit::Day && window.first > day && state.has_numbers
-        };
         let first_open = memory.settled_before.unwrap_or_else(|| plus_days(self.newest_day(now), -1));
-        state.has_numbers
-            || state.empty
-            || day < first_open
-            || memory.windows.iter().any(|(key, state)| is_later(key, state))
+        state.has_numbers || state.empty || day < first_open
     }
 
     /// The newest window of a unit whose last day has been produced.
@@ -259,7 +257,7 @@ impl Rhythm {
         }
         let memory = &self.heal(now, memory);
         let today = date_of(now, &self.zone);
-        let slot = |day| at(day, HOUR, &self.zone).saturating_add(self.jitter).unwrap_or(now);
+        let slot = |day| self.slot(day).saturating_add(self.jitter).unwrap_or(now);
         let next_slot = if now < slot(today) { slot(today) } else { slot(plus_days(today, 1)) };
         let newest = self.newest_day(now);
         let awaited = self.due(newest) <= now && !state(memory, None, Window::day(newest)).has_numbers;

@@ -10,11 +10,10 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response, header};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{RateLimit, Simulator, Trouble, beijing, text};
-use jiff::Timestamp;
-
 use crate::clock::Clock;
 use crate::lock;
 pub use answers::group_id;
