@@ -207,19 +207,21 @@ impl Poll<'_> {
         let interval = self.work.interval();
         let over = Instant::now() + interval;
         loop {
-            let next = self.fill().await?;
+            // Where calls take longer than an interval, a poll ends with the first that passes. Before that, the next
+            // poll may be far, and the answers that are under way are worth waiting for.
+            let is_late = Instant::now() >= over;
+            let may_end = self.round.has_passed && self.round.end.is_none();
+            let next = if is_late && !may_end { None } else { self.fill().await? };
             if self.work.calls.len() == 0 {
                 break;
             }
             if let Some(answers) = self.round.last.take() {
                 self.commit(answers, Vec::new(), false).await?;
             }
-            // Where calls take longer than an interval, a poll ends with the first of them.
-            let is_over = self.round.has_passed || !self.round.failed.is_empty();
-            if is_over && Instant::now() >= over && self.round.end.is_none() {
+            if is_late && may_end {
                 break;
             }
-            let has_room = self.work.calls.len() < CALLS_AT_ONCE && self.round.end.is_none();
+            let has_room = self.work.calls.len() < CALLS_AT_ONCE && self.round.end.is_none() && !is_late;
             let left = next.filter(|_| has_room).map(|next| {
                 let left = next.duration_since(self.poller.services.clock.now());
                 Duration::try_from(left).unwrap_or_default().max(Duration::from_millis(1))
@@ -229,7 +231,7 @@ impl Poll<'_> {
                 called = self.work.calls.next() => self.take(called).await?,
                 () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => {}
                 () = woken(wake.as_deref()) => {}
-                () = tokio::time::sleep_until(over), if is_over && self.round.end.is_none() => {}
+                () = tokio::time::sleep_until(over), if !is_late => {}
             }
         }
         self.conclude().await

@@ -3,11 +3,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use push_exporter::provider::BoxFuture;
+use push_exporter::provider::http::{Reply, Transport, TransportError};
 
 use crate::faulty::Fault;
 use crate::jpush_script::{OWNER, Scene, received, tracked};
-use crate::support::Page;
+use crate::support::{Exporter, Page, network};
 
 /// A gateway's answer, which knows nothing of ids.
 const GATEWAY: &str = "<html><head><title>400 Bad Request</title></head></html>";
@@ -157,6 +161,47 @@ async fn a_call_that_stalls_holds_up_its_own_batch_alone() {
     let on_time = asked.values().filter(|times| (10..=13).contains(*times)).count();
     assert_eq!(on_time, 700, "all but the hundred of one call are asked for every 5 s");
     assert!(stalled.load(Ordering::Relaxed) >= 1);
+    exporter.stop().await;
+}
+
+/// A provider that is down, and when it is up again fails once more and then takes twelve seconds for each call.
+struct Slow {
+    network: Arc<dyn Transport>,
+    is_down: AtomicBool,
+    calls_since: AtomicUsize,
+}
+
+impl Transport for Slow {
+    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async move {
+            if self.is_down.load(Ordering::Relaxed) || self.calls_since.fetch_add(1, Ordering::Relaxed) == 0 {
+                let status = http::StatusCode::INTERNAL_SERVER_ERROR;
+                return Ok(Reply { status, headers: http::HeaderMap::new(), body: Vec::new() });
+            }
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            self.network.send(request).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_answers_beside_a_call_that_fails_wait_for_no_later_poll() {
+    let scene = Scene::new().await;
+    let slow = Arc::new(Slow { network: network(), is_down: AtomicBool::new(true), calls_since: AtomicUsize::new(0) });
+    let transport = Arc::clone(&slow) as Arc<dyn Transport>;
+    let text = scene.text("interval: 5s");
+    let exporter = Exporter::start_through(transport, &text, scene.folder.path(), &scene.clock).await;
+    scene.many(&exporter, 200).await;
+    // Polls that fail are minutes apart by now.
+    scene.minutes(10.0).await;
+    slow.is_down.store(false, Ordering::Relaxed);
+    while slow.calls_since.load(Ordering::Relaxed) == 0 {
+        scene.minutes(0.01).await;
+    }
+    scene.minutes(0.25).await;
+    // Six calls that name one message each by now, of which one fails.
+    let (_, live) = tracked(&exporter.scrape().await);
+    assert!(live >= 5.0, "{live} messages are live, though five answers came within 15 s");
     exporter.stop().await;
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use push_exporter::clock::Clock;
 use push_exporter::poll::fleet::Changes;
+use push_exporter::provider::BoxFuture;
+use push_exporter::provider::http::{Reply, Transport, TransportError};
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use tokio::sync::Semaphore;
 
@@ -30,6 +32,24 @@ fn of(page: &Page, app: &str) -> usize {
     page.0.keys().filter(|series| series.contains(&format!("app=\"{app}\""))).count()
 }
 
+/// A network in which requests to one address wait until they are let through.
+struct Gated {
+    inner: Arc<dyn Transport>,
+    address: String,
+    gate: Semaphore,
+}
+
+impl Transport for Gated {
+    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async {
+            if request.uri().authority().is_some_and(|authority| authority.as_str() == self.address) {
+                drop(self.gate.acquire().await);
+            }
+            self.inner.send(request).await
+        })
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn apps_come_go_and_change() {
     let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
@@ -42,7 +62,9 @@ async fn apps_come_go_and_change() {
     let folder = fast_dir();
     let text = |sections: &[String]| format!("easemob:\n{}", sections.concat());
     let (a, b) = (section(addresses[0], &one, ""), section(addresses[1], &two, ""));
-    let exporter = Exporter::start(&text(&[a.clone(), b.clone()]), folder.path(), &clock).await;
+    let gated = Arc::new(Gated { inner: network(), address: addresses[2].to_string(), gate: Semaphore::new(0) });
+    let transport = Arc::clone(&gated) as Arc<dyn Transport>;
+    let exporter = Exporter::start_through(transport, &text(&[a.clone(), b.clone()]), folder.path(), &clock).await;
     tokio::time::sleep(Duration::from_secs(3 * 3600 + 60)).await;
     let before = exporter.scrape().await;
     assert!(of(&before, "one") > 20 && of(&before, "two") > 20 && of(&before, "three") == 0);
@@ -53,6 +75,7 @@ async fn apps_come_go_and_change() {
     assert_eq!(changes, Changes { added: 1, kept: 2, ..Changes::default() });
     let (status, said) = exporter.get("/-/ready").await;
     assert_eq!((status, said.contains("easemob three offline_push")), (503, true), "{said}");
+    gated.gate.add_permits(1);
     let after = exporter.scrape().await;
     for (series, value) in &before.0 {
         if series.contains("app=\"one\"") || series.contains("app=\"two\"") {

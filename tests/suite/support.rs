@@ -11,7 +11,8 @@ use push_exporter::clock::Clock;
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::poll::fleet::Changes;
-use push_exporter::provider::http::{Reqwest, Transport};
+use push_exporter::provider::BoxFuture;
+use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError};
 use push_exporter::reload::{Reload, ReloadError, Reloader};
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::web::settings::reread::Watched;
@@ -38,7 +39,28 @@ pub async fn simulate<S: Simulator>(simulator: S) -> (Arc<S>, SocketAddr) {
 /// The real way to the providers.
 pub fn network() -> Arc<dyn Transport> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Arc::new(Reqwest::new(None).unwrap())
+    Arc::new(Network(Reqwest::new(None).unwrap()))
+}
+
+struct Network(Reqwest);
+
+impl Transport for Network {
+    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async {
+            let _still = stand_still();
+            self.0.send(request).await
+        })
+    }
+}
+
+/// Keeps simulated time from moving on by itself while real bytes travel, until it is dropped: time that jumps to the
+/// next timer whenever everything waits would run out on a busy machine. An answer that is held back on purpose gets a
+/// tenth of a second.
+fn stand_still() -> std::sync::mpsc::Sender<()> {
+    let (answered, answer) = std::sync::mpsc::channel();
+    // tokio's paused clock stands still while anything blocks.
+    tokio::task::spawn_blocking(move || answer.recv_timeout(Duration::from_millis(100)));
+    answered
 }
 
 /// The exporter inside this runtime.
@@ -124,6 +146,7 @@ impl Exporter {
 }
 
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let _still = stand_still();
     let response = reqwest::Client::builder()
         .no_proxy()
         .build()
@@ -137,6 +160,7 @@ pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
 
 /// Posts a body; status and answer.
 pub async fn post(address: SocketAddr, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, String) {
+    let _still = stand_still();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.post(format!("http://{address}{path}")).body(body);
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
