@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigErrors};
 use crate::contain::joined;
-use crate::ledger::LedgerError;
+use crate::ledger::{Hurry, LedgerError};
 use crate::page::own::OwnMetrics;
 use crate::poll::fleet::{Changes, Fleet};
+use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
 use crate::provider::http::Transport;
 use crate::{error_chain, lock, notify};
@@ -122,6 +123,9 @@ impl Reloading {
                 Ok(changes) => {
                     self.metrics.config_read(self.services.clock.now());
                     tracing::info!(changes = changes.to_string(), "the configuration was read again");
+                    // Whatever was done about what is failing can show at once.
+                    let everywhere = Selection { provider: None, app: None, hurry: Hurry::Failing };
+                    poll_now(&self.services.health, &everywhere);
                 }
                 Err(error) => {
                     self.metrics.config_ok.set(0);

@@ -28,6 +28,9 @@ const AT_ONCE: usize = 16;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A question has so long, its wait for quota included.
 const LONGEST: Duration = Duration::from_secs(90);
+/// What is told when everything works.
+const AFTERWARDS: &str = "\nAn exporter that is running polls what was failing at once after kill -HUP or, with --web.enable-lifecycle, \
+                          POST /-/poll.\n";
 /// What a report by message is asked for where the configuration names no id.
 const MADE_UP: &str = "1";
 
@@ -53,7 +56,7 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
         let rows = ask_all(asked, &transport, &clock).await;
         super::print(&format!("\n{}", table(&rows)))?;
         match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {
-            0 => Ok(()),
+            0 => Ok(super::print(AFTERWARDS)?),
             failed => Err(anyhow!("{failed} of {} reports failed", rows.len()).into()),
         }
     })

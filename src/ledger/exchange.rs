@@ -405,6 +405,17 @@ pub struct Reschedule {
     pub steps: Vec<(Duration, Duration)>,
     /// What the report remembers from now on.
     pub memory: String,
+    /// Messages that become due at once.
+    pub hurry: Option<Hurry>,
+}
+
+/// What is polled out of turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hurry {
+    /// What is failing: reports, and parts of them.
+    Failing,
+    /// Everything that can be asked for.
+    All,
 }
 
 /// The readings of a subject that an answer covers.

@@ -11,8 +11,8 @@ use super::books::Books;
 use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
-    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, LedgerError, MessageState, NewMessages,
-    NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
+    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
+    NewMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
 };
 use crate::page::families::Family;
 use crate::page::text;
@@ -364,7 +364,7 @@ fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -
 
 /// Brings due times back to what the schedule allows, after the schedule or the clock has changed.
 pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> Result<(), LedgerError> {
-    let Reschedule { app, report, now, ref steps, ref memory } = *change;
+    let Reschedule { app, report, now, ref steps, ref memory, hurry } = *change;
     let mut update = transaction.prepare_cached(
         "UPDATE message SET pace = ?5, due = min(due, ?6) \
          WHERE app = ?1 AND report = ?2 AND sent > ?3 AND sent <= ?4 AND (pace <> ?5 OR due > ?6)",
@@ -376,6 +376,16 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
         let oldest = if is_last { i64::MIN } else { ms(now).saturating_sub(until) };
         update.execute(params![app, report, oldest, youngest, every, ms(now).saturating_add(every)])?;
         youngest = oldest;
+    }
+    // What is set aside keeps its one question a day.
+    let wanted = match hurry {
+        None => None,
+        Some(Hurry::Failing) => Some("NOT aside AND failures > 0"),
+        Some(Hurry::All) => Some("NOT aside"),
+    };
+    if let Some(wanted) = wanted {
+        let update = format!("UPDATE message SET due = min(due, ?3) WHERE app = ?1 AND report = ?2 AND {wanted}");
+        transaction.execute(&update, params![app, report, ms(now)])?;
     }
     transaction.execute(
         "INSERT INTO report (app, report, memory) VALUES (?1, ?2, ?3) \

@@ -23,7 +23,7 @@ use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,
-    GaugeReadings, Mark, MessageState, NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt,
+    GaugeReadings, Hurry, Mark, MessageState, NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt,
     Reschedule, Restored, SeriesId, SeriesTotal, Source, StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 

@@ -11,16 +11,12 @@ use tokio_util::task::TaskTracker;
 use super::feed::{Feed, Target};
 use super::files::{self, Paths};
 use super::health::owner;
+use super::hurry;
 use super::open::Opening;
 use super::runner::{Polling, Services};
 use crate::config::{App, Config};
 use crate::ledger::LedgerError;
 use crate::provider::http::{AccountClient, Transport};
-
-/// From one report's first poll to the next one's: after downtime all of them are due at once.
-const START_PACE: Duration = Duration::from_millis(20);
-/// Many reports begin closer together, so that the last of them does not wait longer.
-const START_SPREAD: Duration = Duration::from_secs(20);
 
 /// An app by its provider and name.
 type Name = (&'static str, String);
@@ -184,8 +180,8 @@ impl Fleet {
         // None of them may be taken for what another one was renamed to.
         let targets = opened.iter().filter_map(|(_, running, ..)| running.target.as_ref());
         targets.flat_map(|target| &target.files).for_each(|(path, _)| self.paths.add(path));
-        let count = opened.iter().map(|(.., pollings)| pollings.len()).sum::<usize>().max(1);
-        let pace = START_PACE.min(START_SPREAD / u32::try_from(count).unwrap_or(u32::MAX));
+        // After downtime all of them are due at once.
+        let pace = hurry::pace(opened.iter().map(|(.., pollings)| pollings.len()).sum());
         let mut wait = Duration::ZERO;
         for (name, running, services, pollings) in opened {
             for polling in pollings {

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::files::BadLine;
+use super::hurry::{Bell, Selection};
+use crate::ledger::Hurry;
 use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
@@ -103,6 +105,9 @@ pub struct ReportHealth {
     pub last_errors: VecDeque<LastError>,
     /// Messages that should have been polled a whole interval ago, as the last poll found them.
     pub late_messages: i64,
+    /// Has it polled out of turn.
+    #[serde(skip)]
+    pub bell: Arc<Bell>,
     /// How it was before it failed.
     #[serde(skip)]
     pub before_outage: State,
@@ -263,6 +268,17 @@ impl Health {
     /// All reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
         lock(&self.reports).iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+    }
+
+    /// The bells of the reports of a selection.
+    pub fn bells(&self, selection: &Selection) -> Vec<Arc<Bell>> {
+        let Selection { provider, app, hurry } = selection;
+        let is_selected = |(id, health): &(&ReportId, &ReportHealth)| {
+            provider.as_ref().is_none_or(|provider| id.provider == provider)
+                && app.as_ref().is_none_or(|app| id.app == *app)
+                && (*hurry == Hurry::All || health.state == State::Failing)
+        };
+        lock(&self.reports).iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
     }
 
     /// What is known of apps besides their reports.

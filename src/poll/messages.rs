@@ -19,7 +19,7 @@ use super::runner::{Answered, Done, Polled, Poller, Ready, Work};
 use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{
-    Content, DueQuery, FailedMessage, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
+    Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
 use crate::page::Update;
 use crate::provider::error::PollError;
@@ -53,6 +53,8 @@ pub struct MessageWork {
     newest: usize,
     /// Whether due times may not be what the schedule says.
     is_out_of_step: bool,
+    /// Messages that the next poll is to ask for before they are due.
+    hurry: Option<Hurry>,
     calls: Calls,
     /// Polls in a row in which no call passed: how often calls are divided, until one passes.
     divided: u32,
@@ -122,6 +124,7 @@ impl MessageWork {
             memory,
             newest,
             is_out_of_step,
+            hurry: None,
             calls: Calls::default(),
             divided: 0,
             passed_at: None,
@@ -153,6 +156,10 @@ impl Work for MessageWork {
 
     fn is_under_way(&self) -> bool {
         self.calls.len() > 0
+    }
+
+    fn hurry(&mut self, hurry: Hurry) {
+        self.hurry = Some(hurry);
     }
 
     async fn finish(&mut self, (): (), _is_ok: bool, _now: Timestamp) {}
@@ -201,7 +208,7 @@ struct FailedCall {
 impl Poll<'_> {
     async fn run(&mut self) -> Result<Done, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
-        if self.work.is_out_of_step || reading.was_set_back {
+        if self.work.is_out_of_step || self.work.hurry.is_some() || reading.was_set_back {
             self.reschedule(reading.now).await?;
         }
         let interval = self.work.interval();
@@ -242,9 +249,9 @@ impl Poll<'_> {
         self.work.memory.pace = Some(pace.clone());
         let steps = pace.steps().iter().map(|step| (step.until, step.every)).collect();
         let (app, report) = (self.poller.app, self.work.report.name());
-        let change = Reschedule { app, report, now, steps, memory: self.work.memory.write() };
+        let change = Reschedule { app, report, now, steps, memory: self.work.memory.write(), hurry: self.work.hurry };
         self.poller.services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
-        self.work.is_out_of_step = false;
+        (self.work.is_out_of_step, self.work.hurry) = (false, None);
         Ok(())
     }
 

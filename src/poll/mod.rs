@@ -1,6 +1,6 @@
 //! Polling: the apps that are polled ([`fleet`]), from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report
 //! being polled ([`runner`]) by window ([`windows`]), by message ([`messages`]) or as it stands ([`moments`]),
-//! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]).
+//! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]), and polls out of turn ([`hurry`]).
 
 pub mod feed;
 pub mod files;
@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod follow;
 mod gauges;
 pub mod health;
+pub mod hurry;
 mod message_calls;
 pub mod messages;
 pub mod moments;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::clock::Clock;
-use crate::ledger::{Content, NewestQuery, StoredReport};
+use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
 use crate::page::{Page, Sample, Update};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
@@ -76,6 +76,9 @@ impl Work for MomentWork {
         let result = poll.run().await;
         Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
+
+    // Every poll asks for all.
+    fn hurry(&mut self, _hurry: Hurry) {}
 
     async fn finish(&mut self, outcome: Outcome, is_ok: bool, _now: Timestamp) {
         let Outcome { memory, samples, has_nothing_to_ask } = outcome;

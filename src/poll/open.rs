@@ -130,6 +130,7 @@ impl<'a> Opening<'a> {
                 hold: config.new_series_hold,
                 quota_until: std::sync::Mutex::default(),
                 has_succeeded: AtomicBool::default(),
+                bell: Arc::default(),
                 known_since: stored.is_new.then_some(registered),
                 services: services.clone(),
             }

@@ -14,11 +14,14 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId};
+use super::hurry::Bell;
 use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::contain::contained;
-use crate::ledger::{AppId, Commit, Confirmation, Content, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport};
+use crate::ledger::{
+    AppId, Commit, Confirmation, Content, Hurry, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport,
+};
 use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Counter, Page, Sample, Update, text};
@@ -58,6 +61,8 @@ pub struct Poller {
     pub quota_until: std::sync::Mutex<Option<Instant>>,
     /// True once a poll has succeeded since the start, at least in a part.
     pub has_succeeded: AtomicBool,
+    /// Has the report polled out of turn.
+    pub bell: Arc<Bell>,
     /// Time at which the ledger came to know the app, if that was in this process.
     pub known_since: Option<Instant>,
     /// The rest of the exporter.
@@ -97,6 +102,8 @@ pub trait Work: Send + 'static {
     fn is_under_way(&self) -> bool {
         false
     }
+    /// What is failing is to be asked for again in the next poll, or everything.
+    fn hurry(&mut self, hurry: Hurry);
     /// Takes what a poll has brought, also one that failed.
     fn finish(&mut self, outcome: Self::Outcome, is_ok: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
     /// Called now and then while waiting; whether something may be due earlier than was thought.
@@ -150,6 +157,7 @@ impl<W: Work> Ready<W> {
         let restored = ReportHealth {
             last_success: stored.last_success,
             last_change: stored.last_change,
+            bell: Arc::clone(&poller.bell),
             ..ReportHealth::default()
         };
         poller.services.health.add(&poller.id, restored, next, poller.services.clock.now()).await;
@@ -212,6 +220,9 @@ impl Poller {
                     continue;
                 }
             }
+            if let Some(hurry) = self.bell.answer() {
+                work.hurry(hurry);
+            }
             let secrets = self.fingerprint();
             let started = Instant::now();
             self.client.requests().take_waited();
@@ -249,7 +260,7 @@ impl Poller {
     }
 
     /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once: a secret
-    /// that differs from the one a poll `failed_with`, something new to ask for, or the ledger.
+    /// that differs from the one a poll `failed_with`, something new to ask for, somebody's wish, or the ledger.
     async fn wait<W: Work>(
         &self,
         next: Option<Timestamp>,
@@ -288,6 +299,7 @@ impl Poller {
                 () = tokio::time::sleep(left.map_or(nap, |left| left.min(nap))) => {}
                 _ = is_up.changed() => {}
                 () = woken => return,
+                () = self.bell.rung() => return,
             }
         }
     }

@@ -14,7 +14,7 @@ use super::health::ReportId;
 use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
-use crate::ledger::{Content, StoredGauges, StoredReport, SubjectReadings};
+use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Report};
 use crate::window::Window;
@@ -86,6 +86,10 @@ impl Work for WindowWork {
         Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
+    fn hurry(&mut self, _hurry: Hurry) {
+        self.parts.hurry();
+    }
+
     async fn finish(&mut self, outcome: Outcome, is_ok: bool, now: Timestamp) {
         self.memory = outcome.memory;
         if is_ok || !outcome.gauges.is_empty() {
@@ -147,6 +151,11 @@ impl Parts {
         let (failures, next) = self.failing.entry(part).or_insert((0, began));
         *failures = failures.saturating_add(1);
         *next = began + schedule::back_off(interval, *failures);
+    }
+
+    /// All of them are asked for in the next poll.
+    fn hurry(&mut self) {
+        self.failing.values_mut().for_each(|(_, next)| *next = Instant::now());
     }
 
     /// Time until the first of them is asked for again.
@@ -213,7 +222,7 @@ impl Poll<'_> {
             Some(error) if !has_passed && (fails_anew || self.parts.is_whole) => {
                 self.parts.is_whole = true;
                 // The report as a whole backs off; its parts are tried when it is.
-                self.parts.failing.values_mut().for_each(|(_, next)| *next = Instant::now());
+                self.parts.hurry();
                 return Err(error);
             }
             error => error,

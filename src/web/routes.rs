@@ -7,10 +7,11 @@
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200 once every report has a first result or nothing due, else 503 and which have not |
 //! | `POST /-/reload` | reads the configuration again ([`crate::reload`]), where `--web.enable-lifecycle` allows it |
+//! | `POST /-/poll` | polls what is failing, or everything, out of turn ([`crate::poll::hurry`]), where it is allowed too |
 //! | `/api/v1/status` | the status page as JSON |
 //! | `POST /api/v1/messages` | registers message ids ([`super::messages`]), where it is on |
 //!
-//! But for the messages and the reload, nothing here touches a provider, the disk or the ledger.
+//! But for the messages, the reload and the polls, nothing here touches a provider, the disk or the ledger.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -36,9 +37,11 @@ use super::settings::reread::Watched;
 use super::{Door, Options, status};
 use crate::clock::Clock;
 use crate::error_chain;
+use crate::ledger::Hurry;
 use crate::page::own::OwnMetrics;
 use crate::page::{self, Page, Piece};
 use crate::poll::health::Health;
+use crate::poll::hurry::{Selection, poll_now};
 use crate::reload::Reloader;
 
 /// Everything an answer is made from.
@@ -77,6 +80,7 @@ enum Handler {
     Healthy,
     Ready,
     Reload,
+    Poll,
     ApiStatus,
     Messages,
     /// To where the status page is.
@@ -92,6 +96,7 @@ impl Handler {
             Handler::Healthy => "healthy",
             Handler::Ready => "ready",
             Handler::Reload => "reload",
+            Handler::Poll => "poll",
             Handler::ApiStatus => "api_status",
             Handler::Messages => "messages",
             Handler::Redirect | Handler::Other => "other",
@@ -201,6 +206,7 @@ impl Site {
             Some("/-/healthy") => Handler::Healthy,
             Some("/-/ready") => Handler::Ready,
             Some("/-/reload") => Handler::Reload,
+            Some("/-/poll") => Handler::Poll,
             Some("/api/v1/status") => Handler::ApiStatus,
             Some("/api/v1/messages") => Handler::Messages,
             Some("") => Handler::Redirect,
@@ -223,8 +229,14 @@ impl Site {
                 message(StatusCode::NOT_FOUND, "The message API is off; it needs message_api with a token.\n")
             }
             (Handler::Messages, &Method::POST) => self.content.messages.answer(head, body).await,
+            (Handler::Reload | Handler::Poll, &Method::POST) if !self.options.lifecycle => {
+                message(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle.\n")
+            }
             (Handler::Reload, &Method::POST) => self.reload().await,
-            (Handler::Messages | Handler::Reload, _) => not_allowed("Only POST is answered here.\n", "POST"),
+            (Handler::Poll, &Method::POST) => self.poll(head.uri.query().unwrap_or_default()),
+            (Handler::Messages | Handler::Reload | Handler::Poll, _) => {
+                not_allowed("Only POST is answered here.\n", "POST")
+            }
             (Handler::Other, _) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
             (Handler::Redirect, _) => self.redirect(),
             (_, &Method::GET | &Method::HEAD) => match handler {
@@ -298,12 +310,6 @@ impl Site {
     }
 
     async fn reload(&self) -> Response<Body> {
-        if !self.options.lifecycle {
-            return message(
-                StatusCode::FORBIDDEN,
-                "Lifecycle API is not enabled; start with --web.enable-lifecycle.\n",
-            );
-        }
         match self.content.reloader.reload().await {
             Ok(changes) => {
                 respond(StatusCode::OK, TEXT, format!("The configuration was read again: {changes}.\n").into())
@@ -315,6 +321,27 @@ impl Site {
         }
     }
 
+    /// Has reports polled out of turn.
+    fn poll(&self, query: &str) -> Response<Body> {
+        let selection = match selection(query) {
+            Ok(selection) => selection,
+            Err(text) => return respond(StatusCode::BAD_REQUEST, TEXT, text.into()),
+        };
+        let health = &self.content.health;
+        let everything = Selection { hurry: Hurry::All, ..selection.clone() };
+        if health.bells(&everything).is_empty() {
+            return message(StatusCode::NOT_FOUND, "No report of such an app is polled.\n");
+        }
+        let count = poll_now(health, &selection);
+        tracing::info!(reports = count, "polling out of turn, as asked");
+        let text = match count {
+            0 => "Nothing is failing; add all to the query to poll everything.\n".to_owned(),
+            1 => "1 report is polled now.\n".to_owned(),
+            count => format!("{count} reports are polled now.\n"),
+        };
+        respond(StatusCode::OK, TEXT, text.into())
+    }
+
     fn redirect(&self) -> Response<Body> {
         let target = format!("{}/", self.options.link_prefix);
         let mut response = message(StatusCode::FOUND, "");
@@ -323,6 +350,22 @@ impl Site {
         }
         response
     }
+}
+
+/// Reads `provider=&app=&all`.
+fn selection(query: &str) -> Result<Selection, String> {
+    let mut selection = Selection { provider: None, app: None, hurry: Hurry::Failing };
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match (key.as_ref(), value.as_ref()) {
+            ("provider" | "app", "") => {}
+            ("provider", provider) => selection.provider = Some(provider.to_owned()),
+            ("app", app) => selection.app = Some(app.to_owned()),
+            ("all", "" | "1" | "true") => selection.hurry = Hurry::All,
+            ("all", "0" | "false") => selection.hurry = Hurry::Failing,
+            (key, _) => return Err(format!("{key:?} is not understood; provider=, app= and all are.\n")),
+        }
+    }
+    Ok(selection)
 }
 
 async fn discard(body: &mut impl RequestBody) {

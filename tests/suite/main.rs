@@ -60,6 +60,7 @@ mod openmetrics;
 mod packaging;
 mod panics;
 mod parts;
+mod poll_now;
 mod readme;
 mod real_programs;
 mod reload;

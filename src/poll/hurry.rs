@@ -1,0 +1,72 @@
+//! Polls out of turn: what is failing, or everything, is polled now because somebody says so, by a reload or by
+//! `POST /-/poll`.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::health::Health;
+use crate::ledger::Hurry;
+use crate::lock;
+
+/// From one report's poll to the next one's, where many become due at once.
+const PACE: Duration = Duration::from_millis(20);
+/// Many reports begin closer together, so that the last of them does not wait longer.
+const SPREAD: Duration = Duration::from_secs(20);
+
+/// Time between the polls of `count` reports that are due at once.
+pub fn pace(count: usize) -> Duration {
+    PACE.min(SPREAD / u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+}
+
+/// Reports that are polled out of turn.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Those of this provider, or of all.
+    pub provider: Option<String>,
+    /// Those of apps with this name, or of all.
+    pub app: Option<String>,
+    /// What of them.
+    pub hurry: Hurry,
+}
+
+/// How a report is told to poll out of turn.
+#[derive(Debug, Default)]
+pub struct Bell {
+    asked: Mutex<Option<Hurry>>,
+    rung: Notify,
+}
+
+impl Bell {
+    fn ring(&self, hurry: Hurry) {
+        let mut asked = lock(&self.asked);
+        *asked = (*asked).max(Some(hurry));
+        self.rung.notify_one();
+    }
+
+    /// Waits until it is rung; at once if it has been since it was last answered.
+    pub async fn rung(&self) {
+        while lock(&self.asked).is_none() {
+            self.rung.notified().await;
+        }
+    }
+
+    /// What is asked for; nothing more is after that.
+    pub fn answer(&self) -> Option<Hurry> {
+        lock(&self.asked).take()
+    }
+}
+
+/// Has the reports of a selection polled, one shortly after the other. Returns how many there are.
+pub fn poll_now(health: &Health, selection: &Selection) -> usize {
+    let bells = health.bells(selection);
+    let (count, hurry) = (bells.len(), selection.hurry);
+    tokio::spawn(async move {
+        for bell in bells {
+            bell.ring(hurry);
+            tokio::time::sleep(pace(count)).await;
+        }
+    });
+    count
+}
