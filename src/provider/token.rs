@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::error::PollError;
 use super::http::Reply;
 use crate::clock::Clock;
+use crate::reading::{Count, count};
 
 /// A token and how long it lasts.
 #[derive(Clone, Debug)]
@@ -120,10 +122,11 @@ fn renewal(now: Timestamp, expiry: Timestamp) -> Timestamp {
     expiry.checked_sub(early).unwrap_or(now)
 }
 
-/// When a token of this many seconds expires. A life of 0 or of more than 400 days says nothing:
+/// When a token expires by what the provider says of its seconds, as a number or as text. A life of 0 or of more than 400 days says nothing:
 /// some clusters count milliseconds, and a permanent token has 0.
-pub fn expiry(now: Timestamp, seconds: i64) -> Option<Timestamp> {
+pub fn expiry(now: Timestamp, seconds: Option<&Value>) -> Option<Timestamp> {
     const LONGEST: i64 = 400 * 86_400;
+    let Count::Is(seconds) = count(seconds) else { return None };
     let seconds = (1..=LONGEST).contains(&seconds).then_some(seconds)?;
     now.checked_add(Duration::from_secs(seconds.unsigned_abs())).ok()
 }
@@ -136,7 +139,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn token(clock: &Clock, name: &str, seconds: i64) -> Token {
-        Token { value: name.into(), expiry: expiry(clock.now(), seconds) }
+        Token { value: name.into(), expiry: expiry(clock.now(), Some(&seconds.into())) }
     }
 
     fn clock() -> Clock {
@@ -187,6 +190,22 @@ mod tests {
             cache.get(|| async { Err(TransportError::Timeout.into()) }).await.is_err(),
             "an expired one is not used"
         );
+    }
+
+    #[test]
+    fn a_life_is_a_number_or_text() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let two_hours = Some("2026-01-01T02:00:00Z".parse().unwrap());
+        for (said, expected) in [
+            (serde_json::json!(7200), two_hours),
+            (serde_json::json!("7200"), two_hours),
+            (serde_json::json!(0), None),
+            (serde_json::json!("soon"), None),
+            (serde_json::json!(5_184_000_000_i64), None),
+        ] {
+            assert_eq!(expiry(now, Some(&said)), expected, "{said}");
+        }
+        assert_eq!(expiry(now, None), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -63,6 +63,9 @@ async fn jpush() {
         }
     }
     let labels = r#"provider="jpush",app="shop",report="users""#;
+    // A success that holds an error in the place of numbers.
+    let refusal = json!({ "error": { "code": 2003, "message": "无权使用此接口" } }).to_string();
+    look(section, &[("/v3", 200, &refusal)], labels, "forbidden", &["HTTP 200, code 2003", "is not open"]).await;
     let html = "<html><title>502 Bad Gateway</title></html>";
     look(section, &[("/v3", 502, html)], labels, "server", &["HTTP 502", "it is asked again by itself"]).await;
     look(section, &[("/v3", 404, "")], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
@@ -135,6 +138,8 @@ async fn feishu() {
         (400, 99_991_672, "Access denied.", "forbidden", "application.app_message_stats.overview:readonly"),
         (429, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
         (400, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
+        (400, 99_991_401, "ip denied", "forbidden", "The app's IP whitelist keeps this machine out"),
+        (429, 99_991_403, "quota exceeded", "forbidden", "used up its API calls of this month"),
         (200, 2200, "Internal Error", "server", "Feishu has trouble; it is asked again by itself."),
         (200, 190_001, "of the future", "server", "Feishu's table of error codes"),
     ] {
@@ -146,7 +151,7 @@ async fn feishu() {
     // Of the token.
     for (status, code, msg, reason, advice) in [
         (200, 10_003, "invalid param", "auth", "Check app_id and app_secret"),
-        (200, 10_014, "app id not exists", "auth", "Check app_id and app_secret"),
+        (200, 10_014, "app id not exists", "auth", "an app of Lark needs base_url: https://open.larksuite.com"),
         (400, 10_014, "app secret invalid", "auth", "Check app_id and app_secret"),
         (200, 2200, "Internal Error", "server", "Feishu has trouble"),
     ] {

@@ -131,6 +131,12 @@ fn quotas_of_vendors() {
     ];
     assert_eq!(gauges(&numbers), expected);
     assert_eq!(numbers.unknown, ["newvendor_quota"]);
+    // −1: without a limit.
+    let unlimited =
+        br#"{"code":0,"data":{"huawei_quota":{"system":{"total":-1,"used":"-1"},"operation":{"total":-2,"used":3}}}}"#;
+    let numbers = parse_quotas(unlimited).unwrap();
+    assert_eq!(gauges(&numbers), ["push_vendor_quota_used huawei operation 3"]);
+    assert_eq!(numbers.unknown, ["huawei_quota.operation.total"]);
 }
 
 /// What the simulated JPush answers: status and code.

@@ -3,7 +3,7 @@
 
 use http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::config::{Credentials, Settings};
@@ -20,15 +20,20 @@ pub(super) struct OfflinePush {
     /// `OK`.
     pub(super) status: String,
     /// Day (`yyyy-MM-dd`), then platform, then field.
-    #[serde(default)]
-    pub(super) data: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "even_null")]
+    pub(super) data: Option<Value>,
+}
+
+/// `null` is told from a field that is not there.
+fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
 }
 
 #[derive(Deserialize)]
 struct TokenBody {
     access_token: SecretString,
     #[serde(default)]
-    expires_in: Option<i64>,
+    expires_in: Option<Value>,
 }
 
 /// Asks for the days of `ask`, once for each platform of the settings.
@@ -40,6 +45,7 @@ pub(super) async fn offline_push(
     client: &Client,
 ) -> Result<Answer, PollError> {
     let mut numbers = Numbers::default();
+    let mut is_silent = false;
     for platform in &settings.platforms {
         let reply = authorized(settings, cache, clock, ask, platform, client).await?;
         if reply.status != StatusCode::OK {
@@ -49,11 +55,22 @@ pub(super) async fn offline_push(
         if body.status != "OK" {
             return Err(errors::not_ok(&body.status));
         }
-        let data = body.data.ok_or_else(|| PollError::Decode("there is no data in the answer".into()))?;
+        let data = match body.data {
+            None => return Err(PollError::Decode("there is no data in the answer".into())),
+            Some(Value::Object(data)) => data,
+            // An empty list is how some languages write an empty object.
+            Some(Value::Array(data)) if data.is_empty() => Map::new(),
+            // It says nothing, not even that there was nothing.
+            Some(Value::Null) => {
+                is_silent = true;
+                continue;
+            }
+            Some(_) => return Err(PollError::Decode("data is no object".into())),
+        };
         readings::read(ask, &data, &mut numbers);
         numbers.covers.extend((*platform != "ALL").then(|| readings::path(platform, "")));
     }
-    Ok(Answer::Numbers(numbers))
+    Ok(if is_silent && numbers.windows.is_empty() { Answer::NoData } else { Answer::Numbers(numbers) })
 }
 
 /// Sends the request with the token of the settings, or one that is fetched.
@@ -115,7 +132,7 @@ async fn fetch_token(
         return Err(errors::refused(&reply));
     }
     let body: TokenBody = reply.json()?;
-    let token = Token { expiry: expiry(clock.now(), body.expires_in.unwrap_or(0)), value: body.access_token };
+    let token = Token { expiry: expiry(clock.now(), body.expires_in.as_ref()), value: body.access_token };
     client.learn_token(&token.value, token.expiry);
     Ok(token)
 }

@@ -46,24 +46,24 @@ pub(super) fn not_ok(status: &str) -> PollError {
 
 fn meaning(status: u16, code: &str) -> (Reason, &'static str) {
     match (status, code) {
-        (400, "invalid_grant") => (Reason::Auth, "Check client_id and client_secret against the Easemob console."),
-        (401, _) => (
+        (_, "invalid_grant") => (Reason::Auth, "Check client_id and client_secret against the Easemob console."),
+        (_, "unauthorized" | "auth_bad_access_token") | (401, "") => (
             Reason::Auth,
             "The app token is not accepted, a new one neither: check client_id and client_secret, or replace app_token.",
         ),
-        (403, "forbidden_op") => (
+        (_, "forbidden_op") => (
             Reason::Forbidden,
             "Offline push statistics are not opened for this app; ask Easemob's sales to open them.",
         ),
-        (403, "forbidden_service_operation") => (Reason::Forbidden, "The app is banned; ask Easemob's support."),
-        (404, "organization_application_not_found") => (
+        (_, "forbidden_service_operation") => (Reason::Forbidden, "The app is banned; ask Easemob's support."),
+        (_, "organization_application_not_found") => (
             Reason::NotFound,
             "Check org_name and app_name, and that base_url is the REST host of the app's own data centre (the console shows it).",
         ),
-        (429, "resource_limited") => {
+        (_, "resource_limited") => {
             (Reason::Forbidden, "The plan's limit is reached; this does not pass by itself, upgrade the plan.")
         }
-        (429, _) => (
+        (_, "reach_limit") | (429, _) => (
             Reason::RateLimited,
             "Other callers use the app's quota of 10 requests in 10 seconds; poll less often with interval.",
         ),
@@ -95,6 +95,10 @@ mod tests {
         assert_eq!(reason(404, &body("organization_application_not_found")), Reason::NotFound);
         assert_eq!(reason(429, &body("reach_limit")), Reason::RateLimited);
         assert_eq!(reason(429, &body("resource_limited")), Reason::Forbidden);
+        // The code decides, whatever status a gateway makes of it.
+        assert_eq!(reason(403, &body("reach_limit")), Reason::RateLimited);
+        assert_eq!(reason(400, &body("auth_bad_access_token")), Reason::Auth);
+        assert_eq!(reason(401, "<html>"), Reason::Auth);
         assert_eq!(reason(503, ""), Reason::Server);
         assert_eq!(reason(502, "<html>bad gateway</html>"), Reason::Server);
         assert_eq!(reason(404, "not here"), Reason::NotFound);

@@ -47,7 +47,8 @@ pub(super) struct Item {
 #[derive(Deserialize)]
 struct TokenBody {
     tenant_access_token: SecretString,
-    expire: i64,
+    #[serde(default)]
+    expire: Option<Value>,
 }
 
 /// Asks for one window.
@@ -127,7 +128,7 @@ async fn fetch_token(settings: &Settings, clock: &Clock, client: &Client) -> Res
         _ => return Err(errors::refused(&reply)),
     }
     let body: TokenBody = reply.json()?;
-    let token = Token { expiry: expiry(clock.now(), body.expire), value: body.tenant_access_token };
+    let token = Token { expiry: expiry(clock.now(), body.expire.as_ref()), value: body.tenant_access_token };
     client.learn_token(&token.value, token.expiry);
     Ok(token)
 }

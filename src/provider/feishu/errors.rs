@@ -65,9 +65,10 @@ pub(super) fn refused(reply: &Reply) -> PollError {
 
 fn meaning(status: u16, code: Option<i64>) -> (Reason, &'static str) {
     match code {
-        Some(10_003 | 10_014) => {
-            (Reason::Auth, "Check app_id and app_secret against the developer console (凭证与基础信息).")
-        }
+        Some(10_003 | 10_014) => (
+            Reason::Auth,
+            "Check app_id and app_secret against the developer console (凭证与基础信息); an app of Lark needs base_url: https://open.larksuite.com.",
+        ),
         Some(code) if refuses_token(code) => (
             Reason::Auth,
             "The access token is refused, a new one too: check that the app is enabled and base_url is its own host.",
@@ -75,6 +76,15 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, &'static str) {
         Some(99_991_672) => (
             Reason::Forbidden,
             "Grant the app the scope application:application.app_message_stats.overview:readonly and publish a new version.",
+        ),
+        Some(99_991_401) => (
+            Reason::Forbidden,
+            "The app's IP whitelist keeps this machine out: add its outgoing address in the developer console (安全设置, IP 白名单).",
+        ),
+        // It comes as a 429, but nothing is over before the month is.
+        Some(99_991_403) => (
+            Reason::Forbidden,
+            "The tenant has used up its API calls of this month; a larger plan or the next month ends that. Poll less often with interval.",
         ),
         Some(211_004) => (Reason::Forbidden, "The statistics need the Enterprise or Flagship edition of the tenant."),
         Some(99_991_400) => (
@@ -119,6 +129,8 @@ mod tests {
             (403, 211_004, Reason::Forbidden),
             (400, 99_991_400, Reason::RateLimited),
             (429, 99_991_400, Reason::RateLimited),
+            (400, 99_991_401, Reason::Forbidden),
+            (429, 99_991_403, Reason::Forbidden),
             (403, 211_010, Reason::BadRequest),
             (400, 211_007, Reason::BadRequest),
             (400, 211_005, Reason::BadRequest),

@@ -90,7 +90,8 @@ async fn ask(settings: &Settings, url: &Url, body: Option<Value>, client: &Clien
         .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
     let reply = client.send(request).await?;
     client.note_rate(errors::rate(&reply));
-    if reply.status == StatusCode::OK { Ok(reply) } else { Err(errors::refused(&reply)) }
+    let is_success = reply.status == StatusCode::OK && !errors::is_refusal(&reply);
+    if is_success { Ok(reply) } else { Err(errors::refused(&reply)) }
 }
 
 /// What stands in the header, which is as secret as what it is made of.

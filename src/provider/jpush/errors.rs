@@ -25,7 +25,7 @@ pub(super) fn refused(reply: &Reply) -> PollError {
         Value::String(code) => code.clone(),
         _ => String::new(),
     };
-    let message = error["message"].as_str().unwrap_or_default().to_owned();
+    let message = error["message"].as_str().or(error["msg"].as_str()).unwrap_or_default().to_owned();
     let (reason, advice) = meaning(status, &code, &message);
     PollError::Refused {
         status,
@@ -36,6 +36,13 @@ pub(super) fn refused(reply: &Reply) -> PollError {
         advice,
         reset: rate(reply).reset.filter(|_| status == 429),
     }
+}
+
+/// Returns true if a success holds an `error` object in the place of numbers.
+pub(super) fn is_refusal(reply: &Reply) -> bool {
+    let body = reply.body.trim_ascii_start();
+    // Numbers of messages come as an array, which may be large.
+    body.first() == Some(&b'{') && serde_json::from_slice::<Value>(body).is_ok_and(|answer| answer["error"].is_object())
 }
 
 /// Returns true if a refusal blames a message id: a 400 with JPush's code for that.
@@ -91,6 +98,10 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
             Reason::BadRequest,
             "JPush takes the time that was asked for to lie in the future; check the clock of this machine and timezone.",
         ),
+        (200, _) => (
+            Reason::Server,
+            "JPush refuses with a code of its own in a success; look it up in JPush's table of error codes.",
+        ),
         _ => by_status(status),
     }
 }
@@ -132,6 +143,12 @@ mod tests {
         ] {
             assert_eq!(error(status, &body(code, "x")).reason(), reason, "{code}");
         }
+        let in_a_success = error(200, &body(9999, "of the future"));
+        assert_eq!(
+            (in_a_success.reason(), in_a_success.to_string().as_str()),
+            (Reason::Server, "HTTP 200, code 9999: of the future")
+        );
+        assert_eq!(error(200, &body(2003, "x")).reason(), Reason::Forbidden);
         assert_eq!(error(502, "<html>bad gateway</html>").reason(), Reason::Server);
         assert_eq!(error(404, "not here").reason(), Reason::NotFound);
         assert_eq!(

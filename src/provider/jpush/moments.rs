@@ -145,7 +145,12 @@ impl MomentReport for VendorQuota {
 const VENDORS: [&str; 9] = ["xiaomi", "huawei", "oppo", "vivo", "meizu", "honor", "fcm", "asus", "nio"];
 const CLASSES: [&str; 2] = ["system", "operation"];
 
-/// Reads `{"data":{"xiaomi_quota":{"operation":{"total":N,"used":N}},…}}`, of which each level may be missing.
+fn is_minus_one(value: &Value) -> bool {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()) == Some(-1)
+}
+
+/// Reads `{"data":{"xiaomi_quota":{"operation":{"total":N,"used":N}},…}}`, of which each level may be missing;
+/// −1 stands where there is no limit.
 pub(super) fn quotas(answer: &Map<String, Value>) -> MomentNumbers {
     let mut numbers = MomentNumbers::default();
     let no_data = Map::new();
@@ -179,6 +184,8 @@ pub(super) fn quotas(answer: &Map<String, Value>) -> MomentNumbers {
                 };
                 match (family, count(Some(value))) {
                     (_, Count::Absent) => {}
+                    // Without a limit.
+                    (Some(_), Count::Odd) if is_minus_one(value) => {}
                     (Some(family), Count::Is(value)) => {
                         let labels = vec![("channel", channel.clone()), ("class", class_label.clone())];
                         numbers.gauges.push(GaugeReading { family, labels, value });
