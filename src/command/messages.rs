@@ -75,6 +75,7 @@ struct Tally {
     lines: u64,
     received: usize,
     new: i64,
+    too_old: usize,
     bad: u64,
     refused: u64,
 }
@@ -116,7 +117,9 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
         }
     }
     sender.send(&mut batch, &mut tally).await?;
-    super::print(&format!("{} ids registered, {} of them new\n", tally.received, tally.new))?;
+    let Tally { received, new, too_old, .. } = tally;
+    let too_old = if too_old > 0 { format!(", {too_old} too old to be asked for") } else { String::new() };
+    super::print(&format!("{received} ids registered, {new} of them new{too_old}\n"))?;
     if tally.bad > 0 {
         bail!("{} of {} lines could not be registered; correct them and send them again", tally.bad, tally.lines);
     }
@@ -201,9 +204,10 @@ impl Sender {
                 .body(body.join("\n"));
             let trouble = match request.send().await {
                 Ok(response) => match self.read(response).await? {
-                    Answer::Registered(Registered { received, new }) => {
+                    Answer::Registered(Registered { received, new, too_old }) => {
                         tally.received += received;
                         tally.new += new;
+                        tally.too_old += too_old;
                         return Ok(());
                     }
                     Answer::Refused(index, reason) if index < entries.len() => {

@@ -149,6 +149,9 @@ pub struct Registered {
     pub received: usize,
     /// Those that were not known.
     pub new: i64,
+    /// Those that were sent so long ago that the provider does not tell their numbers any more.
+    #[serde(default)]
+    pub too_old: usize,
 }
 
 /// Why an entry cannot be registered.
@@ -163,6 +166,11 @@ pub enum BadEntry {
     /// Apps are being exchanged.
     #[error("the configuration is being read again; send it again in a moment")]
     Changing,
+    /// Sent in the future.
+    #[error(
+        "sent_at is more than an hour ahead of the exporter's clock ({0}); correct the clock, or send UTC or an offset"
+    )]
+    Ahead(Timestamp),
     /// Not an id of this provider.
     #[error("msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64")]
     BadId,
@@ -206,7 +214,13 @@ impl Feed {
             });
         };
         let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;
-        Ok(Entry { app: app.to_owned(), id, sent_at })
+        let now = target.clock.now();
+        match sent_at {
+            Some(said) if said.duration_since(now) > AHEAD && now.as_second() > BUILT_AFTER => {
+                Err(BadEntry::Ahead(now))
+            }
+            _ => Ok(Entry { app: app.to_owned(), id, sent_at }),
+        }
     }
 
     /// Registers what came through the message API: all of it or nothing, durable when this returns.
@@ -225,13 +239,16 @@ impl Feed {
             let _is_registering = feed.registering.read().await;
             let apps = feed.apps();
             let mut new = Vec::new();
+            let mut in_time = 0;
             for (app, messages) in by_app {
                 // It was there when the entry was checked, and has left the configuration since.
                 let target = apps.targets.get(app).ok_or(LedgerError::Closed)?;
-                new.push((&**target, target.messages(Source::Api, &messages)));
+                let messages = target.messages(Source::Api, &messages);
+                in_time += messages.messages.len();
+                new.push((&**target, messages));
             }
             let new = feed.add(new).await?;
-            Ok(Registered { received: entries.len(), new })
+            Ok(Registered { received: entries.len(), new, too_old: entries.len() - in_time })
         });
         registering.await.unwrap_or(Err(LedgerError::Closed))
     }
@@ -363,3 +380,5 @@ impl Target {
 
 /// Senders' clocks may be ahead of ours by so much.
 const AHEAD: SignedDuration = SignedDuration::from_hours(1);
+/// 2026-01-01: a clock that is behind this is certainly wrong, and says nothing of a sender's time.
+const BUILT_AFTER: i64 = 1_767_225_600;

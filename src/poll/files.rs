@@ -16,7 +16,7 @@ use super::feed::{Entry, Feed};
 use super::follow::{Follower, Line, Lines, Look};
 use super::health::FileHealth;
 use super::runner::Services;
-use super::wire::{self, BAD_TIME, WireApp, WireLine};
+use super::wire::{self, WireApp, WireMessage};
 use crate::config::files::within;
 use crate::contain::{for_ever, joined};
 use crate::ledger::{Mark, ReadFile};
@@ -228,6 +228,15 @@ impl Following {
     }
 }
 
+/// What is wrong with a line, without repeating any of it.
+fn told(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    match told.starts_with("unknown field") {
+        true => "an unknown key; app, msg_id and sent_at are known".to_owned(),
+        false => told,
+    }
+}
+
 /// What a line of a file of an app says; nothing if it is empty or of another app. Apart from the file for tests
 /// and fuzzing.
 ///
@@ -237,12 +246,13 @@ pub fn read_line(feed: &Feed, app: &str, line: &Line) -> Result<Option<Entry>, S
     let is_ended = line.is_ended;
     let Some(line) = wire::text_of(line.text.as_deref())? else { return Ok(None) };
     let (id, sent_at) = if line.starts_with('{') {
-        let WireLine { app: named, msg_id, sent_at } = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let WireMessage { app: named, msg_id, sent_at, .. } =
+            serde_json::from_str(line).map_err(|error| told(&error))?;
         if named.is_some_and(|WireApp::Text(named)| named != app) {
             return Ok(None);
         }
-        let sent_at = sent_at.map(|time| time.read().ok_or_else(|| BAD_TIME.to_owned()));
-        (msg_id.into_text(), sent_at.transpose()?)
+        let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| error.to_string())?;
+        (msg_id.into_text(), sent_at)
     } else if is_ended {
         (line.to_owned(), None)
     } else {

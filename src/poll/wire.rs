@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// A longer line is no message id.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -17,8 +18,16 @@ pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
     Ok((!text.is_empty()).then_some(text))
 }
 
-/// What is said of a time that is none.
-pub const BAD_TIME: &str = "sent_at must be RFC 3339 or Unix seconds";
+/// Why a time cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTime {
+    /// Not a time.
+    #[error("sent_at must be RFC 3339, Unix seconds or Unix milliseconds")]
+    NoTime,
+    /// A time that was never set, such as the zero of a language.
+    #[error("sent_at lies before 2010; leave it away if it is not known")]
+    TooEarly,
+}
 
 /// The name of an app as senders write it. Not a text itself, or the error would quote what stands in its place.
 #[derive(Deserialize)]
@@ -40,25 +49,29 @@ pub enum WireId {
 
 /// When a message was sent, as senders write it.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "sent_at must be RFC 3339 or Unix seconds")]
+#[serde(untagged, expecting = "sent_at must be RFC 3339, Unix seconds or Unix milliseconds")]
 pub enum WireTime {
-    /// Unix seconds.
+    /// Unix seconds or milliseconds.
     Whole(i64),
-    /// Unix seconds and a fraction, which is left away.
+    /// The same and a fraction, which is left away.
     Fraction(f64),
     /// RFC 3339.
     Text(String),
 }
 
-/// A line of a file that is an object.
+/// A message as senders write it.
 #[derive(Deserialize)]
-pub struct WireLine {
-    /// The app, where a file holds messages of several.
+#[serde(deny_unknown_fields, expecting = "an object with app and msg_id")]
+pub struct WireMessage {
+    /// The app; a file may be that of one.
     pub app: Option<WireApp>,
     /// The id.
     pub msg_id: WireId,
     /// When it was sent.
     pub sent_at: Option<WireTime>,
+    /// What JPush's push API answers beside the id.
+    #[serde(rename = "sendno")]
+    _sendno: Option<IgnoredAny>,
 }
 
 impl WireId {
@@ -72,19 +85,29 @@ impl WireId {
 }
 
 impl WireTime {
-    /// The time, if it is one.
-    pub fn read(&self) -> Option<Timestamp> {
-        match self {
-            // Later than the calendar is the future, which is clamped to now anyway.
-            WireTime::Whole(seconds) => Some(Timestamp::from_second(*seconds).unwrap_or(if *seconds > 0 {
-                Timestamp::MAX
-            } else {
-                Timestamp::MIN
-            })),
-            WireTime::Fraction(seconds) => WireTime::Whole(*seconds as i64).read(),
-            WireTime::Text(text) => text.parse().ok(),
-        }
+    /// The time.
+    ///
+    /// # Errors
+    /// What is no time of a push.
+    pub fn read(&self) -> Result<Timestamp, BadTime> {
+        let at = match self {
+            WireTime::Whole(number) => at(*number),
+            WireTime::Fraction(number) => at(*number as i64),
+            WireTime::Text(text) => text.parse().map_err(|_| BadTime::NoTime)?,
+        };
+        if at.as_second() < EARLIEST { Err(BadTime::TooEarly) } else { Ok(at) }
     }
+}
+
+/// From here on a number is of milliseconds: as seconds it would be the year 5138.
+const MILLISECONDS: i64 = 100_000_000_000;
+/// 2010-01-01, before which nobody pushed.
+const EARLIEST: i64 = 1_262_304_000;
+
+/// The time of a number of seconds or milliseconds; the end of the calendar if it lies beyond.
+fn at(number: i64) -> Timestamp {
+    let at = if number >= MILLISECONDS { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) };
+    at.unwrap_or(if number > 0 { Timestamp::MAX } else { Timestamp::MIN })
 }
 
 #[cfg(test)]
@@ -93,11 +116,22 @@ mod tests {
 
     #[test]
     fn times() {
-        let read = |json: &str| serde_json::from_str::<WireTime>(json).unwrap().read().map(|time| time.to_string());
+        let time = |json: &str| serde_json::from_str::<WireTime>(json).unwrap().read();
+        let read = |json: &str| time(json).ok().map(|time| time.to_string());
         assert_eq!(read("1773104400").as_deref(), Some("2026-03-10T01:00:00Z"));
         assert_eq!(read("1773104400.75").as_deref(), Some("2026-03-10T01:00:00Z"));
         assert_eq!(read(r#""2026-03-10T09:00:00+08:00""#).as_deref(), Some("2026-03-10T01:00:00Z"));
         assert_eq!(read("1e300"), Some(Timestamp::MAX.to_string()));
-        assert_eq!(read(r#""yesterday""#), None);
+        for milliseconds in ["1773104400123", "1773104400123.5", "1.773104400123e12"] {
+            assert_eq!(read(milliseconds).as_deref(), Some("2026-03-10T01:00:00.123Z"));
+        }
+        assert_eq!(read("99999999999").as_deref(), Some("5138-11-16T09:46:39Z"));
+        assert_eq!(read("100000000000"), None, "milliseconds of 1973");
+        assert_eq!(read("1262304000000").as_deref(), Some("2010-01-01T00:00:00Z"));
+        assert_eq!(time(r#""yesterday""#), Err(BadTime::NoTime));
+        for early in ["0", "-1", "1262303999", "-1e300", r#""0001-01-01T00:00:00Z""#, r#""1970-01-01T08:00:00+08:00""#]
+        {
+            assert_eq!(time(early), Err(BadTime::TooEarly), "{early}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! `POST /api/v1/messages`: senders register the ids of what they have pushed. JSON (one object or an
-//! array) or NDJSON of `{"app", "msg_id", "sent_at"?}`; all of it or nothing; the answer comes when the
+//! array) or NDJSON of `{"app", "msg_id", "sent_at"?}`, perhaps by gzip; all of it or nothing; the answer comes when the
 //! ids are in the ledger. Registering an id again does nothing, so a sender may repeat what failed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flate2::read::MultiGzDecoder;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -22,7 +24,7 @@ use super::routes::{Body, RequestBody, respond};
 use crate::config::secret::Secret;
 use crate::lock;
 use crate::poll::feed::{BadEntry, Entry, Feed, Registered};
-use crate::poll::wire::{BAD_TIME, WireId, WireTime};
+use crate::poll::wire::{WireApp, WireMessage};
 use crate::provider::error::shorten;
 
 const MAX_BYTES: usize = 1024 * 1024;
@@ -43,15 +45,6 @@ pub struct MessageApi {
     token: Arc<Mutex<Option<Secret>>>,
     feed: Arc<Feed>,
     places: Semaphore,
-}
-
-/// One entry as sent.
-#[derive(Deserialize)]
-#[serde(expecting = "an object with app and msg_id")]
-struct Wire {
-    app: String,
-    msg_id: WireId,
-    sent_at: Option<WireTime>,
 }
 
 /// Why a request is refused, as it is answered.
@@ -112,7 +105,7 @@ impl MessageApi {
 
     async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registered, Refusal> {
         self.authenticate(head)?;
-        let is_lines = is_lines(head)?;
+        let (is_lines, is_zipped) = (is_lines(head)?, is_zipped(head)?);
         let unavailable = |error: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
         if !self.feed.is_up() {
             return Err(unavailable(LEDGER_DOWN));
@@ -122,7 +115,8 @@ impl MessageApi {
             return Err(unavailable("too many senders at once; send it again later"));
         };
         let body = read(body).await?;
-        let entries = if is_lines { self.lines(&body)? } else { self.document(&body)? };
+        let body = if is_zipped { unzip(&body)? } else { body };
+        let entries = self.entries(&body, is_lines)?;
         drop(body);
         match tokio::time::timeout(LEDGER_TIMEOUT, self.feed.register(entries)).await {
             Ok(Ok(registered)) => Ok(registered),
@@ -152,32 +146,30 @@ impl MessageApi {
         Err(Refusal::new(StatusCode::UNAUTHORIZED, error))
     }
 
-    /// One object, or an array of them.
-    fn document(&self, body: &[u8]) -> Result<Vec<Entry>, Refusal> {
-        let gathering = Gathering { api: self, index: Cell::new(0), refusal: Cell::new(None) };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let entries = json.deserialize_any(&gathering).and_then(|entries| json.end().map(|()| entries));
-        entries.map_err(|error| gathering.refusal.take().unwrap_or_else(|| Refusal::bad(gathering.index.get(), error)))
-    }
-
-    /// One object a line.
-    fn lines(&self, body: &[u8]) -> Result<Vec<Entry>, Refusal> {
-        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        let mut entries = Vec::new();
-        for (index, line) in lines.enumerate() {
-            if index >= MAX_ENTRIES {
-                return Err(Refusal::too_large());
-            }
-            let wire = serde_json::from_slice(line).map_err(|error| Refusal::bad(index, error))?;
-            entries.push(self.check(index, wire)?);
+    /// Reads one object or an array of them, or line by line either.
+    fn entries(&self, body: &[u8], is_lines: bool) -> Result<Vec<Entry>, Refusal> {
+        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+        let gathering = Gathering { api: self, entries: RefCell::default(), refusal: Cell::default() };
+        let read = |text: &[u8]| {
+            let mut json = serde_json::Deserializer::from_slice(text);
+            let read = json.deserialize_any(&gathering).and_then(|()| json.end());
+            let index = || gathering.entries.borrow().len();
+            read.map_err(|error| gathering.refusal.take().unwrap_or_else(|| Refusal::bad(index(), error)))
+        };
+        if is_lines {
+            let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+            lines.try_for_each(read)?;
+        } else {
+            read(body)?;
         }
-        Ok(entries)
+        Ok(gathering.entries.into_inner())
     }
 
-    fn check(&self, index: usize, wire: Wire) -> Result<Entry, Refusal> {
-        let Wire { app, msg_id, sent_at } = wire;
-        let sent_at = sent_at.map(|time| time.read().ok_or_else(|| Refusal::bad(index, BAD_TIME)));
-        self.feed.check(&app, &msg_id.into_text(), sent_at.transpose()?).map_err(|error| match error {
+    fn check(&self, index: usize, wire: WireMessage) -> Result<Entry, Refusal> {
+        let WireMessage { app, msg_id, sent_at, .. } = wire;
+        let Some(WireApp::Text(app)) = app else { return Err(Refusal::bad(index, "missing field `app`")) };
+        let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| Refusal::bad(index, error))?;
+        self.feed.check(&app, &msg_id.into_text(), sent_at).map_err(|error| match error {
             BadEntry::Changing => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             error => Refusal::bad(index, error),
         })
@@ -187,43 +179,41 @@ impl MessageApi {
 /// Checks entries while they are parsed, so that no more than the limit are ever held.
 struct Gathering<'a> {
     api: &'a MessageApi,
-    index: Cell<usize>,
+    entries: RefCell<Vec<Entry>>,
     refusal: Cell<Option<Refusal>>,
 }
 
 impl Gathering<'_> {
-    fn entry<E: serde::de::Error>(&self, wire: Wire) -> Result<Entry, E> {
-        self.api.check(self.index.get(), wire).map_err(|refusal| self.refuse(refusal))
-    }
-
-    fn refuse<E: serde::de::Error>(&self, refusal: Refusal) -> E {
-        self.refusal.set(Some(refusal));
-        E::custom("refused")
+    fn take<E: serde::de::Error>(&self, wire: WireMessage) -> Result<(), E> {
+        let mut entries = self.entries.borrow_mut();
+        let checked = match entries.len() {
+            MAX_ENTRIES.. => Err(Refusal::too_large()),
+            index => self.api.check(index, wire),
+        };
+        entries.push(checked.map_err(|refusal| {
+            self.refusal.set(Some(refusal));
+            E::custom("refused")
+        })?);
+        Ok(())
     }
 }
 
 impl<'de> Visitor<'de> for &Gathering<'_> {
-    type Value = Vec<Entry>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with app and msg_id, or an array of them")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Entry>, A::Error> {
-        let wire = Wire::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(vec![self.entry(wire)?])
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        self.take(WireMessage::deserialize(MapAccessDeserializer::new(map))?)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<Entry>, A::Error> {
-        let mut entries = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while let Some(wire) = items.next_element()? {
-            if entries.len() >= MAX_ENTRIES {
-                return Err(self.refuse(Refusal::too_large()));
-            }
-            entries.push(self.entry(wire)?);
-            self.index.set(entries.len());
+            self.take(wire)?;
         }
-        Ok(entries)
+        Ok(())
     }
 }
 
@@ -237,6 +227,33 @@ fn is_lines(head: &Parts) -> Result<bool, Refusal> {
             let error = "send application/json or application/x-ndjson, and say so in Content-Type";
             Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
         }
+    }
+}
+
+/// Whether the body is compressed by gzip.
+fn is_zipped(head: &Parts) -> Result<bool, Refusal> {
+    let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    let encodings: Vec<String> =
+        encodings.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase()).collect();
+    match encodings.iter().map(|encoding| encoding.trim()).collect::<Vec<_>>()[..] {
+        [] | ["" | "identity"] => Ok(false),
+        ["gzip" | "x-gzip"] => Ok(true),
+        _ => {
+            let error =
+                format!("Content-Encoding {:?} is not taken; send gzip, or leave it away", encodings.join(", "));
+            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, shorten(&error)))
+        }
+    }
+}
+
+/// What a body was before it was compressed, as far as that may be large.
+fn unzip(body: &[u8]) -> Result<Bytes, Refusal> {
+    let mut unzipped = Vec::new();
+    let read = MultiGzDecoder::new(body).take(MAX_BYTES as u64 + 1).read_to_end(&mut unzipped);
+    match read {
+        Ok(length) if length > MAX_BYTES => Err(Refusal::too_large()),
+        Ok(_) => Ok(unzipped.into()),
+        Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body is not gzip, though Content-Encoding says so")),
     }
 }
 

@@ -18,7 +18,14 @@ async fn send(exporter: &Exporter, headers: &[(&str, &str)], body: impl Into<Vec
 }
 
 fn registered(received: usize, new: usize) -> serde_json::Value {
-    serde_json::json!({ "received": received, "new": new })
+    serde_json::json!({ "received": received, "new": new, "too_old": 0 })
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write;
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    zipped.write_all(text.as_bytes()).unwrap();
+    zipped.finish().unwrap()
 }
 
 /// An exporter with two apps that take messages and two that do not.
@@ -41,9 +48,8 @@ async fn what_is_taken() {
         (&JSON, r#"[{"app":"shop","msg_id":"3"},{"app":"shop","msg_id":"0003"},{"app":"shop","msg_id":3}]"#, 3, 1),
         (&JSON, r#" {"app":"shop","msg_id":18446744073709551615,"sent_at":1773104400,"sendno":"7"} "#, 1, 1),
         (&JSON, r#"{"app":"shop","msg_id":"5"}"#, 1, 0),
-        // Later than now is now; longer ago than the report keeps them is too late.
-        (&JSON, r#"{"app":"shop","msg_id":"6","sent_at":"2036-03-10T09:00:00+08:00"}"#, 1, 1),
-        (&JSON, r#"{"app":"shop","msg_id":"7","sent_at":"2026-01-10T09:00:00Z"}"#, 1, 0),
+        // A little later than now is now.
+        (&JSON, r#"{"app":"shop","msg_id":"6","sent_at":"2026-03-10T09:59:00+08:00"}"#, 1, 1),
         (&JSON, r#"{"app":"shop","msg_id":"8","sent_at":null}"#, 1, 1),
         (
             &LINES,
@@ -52,8 +58,27 @@ async fn what_is_taken() {
             3,
         ),
         (&LINES, "", 0, 0),
+        // As log shippers send them: a mark of the byte order, several in a line.
+        (&JSON, "\u{feff}{\"app\":\"shop\",\"msg_id\":\"5\"}", 1, 0),
+        (
+            &LINES,
+            "\u{feff}[{\"app\":\"shop\",\"msg_id\":10},{\"app\":\"shop\",\"msg_id\":11}]\n{\"app\":\"shop\",\"msg_id\":12}\n",
+            3,
+            0,
+        ),
     ] {
         assert_eq!(send(&exporter, headers, body).await, (200, registered(received, new)), "{body}");
+    }
+    // Longer ago than the report keeps them, in seconds and in milliseconds.
+    for sent_at in ["1768035600", "1768035600000", "\"2026-01-10T09:00:00Z\""] {
+        let body = format!(r#"[{{"app":"shop","msg_id":7,"sent_at":{sent_at}}},{{"app":"shop","msg_id":5}}]"#);
+        let expected = serde_json::json!({ "received": 2, "new": 0, "too_old": 1 });
+        assert_eq!(send(&exporter, &JSON, body).await, (200, expected), "{sent_at}");
+    }
+    let zipped = gzip(r#"{"app":"shop","msg_id":5}"#);
+    for encoding in ["gzip", "X-GZIP", " gzip "] {
+        let headers = [JSON[0], JSON[1], ("content-encoding", encoding)];
+        assert_eq!(send(&exporter, &headers, zipped.clone()).await, (200, registered(1, 0)), "{encoding}");
     }
     scene.minutes(0.01).await;
     let page = exporter.scrape().await;
@@ -69,7 +94,30 @@ async fn what_is_refused_and_leaves_nothing() {
     let scene = Scene::new().await;
     let exporter = exporter(&scene).await;
     let good = r#"{"app":"shop","msg_id":"100"}"#;
-    let cases: [(Headers, String, u16, Option<usize>, &str); 24] = [
+    const ZSTD: Headers = &[JSON[0], JSON[1], ("content-encoding", "zstd")];
+    const DEFLATE: Headers = &[JSON[0], JSON[1], ("content-encoding", "deflate")];
+    const GZIP: Headers = &[JSON[0], JSON[1], ("content-encoding", "gzip")];
+    const TWICE: Headers = &[JSON[0], JSON[1], ("content-encoding", "gzip, gzip")];
+    let timed = |sent_at: &str| format!(r#"[{good},{{"app":"shop","msg_id":"1","sent_at":{sent_at}}}]"#);
+    let cases = [
+        (&JSON as Headers, timed("0"), 400, Some(1), "sent_at lies before 2010"),
+        (&JSON, timed(r#""0001-01-01T00:00:00Z""#), 400, Some(1), "sent_at lies before 2010"),
+        (&JSON, timed("1773108060"), 400, Some(1), "more than an hour ahead of the exporter's clock"),
+        (
+            &JSON,
+            timed("1773108060000"),
+            400,
+            Some(1),
+            "more than an hour ahead of the exporter's clock (2026-03-10T01:0",
+        ),
+        (&JSON, timed("1773104400000000"), 400, Some(1), "more than an hour ahead"),
+        (&JSON, r#"{"app":"shop","msg_id":"1","sentAt":1773104400}"#.into(), 400, Some(0), "unknown field `sentAt`"),
+        (&LINES, format!("{good}\n{{\"app\":\"shop\",\"msg_id\":1,\"x\":1}}"), 400, Some(1), "unknown field `x`"),
+        (&LINES, format!("[{good},{good}]\n[{good},7]"), 400, Some(3), "invalid type"),
+        (ZSTD, good.into(), 415, None, "Content-Encoding \"zstd\" is not taken; send gzip"),
+        (DEFLATE, good.into(), 415, None, "send gzip, or leave it away"),
+        (TWICE, good.into(), 415, None, "send gzip, or leave it away"),
+        (GZIP, good.into(), 400, None, "the body is not gzip"),
         (&JSON, "".into(), 400, Some(0), "EOF"),
         (&JSON, "nonsense".into(), 400, Some(0), "expected"),
         (&JSON, "7".into(), 400, Some(0), "expected an object with app and msg_id, or an array"),
@@ -94,7 +142,6 @@ async fn what_is_refused_and_leaves_nothing() {
         (&JSON, r#"{"app":"quiet","msg_id":"1"}"#.into(), 400, Some(0), "takes no messages"),
         (&JSON, r#"{"app":"shop","msg_id":"1","sent_at":"yesterday"}"#.into(), 400, Some(0), "sent_at"),
         (&LINES, format!("{good}\n{good}\n{{\"app\"\n"), 400, Some(2), "EOF"),
-        (&LINES, format!("[{good}]"), 400, Some(0), "invalid"),
         (&[("content-type", "application/json")], good.into(), 401, None, "token"),
         (&[("authorization", "Bearer t0keN"), ("content-type", "application/json")], good.into(), 401, None, "token"),
         (&[("authorization", "Basic t0ken"), ("content-type", "application/json")], good.into(), 401, None, "token"),
@@ -125,8 +172,9 @@ async fn limits_of_size_and_number() {
     let array = |count| format!("[{}]", ids(count, "").join(","));
     assert_eq!(send(&exporter, &JSON, array(10_001)).await.0, 413);
     assert_eq!(send(&exporter, &LINES, ids(10_001, "\n").concat()).await.0, 413);
-    let padded = format!(r#"{{"app":"shop","msg_id":1,"x":"{}"}}"#, "x".repeat(1024 * 1024));
-    assert_eq!(send(&exporter, &JSON, padded).await.0, 413);
+    let padded = format!(r#"{{"app":"shop","msg_id":1}}{}"#, " ".repeat(1024 * 1024));
+    assert_eq!(send(&exporter, &JSON, padded.clone()).await.0, 413);
+    assert_eq!(send(&exporter, &[JSON[0], JSON[1], ("content-encoding", "gzip")], gzip(&padded)).await.0, 413);
     assert_eq!(send(&exporter, &JSON, array(10_000)).await, (200, registered(10_000, 10_000)));
     assert_eq!(send(&exporter, &LINES, ids(10_000, "\n").concat()).await, (200, registered(10_000, 0)));
     // Without a length, and without an end.

@@ -38,14 +38,14 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
         &file,
         &format!(
             "1613113584\r\n\n{{\"msg_id\":\"18446744073709551615\",\"sent_at\":\"2026-03-10T08:00:00+08:00\",\"app\":\"shop\"}}\n\
-             seven\n{{\"msg_id\":7,\"sent_at\":{sent}}}\n{{\"msg_id\":8,\"sent_at\":1}}\n{{\"id\":9}}\n{{\"app\":\"other\",\"msg_id\":10}}\n{{\"msg_id\":9,\"sent_at\":\"x\"}}\n161311"
+             seven\n{{\"msg_id\":7,\"sent_at\":{sent}}}\n{{\"msg_id\":8,\"sent_at\":1300000000}}\n{{\"id\":9}}\n{{\"msg_id\":9,\"sentAt\":1773104400}}\n{{\"msg_id\":9,\"sent_at\":0}}\n{{\"msg_id\":9,\"sent_at\":1773111600000}}\n{{\"msg_id\":7,\"sendno\":\"0\"}}\n{{\"app\":\"other\",\"msg_id\":10}}\n{{\"msg_id\":9,\"sent_at\":\"x\"}}\n161311"
         ),
     );
     scene.say(1_613_113_584, r#""jpush_received":2"#);
     scene.say(7, r#""jpush_received":5"#);
     scene.minutes(0.2).await;
     let page = exporter.scrape().await;
-    assert_eq!((registered(&page, "file"), bad_lines(&page)), (Some(3.0), Some(3.0)));
+    assert_eq!((registered(&page, "file"), bad_lines(&page)), (Some(3.0), Some(6.0)));
     assert_eq!((registered(&page, "api"), registered(&page, "config")), (Some(0.0), Some(0.0)));
     assert_eq!(tracked(&page), (1.0, 2.0));
     assert_eq!(scene.calls(), [[7, 1_613_113_584, 18_446_744_073_709_551_615]]);
@@ -53,11 +53,11 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
     let shown = &status["files"][0];
     assert_eq!(
         (&shown["lines"], &shown["bad_lines"], &shown["trouble"]),
-        (&9.into(), &3.into(), &serde_json::Value::Null)
+        (&13.into(), &6.into(), &serde_json::Value::Null)
     );
-    assert_eq!(shown["last_bad_line"]["line"], 9);
-    assert_eq!(shown["last_bad_line"]["reason"], "sent_at must be RFC 3339 or Unix seconds");
-    assert!(exporter.get("/").await.1.contains("line 9,"));
+    assert_eq!(shown["last_bad_line"]["line"], 13);
+    assert_eq!(shown["last_bad_line"]["reason"], "sent_at must be RFC 3339, Unix seconds or Unix milliseconds");
+    assert!(exporter.get("/").await.1.contains("line 13,"));
 
     // The last line waits until it is whole, also over a restart; nothing is read twice.
     exporter.stop().await;
@@ -65,7 +65,7 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
     let exporter = scene.start("messages: {files: [sub/ids.jsonl]}").await;
     scene.minutes(0.2).await;
     let page = exporter.scrape().await;
-    assert_eq!((registered(&page, "file"), bad_lines(&page)), (Some(4.0), Some(3.0)));
+    assert_eq!((registered(&page, "file"), bad_lines(&page)), (Some(4.0), Some(6.0)));
     assert!(scene.calls().last().unwrap().contains(&1_613_113_585));
     exporter.stop().await;
 }

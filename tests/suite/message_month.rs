@@ -132,7 +132,7 @@ impl Month {
         let body: Vec<String> = lines.collect();
         let headers = [("authorization", "Bearer t"), ("content-type", "application/x-ndjson")];
         let (status, answer) = post(exporter.address, "/api/v1/messages", &headers, body.join("\n").into()).await;
-        assert_eq!((status, answer), (200, format!(r#"{{"received":{0},"new":{0}}}"#, body.len())));
+        assert_eq!((status, answer), (200, format!(r#"{{"received":{0},"new":{0},"too_old":0}}"#, body.len())));
     }
 
     /// A day: pushes at 13:00 and 20:00 and at 8:00 the next morning.

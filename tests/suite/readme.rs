@@ -29,7 +29,7 @@ fn senders_register_their_messages() {
     let (push, rest) = curl.split_once("\\d+')\n").unwrap();
     assert!(push.contains("msg_id=$(curl"), "{push}");
     let output = tool("bash", &["-euc", &format!("TOKEN=t0ken\nmsg_id=38280845540235675\n{rest}")], b"");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), r#"{"received":1,"new":1}"#, "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), r#"{"received":1,"new":1,"too_old":0}"#, "{output:?}");
 
     let python = "import json, urllib.request\ntoken = 't0ken'\n\
         class push:\n    payload = {'msg_id': '38280845540235676'}\n    send = classmethod(lambda push: push)\n";

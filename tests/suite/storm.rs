@@ -114,7 +114,7 @@ feishu:
         let body = format!(r#"{{"app":"shop","msg_id":{}}}"#, pushed[pushed.len() - 1]);
         for new in [1, 0] {
             let (status, answer) = post(exporter.address, "/api/v1/messages", &headers, body.clone().into()).await;
-            assert_eq!((status, answer), (200, format!(r#"{{"received":1,"new":{new}}}"#)));
+            assert_eq!((status, answer), (200, format!(r#"{{"received":1,"new":{new},"too_old":0}}"#)));
         }
         match random.u8(..8) {
             0 => {
