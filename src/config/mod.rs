@@ -189,17 +189,22 @@ fn read(mut file: Section<'_>, folder: &Path) -> Config {
 fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
     let default = folder.join("push-exporter.db");
     let Some((found, text)) = file.text("ledger") else { return default };
-    match text.strip_prefix("sqlite:") {
-        Some(path) if !path.is_empty() => folder.join(path),
-        _ => {
-            file.context().error(
-                found.place,
-                &found.path,
-                "must be sqlite:<file>, for example sqlite:push-exporter.db",
-            );
-            default
+    let context = file.context();
+    let message = match text.strip_prefix("sqlite:") {
+        Some(path) if path.starts_with("//") && !path.starts_with("///") => {
+            "must be sqlite: and a path, without slashes between them: sqlite:push-exporter.db or sqlite:/var/lib/push-exporter.db"
         }
-    }
+        Some(path) if path.contains(":memory:") || path.starts_with("file:") => {
+            "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db"
+        }
+        Some(path) if path.contains('?') => "takes no parameters; leave ? and what follows away",
+        Some(path) if !path.is_empty() => {
+            return context.resolve(found.place, &found.path, path).unwrap_or(default);
+        }
+        _ => "must be sqlite:<file>, for example sqlite:push-exporter.db",
+    };
+    context.error(found.place, &found.path, message);
+    default
 }
 
 /// What may occur only once in a file.

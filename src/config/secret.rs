@@ -50,25 +50,46 @@ pub enum SecretError {
     /// Nothing in it.
     #[error("{0} is empty")]
     Empty(String),
+    /// `$NAME`, which may be a secret and is not quoted.
+    #[error("looks like the name of an environment variable; write it as ${{NAME}}")]
+    NoBraces,
+    /// `x-${NAME}`
+    #[error("a variable is the whole value or none of it; set one that holds all of it, and write ${{NAME}}")]
+    PartlyVariable,
+    /// `{{ .Values.secret }}`
+    #[error("is a template that nobody has filled in; write the value, or ${{NAME}}, or name a file")]
+    Template,
 }
 
 impl Secret {
     /// As written in the configuration: the value itself or `${ENV_NAME}`.
     ///
     /// # Errors
-    /// A variable that is not set or is empty.
+    /// A variable that is not set or is empty, and what looks like one and is none.
     pub fn written(text: &str, environment: &Environment) -> Result<Secret, SecretError> {
-        let Some(name) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
-            return Ok(Secret(Arc::new(Source::Value(text.into()))));
+        let text = trimmed(text);
+        let is_name = |text: &str| {
+            let is_word = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            is_word && text.chars().next().is_some_and(|c| !c.is_ascii_digit())
         };
-        match environment.get(name) {
-            None => Err(SecretError::NoVariable(name.to_owned())),
-            Some(value) if value.is_empty() => Err(SecretError::Empty(format!("the environment variable {name}"))),
-            Some(value) => Ok(Secret(Arc::new(Source::Value(value.as_str().into())))),
-        }
+        let value = match text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if is_name(name) => {
+                let value = environment.get(name).ok_or_else(|| SecretError::NoVariable(name.to_owned()))?;
+                match trimmed(value) {
+                    "" => return Err(SecretError::Empty(format!("the environment variable {name}"))),
+                    value => value,
+                }
+            }
+            _ if text.contains("${") => return Err(SecretError::PartlyVariable),
+            _ if text.strip_prefix('$').is_some_and(is_name) => return Err(SecretError::NoBraces),
+            _ if text.contains("{{") => return Err(SecretError::Template),
+            _ if text.is_empty() => return Err(SecretError::Empty("the value".to_owned())),
+            _ => text,
+        };
+        Ok(Secret(Arc::new(Source::Value(value.into()))))
     }
 
-    /// From a file, without the line end behind it.
+    /// From a file, without line ends and a byte order mark around it.
     ///
     /// # Errors
     /// A file that cannot be read or is empty.
@@ -114,9 +135,14 @@ impl Secret {
     }
 }
 
+/// What editors and shells put around a secret is no part of it.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(['\n', '\r', '\u{feff}'])
+}
+
 fn read(path: &Path) -> Result<SecretString, SecretError> {
     let text = files::read_text(path).map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?;
-    let text = text.trim_end_matches(['\n', '\r']);
+    let text = trimmed(&text);
     if text.is_empty() {
         return Err(SecretError::Empty(path.display().to_string()));
     }
@@ -219,6 +245,39 @@ mod tests {
         assert_eq!(secret.current().expose_secret(), "two");
         drop(list);
         task.await.unwrap();
+    }
+
+    #[test]
+    fn what_stands_around_a_secret_is_no_part_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "\u{feff}s3cret\r\n\n").unwrap();
+        assert_eq!(Secret::in_file(path.clone()).unwrap().current().expose_secret(), "s3cret");
+        let environment =
+            Environment::from([("A".to_owned(), "\u{feff}s3 cret\n".to_owned()), ("B".to_owned(), "\n".to_owned())]);
+        let written = |text: &str| Secret::written(text, &environment);
+        assert_eq!(written("${A}").unwrap().current().expose_secret(), "s3 cret");
+        assert_eq!(written("s3cret\n").unwrap().current().expose_secret(), "s3cret");
+        for (text, told) in [
+            ("${B}", "the environment variable B is empty"),
+            ("${C}", "the environment variable C is not set"),
+            ("\n", "the value is empty"),
+            ("$A", "looks like the name of an environment variable; write it as ${NAME}"),
+            ("x-${A}", "a variable is the whole value or none of it; set one that holds all of it, and write ${NAME}"),
+            (
+                "${A}${A}",
+                "a variable is the whole value or none of it; set one that holds all of it, and write ${NAME}",
+            ),
+            (
+                "{{ .Values.secret }}",
+                "is a template that nobody has filled in; write the value, or ${NAME}, or name a file",
+            ),
+        ] {
+            assert_eq!(written(text).unwrap_err().to_string(), told, "{text}");
+        }
+        for secret in ["pa$$word", "$ 5", "$5.00", "a$b", "{x}"] {
+            assert_eq!(written(secret).unwrap().current().expose_secret(), secret);
+        }
     }
 
     #[test]

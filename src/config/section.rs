@@ -57,9 +57,19 @@ impl<'a> Context<'a> {
         errors
     }
 
-    /// A path of the file, which may be relative to its folder.
-    pub fn resolve(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
+    /// A path as written at this place, which may be relative to the folder of the file; `None` after an error was
+    /// noted.
+    pub fn resolve(&self, place: Place, at: &str, path: &str) -> Option<PathBuf> {
+        let message = match path {
+            "~" => "~ is the shell's; write the whole path",
+            path if path.starts_with("~/") => "~ is the shell's; write the whole path",
+            path if path.contains("${") || path.starts_with('$') => {
+                "takes no variable; only secrets can be given as ${ENV_NAME}"
+            }
+            path => return Some(self.folder.join(path)),
+        };
+        self.error(place, at, message);
+        None
     }
 }
 
@@ -194,12 +204,15 @@ impl<'a> Section<'a> {
     /// An identifier: any scalar as written, since ids made of digits are ids all the same.
     pub fn identifier(&mut self, key: &str) -> Option<(Found<'a>, String)> {
         let (found, text) = self.scalar(key)?;
-        if text.starts_with("${") {
-            let message = "takes no variable; only secrets can be given as ${ENV_NAME}";
-            self.context.error(found.place, &found.path, message);
-            return None;
-        }
-        Some((found, text))
+        let message = if text.starts_with("${") {
+            "takes no variable; only secrets can be given as ${ENV_NAME}"
+        } else if text.trim() != text {
+            "must not begin or end with a space"
+        } else {
+            return Some((found, text));
+        };
+        self.context.error(found.place, &found.path, message);
+        None
     }
 
     /// The keys of a section that may have any, each with its place and whether nothing or an empty text is behind
@@ -386,18 +399,32 @@ impl<'a> Section<'a> {
     /// there.
     pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
         let context = self.context;
-        self.distinct(key, |word| {
-            let file = context.resolve(&word);
-            std::path::absolute(&file).unwrap_or(file)
-        })
+        let read = |place, path: &str, word: String| {
+            let file = context.resolve(place, path, &word)?;
+            if word.contains(['*', '?']) {
+                context.error(place, path, "is a pattern, which is not expanded; name each file");
+                return None;
+            }
+            Some(std::path::absolute(&file).unwrap_or(file))
+        };
+        self.distinct_that(key, read)
     }
 
     /// A list of words, if there is one, each as it is read and none of them twice.
     pub fn distinct<T: Clone + Eq + Hash>(&mut self, key: &str, read: impl Fn(String) -> T) -> Vec<T> {
+        self.distinct_that(key, |_, _, word| Some(read(word)))
+    }
+
+    /// The same of words that may be wrong, which `read` notes.
+    fn distinct_that<T: Clone + Eq + Hash>(
+        &mut self,
+        key: &str,
+        read: impl Fn(Place, &str, String) -> Option<T>,
+    ) -> Vec<T> {
         let mut items = Vec::new();
         let mut seen = HashSet::new();
         for (place, path, word) in self.words(key).unwrap_or_default() {
-            let item = read(word);
+            let Some(item) = read(place, &path, word) else { continue };
             if seen.insert(item.clone()) {
                 items.push(item);
             } else {
@@ -410,7 +437,7 @@ impl<'a> Section<'a> {
     /// The contents of a file named by `key`, relative to the configuration.
     pub fn file(&mut self, key: &str) -> Option<(PathBuf, Vec<u8>)> {
         let (found, text) = self.text(key)?;
-        let path = self.context.resolve(&text);
+        let path = self.context.resolve(found.place, &found.path, &text)?;
         match files::read(&path) {
             Ok(bytes) => Some((path, bytes)),
             Err(error) => {
@@ -443,13 +470,15 @@ impl<'a> Section<'a> {
                     None
                 }
             },
-            (None, Some((found, path))) => match Secret::in_file(self.context.resolve(&path)) {
-                Ok(secret) => Some(secret),
-                Err(error) => {
-                    self.context.error(found.place, &found.path, error.to_string());
-                    None
+            (None, Some((found, path))) => {
+                match Secret::in_file(self.context.resolve(found.place, &found.path, &path)?) {
+                    Ok(secret) => Some(secret),
+                    Err(error) => {
+                        self.context.error(found.place, &found.path, error.to_string());
+                        None
+                    }
                 }
-            },
+            }
             (None, None) => {
                 if !self.has_secret(key) {
                     let message = format!("is required; give {key}, {file_key} or {key}: ${{ENV_NAME}}");

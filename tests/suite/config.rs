@@ -226,6 +226,79 @@ fn secrets_that_are_not_there() {
 }
 
 #[test]
+fn what_looks_like_a_secret_and_is_none() {
+    assert_errors(
+        "feishu:
+  - {app: a, app_id: a, app_secret: $NAME}
+  - {app: b, app_id: b, app_secret: 'x-${PLANTED}'}
+  - {app: c, app_id: c, app_secret: '{{ .Values.secret }}'}
+  - {app: d, app_id: d, app_secret: ''}
+  - {app: e, app_id: e, app_secret: \"\\n\"}
+",
+        &[
+            "push-exporter.yml:2:37: feishu[0].app_secret: looks like the name of an environment variable; write it as ${NAME}",
+            "push-exporter.yml:3:37: feishu[1].app_secret: a variable is the whole value or none of it; set one that holds all of it, and write ${NAME}",
+            "push-exporter.yml:4:37: feishu[2].app_secret: is a template that nobody has filled in; write the value, or ${NAME}, or name a file",
+            "push-exporter.yml:5:37: feishu[3].app_secret: must not be empty",
+            "push-exporter.yml:6:37: feishu[4].app_secret: the value is empty",
+        ],
+    );
+}
+
+#[test]
+fn easemobs_two_names_as_one() {
+    let text = EASEMOB.replace("org_name: acme", "app_key: 'acme#chat'").replace("    app_name: chat\n", "");
+    let folder = tempfile::tempdir().unwrap();
+    let config = push_exporter::config::parse("x", &text, folder.path(), &Default::default()).unwrap();
+    assert_eq!(config.apps[0].account.id(), "acme#chat");
+}
+
+#[test]
+fn what_would_fail_or_mislead_later() {
+    let app = "jpush:\n  - {app: a, app_key: k, master_secret: pLanted-s3cret}\n";
+    for (ledger, told) in [
+        (
+            "sqlite://relative.db",
+            "must be sqlite: and a path, without slashes between them: sqlite:push-exporter.db or sqlite:/var/lib/push-exporter.db",
+        ),
+        (
+            "'sqlite::memory:'",
+            "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db",
+        ),
+        ("sqlite:a.db?mode=rwc", "takes no parameters; leave ? and what follows away"),
+        ("sqlite:~/a.db", "~ is the shell's; write the whole path"),
+        ("'sqlite:${HOME}/a.db'", "takes no variable; only secrets can be given as ${ENV_NAME}"),
+    ] {
+        assert_errors(&format!("ledger: {ledger}\n{app}"), &[&format!("push-exporter.yml:1:9: ledger: {told}")]);
+    }
+    assert_errors(
+        "ca_file: ~/ca.pem
+jpush:
+  - {app: ' a', app_key: k, master_secret_file: ~/secret}
+  - {app: b, app_key: 'l ', master_secret: pLanted-s3cret, messages: {files: ['ids-*.log', $HOME/ids.log, '/var/log/ids[1].log']}}
+easemob:
+  - {app: c, base_url: https://x, org_name: acme, app_name: acme#chat, client_id: i, client_secret: pLanted-s3cret}
+  - {app: d, base_url: https://x, app_key: acme, client_id: i, client_secret: pLanted-s3cret}
+  - {app: e, base_url: https://x, app_key: acme#e, app_name: e, client_id: i, client_secret: pLanted-s3cret}
+feishu:
+  - {app: f, app_id: f, base_url: https://open.feishu.cn/open-apis/, app_secret: pLanted-s3cret}
+",
+        &[
+            "push-exporter.yml:1:10: ca_file: ~ is the shell's; write the whole path",
+            "push-exporter.yml:3:11: jpush[0].app: must not begin or end with a space",
+            "push-exporter.yml:3:49: jpush[0].master_secret_file: ~ is the shell's; write the whole path",
+            "push-exporter.yml:4:23: jpush[1].app_key: must not begin or end with a space",
+            "push-exporter.yml:4:79: jpush[1].messages.files[0]: is a pattern, which is not expanded; name each file",
+            "push-exporter.yml:4:92: jpush[1].messages.files[1]: takes no variable; only secrets can be given as ${ENV_NAME}",
+            "push-exporter.yml:6:61: easemob[0].app_name: must not hold #; write app_key: org#app instead of org_name and app_name",
+            "push-exporter.yml:7:44: easemob[1].app_key: must be org#app, as the console shows it",
+            "push-exporter.yml:8:62: easemob[2].app_name: cannot stand beside app_key, which holds it",
+            "push-exporter.yml:10:35: feishu[0].base_url: must not hold /open-apis, which is added to it; write the host alone",
+        ],
+    );
+}
+
+#[test]
 fn a_secret_beside_the_error() {
     assert_errors(
         "feishu:

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use crate::config::secret::Secret;
-use crate::config::section::Section;
+use crate::config::section::{Found, Section};
 
 /// One Easemob app.
 #[derive(Clone, Debug)]
@@ -64,8 +64,7 @@ impl Settings {
         if base_url.is_none() {
             section.missing("base_url");
         }
-        let org_name = section.required_identifier("org_name");
-        let app_name = section.required_identifier("app_name");
+        let (org_name, app_name) = names(section);
         let credentials = credentials(section);
         let chosen = section.find("platforms").is_some();
         let platforms = if chosen { section.choices("platforms", &PLATFORMS) } else { Some(vec!["ALL"]) };
@@ -89,6 +88,42 @@ impl Settings {
             platforms: platforms?,
         })
     }
+}
+
+/// Org and app: two keys, or the one that the console shows, `org#app`.
+fn names(section: &mut Section<'_>) -> (Option<String>, Option<String>) {
+    let context = section.context();
+    let key = section.identifier("app_key");
+    if let Some((found, key)) = key {
+        for name in ["org_name", "app_name"] {
+            if let Some(found) = section.find(name) {
+                context.error(found.place, &found.path, "cannot stand beside app_key, which holds it");
+            }
+        }
+        return match key.split_once('#') {
+            Some((org, app)) if !org.is_empty() && !app.is_empty() && !app.contains('#') => {
+                (Some(org.to_owned()), Some(app.to_owned()))
+            }
+            _ => {
+                context.error(found.place, &found.path, "must be org#app, as the console shows it");
+                (None, None)
+            }
+        };
+    }
+    let (org_name, app_name) = (section.identifier("org_name"), section.identifier("app_name"));
+    let name = |key: &str, given: Option<(Found<'_>, String)>| {
+        let Some((found, name)) = given else {
+            section.missing(key);
+            return None;
+        };
+        if name.contains('#') {
+            let message = "must not hold #; write app_key: org#app instead of org_name and app_name";
+            context.error(found.place, &found.path, message);
+            return None;
+        }
+        Some(name)
+    };
+    (name("org_name", org_name), name("app_name", app_name))
 }
 
 fn credentials(section: &mut Section<'_>) -> Option<Credentials> {

@@ -34,6 +34,14 @@ impl Settings {
         let app_id = section.required_identifier("app_id");
         let app_secret = section.secret("app_secret");
         let base_url = section.base_url_or("base_url", FEISHU);
+        let base_url = match (&base_url, section.find("base_url")) {
+            (Some(url), Some(found)) if url.path().trim_end_matches('/').ends_with("/open-apis") => {
+                let message = "must not hold /open-apis, which is added to it; write the host alone";
+                section.context().error(found.place, &found.path, message);
+                None
+            }
+            _ => base_url,
+        };
         let windows = match section.find("windows") {
             Some(_) => section.choices("windows", &WINDOWS),
             None => Some(vec![Unit::Day, Unit::Week, Unit::Month]),

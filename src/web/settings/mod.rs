@@ -262,7 +262,7 @@ impl Material {
         let mut given = |key: &str| section.scalar(key).filter(|(_, text)| !text.is_empty());
         let (file, inline) = (given(&format!("{key}_file")), given(key));
         if let Some((found, name)) = file {
-            let path = section.context().resolve(&name);
+            let path = section.context().resolve(found.place, &found.path, &name)?;
             return match sources.read(&path) {
                 Ok(bytes) => {
                     let name = path.display().to_string();
