@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::{Failure, serve};
 use crate::cli::{Check, Flags};
 use crate::clock::{Clock, age};
-use crate::config::App;
+use crate::config::{App, UNFED};
 use crate::contain::joined;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
@@ -47,6 +47,12 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
     if let Some(file) = &flags.web_config_file {
         Reading::of(file).result.map_err(|errors| Failure::Usage(errors.to_string()))?;
         super::print(&format!("{}: the web configuration is good\n", file.display()))?;
+    }
+    for app in &config.apps {
+        if config.leaves_unfed(app.account.messages(&app.surroundings(&clock)).as_ref()) {
+            let (file, provider, name) = (file.display(), app.provider.name(), &app.name);
+            super::print(&format!("{file}: {provider} {name}: warning: {UNFED}\n"))?;
+        }
     }
     if options.offline {
         return Ok(());

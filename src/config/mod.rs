@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use crate::clock::Clock;
-use crate::provider::{Account, Provider, Surroundings, registry::PROVIDERS};
+use crate::provider::{Account, Messages, Provider, Surroundings, registry::PROVIDERS};
 use secret::{Environment, Secret};
 use section::{ConfigError, Context, Section};
 use tree::Place;
@@ -59,10 +59,20 @@ pub struct App {
     pub fingerprint: u64,
 }
 
+/// What to do about an app that nobody tells what was pushed.
+pub const UNFED: &str = "no message of this app will ever be known, so it shows no deliveries; set message_api.token_file and register messages, or name messages: {files: […]} or ids of the app";
+
 impl App {
     /// What its reports may use of the world outside.
     pub fn surroundings(&self, clock: &Clock) -> Surroundings {
         Surroundings { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
+    }
+}
+
+impl Config {
+    /// Returns true if an app asks by message, and there is no way in for message ids.
+    pub fn leaves_unfed(&self, messages: Option<&Messages>) -> bool {
+        self.message_token.is_none() && messages.is_some_and(Messages::lacks_ids)
     }
 }
 

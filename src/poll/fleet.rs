@@ -26,6 +26,8 @@ pub struct Fleet {
     services: Services,
     feed: Arc<Feed>,
     apps: BTreeMap<Name, Running>,
+    /// Accounts by app, with their ids, also of apps that are gone: requests and budgets go on when they are back.
+    accounts: BTreeMap<Name, (String, Arc<AccountClient>)>,
     /// Every file of message ids that is followed.
     paths: Paths,
     stop: CancellationToken,
@@ -34,7 +36,6 @@ pub struct Fleet {
 /// An app that is polled.
 struct Running {
     fingerprint: u64,
-    account: (String, Arc<AccountClient>),
     target: Option<Arc<Target>>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -63,8 +64,6 @@ impl std::fmt::Display for Changes {
 /// What is left of the apps that have been stopped.
 #[derive(Default)]
 pub struct Left {
-    /// What the account is told of its budget goes on, whatever else has changed.
-    accounts: BTreeMap<Name, (String, Arc<AccountClient>)>,
     /// How many apps are gone, and how many are to be started with other settings.
     changes: Changes,
 }
@@ -72,7 +71,8 @@ pub struct Left {
 impl Fleet {
     /// No app yet; all of them stop with `stop`.
     pub fn new(services: Services, feed: Arc<Feed>, stop: CancellationToken) -> Fleet {
-        Fleet { services, feed, apps: BTreeMap::new(), paths: Paths::default(), stop }
+        let (apps, accounts) = (BTreeMap::new(), BTreeMap::new());
+        Fleet { services, feed, apps, accounts, paths: Paths::default(), stop }
     }
 
     /// Stops the apps that are not in this configuration, or not as they are, and takes them off the page.
@@ -100,7 +100,6 @@ impl Fleet {
             } else {
                 left.changes.removed += 1;
             }
-            left.accounts.insert(name, running.account);
         }
         left
     }
@@ -120,7 +119,7 @@ impl Fleet {
             .iter()
             .map(|app| {
                 let services = Services { tasks: TaskTracker::new(), ..self.services.clone() };
-                Opening::new(app, services, self.account(app, left))
+                Opening::new(app, services, self.account(app))
             })
             .collect();
         // All of them: what is not named for long is forgotten.
@@ -157,18 +156,24 @@ impl Fleet {
         Ok(Changes { added, ..left.changes })
     }
 
-    /// Shared part of an account's reports, which outlives a change of the app's other settings.
-    fn account(&self, app: &App, left: &Left) -> Arc<AccountClient> {
-        let id = app.account.id();
-        let before = left.accounts.get(&name(app)).filter(|(before, _)| *before == id);
-        before.map_or_else(|| Arc::new(AccountClient::new(&self.services.clock)), |(_, account)| Arc::clone(account))
+    /// Shared part of an account's reports, which outlives a change of the app's other settings. An app of another name
+    /// with the same account goes on with its budgets.
+    fn account(&mut self, app: &App) -> Arc<AccountClient> {
+        let (name, id) = (name(app), app.account.id());
+        if let Some((_, account)) = self.accounts.get(&name).filter(|(before, _)| *before == id) {
+            return Arc::clone(account);
+        }
+        let is_same = |((provider, _), (before, _)): &(&Name, &(String, _))| *provider == name.0 && *before == id;
+        let budgets = self.accounts.iter().find(is_same).map(|(_, (_, account))| account.budgets());
+        let account = Arc::new(AccountClient::within(&self.services.clock, budgets.unwrap_or_default()));
+        self.accounts.insert(name, (id, Arc::clone(&account)));
+        account
     }
 
     /// What is kept of an app while it is polled.
     fn ready(&self, app: &Opening<'_>) -> Running {
         Running {
             fingerprint: app.app().fingerprint,
-            account: (app.app().account.id(), Arc::clone(app.account())),
             target: app.target().map(Arc::new),
             stop: self.stop.child_token(),
             tasks: app.services().tasks.clone(),

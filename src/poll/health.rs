@@ -169,6 +169,9 @@ pub struct AppHealth {
     /// Its messages, if it takes any.
     #[serde(rename = "tracked_messages")]
     pub tracked: Option<Tracked>,
+    /// True if messages may be registered for it.
+    #[serde(skip)]
+    pub takes_messages: bool,
     /// When the newest of them was sent.
     pub newest_message: Option<Timestamp>,
     /// What the provider says of its quotas, by API.

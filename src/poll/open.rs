@@ -16,7 +16,7 @@ use super::moments::MomentWork;
 use super::runner::{Poller, Polling, Services, counters};
 use super::windows::WindowWork;
 use crate::clock::{Clock, ClockGuard};
-use crate::config::{App, Config};
+use crate::config::{App, Config, UNFED};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
@@ -82,8 +82,14 @@ impl<'a> Opening<'a> {
         self.registered = Instant::now();
         let series = std::mem::take(&mut self.stored.series);
         self.services.page.count(counters(&self.board.owner(), series, config.new_series_hold)).await;
-        if self.messages.is_some() {
+        if let Some(messages) = &self.messages {
+            let takes_messages = messages.delivery.is_some();
+            let (provider, app) = (self.app.provider.name(), self.app.name.as_str());
+            self.services.health.app(provider, app, |health| health.takes_messages = takes_messages);
             self.board.show(self.stored.messages).await;
+        }
+        if config.leaves_unfed(self.messages.as_ref()) {
+            tracing::warn!(provider = self.app.provider.name(), app = self.app.name, "{UNFED}");
         }
     }
 

@@ -249,7 +249,7 @@ impl Client {
     ) -> Self {
         Client {
             transport,
-            budget: account.budget(limit),
+            budget: account.budgets.of(limit),
             priority,
             requests: Arc::clone(lock(&account.requests).entry(report).or_default()),
             token_requests: Arc::clone(&account.token_requests),
@@ -334,12 +334,26 @@ impl Client {
 /// What the provider's headers said last, by API, until somebody has shown it.
 type Rates = Mutex<BTreeMap<&'static str, Rate>>;
 
+/// The budgets of an account, by API.
+#[derive(Debug, Default)]
+pub struct Budgets(Mutex<BTreeMap<&'static str, Arc<Budget>>>);
+
+impl Budgets {
+    /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
+    fn of(&self, limit: Limit) -> Arc<Budget> {
+        let mut budgets = lock(&self.0);
+        let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit)));
+        budget.set_limit(limit);
+        Arc::clone(budget)
+    }
+}
+
 /// What the reports of one account share.
 pub struct AccountClient {
     /// By report.
     requests: Mutex<BTreeMap<&'static str, Arc<Requests>>>,
     rates: Arc<Rates>,
-    budgets: Mutex<BTreeMap<&'static str, Arc<Budget>>>,
+    budgets: Arc<Budgets>,
     token_requests: Arc<Requests>,
     token_expiry: Arc<Mutex<Option<jiff::Timestamp>>>,
     scrubber: Scrubber,
@@ -349,10 +363,15 @@ pub struct AccountClient {
 impl AccountClient {
     /// Nothing asked yet; `wall` is the clock that the provider's is held against.
     pub fn new(wall: &Clock) -> AccountClient {
+        AccountClient::within(wall, Arc::default())
+    }
+
+    /// The same with budgets that another app of the account has used.
+    pub fn within(wall: &Clock, budgets: Arc<Budgets>) -> AccountClient {
         AccountClient {
             requests: Mutex::default(),
             rates: Arc::default(),
-            budgets: Mutex::default(),
+            budgets,
             token_requests: Arc::default(),
             token_expiry: Arc::default(),
             scrubber: Scrubber::default(),
@@ -365,12 +384,9 @@ impl AccountClient {
         &self.provider_time
     }
 
-    /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
-    fn budget(&self, limit: Limit) -> Arc<Budget> {
-        let mut budgets = lock(&self.budgets);
-        let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit)));
-        budget.set_limit(limit);
-        Arc::clone(budget)
+    /// The budgets, which belong to the account whatever its app is called.
+    pub fn budgets(&self) -> Arc<Budgets> {
+        Arc::clone(&self.budgets)
     }
 
     /// Requests for tokens.

@@ -93,6 +93,13 @@ pub struct Messages {
     pub read_id: fn(&str) -> Option<String>,
 }
 
+impl Messages {
+    /// Returns true if it asks by message and the configuration names none.
+    pub fn lacks_ids(&self) -> bool {
+        self.delivery.is_some() && self.ids.is_empty() && self.files.is_empty()
+    }
+}
+
 /// One statistics endpoint that is asked by message.
 pub trait MessageReport: Send + Sync {
     /// The label `report`.

@@ -50,6 +50,8 @@ pub enum Priority {
 pub struct Budget {
     api: &'static str,
     limit: Mutex<Limit>,
+    /// Time from which on requests are known: those of a process before this one are not.
+    since: Instant,
     /// Held by the one request of low priority that stands in line with the others.
     last: tokio::sync::Mutex<()>,
     /// What the provider says is left until when: others may use the account too.
@@ -65,6 +67,7 @@ impl Budget {
         Budget {
             api: limit.api,
             limit: Mutex::new(limit),
+            since: Instant::now(),
             last: tokio::sync::Mutex::default(),
             left: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -101,13 +104,16 @@ impl Budget {
             while starts.front().is_some_and(|start| now.duration_since(*start) >= window) {
                 starts.pop_front();
             }
+            // Whoever asked before us may have used the other half.
+            let first =
+                Some(self.since + window).filter(|end| now < *end && starts.len() >= (limit.requests / 2).max(1));
             let full = (starts.len() >= limit.requests).then(|| starts.front().map(|start| *start + window)).flatten();
             let blocked = self.blocked().filter(|until| *until > now);
             // Half a window may start at once; more is spaced, or a burst would be followed by a long wait.
             let is_half_full = starts.len() * 2 >= limit.requests;
             let spacing = window / u32::try_from(limit.requests.max(1)).unwrap_or(u32::MAX);
             let spaced = starts.back().map(|last| *last + spacing).filter(|at| is_half_full && *at > now);
-            match full.max(blocked).max(spaced).max(self.used_up(now)) {
+            match first.max(full).max(blocked).max(spaced).max(self.used_up(now)) {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => {
                     starts.push_back(now);
@@ -190,7 +196,23 @@ mod tests {
             let inside = starts[index..].iter().take_while(|other| other.duration_since(*start) < limit.window).count();
             assert!(inside <= 10, "{inside} requests within one window");
         }
-        assert!(starts[94].duration_since(starts[0]) < Duration::from_secs(100), "the budget is used up");
+        assert!(starts[94].duration_since(starts[0]) < Duration::from_secs(110), "the budget is used up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_window_takes_half() {
+        let budget = Budget::new(LIMIT);
+        for _ in 0..5 {
+            assert_eq!(budget.acquire(Priority::First).await, Duration::ZERO);
+        }
+        // A process before this one may have used the other half.
+        assert_eq!(budget.acquire(Priority::First).await, Duration::from_millis(10_500));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let started = Instant::now();
+        for _ in 0..10 {
+            budget.acquire(Priority::First).await;
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "from then on all of it");
     }
 
     #[tokio::test(start_paused = true)]

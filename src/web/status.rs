@@ -16,6 +16,8 @@ use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth
 use crate::provider::error::Reason;
 use crate::provider::registry::PROVIDERS;
 
+/// What is told of an app whose deliveries are known by message, and to which none was told.
+const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";
 /// From so many apps on, the page has a search field, and those that work are one line each.
 const MANY: usize = 10;
 
@@ -191,7 +193,8 @@ impl App {
     fn facts(&self, now: Timestamp) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut fact = |label: String, value, is_bad| facts.push(Fact { label, value, is_bad });
-        let AppHealth { tracked, newest_message, quotas, token_expiry, clock_skew_seconds } = &self.health;
+        let AppHealth { tracked, takes_messages, newest_message, quotas, token_expiry, clock_skew_seconds } =
+            &self.health;
         if let Some(tracked) = tracked {
             fact("tracked messages".into(), format!("{} live, {} waiting", tracked.live, tracked.waiting), false);
         }
@@ -199,8 +202,10 @@ impl App {
             0 => {}
             late => fact("late messages".into(), late.to_string(), true),
         }
-        if let Some(at) = newest_message {
-            fact("newest message".into(), format!("{} ago", age(now, *at)), false);
+        match newest_message {
+            Some(at) => fact("newest message".into(), format!("{} ago", age(now, *at)), false),
+            None if *takes_messages => fact("messages".into(), NONE_REGISTERED.to_owned(), true),
+            None => {}
         }
         for (api, quota) in quotas {
             let value = match (quota.remaining, quota.limit) {

@@ -174,7 +174,15 @@ feishu:
     let config = world.write(&text[..text.rfind("  - {app: works").unwrap()]);
     let (code, out, err) = check(&config, &["--offline"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    assert!(out.ends_with("the configuration is good; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
+    assert!(out.contains("the configuration is good; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
+    // Nobody says what these have pushed.
+    let warned =
+        out.lines().filter(|line| line.contains(": warning: no message of this app will ever be known")).count();
+    assert_eq!((warned, out.lines().count()), (3, 4), "{out}");
+    let fed = text.replace("jpush:", "message_api: {token: t}\njpush:");
+    let out = check(&world.write(&fed[..fed.rfind("  - {app: works").unwrap()]), &["--offline"]).1;
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let config = world.write(&text[..text.rfind("  - {app: works").unwrap()]);
 
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(1));

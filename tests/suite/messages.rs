@@ -8,7 +8,7 @@ use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError};
 
 use crate::jpush_script::{OWNER, Scene, delivery, received, register, tracked};
-use crate::support::Exporter;
+use crate::support::{Exporter, Log};
 
 fn rejected(page: &crate::support::Page) -> f64 {
     page.get(&format!("push_rejected_messages_total{{{OWNER}}}")).unwrap()
@@ -301,6 +301,31 @@ async fn calls_are_filled_with_what_is_nearly_due() {
     assert!(calls[3..].iter().all(|ids| *ids == [1, 2]) && calls.len() <= 8, "{calls:?}");
     exporter.stop().await;
     exporter_of_two.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_nobody_feeds_is_told_of() {
+    let log = Log::capture();
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    let never = "no message was ever registered; have senders POST to /api/v1/messages";
+    assert!(exporter.get("/").await.1.contains(never));
+    assert_eq!(log.take_lines("no message of this app will ever be known"), Vec::<String>::new(), "senders may come");
+    register(&exporter, &[(1, None)]).await;
+    assert!(!exporter.get("/").await.1.contains(never));
+    exporter.stop().await;
+    // Neither senders nor files nor ids.
+    let text = scene.text("").replace("message_api: {token: t0ken}\n", "").replace("app: shop", "app: quiet");
+    let exporter = scene.start_with(&text).await;
+    assert!(exporter.get("/").await.1.contains(never));
+    let told = log.take_lines("no message of this app will ever be known");
+    assert!(told.len() == 1 && told[0].contains("quiet") && told[0].contains("set message_api.token_file"), "{told:?}");
+    exporter.stop().await;
+    let exporter =
+        scene.start_with(&text.replace("master_secret: m4ster", "master_secret: m4ster, delivery: none")).await;
+    assert!(!exporter.get("/").await.1.contains(never), "it takes none");
+    assert_eq!(log.take_lines("no message of this app will ever be known"), Vec::<String>::new());
+    exporter.stop().await;
 }
 
 /// A provider that takes half a second for each answer.
