@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -141,12 +141,13 @@ impl Server {
 
     async fn connect(self: Arc<Self>, stream: TcpStream, door: Door, place: Arc<Place>, stop: CancellationToken) {
         let peer = stream.peer_addr().ok();
+        let sender = peer.map(|peer| peer.ip());
         let _ = stream.set_nodelay(true);
         // Else the kernel takes megabytes of an answer, and nobody sees whether the client does.
         let _ = SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
         let settings = self.settings.clone();
         let tls = if door == Door::Main { settings.now().settings.tls.clone() } else { None };
-        let visitor = Visitor { server: Arc::clone(&self), door, place, asked: CancellationToken::new() };
+        let visitor = Visitor { server: Arc::clone(&self), door, sender, place, asked: CancellationToken::new() };
         let connection = Connection { visitor, stop, settings, tls: tls.clone() };
         let Some(tls) = tls else {
             connection.http1(limited(stream)).await;
@@ -325,6 +326,7 @@ async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
 struct Visitor {
     server: Arc<Server>,
     door: Door,
+    sender: Option<IpAddr>,
     place: Arc<Place>,
     /// Cancelled by the first request.
     asked: CancellationToken,
@@ -343,7 +345,7 @@ impl Visitor {
     async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
         self.asked.cancel();
         let Server { site, gate, .. } = &*self.server;
-        let visit = Visit { door: self.door, gate, request: self.place.request() };
+        let visit = Visit { door: self.door, gate, sender: self.sender, request: self.place.request() };
         site.answer(request, visit).await
     }
 }

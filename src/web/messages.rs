@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::Read;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use super::routes::{Body, RequestBody, respond};
+use super::senders::Senders;
+use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::lock;
 use crate::poll::feed::{BadEntry, Entry, Feed, Registered};
@@ -45,6 +48,7 @@ pub struct MessageApi {
     token: Arc<Mutex<Option<Secret>>>,
     feed: Arc<Feed>,
     places: Semaphore,
+    senders: Senders,
 }
 
 /// Why a request is refused, as it is answered.
@@ -78,7 +82,7 @@ impl MessageApi {
     /// Takes ids into `feed` from senders that show the token.
     /// The token may change while it serves.
     pub fn new(token: Arc<Mutex<Option<Secret>>>, feed: Arc<Feed>) -> MessageApi {
-        MessageApi { token, feed, places: Semaphore::new(AT_ONCE) }
+        MessageApi { token, feed, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
     }
 
     /// Whether there is a token that would be accepted.
@@ -86,11 +90,25 @@ impl MessageApi {
         lock(&self.token).is_some()
     }
 
+    /// Senders whose messages were refused.
+    pub(super) fn senders(&self) -> &Senders {
+        &self.senders
+    }
+
     /// Answers a request.
-    pub(super) async fn answer(&self, head: &Parts, body: impl RequestBody) -> Response<Body> {
+    pub(super) async fn answer(
+        &self,
+        head: &Parts,
+        body: impl RequestBody,
+        sender: Option<IpAddr>,
+        clock: &Clock,
+    ) -> Response<Body> {
         match self.register(head, body).await {
             Ok(registered) => json(StatusCode::OK, &registered),
             Err(refusal) => {
+                if refusal.status.is_client_error() {
+                    self.senders.refused(sender, refusal.status, &refusal.error, clock.now());
+                }
                 let mut response = json(refusal.status, &refusal);
                 let more = match refusal.status {
                     StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),

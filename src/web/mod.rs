@@ -8,6 +8,7 @@ pub mod messages;
 mod negotiate;
 mod places;
 pub mod routes;
+mod senders;
 pub mod settings;
 mod status;
 mod users;

@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -116,6 +117,8 @@ impl Handler {
 pub(super) struct Visit<'a> {
     pub(super) door: Door,
     pub(super) gate: &'a Gate,
+    /// Where it comes from.
+    pub(super) sender: Option<IpAddr>,
     /// Its place until it is answered.
     pub(super) request: places::Request,
 }
@@ -147,7 +150,7 @@ impl Site {
         let places = Places::new(1, self.content.metrics.http_connections.clone());
         let place = places.enter();
         let gate = Gate::new(Watched::nothing());
-        let visit = Visit { door: Door::Main, gate: &gate, request: place.request() };
+        let visit = Visit { door: Door::Main, gate: &gate, sender: None, request: place.request() };
         self.answer(request, visit).await
     }
 
@@ -164,7 +167,7 @@ impl Site {
             Door::Probe | Door::Senders => Ok(()),
         };
         let mut response = match admitted {
-            Ok(()) => self.dispatch(handler, &head, &mut body).await,
+            Ok(()) => self.dispatch(handler, &head, &mut body, visit.sender).await,
             Err(refusal) => refusal,
         };
         // Else its stream is reset behind the answer, which some clients lose then.
@@ -223,12 +226,23 @@ impl Site {
         }
     }
 
-    async fn dispatch(&self, handler: Handler, head: &Parts, body: &mut impl RequestBody) -> Response<Body> {
+    async fn dispatch(
+        &self,
+        handler: Handler,
+        head: &Parts,
+        body: &mut impl RequestBody,
+        sender: Option<IpAddr>,
+    ) -> Response<Body> {
         match (handler, &head.method) {
             (Handler::Messages, _) if !self.content.messages.is_on() => {
-                message(StatusCode::NOT_FOUND, "The message API is off; it needs message_api with a token.\n")
+                let text = "The message API is off; it needs message_api with a token.\n";
+                let now = self.content.clock.now();
+                self.content.messages.senders().refused(sender, StatusCode::NOT_FOUND, text.trim_end(), now);
+                message(StatusCode::NOT_FOUND, text)
             }
-            (Handler::Messages, &Method::POST) => self.content.messages.answer(head, body).await,
+            (Handler::Messages, &Method::POST) => {
+                self.content.messages.answer(head, body, sender, &self.content.clock).await
+            }
             (Handler::Reload | Handler::Poll, &Method::POST) if !self.options.lifecycle => {
                 message(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle.\n")
             }
@@ -276,7 +290,9 @@ impl Site {
     }
 
     fn status_page(&self, head: &Parts) -> Response<Body> {
-        match status::page(&self.content.health, self.content.began, self.content.clock.now(), &self.options) {
+        let (health, now) = (&self.content.health, self.content.clock.now());
+        let senders = self.content.messages.senders().list(now);
+        match status::page(health, senders, self.content.began, now, &self.options) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
@@ -302,11 +318,9 @@ impl Site {
     }
 
     fn api_status(&self, head: &Parts) -> Response<Body> {
-        compressed(
-            head,
-            "application/json",
-            status::json(&self.content.health, self.content.began, self.content.clock.now()),
-        )
+        let now = self.content.clock.now();
+        let senders = self.content.messages.senders().list(now);
+        compressed(head, "application/json", status::json(&self.content.health, senders, self.content.began, now))
     }
 
     async fn reload(&self) -> Response<Body> {

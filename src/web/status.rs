@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Options;
+use super::senders::SenderError;
 use crate::clock::{SKEWED, age};
 use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::provider::error::Reason;
@@ -34,7 +35,16 @@ struct StatusPage {
     has_search: bool,
     app_count: usize,
     problems: Vec<Problem>,
+    has_senders: bool,
+    senders: Vec<SenderView>,
     providers: Vec<ProviderView>,
+}
+
+/// A sender whose messages were refused.
+struct SenderView {
+    sender: String,
+    words: String,
+    error: String,
 }
 
 /// An app that is failing, named at the top.
@@ -249,6 +259,7 @@ fn word(state: State) -> &'static str {
 /// The status page as HTML. `began` is when the exporter started.
 pub(super) fn page(
     health: &Health,
+    senders: Vec<SenderError>,
     began: Timestamp,
     now: Timestamp,
     options: &Options,
@@ -284,6 +295,8 @@ pub(super) fn page(
         has_search: app_count >= MANY,
         app_count,
         problems,
+        has_senders: !senders.is_empty(),
+        senders: senders.into_iter().map(|sender| sender_view(sender, now)).collect(),
         providers,
     }
     .render()
@@ -298,6 +311,16 @@ fn anchor(provider: &str, name: &str, taken: &mut HashSet<String>) -> String {
     let anchor = free.unwrap_or(first);
     taken.insert(anchor.clone());
     anchor
+}
+
+fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
+    let SenderError { sender, status, error, count, last } = sender;
+    let plural = if count == 1 { "" } else { "s" };
+    SenderView {
+        sender,
+        words: format!("{count} request{plural} with {status}, the last {} ago", age(now, last)),
+        error,
+    }
 }
 
 fn app_view(anchor: String, name: String, app: &App, now: Timestamp) -> AppView {
@@ -386,7 +409,7 @@ pub(super) fn policy() -> String {
 }
 
 /// The status page as JSON.
-pub(super) fn json(health: &Health, began: Timestamp, now: Timestamp) -> String {
+pub(super) fn json(health: &Health, senders: Vec<SenderError>, began: Timestamp, now: Timestamp) -> String {
     #[derive(Serialize)]
     struct Status<'a> {
         version: &'static str,
@@ -397,6 +420,7 @@ pub(super) fn json(health: &Health, began: Timestamp, now: Timestamp) -> String 
         apps: Vec<AppEntry<'a>>,
         reports: Vec<ReportEntry<'a>>,
         files: Vec<FileEntry<'a>>,
+        senders: Vec<SenderError>,
     }
     #[derive(Serialize)]
     struct AppEntry<'a> {
@@ -435,7 +459,7 @@ pub(super) fn json(health: &Health, began: Timestamp, now: Timestamp) -> String 
         files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
     }
     let version = crate::VERSION;
-    let status = Status { version, now, started: began, state, summary, apps, reports, files };
+    let status = Status { version, now, started: began, state, summary, apps, reports, files, senders };
     serde_json::to_string(&status).unwrap_or_default()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::jpush_script::{OWNER, Scene, tracked};
-use crate::support::{Exporter, post};
+use crate::support::{Exporter, Log, post};
 
 const JSON: [(&str, &str); 2] = [("authorization", "Bearer t0ken"), ("content-type", "application/json")];
 type Headers = &'static [(&'static str, &'static str)];
@@ -159,6 +159,40 @@ async fn what_is_refused_and_leaves_nothing() {
     assert_eq!(page.get(r#"push_exporter_http_requests_total{code="401",handler="messages"}"#), Some(3.0));
     let (status, _) = exporter.get("/api/v1/messages").await;
     assert_eq!(status, 405);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn senders_that_are_refused_are_told_of() {
+    let log = Log::capture();
+    let scene = Scene::new().await;
+    let exporter = scene.start("").await;
+    let told = || log.take_lines("messages of a sender are refused");
+    for _ in 0..3 {
+        assert_eq!(send(&exporter, &JSON, r#"{"app":"shopp","msg_id":1}"#).await.0, 400);
+    }
+    let lines = told();
+    assert!(lines.len() == 1 && lines[0].contains("127.0.0.1") && lines[0].contains("status=400"), "{lines:?}");
+    assert!(lines[0].contains(r#"no app \"shopp\" is configured"#) && lines[0].contains("count=1"), "{lines:?}");
+    assert_eq!(send(&exporter, &[JSON[1]], r#"{"app":"shop","msg_id":1}"#).await.0, 401);
+    assert_eq!(told().len(), 1, "another kind of error");
+    scene.minutes(61.0).await;
+    assert_eq!(send(&exporter, &JSON, "x").await.0, 400);
+    let lines = told();
+    assert!(lines.len() == 1 && lines[0].contains("count=3"), "three since the last line: {lines:?}");
+    let status: serde_json::Value = serde_json::from_str(&exporter.get("/api/v1/status").await.1).unwrap();
+    let shown = |index: usize| (&status["senders"][index]["status"], &status["senders"][index]["count"]);
+    assert_eq!((shown(0), shown(1)), ((&400.into(), &4.into()), (&401.into(), &1.into())));
+    let html = exporter.get("/").await.1;
+    assert!(html.contains("Refused senders") && html.contains("4 requests with 400"), "{html}");
+    scene.minutes(1441.0).await;
+    assert!(!exporter.get("/").await.1.contains("Refused senders"));
+    exporter.stop().await;
+    // The API may be off.
+    let text = scene.text("").replace("message_api: {token: t0ken}\n", "");
+    let exporter = scene.start_with(&text).await;
+    assert_eq!(post(exporter.address, "/api/v1/messages", &JSON, Vec::new()).await.0, 404);
+    assert!(told()[0].contains("The message API is off"));
     exporter.stop().await;
 }
 

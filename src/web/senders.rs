@@ -1,0 +1,115 @@
+//! Senders whose messages are refused. Each is told of once an hour for each kind of error, and stands on the status page
+//! for a day.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::lock;
+
+/// Between two log lines of a sender about the same kind of error.
+const QUIET: SignedDuration = SignedDuration::from_hours(1);
+/// How long an error is shown after it last happened.
+const SHOWN: SignedDuration = SignedDuration::from_hours(24);
+/// Senders and kinds of errors that are remembered.
+const KEPT: usize = 100;
+
+/// What a sender has sent that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct SenderError {
+    /// Its address.
+    pub sender: String,
+    /// HTTP status that it was answered.
+    pub status: u16,
+    /// The last answer.
+    pub error: String,
+    /// Number of requests refused so, as long as it has been remembered.
+    pub count: u64,
+    /// Time of the last.
+    pub last: Timestamp,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    error: String,
+    count: u64,
+    last: Timestamp,
+    /// Time of the last log line, and requests that were refused since.
+    told: Timestamp,
+    since: u64,
+}
+
+/// All senders in trouble.
+#[derive(Debug, Default)]
+pub(super) struct Senders(Mutex<BTreeMap<(Option<IpAddr>, u16), Remembered>>);
+
+impl Senders {
+    /// Notes that a request was refused, and logs it if that has not been done within the hour.
+    pub(super) fn refused(&self, sender: Option<IpAddr>, status: StatusCode, error: &str, now: Timestamp) {
+        let status = status.as_u16();
+        let mut all = lock(&self.0);
+        if all.len() >= KEPT && !all.contains_key(&(sender, status)) {
+            let oldest = all.iter().min_by_key(|(_, one)| one.last).map(|(key, _)| *key);
+            oldest.map(|key| all.remove(&key));
+        }
+        let mut is_new = false;
+        let one = all.entry((sender, status)).or_insert_with(|| {
+            is_new = true;
+            Remembered { error: String::new(), count: 0, last: now, told: now, since: 0 }
+        });
+        error.clone_into(&mut one.error);
+        (one.count, one.since, one.last) = (one.count.saturating_add(1), one.since.saturating_add(1), now);
+        // A clock that was ahead must not silence it.
+        if is_new || now.duration_since(one.told).abs() >= QUIET {
+            one.told = now;
+            let count = std::mem::take(&mut one.since);
+            let sender = name(sender);
+            drop(all);
+            tracing::warn!(sender, status, count, error, "messages of a sender are refused; said once an hour");
+        }
+    }
+
+    /// Those of the last day, the newest first.
+    pub(super) fn list(&self, now: Timestamp) -> Vec<SenderError> {
+        let mut list: Vec<SenderError> = lock(&self.0)
+            .iter()
+            .filter(|(_, one)| now.duration_since(one.last) < SHOWN)
+            .map(|((sender, status), one)| SenderError {
+                sender: name(*sender),
+                status: *status,
+                error: one.error.clone(),
+                count: one.count,
+                last: one.last,
+            })
+            .collect();
+        list.sort_by_key(|one| std::cmp::Reverse(one.last));
+        list
+    }
+}
+
+fn name(sender: Option<IpAddr>) -> String {
+    sender.map_or_else(|| "unknown".to_owned(), |address| address.to_canonical().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_remembered_within_bounds() {
+        let senders = Senders::default();
+        let at = |second: i64| Timestamp::from_second(1_773_104_400 + second).unwrap();
+        for index in 0..250_u8 {
+            senders.refused(Some([10, 0, 0, index].into()), StatusCode::BAD_REQUEST, "x", at(i64::from(index)));
+        }
+        let list = senders.list(at(300));
+        assert_eq!((list.len(), list[0].sender.as_str(), list[99].sender.as_str()), (KEPT, "10.0.0.249", "10.0.0.150"));
+        senders.refused(Some([10, 0, 0, 249].into()), StatusCode::BAD_REQUEST, "y", at(301));
+        assert_eq!((senders.list(at(302))[0].count, senders.list(at(302))[0].error.as_str()), (2, "y"));
+        assert_eq!(senders.list(at(2 * 86_400)), []);
+    }
+}
