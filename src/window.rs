@@ -170,6 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn units_have_names() {
+        for (name, unit) in Unit::ALL {
+            assert_eq!((unit.name(), Unit::from_name(name)), (name, Some(unit)));
+        }
+        assert_eq!(Unit::from_name("year"), None);
+    }
+
+    #[test]
+    fn days_of_a_range() {
+        let days = |first, last| Window::days_between(first, last).iter().map(|day| day.first).collect::<Vec<_>>();
+        let [monday, tuesday] = [date(2026, 3, 9), date(2026, 3, 10)];
+        assert_eq!(days(Window::day(monday), Window::day(monday)), [monday]);
+        assert_eq!(days(Window::day(monday), Window::day(tuesday)), [monday, tuesday]);
+        assert_eq!(days(Window::day(tuesday), Window::holding(Unit::Month, monday)).len(), 22);
+        // The calendar ends.
+        assert_eq!(days(Window::day(Date::MAX), Window::day(Date::MAX)), [Date::MAX]);
+    }
+
+    #[test]
     fn days_of_shanghai_begin_at_16_utc() {
         let zone = TimeZone::get("Asia/Shanghai").unwrap();
         let day = Window::day(date(2026, 1, 1));

@@ -20,5 +20,5 @@ fi
 slow='test(alerts) | test(attacks) | test(container) | test(dashboards) | test(fourth_provider) | test(history) |
     test(packaging) | test(rules) | test(scale) | test(sizing) | test(tls) | test(web_config)'
 mkdir -p target
-cargo mutants --output target --test-tool nextest --no-shuffle --timeout 300 --baseline skip \
+cargo mutants --output target --profile mutants --test-tool nextest --no-shuffle --timeout 1800 --baseline skip \
     --shard "$shard" "${files[@]}" "$@" -- --locked -E "not ($slow)"

@@ -69,6 +69,15 @@ mod tests {
         assert_eq!(history(&[100, 90, 120, 110], false), (120, 20));
         assert_eq!(history(&[100, 90, 120, 110], true), (20, 20));
         assert_eq!(history(&[0, i64::MAX, 0], false), (i64::MAX, i64::MAX));
+        assert_eq!(history(&[100, 90, 100, 90], false), (100, 10), "back at its highest is no new highest");
+    }
+
+    #[test]
+    fn the_same_again_is_nothing_new() {
+        let (mut mark, _) = Mark::first(1, 100, false);
+        assert_eq!(mark.read(100), Change::default());
+        assert!(mark.read(90).is_new);
+        assert_eq!([90, 95, 100].map(|reading| mark.read(reading)), [Change::default(); 3]);
     }
 
     proptest! {

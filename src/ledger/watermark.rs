@@ -117,6 +117,26 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_is_not_read() {
+        let of = |mark| Watermark { covered: BTreeSet::new(), marks: BTreeMap::from([(3, mark)]) };
+        // A baseline and a lowest of 0 can be.
+        for mark in [
+            Mark { series: 1, baseline: 0, highest: 9, lowest: 0 },
+            Mark { series: 1, baseline: 9, highest: 9, lowest: 9 },
+        ] {
+            assert_eq!(Watermark::decode(&of(mark).encode()).unwrap(), of(mark));
+        }
+        // More counted or fallen than there was cannot.
+        let good = of(Mark { series: 1, baseline: 5, highest: 9, lowest: 8 }).encode();
+        assert_eq!(good[good.len() - 2..], [4, 1]);
+        for place in [good.len() - 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[place] = 10;
+            assert!(Watermark::decode(&bad).is_err());
+        }
+    }
+
+    #[test]
     fn a_day_of_one_channel_takes_few_bytes() {
         let mark = Mark { series: 12, baseline: 0, highest: 42_380, lowest: 42_380 };
         let watermark = Watermark { covered: BTreeSet::new(), marks: BTreeMap::from([(3, mark)]) };

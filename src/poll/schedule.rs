@@ -64,8 +64,17 @@ mod tests {
         assert_eq!(back_off(secs(86_400), 40), secs(86_400));
         assert_eq!(waits(3600, back_off_at_start), [5, 10, 20, 40, 80, 160]);
         assert_eq!(waits(60, back_off_at_start), [5, 10, 20, 40, 60, 120]);
+        assert_eq!(waits(20, back_off_at_start), [5, 10, 20, 40, 80, 160]);
         assert_eq!(back_off_at_start(secs(60), u32::MAX), secs(600));
         assert_eq!(waits(1, back_off_at_start), [1, 2, 4, 8, 10, 10]);
+    }
+
+    #[test]
+    fn retries_are_spread() {
+        for (attempt, longest) in [(0, 1000), (1, 2000), (5, 32_000), (40, 32_000)] {
+            let waits: Vec<u128> = (0..200).map(|_| retry_delay(attempt).as_millis()).collect();
+            assert!(waits.iter().all(|wait| *wait <= longest) && waits.iter().any(|wait| *wait > longest / 2));
+        }
     }
 
     #[test]

@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_step_lasts_until_its_age() {
+        let pace = Pace::five_days();
+        assert_eq!((pace.fastest(), pace.steps().len()), (secs(60), 4));
+        for (age, every) in [(0, 60), (599, 60), (600, 300), (7200, 1800), (DAY, 3 * HOUR), (9 * DAY, 3 * HOUR)] {
+            assert_eq!(pace.at(secs(age)), secs(every), "{age}");
+        }
+    }
+
+    #[test]
     fn a_clock_that_is_ahead_retires_nothing() {
         let pace = Pace::five_days();
         let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
