@@ -28,7 +28,7 @@ const AT_ONCE: usize = 16;
 const PROGRESS: Duration = Duration::from_secs(5);
 /// A question has so long, its wait for quota included.
 const LONGEST: Duration = Duration::from_secs(90);
-/// What is told when everything works.
+/// Last words of a check in which everything works.
 const AFTERWARDS: &str = "\nAn exporter that is running polls what was failing at once after kill -HUP or, with --web.enable-lifecycle, \
                           POST /-/poll.\n";
 /// What a report by message is asked for where the configuration names no id.

@@ -59,7 +59,7 @@ pub struct App {
     pub fingerprint: u64,
 }
 
-/// What to do about an app that nobody tells what was pushed.
+/// Advice for an app that no message id can reach.
 pub const UNFED: &str = "no message of this app will ever be known, so it shows no deliveries; set message_api.token_file and register messages, or name messages: {files: […]} or ids of the app";
 
 impl App {

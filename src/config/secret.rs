@@ -135,7 +135,7 @@ impl Secret {
     }
 }
 
-/// What editors and shells put around a secret is no part of it.
+/// A secret without the line ends and the byte order mark that editors and shells put around it.
 fn trimmed(text: &str) -> &str {
     text.trim_matches(['\n', '\r', '\u{feff}'])
 }

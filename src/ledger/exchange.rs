@@ -409,10 +409,10 @@ pub struct Reschedule {
     pub hurry: Option<Hurry>,
 }
 
-/// What is polled out of turn.
+/// Choice of what is polled out of turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hurry {
-    /// What is failing: reports, and parts of them.
+    /// Failing reports, and failing parts of reports.
     Failing,
     /// Everything that can be asked for.
     All,

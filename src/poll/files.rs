@@ -228,7 +228,7 @@ impl Following {
     }
 }
 
-/// What is wrong with a line, without repeating any of it.
+/// Error of a line, without repeating any of the line.
 fn told(error: &serde_json::Error) -> String {
     let told = error.to_string();
     match told.starts_with("unknown field") {

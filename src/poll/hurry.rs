@@ -27,11 +27,11 @@ pub struct Selection {
     pub provider: Option<String>,
     /// Those of apps with this name, or of all.
     pub app: Option<String>,
-    /// What of them.
+    /// Failing ones alone, or all.
     pub hurry: Hurry,
 }
 
-/// How a report is told to poll out of turn.
+/// Signal that tells a report to poll out of turn.
 #[derive(Debug, Default)]
 pub struct Bell {
     asked: Mutex<Option<Hurry>>,
@@ -52,7 +52,7 @@ impl Bell {
         }
     }
 
-    /// What is asked for; nothing more is after that.
+    /// Takes the request, if there is one.
     pub fn answer(&self) -> Option<Hurry> {
         lock(&self.asked).take()
     }

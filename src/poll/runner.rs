@@ -102,7 +102,7 @@ pub trait Work: Send + 'static {
     fn is_under_way(&self) -> bool {
         false
     }
-    /// What is failing is to be asked for again in the next poll, or everything.
+    /// Makes the next poll ask again for failing parts, or for everything.
     fn hurry(&mut self, hurry: Hurry);
     /// Takes what a poll has brought, also one that failed.
     fn finish(&mut self, outcome: Self::Outcome, is_ok: bool, now: Timestamp) -> impl Future<Output = ()> + Send;

@@ -18,7 +18,7 @@ pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
     Ok((!text.is_empty()).then_some(text))
 }
 
-/// Why a time cannot be taken.
+/// Reason to refuse a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTime {
     /// Not a time.
@@ -69,7 +69,7 @@ pub struct WireMessage {
     pub msg_id: WireId,
     /// When it was sent.
     pub sent_at: Option<WireTime>,
-    /// What JPush's push API answers beside the id.
+    /// A field that JPush's push API answers beside the id.
     #[serde(rename = "sendno")]
     _sendno: Option<IgnoredAny>,
 }
@@ -88,7 +88,7 @@ impl WireTime {
     /// The time.
     ///
     /// # Errors
-    /// What is no time of a push.
+    /// A text that is no time, or a time before anybody pushed.
     pub fn read(&self) -> Result<Timestamp, BadTime> {
         let at = match self {
             WireTime::Whole(number) => at(*number),

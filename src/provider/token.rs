@@ -122,8 +122,8 @@ fn renewal(now: Timestamp, expiry: Timestamp) -> Timestamp {
     expiry.checked_sub(early).unwrap_or(now)
 }
 
-/// When a token expires by what the provider says of its seconds, as a number or as text. A life of 0 or of more than 400 days says nothing:
-/// some clusters count milliseconds, and a permanent token has 0.
+/// Expiry of a token by its life in seconds, which providers give as a number or as text. A life of 0 or of more than 400
+/// days says nothing: some clusters count milliseconds, and a permanent token has 0.
 pub fn expiry(now: Timestamp, seconds: Option<&Value>) -> Option<Timestamp> {
     const LONGEST: i64 = 400 * 86_400;
     let Count::Is(seconds) = count(seconds) else { return None };

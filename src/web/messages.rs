@@ -248,7 +248,7 @@ fn is_lines(head: &Parts) -> Result<bool, Refusal> {
     }
 }
 
-/// Whether the body is compressed by gzip.
+/// Returns true if the body is compressed by gzip.
 fn is_zipped(head: &Parts) -> Result<bool, Refusal> {
     let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
     let encodings: Vec<String> =
@@ -264,7 +264,7 @@ fn is_zipped(head: &Parts) -> Result<bool, Refusal> {
     }
 }
 
-/// What a body was before it was compressed, as far as that may be large.
+/// Decompresses a body, up to the size that a body may have.
 fn unzip(body: &[u8]) -> Result<Bytes, Refusal> {
     let mut unzipped = Vec::new();
     let read = MultiGzDecoder::new(body).take(MAX_BYTES as u64 + 1).read_to_end(&mut unzipped);

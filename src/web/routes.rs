@@ -117,7 +117,7 @@ impl Handler {
 pub(super) struct Visit<'a> {
     pub(super) door: Door,
     pub(super) gate: &'a Gate,
-    /// Where it comes from.
+    /// Address of the client.
     pub(super) sender: Option<IpAddr>,
     /// Its place until it is answered.
     pub(super) request: places::Request,

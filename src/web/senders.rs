@@ -13,12 +13,12 @@ use crate::lock;
 
 /// Between two log lines of a sender about the same kind of error.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
-/// How long an error is shown after it last happened.
+/// Time for which an error is shown after it last happened.
 const SHOWN: SignedDuration = SignedDuration::from_hours(24);
 /// Senders and kinds of errors that are remembered.
 const KEPT: usize = 100;
 
-/// What a sender has sent that was refused.
+/// Requests of a sender that were refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct SenderError {
     /// Its address.

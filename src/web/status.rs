@@ -17,7 +17,7 @@ use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth
 use crate::provider::error::Reason;
 use crate::provider::registry::PROVIDERS;
 
-/// What is told of an app whose deliveries are known by message, and to which none was told.
+/// Advice for an app that takes messages while none was ever registered.
 const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";
 /// From so many apps on, the page has a search field, and those that work are one line each.
 const MANY: usize = 10;
