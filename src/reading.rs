@@ -162,6 +162,13 @@ pub struct SeriesKey {
     pub kind: Label,
 }
 
+impl SeriesKey {
+    /// False if one of its labels is a name that is not in the documentation.
+    pub fn is_known(&self) -> bool {
+        [&self.platform, &self.channel, &self.kind].iter().all(|label| label.is_known())
+    }
+}
+
 /// One cumulative number of one field of one subject, as the provider gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
@@ -224,8 +231,16 @@ pub struct GaugeReading {
     pub value: i64,
 }
 
-/// More readings of one subject than any document has; the rest is not read.
+/// More readings of one subject than any document has; of the rest, only documented fields are read.
 pub const MAX_READINGS: usize = 1000;
+
+/// Notes once in a row that a subject has more readings than are taken.
+pub fn note_too_many(unknown: &mut Vec<String>) {
+    const TOO_MANY: &str = "more than 1000 numbers of one message or window";
+    if unknown.last().is_none_or(|last| last != TOO_MANY) {
+        unknown.push(TOO_MANY.to_owned());
+    }
+}
 
 /// No document has a longer name of a block or a field, in bytes.
 const MAX_NAME: usize = 64;

@@ -18,11 +18,11 @@ use crate::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
 const MAX_UNKNOWN_LABELS: i64 = 16;
 
-/// Field paths that are remembered in all, of every provider: far more than the documents have, and a stop
-/// to answers that make up new ones for ever.
-const MAX_FIELDS: i64 = 20_000;
-/// The longest path that is remembered, in bytes.
-const MAX_PATH: usize = 256;
+/// Fields of an app whose series have unknown labels: far more than a provider adds, and a stop to answers that
+/// make up new ones for ever. The fields of the documents are no more than these have, and need no limit.
+const MAX_UNKNOWN_FIELDS: i64 = 1000;
+/// The longest path that is remembered, in bytes: more than five names of the longest that are read.
+const MAX_PATH: usize = 512;
 
 /// The counters of one app, open for one transaction.
 pub(super) struct Books<'a> {
@@ -40,6 +40,8 @@ pub(super) struct Books<'a> {
     new_series: Vec<i64>,
     /// Whether any reading was new.
     pub(super) has_new_numbers: bool,
+    /// Whether a reading was not counted, since the app has had too many unknown fields.
+    pub(super) is_full: bool,
 }
 
 impl<'a> Books<'a> {
@@ -65,6 +67,7 @@ impl<'a> Books<'a> {
             sums: HashMap::new(),
             new_series: Vec::new(),
             has_new_numbers: false,
+            is_full: false,
         })
     }
 
@@ -87,7 +90,7 @@ impl<'a> Books<'a> {
             }
         }
         for reading in readings {
-            let Some(field) = self.field(&reading.field)? else { continue };
+            let Some(field) = self.field(reading)? else { continue };
             let metric = reading.series.metric;
             let (series, change) = match watermark.marks.get_mut(&field) {
                 Some(mark) => (mark.series, mark.read(reading.value)),
@@ -142,10 +145,16 @@ impl<'a> Books<'a> {
         Ok(id)
     }
 
-    /// The number of a field's path, unless there are too many.
-    fn field(&mut self, path: &str) -> Result<Option<i64>, LedgerError> {
+    /// The number of a reading's field, unless it is unknown and the app has had too many of those.
+    fn field(&mut self, reading: &Reading) -> Result<Option<i64>, LedgerError> {
+        let path = reading.field.as_str();
         if let Some(id) = self.fields.get(path) {
             return Ok(Some(*id));
+        }
+        let is_known = reading.series.is_known();
+        if path.len() > MAX_PATH || !(is_known || self.is_unknown_admitted(path)?) {
+            self.is_full = true;
+            return Ok(None);
         }
         let found = self
             .transaction
@@ -155,17 +164,26 @@ impl<'a> Books<'a> {
         let id = match found {
             Some(id) => id,
             None => {
-                let last: Option<i64> =
-                    self.transaction.query_row("SELECT max(id) FROM field", [], |row| row.get(0))?;
-                if last.is_some_and(|last| last >= MAX_FIELDS) || path.len() > MAX_PATH {
-                    return Ok(None);
-                }
                 self.transaction.execute("INSERT INTO field (path) VALUES (?1)", [path])?;
                 self.transaction.last_insert_rowid()
             }
         };
+        if !is_known {
+            self.transaction
+                .prepare_cached("INSERT INTO unknown_field (app, field) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute([self.app, id])?;
+        }
         self.fields.insert(path.to_owned(), id);
         Ok(Some(id))
+    }
+
+    /// Whether the app has had an unknown field before, or has room for it.
+    fn is_unknown_admitted(&self, path: &str) -> Result<bool, LedgerError> {
+        let is_remembered = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM field JOIN unknown_field ON field = id AND app = ?1 WHERE path = ?2")?
+            .exists(params![self.app, path])?;
+        Ok(is_remembered || !fields_are_full(self.transaction, self.app)?)
     }
 
     fn series(&mut self, family: Family, key: &SeriesKey) -> Result<i64, LedgerError> {
@@ -266,6 +284,12 @@ impl<'a> Books<'a> {
         }
         Ok(totals)
     }
+}
+
+/// Returns true if an app has had as many unknown fields as are remembered.
+pub(super) fn fields_are_full(transaction: &Transaction<'_>, app: AppId) -> Result<bool, LedgerError> {
+    let mut select = transaction.prepare_cached("SELECT count(*) FROM unknown_field WHERE app = ?1")?;
+    Ok(select.query_row([app], |row| row.get::<_, i64>(0))? >= MAX_UNKNOWN_FIELDS)
 }
 
 /// Notes that series show their totals from now on, whatever happens to the process.

@@ -17,6 +17,11 @@ const WINDOWS_KEPT: i64 = 400;
 /// Names that are remembered as unknown for each app and report.
 const MAX_UNKNOWN_NAMES: i64 = 1000;
 
+/// Returns true if a report has had as many unknown names as are remembered; by report, how many it has had.
+pub(super) fn names_are_full(unknown: &[(String, i64)]) -> bool {
+    unknown.iter().any(|(_, count)| *count >= MAX_UNKNOWN_NAMES)
+}
+
 /// How much later, in milliseconds, a later window of a unit ends at least. Less is the same window in another time
 /// zone, after the configuration has changed.
 fn apart(unit: Unit) -> i64 {
@@ -71,8 +76,9 @@ impl Entry<'_> {
             }
         }
         receipt.has_new_numbers |= books.has_new_numbers;
+        receipt.is_full = books.is_full;
         receipt.series = books.close()?;
-        receipt.new_names = self.unknown_names()?;
+        self.unknown_names(&mut receipt)?;
         self.report(receipt.has_new_numbers, self.commit.succeeded && receipt.failing == 0)?;
         Ok(receipt)
     }
@@ -149,10 +155,9 @@ impl Entry<'_> {
         Ok((after, are_new))
     }
 
-    /// Remembers names that were not known, and returns those that are new.
-    fn unknown_names(&self) -> Result<Vec<String>, LedgerError> {
+    /// Remembers names that were not known, and notes those that are new.
+    fn unknown_names(&self, receipt: &mut Receipt) -> Result<(), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
-        let mut new_names = Vec::new();
         for name in &self.commit.unknown {
             let name: String = name.chars().take(128).collect();
             let count: i64 = self
@@ -160,6 +165,7 @@ impl Entry<'_> {
                 .prepare_cached("SELECT count(*) FROM unknown_name WHERE app = ?1 AND report = ?2")?
                 .query_row(params![app, report], |row| row.get(0))?;
             if count >= MAX_UNKNOWN_NAMES {
+                receipt.is_full = true;
                 break;
             }
             let new = self
@@ -169,10 +175,10 @@ impl Entry<'_> {
                 )?
                 .execute(params![app, report, name])?;
             if new > 0 {
-                new_names.push(name);
+                receipt.new_names.push(name);
             }
         }
-        Ok(new_names)
+        Ok(())
     }
 
     fn report(&self, has_new_numbers: bool, succeeded: bool) -> Result<(), LedgerError> {

@@ -46,6 +46,8 @@ pub struct Restored {
     pub gauges: Vec<StoredGauges>,
     /// How many unknown names were seen, by report.
     pub unknown: Vec<(String, i64)>,
+    /// True if it has had as many unknown names as are remembered: further ones are not counted.
+    pub is_full: bool,
     /// Its messages.
     pub messages: MessageState,
     /// How far its files of message ids have been read, by the path that is followed.
@@ -455,6 +457,8 @@ pub struct Receipt {
     pub has_new_numbers: bool,
     /// Names that were never seen before in this app.
     pub new_names: Vec<String>,
+    /// True if the app has had as many unknown names as are remembered: further ones are not counted.
+    pub is_full: bool,
     /// The app's messages, after a commit about messages.
     pub messages: Option<MessageState>,
     /// When the report's next message is due, after a commit about messages.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::books::{self, Books, stored_series};
-use super::entry::Entry;
+use super::entry::{self, Entry};
 use super::hook::{self, Did};
 use super::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
@@ -26,12 +26,13 @@ use crate::reading::SentMessage;
 use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
     include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
 ];
 /// `push` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7075_7368;
@@ -458,10 +459,23 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
         collect(transaction, "SELECT report, count(*) FROM unknown_name WHERE app = ?1 GROUP BY report", id, |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
+    let is_full = entry::names_are_full(&unknown) || books::fields_are_full(transaction, id)?;
     let messages = messages::state(transaction, id)?;
     let files = files::kept(transaction, id)?;
     let created = transaction.query_row("SELECT created FROM app WHERE id = ?1", [id], |row| row.get(0).map(time))?;
-    Ok(Restored { id, created, reports, series, gauges, unknown, messages, files, is_new: false, last_seen: None })
+    Ok(Restored {
+        id,
+        created,
+        reports,
+        series,
+        gauges,
+        unknown,
+        is_full,
+        messages,
+        files,
+        is_new: false,
+        last_seen: None,
+    })
 }
 
 pub(super) fn stored_gauges(

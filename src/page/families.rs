@@ -156,6 +156,8 @@ families! {
         "Seconds by which this machine's clock is ahead of the provider's, by the Date header of its last answers (median of three).";
     UnknownFields, "push_unknown_fields_total", Counter, Whole,
         "Fields, channels or values in the provider's answers that the exporter did not know: one for each new name in an app.";
+    UnknownFieldsFull, "push_unknown_fields_full", Gauge, Whole,
+        "1 if the provider's answers have had so many unknown names in an app that further ones are neither counted nor noted; absent if not. Documented fields are counted in any case.";
 }
 
 impl Family {

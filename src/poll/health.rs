@@ -180,6 +180,8 @@ pub struct AppHealth {
     pub token_expiry: Option<Timestamp>,
     /// Seconds by which our clock is ahead of the provider's, by its answers.
     pub clock_skew_seconds: Option<f64>,
+    /// True if it has had so many unknown names that further ones are not counted.
+    pub unknown_fields_full: bool,
 }
 
 /// Messages that are polled.
@@ -292,6 +294,22 @@ impl Health {
     /// Notes something of an app.
     pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppHealth)) {
         change(lock(&self.apps).entry((provider, app.to_owned())).or_default());
+    }
+
+    /// Tells, once, that further unknown names of an app are not counted.
+    pub async fn unknown_fields_full(&self, provider: &'static str, app: &str) {
+        let mut was_full = false;
+        self.app(provider, app, |health| was_full = std::mem::replace(&mut health.unknown_fields_full, true));
+        if was_full {
+            return;
+        }
+        tracing::warn!(
+            provider,
+            app,
+            "the provider has sent more unknown names than are remembered: further ones are not counted, documented fields are"
+        );
+        let full = Update::show(Family::UnknownFieldsFull, owner(provider, app), String::new(), Some(1));
+        self.page.update(vec![full]).await;
     }
 
     /// Notes how many messages of a report are late.

@@ -88,6 +88,9 @@ impl<'a> Opening<'a> {
             self.services.health.app(provider, app, |health| health.takes_messages = takes_messages);
             self.board.show(self.stored.messages).await;
         }
+        if self.stored.is_full {
+            self.services.health.unknown_fields_full(self.app.provider.name(), &self.app.name).await;
+        }
         if config.leaves_unfed(self.messages.as_ref()) {
             tracing::warn!(provider = self.app.provider.name(), app = self.app.name, "{UNFED}");
         }

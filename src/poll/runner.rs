@@ -380,6 +380,10 @@ impl Poller {
         }
         let series = std::mem::take(&mut receipt.series);
         self.services.page.count(counters(&self.id.owner(), series, self.hold)).await;
+        if receipt.is_full {
+            let ReportId { provider, app, .. } = &self.id;
+            self.services.health.unknown_fields_full(provider, app).await;
+        }
         if !receipt.new_names.is_empty() {
             let ReportId { provider, app, report } = &self.id;
             for name in &receipt.new_names {

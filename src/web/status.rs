@@ -19,6 +19,9 @@ use crate::provider::registry::PROVIDERS;
 
 /// Advice for an app that takes messages while none was ever registered.
 const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";
+/// What an app has when its provider has sent more unknown names than are remembered.
+const FIELDS_FULL: &str =
+    "too many; further ones are not counted. What the documents name is counted as before; see the log for the names";
 /// From so many apps on, the page has a search field, and those that work are one line each.
 const MANY: usize = 10;
 
@@ -203,8 +206,15 @@ impl App {
     fn facts(&self, now: Timestamp) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut fact = |label: String, value, is_bad| facts.push(Fact { label, value, is_bad });
-        let AppHealth { tracked, takes_messages, newest_message, quotas, token_expiry, clock_skew_seconds } =
-            &self.health;
+        let AppHealth {
+            tracked,
+            takes_messages,
+            newest_message,
+            quotas,
+            token_expiry,
+            clock_skew_seconds,
+            unknown_fields_full,
+        } = &self.health;
         if let Some(tracked) = tracked {
             fact("tracked messages".into(), format!("{} live, {} waiting", tracked.live, tracked.waiting), false);
         }
@@ -230,6 +240,9 @@ impl App {
             Some(at) if *at > now => fact("token".into(), format!("expires in {}", age(*at, now)), false),
             Some(at) => fact("token".into(), format!("expired {} ago", age(now, *at)), true),
             None => {}
+        }
+        if *unknown_fields_full {
+            fact("unknown names".into(), FIELDS_FULL.to_owned(), true);
         }
         if let Some(skew) = clock_skew_seconds.filter(|skew| skew.abs() > SKEWED.as_secs_f64()) {
             let way = if skew > 0.0 { "ahead of" } else { "behind" };

@@ -46,6 +46,7 @@ mod jpush_reports;
 mod jpush_reports_month;
 mod late_numbers;
 mod ledger_faults;
+mod made_up_names;
 mod manual;
 mod message_api;
 mod message_blame;

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::provider::{Ask, Numbers};
-use crate::reading::{Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members};
+use crate::reading::{
+    Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members, note_too_many,
+};
 use crate::window::Window;
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
@@ -69,17 +71,15 @@ fn reading(
     match count(Some(value)) {
         Count::Absent => {}
         Count::Odd => unknown.push(path),
-        Count::Is(value) if readings.len() < MAX_READINGS => readings.push(Reading {
-            field: path,
-            series: SeriesKey {
-                metric,
-                platform: platform.clone(),
-                channel: channel.clone(),
-                kind: Label::known("notification"),
-            },
-            value,
-        }),
-        Count::Is(_) => {}
+        Count::Is(value) => {
+            let kind = Label::known("notification");
+            let series = SeriesKey { metric, platform: platform.clone(), channel: channel.clone(), kind };
+            if readings.len() < MAX_READINGS || series.is_known() {
+                readings.push(Reading { field: path, series, value });
+            } else {
+                note_too_many(unknown);
+            }
+        }
     }
 }
 

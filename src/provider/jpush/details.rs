@@ -32,7 +32,7 @@ const CHANNELS: [&str; 14] = [
     "mpns",
 ];
 
-/// More kinds than any message has.
+/// More unknown kinds than any message has.
 const MAX_THINGS: usize = 32;
 
 /// How a message is read.
@@ -88,7 +88,8 @@ impl Shape {
     /// Remembers how a thing that gave numbers was read.
     pub(super) fn fix(&mut self, thing: &str, by_leaves: bool) {
         let things = if by_leaves { &mut self.leaves } else { &mut self.totals };
-        if things.len() < MAX_THINGS {
+        let is_documented = KINDS.contains(&thing) || thing == older::VENDOR_BLOCK;
+        if is_documented || things.len() < MAX_THINGS {
             things.insert(thing.to_owned());
         }
     }

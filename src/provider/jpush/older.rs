@@ -11,7 +11,7 @@ use crate::reading::{Label, members};
 
 /// Their names in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
-const VENDOR_BLOCK: &str = "android_pns";
+pub(super) const VENDOR_BLOCK: &str = "android_pns";
 /// What the counts of all vendors in one number begin with.
 const TOTAL: &str = "pns_";
 

@@ -9,7 +9,7 @@ use super::ids::{read_group_id, read_id};
 use super::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
 use crate::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
-use crate::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members};
+use crate::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};
 
 /// More names that are not known than anyone looks at; the rest is not noted.
 const MAX_UNKNOWN: usize = 1000;
@@ -164,10 +164,10 @@ impl Sink<'_> {
         match count(value) {
             Count::Absent => {}
             Count::Odd => self.unknown.push(path.to_owned()),
-            Count::Is(value) if self.readings.len() < MAX_READINGS => {
+            Count::Is(value) if self.readings.len() < MAX_READINGS || series.is_known() => {
                 self.readings.push(Reading { field: path.to_owned(), series, value });
             }
-            Count::Is(_) => {}
+            Count::Is(_) => note_too_many(self.unknown),
         }
     }
 
