@@ -14,7 +14,7 @@ use crate::page::own::OwnMetrics;
 use crate::poll::fleet::{Changes, Fleet};
 use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
-use crate::provider::http::Transport;
+use crate::provider::http::{SetupError, Transport};
 use crate::{error_chain, lock, notify};
 
 /// Why the configuration stays as it was.
@@ -33,8 +33,8 @@ pub enum ReloadError {
     #[error("apps cannot be started")]
     Apps(#[from] LedgerError),
     /// Connections to providers cannot be made as it says.
-    #[error("cannot set up HTTP")]
-    Transport(#[from] reqwest::Error),
+    #[error(transparent)]
+    Transport(#[from] SetupError),
     /// There is no file.
     #[error("there is no configuration file to read again")]
     NoFile,
@@ -67,7 +67,7 @@ impl Reloader {
 /// Reads the configuration.
 type Read = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
 /// Makes a way to the providers by a configuration.
-type Connect = dyn Fn(&Config) -> Result<Arc<dyn Transport>, reqwest::Error> + Send + Sync;
+type Connect = dyn Fn(&Config) -> Result<Arc<dyn Transport>, SetupError> + Send + Sync;
 
 /// How the configuration is read again, and by whose wish.
 pub struct Reload {
@@ -80,7 +80,7 @@ impl Reload {
     /// From where it was read for the first time.
     pub fn new(
         read: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
-        connect: impl Fn(&Config) -> Result<Arc<dyn Transport>, reqwest::Error> + Send + Sync + 'static,
+        connect: impl Fn(&Config) -> Result<Arc<dyn Transport>, SetupError> + Send + Sync + 'static,
     ) -> Reload {
         Reload { source: Some((Arc::new(read), Arc::new(connect))), ..Reload::never() }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
@@ -54,11 +54,11 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
             super::print(&format!("{file}: {provider} {name}: warning: {UNFED}\n"))?;
         }
     }
+    let transport = serve::connect(&config)?;
     if options.offline {
         return Ok(());
     }
     super::block_on(async {
-        let transport = serve::connect(&config).context("cannot set up HTTP")?;
         let rows = ask_all(asked, &transport, &clock).await;
         super::print(&format!("\n{}", table(&rows)))?;
         match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {

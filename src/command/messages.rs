@@ -18,6 +18,7 @@ use super::Failure;
 use crate::cli::AddMessages;
 use crate::poll::feed::{BadEntry, Registered};
 use crate::poll::wire::{self, MAX_LINE, WireId};
+use crate::provider::http::{self, Way};
 use crate::provider::jpush::ids::read_group_id;
 
 /// What the message API takes at once, with room for what is around it.
@@ -45,11 +46,8 @@ pub fn add(options: &AddMessages) -> Result<(), Failure> {
     let path = url.path().trim_end_matches('/').trim_end_matches("/api/v1/messages").to_owned();
     url.set_path(&format!("{path}/api/v1/messages"));
     let token = token(&options.token_file)?;
-    let mut client = Client::builder().timeout(TIMEOUT);
-    if is_this_machine(&url) {
-        client = client.no_proxy();
-    }
-    let client = client.build().context("cannot set up HTTP")?;
+    let way = if is_this_machine(&url) { Way::Direct } else { Way::Proxied };
+    let client = http::client(way, &[])?.timeout(TIMEOUT).build().context("cannot set up HTTP")?;
     let sender = Sender { client, url, token, app: options.app.clone() };
     super::block_on(async { Ok(run(sender).await?) })
 }

@@ -21,6 +21,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
+use crate::provider::http::SetupError;
 use crate::reload::Reloader;
 use crate::util::log_writer::LogWriter;
 use crate::web::settings::reread::{Followed, Watched};
@@ -38,6 +39,15 @@ pub enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Failure {
         Failure::Failed(error)
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Failure {
+        match error {
+            SetupError::Proxy(error) => Failure::Usage(error.to_string()),
+            error => Failure::Failed(error.into()),
+        }
     }
 }
 
@@ -74,8 +84,7 @@ fn start_logging(flags: &Flags, log: LogWriter) {
     };
     // Libraries may log what they send at debug level, credentials included.
     let others = if flags.log_level == LogLevel::Error { "error" } else { "warn" };
-    // That a certificate is not good is said by who wanted it, with what to do.
-    let filter = EnvFilter::new(format!("{others},push_exporter={level},rustls_platform_verifier=off"));
+    let filter = EnvFilter::new(format!("{others},push_exporter={level}"));
     let layer = match flags.log_format {
         LogFormat::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(log).boxed(),
         LogFormat::Json => {

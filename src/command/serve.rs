@@ -1,9 +1,9 @@
 //! `push-exporter serve`: the exporter with the user's configuration.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::secret::Environment;
 use crate::config::{self, Config};
 use crate::ledger::sqlite::Sqlite;
-use crate::provider::http::{Reqwest, Transport};
+use crate::provider::http::{Reqwest, SetupError, Transport, Way};
 use crate::reload::Reload;
 use crate::{Parts, run as run_exporter, web};
 
@@ -24,6 +24,7 @@ const DEFAULT_FILE: &str = "push-exporter.yml";
 /// A wrong configuration (exit code 2), or an address or ledger that cannot be used (1).
 pub fn run(flags: &Flags) -> Result<(), Failure> {
     let (file, config) = load(flags)?;
+    let transport = connect(&config)?;
     tracing::info!(
         version = crate::VERSION,
         revision = crate::REVISION,
@@ -39,7 +40,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let settings = super::web_settings(flags)?;
         let store = open_ledger(&config.ledger)?;
         let web = web::Setup { listeners: super::listen(flags).await?, options: super::web_options(flags), settings };
-        serve(config, store, web, reload, Clock::system(), stop).await?;
+        serve(config, transport, store, web, reload, Clock::system(), stop).await?;
         Ok(())
     })
 }
@@ -52,19 +53,21 @@ pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), Failure> {
 }
 
 fn environment() -> Environment {
-    std::env::vars().collect()
+    // What is no text can be no setting of ours.
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// Runs the exporter on its ledger and ports until `stop`.
 pub(super) async fn serve(
     config: Config,
+    transport: Arc<dyn Transport>,
     store: Sqlite,
     web: web::Setup,
     reload: Reload,
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let transport = connect(&config).context("cannot set up HTTP")?;
     let parts = Parts { clock, web, transport, store: Box::new(store), reload };
     run_exporter(config, parts, stop).await?;
     tracing::info!("stopped");
@@ -72,8 +75,8 @@ pub(super) async fn serve(
 }
 
 /// The way to the providers.
-pub(super) fn connect(config: &Config) -> Result<Arc<dyn Transport>, reqwest::Error> {
-    Ok(Arc::new(Reqwest::new(config.ca.as_deref())?))
+pub(super) fn connect(config: &Config) -> Result<Arc<dyn Transport>, SetupError> {
+    Ok(Arc::new(Reqwest::new(Way::Proxied, &config.ca)?))
 }
 
 pub(super) fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {

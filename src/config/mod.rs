@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use rustls::pki_types::CertificateDer;
 
 use crate::clock::Clock;
 use crate::provider::{Account, Messages, Provider, Surroundings, registry::PROVIDERS};
+use crate::util::certificates;
 use secret::{Environment, Secret};
 use section::{ConfigError, Context, Section};
 use tree::Place;
@@ -30,8 +32,8 @@ pub struct Config {
     pub max_age: Duration,
     /// What senders of message ids must show; the message API is off without.
     pub message_token: Option<Secret>,
-    /// An extra CA for providers, as PEM.
-    pub ca: Option<Vec<u8>>,
+    /// Certificates that are trusted besides this machine's CAs: of CAs, or of providers themselves.
+    pub ca: Vec<CertificateDer<'static>>,
     /// Every app, in the order of the file.
     pub apps: Vec<App>,
 }
@@ -166,14 +168,10 @@ fn read(mut file: Section<'_>, folder: &Path) -> Config {
     });
     let ca = file.file("ca_file").and_then(|(path, pem)| {
         let place = file.place();
-        match reqwest::Certificate::from_pem_bundle(&pem) {
-            Ok(certificates) if !certificates.is_empty() => Some(pem),
-            _ => {
-                file.context().error(place, "ca_file", format!("{} holds no PEM certificate", path.display()));
-                None
-            }
-        }
+        let read = certificates::read_pem(&pem);
+        read.map_err(|error| file.context().error(place, "ca_file", format!("{} {error}", path.display()))).ok()
     });
+    let ca = ca.unwrap_or_default();
     let mut seen = Seen::default();
     let mut apps = Vec::new();
     let mut sections = 0;
@@ -184,8 +182,10 @@ fn read(mut file: Section<'_>, folder: &Path) -> Config {
         }
     }
     // What concerns all apps.
+    let ca_bytes: Vec<&[u8]> = ca.iter().map(AsRef::as_ref).collect();
+    let ca_bytes = ca_bytes.as_slice();
     for app in &mut apps {
-        app.fingerprint = hash(&(app.fingerprint, new_series_hold, max_age, &ca));
+        app.fingerprint = hash(&(app.fingerprint, new_series_hold, max_age, ca_bytes));
     }
     let (context, place) = (file.context(), file.place());
     let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name()).collect();

@@ -153,8 +153,11 @@ impl PollError {
             PollError::Transport(TransportError::TooLarge) | PollError::Decode(_) => {
                 "Check that base_url is the API itself and that no proxy answers in its place."
             }
+            PollError::Transport(TransportError::Proxy) => {
+                "Write the proxy's user and password into HTTPS_PROXY (HTTP_PROXY for http://) as http://user:password@host:port, or name the provider in NO_PROXY."
+            }
             PollError::Transport(_) => {
-                "Check base_url, DNS, the proxy and the CA certificates; it is asked again by itself."
+                "Check base_url, DNS, the proxy and the CA certificates (ca_file); it is asked again by itself."
             }
             PollError::Ledger(_) => {
                 "Check the disk that the ledger is on: space, rights, and that the file is still there."
@@ -205,7 +208,7 @@ impl PollError {
     pub fn ends_the_poll(&self) -> bool {
         match self {
             PollError::Transport(error) => {
-                matches!(error, TransportError::Connect(_) | TransportError::ConnectTimeout)
+                matches!(error, TransportError::Connect(_) | TransportError::ConnectTimeout | TransportError::Proxy)
             }
             PollError::Refused { reason, .. } => matches!(reason, Reason::Auth | Reason::RateLimited),
             PollError::Token(_) | PollError::Ledger(_) => true,

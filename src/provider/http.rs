@@ -9,16 +9,19 @@ use http::header::HeaderMap;
 use http::{Request, StatusCode};
 use reqwest::Url;
 use reqwest::redirect;
+use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::BoxFuture;
 use super::dns::Resolver;
 use super::error::{PollError, shorten};
+use super::proxy::{self, ProxyError};
 use super::quota::{Budget, Limit, Priority, Rate};
 use crate::clock::{Clock, ProviderTime};
 use crate::config::secret::Scrubber;
 use crate::lock;
+use crate::util::server_trust::{self, client_config};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -79,6 +82,9 @@ pub enum TransportError {
     /// No connection: refused, no such host, no TLS.
     #[error("{0}")]
     Connect(String),
+    /// The proxy of the environment wants other credentials.
+    #[error("the proxy refuses to pass the request on (407): it wants credentials, or others")]
+    Proxy,
     /// A connection that ended before a complete answer.
     #[error("{0}")]
     Network(String),
@@ -93,17 +99,54 @@ pub trait Transport: Send + Sync {
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>>;
 }
 
+/// Why nothing can be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A proxy variable that cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// No TLS.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP library does not take the settings.
+    #[error("cannot set up HTTP")]
+    Client(#[from] reqwest::Error),
+}
+
 /// The real transport.
 #[derive(Debug)]
 pub struct Reqwest(reqwest::Client);
 
+/// The way of requests out of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Through the proxies of the environment, if it names any.
+    Proxied,
+    /// Straight to the server.
+    Direct,
+}
+
+/// The beginning of every client of ours. `trusted` are certificates of CAs, or of servers, besides this machine's CAs.
+///
+/// # Errors
+/// A proxy variable that cannot be used, or no TLS.
+pub fn client(way: Way, trusted: &[CertificateDer<'static>]) -> Result<reqwest::ClientBuilder, SetupError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("push-exporter/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(client_config(trusted.to_vec())?);
+    if way == Way::Direct {
+        return Ok(builder.no_proxy());
+    }
+    proxy::check(|name| std::env::var_os(name))?;
+    Ok(builder)
+}
+
 impl Reqwest {
-    /// `ca` is an extra CA as PEM; the system's are always trusted, and the proxy comes from the
-    /// environment.
+    /// `trusted` are certificates of CAs, or of providers, besides this machine's CAs.
     ///
     /// # Errors
-    /// A CA that is not PEM, or no TLS.
-    pub fn new(ca: Option<&[u8]>) -> Result<Self, reqwest::Error> {
+    /// A proxy variable that cannot be used, or no TLS.
+    pub fn new(way: Way, trusted: &[CertificateDer<'static>]) -> Result<Self, SetupError> {
         let same_host = redirect::Policy::custom(|attempt| {
             let from = attempt.previous().last();
             let same = from.is_some_and(|from| {
@@ -112,18 +155,13 @@ impl Reqwest {
             });
             if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
         });
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("push-exporter/", env!("CARGO_PKG_VERSION")))
+        let client = client(way, trusted)?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .dns_resolver(Arc::new(Resolver::new()))
-            .redirect(same_host);
-        if let Some(pem) = ca {
-            for certificate in reqwest::Certificate::from_pem_bundle(pem)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        Ok(Reqwest(builder.build()?))
+            .redirect(same_host)
+            .build()?;
+        Ok(Reqwest(client))
     }
 }
 
@@ -156,7 +194,16 @@ fn classify(error: reqwest::Error) -> TransportError {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    let text = format!("{error}: {innermost}");
+    // One of input and output passes over what it wraps itself.
+    while let Some(inside) = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        innermost = inside;
+    }
+    let tls = innermost.downcast_ref::<rustls::Error>();
+    let cause = tls.map_or_else(|| innermost.to_string(), server_trust::in_words);
+    if cause.ends_with("proxy authorization required") {
+        return TransportError::Proxy;
+    }
+    let text = format!("{error}: {cause}");
     if is_connect { TransportError::Connect(text) } else { TransportError::Network(text) }
 }
 
@@ -317,6 +364,9 @@ impl Client {
         // The transport has time limits of its own; this one holds whatever transport is passed in.
         let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
         let result = result.unwrap_or(Err(TransportError::Timeout));
+        // Only proxies answer so: the provider was not asked.
+        let is_proxys = |reply: &Reply| reply.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        let result = result.and_then(|reply| if is_proxys(&reply) { Err(TransportError::Proxy) } else { Ok(reply) });
         let code = result.as_ref().ok().map(|reply| reply.status.as_u16());
         // Not what stands before the provider and answers in its place.
         if let Ok(reply) = &result

@@ -20,6 +20,7 @@ pub mod feishu;
 pub mod http;
 pub mod jpush;
 pub mod pace;
+mod proxy;
 pub mod quota;
 pub mod registry;
 pub mod token;

@@ -74,6 +74,7 @@ mod sizing;
 mod stall;
 mod status_page;
 mod storm;
+mod surroundings;
 mod systemd;
 mod tls;
 mod web;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use push_exporter::provider::BoxFuture;
-use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError};
+use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
 
 use crate::jpush_script::{OWNER, Scene, delivery, received, register, tracked};
 use crate::support::{Exporter, Log};
@@ -347,7 +347,7 @@ async fn a_slow_provider_is_asked_as_often_as_the_budget_allows() {
     let all: Vec<_> = (1..=10_000).map(|id| (id, None)).collect();
     let text = scene.text("interval: 1m");
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let transport = Arc::new(Slow(Reqwest::new(None).unwrap()));
+    let transport = Arc::new(Slow(Reqwest::new(Way::Direct, &[]).unwrap()));
     let exporter = Exporter::start_through(transport, &text, scene.folder.path(), &scene.clock).await;
     register(&exporter, &all).await;
     let more: Vec<_> = (10_001..=20_000).map(|id| (id, None)).collect();

@@ -12,7 +12,7 @@ use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::poll::fleet::Changes;
 use push_exporter::provider::BoxFuture;
-use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError};
+use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
 use push_exporter::reload::{Reload, ReloadError, Reloader};
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::web::settings::reread::Watched;
@@ -39,7 +39,7 @@ pub async fn simulate<S: Simulator>(simulator: S) -> (Arc<S>, SocketAddr) {
 /// The real way to the providers.
 pub fn network() -> Arc<dyn Transport> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Arc::new(Network(Reqwest::new(None).unwrap()))
+    Arc::new(Network(Reqwest::new(Way::Direct, &[]).unwrap()))
 }
 
 struct Network(Reqwest);

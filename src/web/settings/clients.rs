@@ -16,7 +16,9 @@ use x509_parser::oid_registry::{
     OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
     OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
 };
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
+use x509_parser::prelude::{GeneralName, X509Certificate};
+
+use crate::util::certificates::{is_valid, may_issue, parsed};
 
 /// Go's ClientAuthType.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,11 +144,6 @@ impl Clients {
     }
 }
 
-fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
-    let parsed = X509Certificate::from_der(certificate);
-    parsed.map(|(_, parsed)| parsed).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))
-}
-
 /// What checks chains up to those of these that may issue certificates; `None` if none may. rustls takes whatever is
 /// trusted for a CA: a client whose own certificate is trusted could make others.
 fn chains<'a>(
@@ -154,20 +151,13 @@ fn chains<'a>(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, VerifierBuilderError> {
     let mut roots = RootCertStore::empty();
-    let cas = trusted.filter(|trusted| parsed(trusted).is_ok_and(|trusted| may_issue(&trusted)));
+    let cas =
+        trusted.filter(|trusted| parsed(trusted).is_ok_and(|trusted| may_issue(&trusted, |usage| usage.client_auth)));
     roots.add_parsable_certificates(cas.cloned());
     if roots.is_empty() {
         return Ok(None);
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map(Some)
-}
-
-fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    parsed(certificate).is_ok_and(|certificate| {
-        let validity = certificate.validity();
-        (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now)
-    })
 }
 
 /// Whether a CA has issued a certificate itself. Go takes such certificates in forms that rustls refuses: of X.509
@@ -189,21 +179,10 @@ fn is_issued_by(client: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<
     let is_weak = [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(&client.signature_algorithm.algorithm);
     Ok(is_simple
         && !constrains
-        && may_issue(&ca)
+        && may_issue(&ca, |usage| usage.client_auth)
         && is_named
         && !is_weak
         && client.verify_signature(Some(ca.public_key())).is_ok())
-}
-
-/// Whether a certificate is that of a CA, which may issue certificates of clients.
-fn may_issue(ca: &X509Certificate<'_>) -> bool {
-    // Before version 3 nothing said who is a CA.
-    let is_ca =
-        ca.basic_constraints().is_ok_and(|basic| basic.map_or(ca.version() != X509Version::V3, |basic| basic.value.ca));
-    let may_sign = ca.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));
-    let serves_clients =
-        ca.extended_key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.any || usage.value.client_auth));
-    is_ca && may_sign && serves_clients
 }
 
 /// A certificate that is trusted itself, or by its issuer: it must be valid now, and not be for something else.

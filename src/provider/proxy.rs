@@ -1,0 +1,115 @@
+//! The proxy variables of the environment. The HTTP library passes over what it cannot read, and credentials would go
+//! straight out where somebody wanted a proxy; so they are checked before anything is sent.
+
+use std::ffi::OsString;
+
+use http::Uri;
+
+/// By scheme, the name that the HTTP library prefers first.
+const VARIABLES: [[&str; 2]; 3] =
+    [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"], ["ALL_PROXY", "all_proxy"]];
+
+/// A proxy variable that cannot be used. Its value may hold a password and is not quoted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the environment variable {0} {1}")]
+pub struct ProxyError(&'static str, &'static str);
+
+/// Checks the proxy variables.
+///
+/// # Errors
+/// One that the HTTP library would pass over.
+pub(super) fn check(variable: impl Fn(&str) -> Option<OsString>) -> Result<(), ProxyError> {
+    // A server could be made to set it; no proxy is used then.
+    if variable("REQUEST_METHOD").is_some() {
+        return Ok(());
+    }
+    for names in VARIABLES {
+        let found = names.iter().find_map(|name| Some((*name, variable(name)?)));
+        if let Some((name, value)) = found {
+            check_value(&value).map_err(|what| ProxyError(name, what))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_value(value: &OsString) -> Result<(), &'static str> {
+    const NO_URL: &str = "is no URL of a proxy; write http://host:port or http://user:password@host:port (% and its code \
+                          for what is special in a password, such as %40 for @), or leave it empty for no proxy";
+    let value = value.to_str().ok_or(NO_URL)?;
+    if value.is_empty() {
+        return Ok(());
+    }
+    let uri: Uri = value.parse().map_err(|_| NO_URL)?;
+    let authority = uri.authority().ok_or(NO_URL)?;
+    let is_host = !authority.host().is_empty();
+    let has_port = authority.as_str().rsplit('@').next().is_some_and(|host| match host.rsplit_once(':') {
+        Some((_, port)) if !port.contains(']') => port.parse::<u16>().is_ok(),
+        _ => true,
+    });
+    match uri.scheme_str() {
+        _ if !is_host || !has_port => Err(NO_URL),
+        None | Some("http" | "https") => Ok(()),
+        Some(scheme) if scheme.starts_with("socks") => {
+            Err("names a SOCKS proxy, which is not supported; name an HTTP proxy, or leave it empty")
+        }
+        Some(_) => Err(NO_URL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(variables: &[(&str, &str)]) -> Result<(), ProxyError> {
+        check(|name| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| value.into()))
+    }
+
+    #[test]
+    fn what_names_a_proxy_is_taken() {
+        for value in [
+            "",
+            "http://proxy:3128",
+            "http://proxy",
+            "https://user:p%40ss@proxy.corp:3128/",
+            "proxy.corp:3128",
+            "10.0.0.1:8080",
+            "http://[::1]:3128",
+            "http://[::1]",
+        ] {
+            assert_eq!(said(&[("HTTPS_PROXY", value)]), Ok(()), "{value}");
+        }
+        assert_eq!(said(&[]), Ok(()));
+        assert_eq!(said(&[("HTTP_PROXY", ":"), ("REQUEST_METHOD", "GET")]), Ok(()), "not used under CGI");
+        assert_eq!(said(&[("HTTPS_PROXY", ""), ("https_proxy", ":")]), Ok(()), "the first one rules");
+    }
+
+    #[test]
+    fn what_the_library_would_pass_over_is_an_error() {
+        for value in [
+            "http://",
+            "http://proxy:port",
+            "http://user:p#ss@proxy:3128",
+            "http:proxy:3128",
+            "http://proxy:99999",
+            "ftp://proxy:21",
+            "/proxy",
+            "proxy corp:3128",
+        ] {
+            for name in ["HTTPS_PROXY", "http_proxy", "all_proxy"] {
+                let error = said(&[(name, value)]).expect_err(value).to_string();
+                assert!(error.starts_with(&format!("the environment variable {name} is no URL of a proxy")), "{error}");
+                assert!(!error.contains("p#ss"), "{error}");
+            }
+        }
+        let error = said(&[("ALL_PROXY", "socks5h://proxy:1080")]).unwrap_err().to_string();
+        assert!(error.contains("SOCKS"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_text_is_an_error() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = OsString::from_vec(b"http://pr\xffxy:3128".to_vec());
+        assert!(check(|name| (name == "https_proxy").then(|| value.clone())).is_err());
+    }
+}
