@@ -20,7 +20,7 @@ const MAX_UNKNOWN_LABELS: i64 = 16;
 
 /// Fields of an app whose series have unknown labels: far more than a provider adds, and a stop to answers that
 /// make up new ones for ever. The fields of the documents are no more than these have, and need no limit.
-const MAX_UNKNOWN_FIELDS: i64 = 1000;
+const MAX_UNKNOWN_FIELDS: usize = 1000;
 /// The longest path that is remembered, in bytes: more than five names of the longest that are read.
 const MAX_PATH: usize = 512;
 
@@ -34,6 +34,8 @@ pub(super) struct Books<'a> {
     first_known: Timestamp,
     /// Numbers looked up before: a hundred messages have the same fields.
     fields: HashMap<String, i64>,
+    /// The unknown ones of the app, once one was asked for.
+    unknown_fields: Option<HashMap<String, i64>>,
     series: HashMap<(Family, SeriesKey), i64>,
     restated: HashMap<Metric, i64>,
     sums: HashMap<i64, i64>,
@@ -62,6 +64,7 @@ impl<'a> Books<'a> {
             hold,
             first_known,
             fields: HashMap::new(),
+            unknown_fields: None,
             series: HashMap::new(),
             restated: HashMap::new(),
             sums: HashMap::new(),
@@ -148,42 +151,56 @@ impl<'a> Books<'a> {
     /// The number of a reading's field, unless it is unknown and the app has had too many of those.
     fn field(&mut self, reading: &Reading) -> Result<Option<i64>, LedgerError> {
         let path = reading.field.as_str();
-        if let Some(id) = self.fields.get(path) {
-            return Ok(Some(*id));
-        }
-        let is_known = reading.series.is_known();
-        if path.len() > MAX_PATH || !(is_known || self.is_unknown_admitted(path)?) {
+        if path.len() > MAX_PATH {
             self.is_full = true;
             return Ok(None);
         }
+        if !reading.series.is_known() {
+            return self.unknown_field(path);
+        }
+        if let Some(id) = self.fields.get(path) {
+            return Ok(Some(*id));
+        }
+        let id = self.ensure_field(path)?;
+        self.fields.insert(path.to_owned(), id);
+        Ok(Some(id))
+    }
+
+    /// The number of a field that no document names, unless the app has had too many of those.
+    fn unknown_field(&mut self, path: &str) -> Result<Option<i64>, LedgerError> {
+        let mut known = match self.unknown_fields.take() {
+            Some(known) => known,
+            None => unknown_fields(self.transaction, self.app)?,
+        };
+        let has_room = known.len() < MAX_UNKNOWN_FIELDS;
+        let id = match known.get(path) {
+            Some(id) => Some(*id),
+            None if !has_room => None,
+            None => {
+                let id = self.ensure_field(path)?;
+                self.transaction
+                    .prepare_cached("INSERT INTO unknown_field (app, field) VALUES (?1, ?2)")?
+                    .execute([self.app, id])?;
+                known.insert(path.to_owned(), id);
+                Some(id)
+            }
+        };
+        self.is_full |= id.is_none();
+        self.unknown_fields = Some(known);
+        Ok(id)
+    }
+
+    fn ensure_field(&self, path: &str) -> Result<i64, LedgerError> {
         let found = self
             .transaction
             .prepare_cached("SELECT id FROM field WHERE path = ?1")?
             .query_row([path], |row| row.get(0))
             .optional()?;
-        let id = match found {
-            Some(id) => id,
-            None => {
-                self.transaction.execute("INSERT INTO field (path) VALUES (?1)", [path])?;
-                self.transaction.last_insert_rowid()
-            }
-        };
-        if !is_known {
-            self.transaction
-                .prepare_cached("INSERT INTO unknown_field (app, field) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-                .execute([self.app, id])?;
+        if let Some(id) = found {
+            return Ok(id);
         }
-        self.fields.insert(path.to_owned(), id);
-        Ok(Some(id))
-    }
-
-    /// Whether the app has had an unknown field before, or has room for it.
-    fn is_unknown_admitted(&self, path: &str) -> Result<bool, LedgerError> {
-        let is_remembered = self
-            .transaction
-            .prepare_cached("SELECT 1 FROM field JOIN unknown_field ON field = id AND app = ?1 WHERE path = ?2")?
-            .exists(params![self.app, path])?;
-        Ok(is_remembered || !fields_are_full(self.transaction, self.app)?)
+        self.transaction.execute("INSERT INTO field (path) VALUES (?1)", [path])?;
+        Ok(self.transaction.last_insert_rowid())
     }
 
     fn series(&mut self, family: Family, key: &SeriesKey) -> Result<i64, LedgerError> {
@@ -289,7 +306,16 @@ impl<'a> Books<'a> {
 /// Returns true if an app has had as many unknown fields as are remembered.
 pub(super) fn fields_are_full(transaction: &Transaction<'_>, app: AppId) -> Result<bool, LedgerError> {
     let mut select = transaction.prepare_cached("SELECT count(*) FROM unknown_field WHERE app = ?1")?;
-    Ok(select.query_row([app], |row| row.get::<_, i64>(0))? >= MAX_UNKNOWN_FIELDS)
+    let count: i64 = select.query_row([app], |row| row.get(0))?;
+    Ok(usize::try_from(count).is_ok_and(|count| count >= MAX_UNKNOWN_FIELDS))
+}
+
+/// The unknown fields of an app by path.
+fn unknown_fields(transaction: &Transaction<'_>, app: AppId) -> Result<HashMap<String, i64>, LedgerError> {
+    let mut select =
+        transaction.prepare_cached("SELECT path, id FROM unknown_field JOIN field ON id = field WHERE app = ?1")?;
+    let rows = select.query_map([app], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Notes that series show their totals from now on, whatever happens to the process.

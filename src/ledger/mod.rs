@@ -9,6 +9,7 @@ mod exchange;
 mod files;
 mod hook;
 mod messages;
+mod place;
 pub mod sqlite;
 pub mod watermark;
 
@@ -34,12 +35,36 @@ pub enum LedgerError {
     #[error("another push-exporter uses {0}; stop it, or give this one a ledger of its own")]
     InUse(PathBuf),
     /// The lock file cannot be made.
-    #[error("cannot lock {path}: {source}; check that its folder is there and may be written")]
+    #[error("cannot lock {path}: {cause}; check that its folder is there and may be written")]
     Lock {
         /// The lock file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
+    },
+    /// On a file system that cannot hold a ledger.
+    #[error(
+        "cannot use {path} on {kind}: {cause}; the ledger needs a local disk, where locks and shared memory work: name one as ledger: sqlite:/var/lib/push-exporter/push-exporter.db"
+    )]
+    NotLocal {
+        /// The ledger.
+        path: PathBuf,
+        /// The file system.
+        kind: &'static str,
+        /// What failed.
+        cause: String,
+    },
+    /// Restored from a dump, which leaves out what a ledger is told by.
+    #[error(
+        "{path} was restored from .dump, which leaves out its schema number; if that was of this or an earlier release and whole, run sqlite3 {path} 'PRAGMA application_id = {application}; PRAGMA user_version = {schema}' and start again. Copies made with .backup need nothing"
+    )]
+    Dumped {
+        /// The ledger.
+        path: PathBuf,
+        /// Number that tells a ledger from other databases.
+        application: i64,
+        /// Its schema, by its tables.
+        schema: usize,
     },
     /// Written by a newer release.
     #[error("{path} was written by a newer push-exporter (schema {found}, this one knows {known}); use that release")]
@@ -62,23 +87,23 @@ pub enum LedgerError {
         detail: String,
     },
     /// Cannot be opened at all.
-    #[error("cannot open {path}: {source}; check that it is a file, its rights, and that there is space")]
+    #[error("cannot open {path}: {cause}; check that it is a file, its rights, and that there is space")]
     Open {
         /// The ledger.
         path: PathBuf,
         /// Why.
-        source: rusqlite::Error,
+        cause: rusqlite::Error,
     },
     /// Opened, and not to be written.
     #[error("{0} cannot be written; check the rights of the file and of its folder")]
     ReadOnly(PathBuf),
     /// The file system does not let us at the file.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}: {cause}")]
     File {
         /// The ledger.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The file was removed or replaced while open.
     #[error("{0} was removed or replaced while in use; put it back: a restart without it begins from a baseline")]

@@ -18,7 +18,7 @@ use super::entry::{self, Entry};
 use super::hook::{self, Did};
 use super::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages,
+    Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages, place,
 };
 use crate::page::families::Family;
 use crate::provider::BoxFuture;
@@ -36,6 +36,8 @@ const MIGRATIONS: [&str; 6] = [
 ];
 /// `push` in ASCII: tells a ledger from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7075_7368;
+/// Bytes that the write-ahead log keeps when nobody needs it: what SQLite lets it grow to by itself.
+const LARGEST_LOG: i64 = 4 * 1024 * 1024;
 /// An app that left the configuration is forgotten after this many days.
 const DAYS_KEPT: i64 = 90;
 pub(super) const DAY_MS: i64 = 86_400_000;
@@ -59,6 +61,15 @@ impl Sqlite {
     /// # Errors
     /// In use, damaged, newer, or not to be opened or written.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
+        let opened = Sqlite::open_anywhere(path);
+        let Some(kind) = place::not_local(path) else { return opened };
+        opened.map_err(|error| elsewhere(error, path, kind)).inspect(|_| {
+            let ledger = path.display().to_string();
+            tracing::warn!(ledger, kind, "the ledger is on a file system that may lose it; move it to a local disk");
+        })
+    }
+
+    fn open_anywhere(path: &Path) -> Result<Sqlite, LedgerError> {
         let path = &target(path)?;
         let lock = lock(path)?;
         if is_missing(path)? {
@@ -70,7 +81,7 @@ impl Sqlite {
             );
         }
         let connection = prepare(path).map_err(|error| explain(error, path))?;
-        let file = File::open(path).map_err(|source| LedgerError::File { path: path.into(), source })?;
+        let file = File::open(path).map_err(|cause| LedgerError::File { path: path.into(), cause })?;
         let (connection, file) = (Arc::new(Mutex::new(connection)), Arc::new(file));
         let size = Arc::new(AtomicU64::new(size_on_disk(path)));
         Ok(Sqlite { path: path.into(), connection, file, size, _lock: lock })
@@ -149,7 +160,7 @@ fn is_sound(file: &File) -> bool {
 
 fn lock(path: &Path) -> Result<File, LedgerError> {
     let name = beside(path, ".lock");
-    let failed = |source| LedgerError::Lock { path: name.clone(), source };
+    let failed = |cause| LedgerError::Lock { path: name.clone(), cause };
     let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -163,7 +174,7 @@ fn target(path: &Path) -> Result<PathBuf, LedgerError> {
     match std::fs::canonicalize(path) {
         Ok(target) => Ok(target),
         // Whatever a link leads to that is not there now, a fresh ledger in its place would not be it.
-        Err(source) if std::fs::symlink_metadata(path).is_ok() => Err(LedgerError::File { path: path.into(), source }),
+        Err(cause) if std::fs::symlink_metadata(path).is_ok() => Err(LedgerError::File { path: path.into(), cause }),
         Err(_) => Ok(path.into()),
     }
 }
@@ -177,7 +188,7 @@ fn is_missing(path: &Path) -> Result<bool, LedgerError> {
         Err(_) if has_log(path) => Err(damaged("the file is gone and its write-ahead log (-wal) is there")),
         Err(error) => match error.kind() {
             std::io::ErrorKind::NotFound => Ok(true),
-            _ => Err(LedgerError::File { path: path.into(), source: error }),
+            _ => Err(LedgerError::File { path: path.into(), cause: error }),
         },
     }
 }
@@ -201,7 +212,7 @@ fn create(path: &Path) -> Result<(), LedgerError> {
     let connection = Connection::open(&new)?;
     migrate(&connection)?;
     connection.close().map_err(|(_, error)| error)?;
-    std::fs::rename(&new, path).map_err(|source| LedgerError::File { path: path.into(), source })?;
+    std::fs::rename(&new, path).map_err(|cause| LedgerError::File { path: path.into(), cause })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Some file systems cannot; then a power cut may leave no ledger, which is as before.
     if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
@@ -236,9 +247,40 @@ fn explain(error: LedgerError, path: &Path) -> LedgerError {
         LedgerError::Sqlite(source) if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
             LedgerError::ReadOnly(path.into())
         }
-        LedgerError::Sqlite(source) => LedgerError::Open { path: path.into(), source },
+        LedgerError::Sqlite(cause) => LedgerError::Open { path: path.into(), cause },
         other => other,
     }
+}
+
+/// What an error means on a file system that is none of a local disk.
+fn elsewhere(error: LedgerError, path: &Path, kind: &'static str) -> LedgerError {
+    let cause = match error {
+        LedgerError::Open { cause, .. } | LedgerError::Sqlite(cause) => cause.to_string(),
+        LedgerError::Lock { cause, .. } | LedgerError::File { cause, .. } => cause.to_string(),
+        other => return other,
+    };
+    LedgerError::NotLocal { path: path.into(), kind, cause }
+}
+
+/// The schema of a ledger that has lost its number, by what each migration has brought; `None` if it is no ledger.
+fn schema_by_tables(connection: &Connection) -> Result<Option<usize>, LedgerError> {
+    const BROUGHT: [(&str, &str); MIGRATIONS.len()] = [
+        ("series", "held_until"),
+        ("message", "watermark"),
+        ("file_mark", "awaited"),
+        ("app", "created"),
+        ("app", "clock_confirmed"),
+        ("unknown_field", "field"),
+    ];
+    let mut has = connection.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?;
+    let mut schema = None;
+    for (index, column) in BROUGHT.into_iter().enumerate() {
+        if !has.exists(column)? {
+            break;
+        }
+        schema = Some(index + 1);
+    }
+    Ok(schema)
 }
 
 /// Opens a ledger that is there and brings it to the schema of this release.
@@ -257,7 +299,12 @@ fn prepare(path: &Path) -> Result<Connection, LedgerError> {
     let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     let damaged = |detail: &str| Err(LedgerError::Damaged { path: path.into(), detail: detail.to_owned() });
     if id != APPLICATION_ID {
-        return damaged("it is a database of another program");
+        return match schema_by_tables(&connection)? {
+            Some(schema) if (id, version) == (0, 0) => {
+                Err(LedgerError::Dumped { path: path.into(), application: APPLICATION_ID, schema })
+            }
+            _ => damaged("it is a database of another program"),
+        };
     }
     // SQLite would take what is missing of the last page for zeros.
     if is_whole && !length.is_multiple_of(u64::from(page)) {
@@ -268,6 +315,8 @@ fn prepare(path: &Path) -> Result<Connection, LedgerError> {
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // A program that reads for long keeps the log from being taken into the file; afterwards it is cut again.
+    connection.pragma_update(None, "journal_size_limit", LARGEST_LOG)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     migrate(&connection)?;
     Ok(connection)
@@ -521,4 +570,71 @@ pub(super) fn span_ms(span: Duration) -> i64 {
 
 pub(super) fn time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_log_is_cut_when_nobody_reads_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("push-exporter.db");
+        let mut ledger = Sqlite::open(&path).unwrap();
+        let log = || std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM app;").unwrap();
+        let held: i64 = reader.query_row("SELECT count(*) FROM app", [], |row| row.get(0)).unwrap();
+        assert_eq!(held, 0);
+        for _ in 0..200 {
+            ledger.probe().await.unwrap();
+        }
+        assert!(log() > 12_000_000, "{} bytes", log());
+        reader.execute_batch("COMMIT").unwrap();
+        for _ in 0..2 {
+            ledger.probe().await.unwrap();
+        }
+        assert!(log() <= LARGEST_LOG.unsigned_abs(), "{} bytes", log());
+        assert_eq!(ledger.size(), size_on_disk(&path));
+    }
+
+    #[test]
+    fn a_ledger_that_was_dumped_is_told_what_it_lacks() {
+        let folder = tempfile::tempdir().unwrap();
+        for schema in 1..=MIGRATIONS.len() {
+            let path = folder.path().join(format!("{schema}.db"));
+            let connection = Connection::open(&path).unwrap();
+            MIGRATIONS[..schema].iter().for_each(|migration| connection.execute_batch(migration).unwrap());
+            drop(connection);
+            let said = Sqlite::open(&path).err().unwrap().to_string();
+            let advice = format!("'PRAGMA application_id = 1886745448; PRAGMA user_version = {schema}'");
+            assert!(said.contains("was restored from .dump") && said.contains(&advice), "{said}");
+            let repair = said.split('\'').nth(1).unwrap();
+            Connection::open(&path).unwrap().execute_batch(repair).unwrap();
+            assert!(Sqlite::open(&path).is_ok(), "the advice works");
+        }
+        let other = folder.path().join("other.db");
+        Connection::open(&other).unwrap().execute_batch("CREATE TABLE series (id)").unwrap();
+        assert!(Sqlite::open(&other).err().unwrap().to_string().contains("a database of another program"));
+    }
+
+    #[test]
+    fn what_fails_on_a_network_is_no_matter_of_rights() {
+        let path = Path::new("/mnt/push-exporter.db");
+        let failed = || std::io::Error::from_raw_os_error(libc::EIO);
+        for error in [
+            LedgerError::Lock { path: path.into(), cause: failed() },
+            LedgerError::File { path: path.into(), cause: failed() },
+            explain(LedgerError::Sqlite(rusqlite::Error::ExecuteReturnedResults), path),
+        ] {
+            let said = crate::error_chain(&elsewhere(error, path, "NFS"));
+            assert!(said.starts_with("cannot use /mnt/push-exporter.db on NFS: "), "{said}");
+            assert!(said.contains("the ledger needs a local disk") && !said.contains("rights"), "{said}");
+        }
+        let said = elsewhere(LedgerError::InUse(path.into()), path, "NFS").to_string();
+        assert!(said.starts_with("another push-exporter uses"), "{said}");
+        // Otherwise, the cause stands in it once.
+        let said = crate::error_chain(&LedgerError::Open { path: path.into(), cause: rusqlite::Error::InvalidQuery });
+        assert_eq!(said.matches(&rusqlite::Error::InvalidQuery.to_string()).count(), 1, "{said}");
+    }
 }
