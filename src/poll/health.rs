@@ -129,6 +129,9 @@ pub struct Failure {
     pub reason: &'static str,
     /// True if a part of the report fails (a window, a batch of messages, a department) while others work.
     pub is_part: bool,
+    /// True if no poll has failed: one waits for the end of a rate limit.
+    #[serde(skip)]
+    pub is_wait: bool,
     /// Code that tells it from another failure with the same reason.
     #[serde(skip)]
     pub code: String,
@@ -334,6 +337,11 @@ impl Health {
         lock(&self.pending).iter().cloned().collect()
     }
 
+    /// A report has a first result, though its poll may go on for long.
+    pub fn has_result(&self, id: &ReportId) {
+        lock(&self.pending).remove(id);
+    }
+
     /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
     pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
         let errors = lock(&self.errors_before).get(id).cloned().unwrap_or_default();
@@ -382,10 +390,10 @@ impl Health {
             health.next_poll = due;
             let is_over = |failure: &mut Failure| {
                 let is_ledger = failure.reason == Reason::Ledger.name();
-                is_ledger || (failure.is_part && parts_are_well) || due.is_none()
+                is_ledger || failure.is_wait || (failure.is_part && parts_are_well) || due.is_none()
             };
             if let Some(failure) = health.error.take_if(is_over) {
-                health.state = match failure.reason == Reason::Ledger.name() {
+                health.state = match failure.is_wait || failure.reason == Reason::Ledger.name() {
                     true => health.before_outage,
                     false if failure.is_part => State::Up,
                     false => State::Waiting,
@@ -413,7 +421,7 @@ impl Health {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
             let failure = health.error.take();
-            let was_failing = health.state == State::Failing;
+            let was_failing = failure.as_ref().is_some_and(|failure| !failure.is_wait);
             health.state = State::Up;
             health.last_success = Some(now);
             health.next_poll = due;
@@ -437,7 +445,7 @@ impl Health {
         let (before, after) = {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
-            let Some(failure) = &mut health.error else { return false };
+            let Some(failure) = health.error.as_mut().filter(|failure| !failure.is_wait) else { return false };
             let before = failure.clone();
             failure.is_part = true;
             let after = failure.clone();
@@ -497,7 +505,8 @@ impl Health {
             (next, previous, errors)
         };
         let is_new = previous.as_ref().is_none_or(|previous| {
-            (previous.reason, previous.is_part, &previous.code) != (reason, failure.is_part, &failure.code)
+            previous.is_wait
+                || (previous.reason, previous.is_part, &previous.code) != (reason, failure.is_part, &failure.code)
         });
         let mut updates = self.ended(id, ended);
         updates.extend([id.set(Family::Up, &[], 0), id.set(Family::PollErrors, &[("reason", reason)], errors)]);
@@ -507,6 +516,22 @@ impl Health {
         updates.extend(id.replace_failing(previous, &failure));
         self.page.update(updates).await;
         (next, is_new)
+    }
+
+    /// A poll waits until a rate limit is over, as long as which the report is failing, without a failed poll to count.
+    pub async fn waits(&self, id: &ReportId, failure: Failure) {
+        {
+            let mut reports = lock(&self.reports);
+            let health = reports.entry(id.clone()).or_default();
+            if health.state == State::Failing {
+                return;
+            }
+            health.before_outage = health.state;
+            health.state = State::Failing;
+            health.error = Some(failure.clone());
+        }
+        let updates = vec![id.set(Family::Up, &[], 0), id.set(Family::PollFailing, &failure.labels(), 1)];
+        self.page.update(updates).await;
     }
 
     /// Updates that follow every poll.

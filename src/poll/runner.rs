@@ -40,6 +40,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const NAP: Duration = Duration::from_secs(30);
 /// What is of a moment leaves when a third poll has been missed, with a little time for one that is slow.
 pub(super) const MISSED: f64 = 3.5;
+/// Words and advice for a report that waits because its account was told to.
+const ANOTHER_REFUSED: &str = "the provider has refused another request of the account for its rate limit";
+const RATE_ADVICE: &str =
+    "Nothing, if it passes; else poll less often with interval, or find who else uses the account.";
 /// How often a failing report looks for a changed secret file.
 const SECRET_NAP: Duration = Duration::from_secs(5);
 
@@ -323,6 +327,9 @@ impl Poller {
         ask: impl Fn() -> BoxFuture<'a, Result<T, PollError>>,
     ) -> Result<T, PollError> {
         let mut attempt = 0;
+        if self.client.budget().is_blocked() {
+            self.waits(ANOTHER_REFUSED.to_owned(), RATE_ADVICE).await;
+        }
         loop {
             let error = match ask().await {
                 Ok(answer) => return Ok(answer),
@@ -342,9 +349,27 @@ impl Poller {
             tracing::debug!(provider, app, report, error = message, "asking again");
             // Waiting may take minutes; that it has begun can be seen.
             self.services.health.requests(&self.id, self.client.requests()).await;
+            if reason == Reason::RateLimited {
+                self.waits(message, error.advice()).await;
+            }
             tokio::time::sleep(schedule::retry_delay(attempt)).await;
             attempt += 1;
         }
+    }
+
+    /// Shows that a poll waits for the end of a rate limit.
+    async fn waits(&self, message: String, advice: &'static str) {
+        let failure = Failure {
+            reason: Reason::RateLimited.name(),
+            is_part: false,
+            is_wait: true,
+            code: String::new(),
+            message: format!("{message}; waiting until it may be asked again"),
+            log_id: None,
+            advice,
+            since: self.services.clock.now(),
+        };
+        self.services.health.waits(&self.id, failure).await;
     }
 
     /// Correction of times that the ledger has from our clock, until it is committed.
@@ -375,6 +400,7 @@ impl Poller {
             due,
         };
         let mut receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
+        self.services.health.has_result(&self.id);
         if is_confirmed {
             self.account.provider_time().corrected();
         }
@@ -416,6 +442,7 @@ impl Poller {
         let failure = Failure {
             reason: reason.name(),
             is_part: matches!(scope, Scope::Part(_)),
+            is_wait: false,
             code: error.code(),
             message: message.clone(),
             log_id: log_id.clone(),

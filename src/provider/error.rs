@@ -91,6 +91,16 @@ pub enum PollError {
         /// When the provider said to come back.
         reset: Option<Duration>,
     },
+    /// The provider sends us elsewhere, or in circles.
+    #[error("HTTP {status}: sent to {to}")]
+    Redirected {
+        /// HTTP status.
+        status: u16,
+        /// The place without path and query, which may hold names that are not ours to print.
+        to: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// There is no token to ask with.
     #[error("no access token")]
     Token(#[source] Box<PollError>),
@@ -131,6 +141,7 @@ impl PollError {
             PollError::Transport(_) => Reason::Network,
             PollError::Refused { reason, .. } => *reason,
             PollError::Token(error) | PollError::Department { error, .. } => error.reason(),
+            PollError::Redirected { .. } => Reason::NotFound,
             PollError::Decode(_) => Reason::Decode,
             PollError::Ledger(_) => Reason::Ledger,
         }
@@ -139,7 +150,7 @@ impl PollError {
     /// One sentence on what to do.
     pub fn advice(&self) -> &'static str {
         match self {
-            PollError::Refused { advice, .. } => advice,
+            PollError::Refused { advice, .. } | PollError::Redirected { advice, .. } => advice,
             PollError::Department { error, .. } if error.reason() == Reason::BadRequest => {
                 "Check this id in departments, and department_id_type; the tenant's own numbers are not affected."
             }
@@ -179,6 +190,7 @@ impl PollError {
     pub fn code(&self) -> String {
         match self {
             PollError::Refused { status, code, .. } => format!("{status} {code}"),
+            PollError::Redirected { status, to, .. } => format!("{status} {to}"),
             PollError::Token(error) => format!("token {}", error.code()),
             PollError::Department { department, error } => format!("{department} {}", error.code()),
             PollError::Transport(_) | PollError::Decode(_) | PollError::Ledger(_) => String::new(),
@@ -213,7 +225,7 @@ impl PollError {
             PollError::Refused { reason, .. } => matches!(reason, Reason::Auth | Reason::RateLimited),
             PollError::Token(_) | PollError::Ledger(_) => true,
             PollError::Department { error, .. } => error.ends_the_poll(),
-            PollError::Decode(_) => false,
+            PollError::Decode(_) | PollError::Redirected { .. } => false,
         }
     }
 }
@@ -226,11 +238,33 @@ pub fn by_status(status: u16) -> (Reason, &'static str) {
         404 => (Reason::NotFound, "Check base_url and the account's names: the host or path is wrong."),
         408 => (Reason::Timeout, "The provider gave up waiting; it is asked again by itself."),
         429 => (Reason::RateLimited, "Other callers use the same account's quota; poll less often with interval."),
-        300..=399 => (Reason::NotFound, "The provider sends us to another host; correct base_url."),
         400..=499 => (Reason::BadRequest, "The provider does not accept the question; check the account's settings."),
         500..=599 => (Reason::Server, "The provider has trouble; it is asked again by itself."),
         _ => (Reason::Decode, "Check that base_url is the API itself and that no proxy answers in its place."),
     }
+}
+
+/// An answer to a request for `asked` that sends us to `location`, which was not followed.
+pub fn redirected(status: u16, asked: &http::Uri, location: Option<&str>) -> PollError {
+    let origin = |uri: &http::Uri| Some((uri.scheme_str()?.to_owned(), uri.host()?.to_lowercase(), uri.port_u16()));
+    let asked = origin(asked);
+    let target = location.and_then(|location| location.parse::<http::Uri>().ok());
+    let (to, advice) = match (target.as_ref().and_then(origin), &asked) {
+        (None, _) if target.is_none() => {
+            ("nowhere that can be read".to_owned(), "Check base_url: the redirection names no place.")
+        }
+        (Some(to), Some(asked)) if to != *asked => {
+            let (scheme, host, port) = &to;
+            let place = port.map_or_else(|| format!("{scheme}://{host}"), |port| format!("{scheme}://{host}:{port}"));
+            let advice = match *host == asked.1 {
+                true => "Write base_url with the scheme and port that the provider sends us to.",
+                false => "The provider sends us to another host; if it is the right one, name it in base_url.",
+            };
+            (place, advice)
+        }
+        _ => ("its own host again".to_owned(), "The provider sends us in circles; check the path of base_url."),
+    };
+    PollError::Redirected { status, to, advice }
 }
 
 /// The provider's words, on one line and at most 300 characters.
@@ -240,4 +274,28 @@ pub fn shorten(text: &str) -> String {
         short.push('…');
     }
     short.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirection_names_where_it_leads_and_what_to_write() {
+        let asked: http::Uri = "http://report.jpush.cn/v3/received/detail?msg_ids=1".parse().unwrap();
+        for (location, to, advice) in [
+            (Some("https://report.jpush.cn/v3/received/detail"), "https://report.jpush.cn", "scheme and port"),
+            (Some("http://report.jpush.cn:8080/v3"), "http://report.jpush.cn:8080", "scheme and port"),
+            (Some("https://login.corp.example/?back=secret"), "https://login.corp.example", "another host"),
+            (Some("http://REPORT.jpush.cn/v3/"), "its own host again", "in circles"),
+            (Some("/v3/received/detail"), "its own host again", "in circles"),
+            (Some("\\\\x"), "nowhere that can be read", "names no place"),
+            (None, "nowhere that can be read", "names no place"),
+        ] {
+            let error = redirected(301, &asked, location);
+            assert_eq!(error.to_string(), format!("HTTP 301: sent to {to}"), "{location:?}");
+            assert!(error.advice().contains(advice), "{location:?}: {}", error.advice());
+            assert_eq!(error.reason(), Reason::NotFound);
+        }
+    }
 }

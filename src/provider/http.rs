@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::BoxFuture;
 use super::dns::Resolver;
-use super::error::{PollError, shorten};
+use super::error::{PollError, redirected, shorten};
 use super::proxy::{self, ProxyError};
 use super::quota::{Budget, Limit, Priority, Rate};
 use crate::clock::{Clock, ProviderTime};
@@ -360,7 +360,7 @@ impl Client {
     }
 
     async fn transmit(&self, request: Request<Vec<u8>>, requests: &Requests) -> Result<Reply, PollError> {
-        let path = request.uri().path().to_owned();
+        let uri = request.uri().clone();
         // The transport has time limits of its own; this one holds whatever transport is passed in.
         let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
         let result = result.unwrap_or(Err(TransportError::Timeout));
@@ -376,8 +376,12 @@ impl Client {
             self.provider_time.note(date);
         }
         requests.count(code);
-        tracing::debug!(path, code, "request");
-        Ok(result?)
+        tracing::debug!(path = uri.path(), code, "request");
+        let reply = result?;
+        if reply.status.is_redirection() {
+            return Err(redirected(reply.status.as_u16(), &uri, reply.header("location")));
+        }
+        Ok(reply)
     }
 }
 

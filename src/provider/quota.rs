@@ -162,6 +162,11 @@ impl Budget {
         *blocked = Some(blocked.map_or(until, |earlier| earlier.max(until)));
     }
 
+    /// Returns true while the provider has asked for a pause.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked().is_some_and(|until| until > Instant::now())
+    }
+
     fn blocked(&self) -> Option<Instant> {
         *lock(&self.blocked_until)
     }

@@ -59,7 +59,9 @@ contents() {
     counted /rules/ prometheus/rules '*.yml'
     counted '/docs/.*\.md$' docs '*.md'
     counted /man1/ docs/man '*.1'
-    dpkg-deb --field "$work/first.deb" Depends | has ca-certificates || failed "it does not depend on ca-certificates"
+    for needed in ca-certificates 'systemd (>= 251)'; do
+        dpkg-deb --field "$work/first.deb" Depends | has "$needed" || failed "it does not depend on $needed"
+    done
     shown "contents: $(wc -l <"$work/contents") files; package $(stat -c %s "$work/first.deb") bytes, binary" \
         "$(dpkg-deb --fsys-tarfile "$work/first.deb" | tar -xO ./usr/bin/push-exporter | wc -c) bytes"
 }
@@ -97,7 +99,7 @@ mode_is() {
 
 installation() {
     cp "$work"/{first,second}.deb "$machine/root/"
-    install_debian ca-certificates
+    install_debian ca-certificates systemd
     files_of_machine >"$work/before"
     install_package first
     grep -q 'systemctl enable --now push-exporter' "$work/dpkg" || failed "a first installation does not say what comes next"

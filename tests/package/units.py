@@ -58,7 +58,7 @@ def verify(package: Package) -> Iterator[str]:
         units.mkdir(parents=True)
         for unit in (package.service, package.socket):
             shutil.copy(unit, units)
-        for target in ("sysinit", "basic", "shutdown", "sockets", "network-online", "multi-user"):
+        for target in ("sysinit", "basic", "shutdown", "sockets", "network-online", "time-sync", "multi-user"):
             (units / f"{target}.target").write_text(f"[Unit]\nDescription={target}\n", "utf-8")
         for program in ("usr/bin/push-exporter", "bin/sh"):
             (root / program).parent.mkdir(parents=True, exist_ok=True)

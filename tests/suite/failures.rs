@@ -386,3 +386,53 @@ async fn a_quota_is_shown_while_no_poll_is_missed() {
     assert_eq!(exporter.scrape().await.get(remaining), None);
     exporter.stop().await;
 }
+
+/// JPush's limit is waited out within the poll, by all reports of the account: that can be seen meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_that_is_waited_out_is_seen_at_once() {
+    let (fake, address) = simulate(Fake::default()).await;
+    fake.say("/v3/users", 200, r#"{"time_unit":"DAY","start":"2026-03-09","duration":1,"items":[]}"#);
+    fake.say("/v3/push/quota", 200, r#"{"code":0,"data":{}}"#);
+    let text = format!(
+        "jpush:\n  - {{app: shop, base_url: 'http://{address}/v3', push_url: 'http://{address}/v3', app_key: a, master_secret: s3cret, \
+         delivery: received_detail, messages: {{ids: [1]}}, users: [day], intervals: {{users: 10m}}}}\n"
+    );
+    let folder = fast_dir();
+    fake.say("/v3/received/detail", 200, r#"[{"msg_id":"1","jpush_received":5}]"#);
+    let log = Log::capture();
+    let exporter = Exporter::start(&text, folder.path(), &clock()).await;
+    let users = r#"provider="jpush",app="shop",report="users""#;
+    let messages = r#"provider="jpush",app="shop",report="received_detail""#;
+    seconds(30).await;
+    let page = exporter.scrape().await;
+    assert!(is_up(&page, users) && is_up(&page, messages), "{page:?}");
+    // At the next poll of users, the account is told to wait for 100 s.
+    *fake.headers.lock().unwrap() = vec![("x-rate-limit-reset", "100".to_owned())];
+    fake.say("/v3/users", 429, r#"{"error":{"code":2002,"message":"Rate limit exceeded"}}"#);
+    seconds(575).await;
+    *fake.headers.lock().unwrap() = Vec::new();
+    fake.say("/v3/users", 200, r#"{"time_unit":"DAY","start":"2026-03-09","duration":1,"items":[]}"#);
+    let page = exporter.scrape().await;
+    assert!(failing(&page, users, "rate_limited"), "{page:?}");
+    let html = exporter.get("/").await.1;
+    assert!(html.contains("code 2002: Rate limit exceeded; waiting until it may be asked again"), "{html}");
+    assert_eq!(
+        page.get(&format!(r#"push_poll_errors_total{{{users},reason="rate_limited"}}"#)),
+        Some(0.0),
+        "no poll has failed"
+    );
+    // The report by message, due every minute until 10 and every five minutes from then on, waits as well.
+    seconds(60).await;
+    let page = exporter.scrape().await;
+    assert!(failing(&page, messages, "rate_limited"), "{page:?}");
+    let html = exporter.get("/").await.1;
+    assert!(html.contains("refused another request of the account for its rate limit; waiting"), "{html}");
+    seconds(60).await;
+    let page = exporter.scrape().await;
+    assert!(is_up(&page, users) && is_up(&page, messages), "{page:?}");
+    assert_eq!(
+        log.take_lines("").iter().filter(|line| line.contains("failing") || line.contains("works again")).count(),
+        0
+    );
+    exporter.stop().await;
+}

@@ -203,3 +203,21 @@ async fn a_network_that_comes_after_the_start_is_not_waited_for_an_hour() {
 pub fn right_clock(at: &str) -> Clock {
     Clock::following_tokio(at.parse().unwrap())
 }
+
+/// Feishu's limit is 100 requests a minute: 300 departments with three windows each take a while.
+#[tokio::test(start_paused = true)]
+async fn readiness_waits_for_a_first_result_and_not_for_every_department() {
+    let departments: Vec<String> = (0..300).map(|number| format!("od-{number}")).collect();
+    let scene =
+        Scene::feishu("2026-03-10T12:00:00+08:00", &format!(", departments: [{}]", departments.join(", "))).await;
+    scene.say("day 2026-03-08", "30");
+    let exporter = scene.start().await;
+    scene.seconds(5).await;
+    assert_eq!(exporter.get("/-/ready").await, (200, "push-exporter is ready.\n".to_owned()));
+    assert_eq!(exporter.scrape().await.get(&format!("push_up{{{BOT}}}")), None, "the poll goes on");
+    scene.minutes(30).await;
+    let page = exporter.scrape().await;
+    assert!(is_up(&page, BOT));
+    assert_eq!(page.starting(&["push_department_window_messages_sent"]).len(), 300);
+    exporter.stop().await;
+}

@@ -163,6 +163,10 @@ impl Scene {
         tokio::time::sleep(left).await;
     }
 
+    pub async fn seconds(&self, seconds: u64) {
+        tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+    }
+
     pub async fn minutes(&self, minutes: u64) {
         tokio::time::sleep(Duration::from_secs(minutes * 60)).await;
     }
