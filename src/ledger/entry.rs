@@ -67,9 +67,10 @@ impl Entry<'_> {
                 receipt.moment = books.gauges(gauges)?;
                 receipt.has_new_numbers = *is_new;
             }
-            Content::Messages { polled, failed } => {
+            Content::Messages { polled, failed, newest } => {
                 messages::polled(self.transaction, app, now, polled, &mut books)?;
                 messages::failed(self.transaction, app, now, failed, &mut books)?;
+                messages::write_newest(self.transaction, app, report, newest)?;
                 receipt.messages = Some(messages::state(self.transaction, app)?);
                 receipt.next_due = messages::next_due(self.transaction, app, report, &HashSet::new())?;
                 receipt.failing = messages::failing(self.transaction, app, report)?;

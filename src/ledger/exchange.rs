@@ -80,6 +80,8 @@ pub struct StoredReport {
     pub last_change: Option<Timestamp>,
     /// What the provider remembers.
     pub memory: String,
+    /// Its newest messages.
+    pub newest: Vec<NewestMessage>,
 }
 
 /// The number of a series' row.
@@ -179,6 +181,8 @@ pub enum Content {
         polled: Vec<PolledMessage>,
         /// Those that a call failed for.
         failed: Vec<FailedMessage>,
+        /// Changes of the newest ones.
+        newest: NewestMessages,
     },
     /// Numbers of this moment, which are not kept.
     Moment {
@@ -375,6 +379,26 @@ pub struct PolledMessage {
     pub is_at_10m: bool,
     /// When it is due again and how often; `None` retires it.
     pub next: Option<(Timestamp, Duration)>,
+}
+
+/// Changes of the newest messages of a report, which are shown one by one.
+#[derive(Clone, Debug, Default)]
+pub struct NewestMessages {
+    /// Messages that are new among them, or have other numbers.
+    pub set: Vec<NewestMessage>,
+    /// Ids of those that leave.
+    pub gone: Vec<String>,
+}
+
+/// One of the newest messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewestMessage {
+    /// Its id as the provider writes it.
+    pub id: String,
+    /// When it was sent.
+    pub sent_at: Timestamp,
+    /// Its numbers: the poller's own text.
+    pub numbers: String,
 }
 
 /// A message that a call failed for. None of its numbers is lost by that.

@@ -12,7 +12,7 @@ use super::sqlite::{DAY_MS, ms, span_ms, time};
 use super::watermark::Watermark;
 use super::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
-    NewMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
+    NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
 };
 use crate::page::families::Family;
 use crate::page::text;
@@ -167,6 +167,42 @@ pub(super) fn newest(transaction: &Transaction<'_>, query: &NewestQuery) -> Resu
     )?;
     let rows = select.query_map(params![app, ms(since), count], |row| {
         Ok(SentMessage { id: row.get(0)?, sent_at: time(row.get(1)?) })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Writes what has changed of the newest messages of a report.
+pub(super) fn write_newest(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    report: &str,
+    newest: &NewestMessages,
+) -> Result<(), LedgerError> {
+    let mut delete =
+        transaction.prepare_cached("DELETE FROM newest_message WHERE app = ?1 AND report = ?2 AND subject = ?3")?;
+    for id in &newest.gone {
+        delete.execute(params![app, report, id])?;
+    }
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO newest_message (app, report, subject, sent, numbers) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (app, report, subject) DO UPDATE SET sent = excluded.sent, numbers = excluded.numbers",
+    )?;
+    for NewestMessage { id, sent_at, numbers } in &newest.set {
+        insert.execute(params![app, report, id, ms(*sent_at), numbers])?;
+    }
+    Ok(())
+}
+
+/// Reads the newest messages of a report.
+pub(super) fn read_newest(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    report: &str,
+) -> Result<Vec<NewestMessage>, LedgerError> {
+    let mut select = transaction
+        .prepare_cached("SELECT subject, sent, numbers FROM newest_message WHERE app = ?1 AND report = ?2")?;
+    let rows = select.query_map(params![app, report], |row| {
+        Ok(NewestMessage { id: row.get(0)?, sent_at: time(row.get(1)?), numbers: row.get(2)? })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

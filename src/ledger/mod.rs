@@ -24,8 +24,9 @@ use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,
-    GaugeReadings, Hurry, Mark, MessageState, NewMessage, NewMessages, NewestQuery, PolledMessage, ReadFile, Receipt,
-    Reschedule, Restored, SeriesId, SeriesTotal, Source, StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
+    GaugeReadings, Hurry, Mark, MessageState, NewMessage, NewMessages, NewestMessage, NewestMessages, NewestQuery,
+    PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesId, SeriesTotal, Source, StoredGauges, StoredReport,
+    SubjectReadings, TrackedMessage,
 };
 
 /// Why the ledger cannot be opened or written.

@@ -447,7 +447,7 @@ fn register(
                     "UPDATE app SET account = ?2, first_known = ?3, clock_confirmed = FALSE WHERE id = ?1",
                     params![id, app.account, ms(now)],
                 )?;
-                for table in ["subject", "report", "window_gauge"] {
+                for table in ["subject", "report", "window_gauge", "newest_message"] {
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
                 // Message ids stay, whichever account they are of: forgotten, they would count again when a
@@ -474,7 +474,7 @@ fn register(
 }
 
 fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerError> {
-    let reports = collect(
+    let mut reports = collect(
         transaction,
         "SELECT report, due, last_success, last_change, memory FROM report WHERE app = ?1",
         id,
@@ -485,9 +485,13 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
                 last_success: row.get::<_, Option<i64>>(2)?.map(time),
                 last_change: row.get::<_, Option<i64>>(3)?.map(time),
                 memory: row.get(4)?,
+                newest: Vec::new(),
             })
         },
     )?;
+    for report in &mut reports {
+        report.newest = messages::read_newest(transaction, id, &report.report)?;
+    }
     let series = collect(
         transaction,
         "SELECT id, family, labels, total, held_until, shown FROM series WHERE app = ?1 ORDER BY family, labels",

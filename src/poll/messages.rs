@@ -14,14 +14,13 @@ use tokio::time::Instant;
 use super::feed::Board;
 use super::health::ReportId;
 use super::message_calls::{Answers, Called, Calls, companies};
-use super::newest::{self, Newest, samples, sums};
+use super::newest::{Newest, NewestList, sums};
 use super::runner::{Answered, Done, Polled, Poller, Ready, Work};
 use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{
     Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
-use crate::page::Update;
 use crate::provider::error::PollError;
 use crate::provider::pace::{DAY, Pace, age};
 use crate::provider::{MessageReadings, MessageReport};
@@ -49,8 +48,8 @@ pub struct MessageWork {
     is_current: bool,
     guard: ClockGuard,
     memory: MessageMemory,
-    /// How many of the newest messages are shown.
-    newest: usize,
+    /// The newest messages, which are shown one by one.
+    newest: NewestList,
     /// Whether due times may not be what the schedule says.
     is_out_of_step: bool,
     /// Messages that the next poll is to ask for before they are due.
@@ -70,9 +69,6 @@ pub struct MessageWork {
 pub struct MessageMemory {
     /// The schedule that due times were made by.
     pace: Option<Pace>,
-    /// The newest messages with a number, the newest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    newest: Vec<Newest>,
 }
 
 impl MessageMemory {
@@ -106,16 +102,15 @@ impl MessageWork {
         stored: StoredReport,
     ) -> Ready<MessageWork> {
         let Standing { is_current, newest, next, was_ahead, last_seen } = standing;
-        let mut memory: MessageMemory = serde_json::from_str(&stored.memory).unwrap_or_default();
-        memory.newest.truncate(newest);
+        let memory: MessageMemory = serde_json::from_str(&stored.memory).unwrap_or_default();
+        let newest = NewestList::new(newest, stored.newest.clone());
         let clock = &poller.services.clock;
         let now = clock.now();
         let is_out_of_step = memory.pace.as_ref() != Some(report.pace())
             || was_ahead
             || stored.last_success.is_some_and(|last| last > now);
         let guard = ClockGuard::new(clock, last_seen);
-        let updates = memory.newest.iter().flat_map(|one| samples(&board, one)).map(Update::Set).collect();
-        poller.services.page.update(updates).await;
+        poller.services.page.update(newest.show(&board)).await;
         let work = MessageWork {
             report: report.into(),
             board,
@@ -460,19 +455,17 @@ impl Poll<'_> {
             self.work.failed_at.remove(&row);
             polled.push(PolledMessage { row, readings, shape, is_at_10m, next });
         }
-        let (newest, updates) =
-            newest::replace(&self.work.board, &self.work.memory.newest, fresh, &ended, self.work.newest);
-        let memory = MessageMemory { pace: self.work.memory.pace.clone(), newest };
+        let plan = self.work.newest.plan(fresh, &ended);
         let answered = Answered {
-            content: Content::Messages { polled, failed },
+            content: Content::Messages { polled, failed, newest: plan.stored() },
             unknown,
-            memory: (memory != self.work.memory).then(|| memory.write()),
+            memory: None,
             succeeded,
             due: None,
             sure: reading.sure,
         };
         let Receipt { has_new_numbers, messages, next_due, failing, .. } = self.poller.commit(answered).await?;
-        self.work.memory = memory;
+        let updates = self.work.newest.take(plan, &self.work.board);
         self.round.has_new_numbers |= has_new_numbers;
         (self.round.next_due, self.round.failing) = (next_due, failing);
         self.poller.services.health.backlog(&self.poller.id, next_due).await;

@@ -1,64 +1,253 @@
-//! The newest messages of an app, one by one on the page (`newest_messages`).
+//! The newest messages of an app, one by one on the page (`newest_messages`). What an answer changes of them is planned
+//! before its commit and taken afterwards.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use super::feed::Board;
+use crate::ledger::{NewestMessage, NewestMessages};
 use crate::page::{Sample, Update, text};
 use crate::reading::{Metric, Reading};
-
-/// One of the newest messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Newest {
-    pub(super) id: String,
-    pub(super) sent_at: Timestamp,
-    /// By the metrics of [`SHOWN`].
-    pub(super) values: [Option<i64>; SHOWN.len()],
-}
 
 /// Metrics that are shown of each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
 
-/// Replaces what was known of messages by their new numbers, and leaves out those that have `ended`. Returns the newest
-/// messages and what changes on the page.
-pub(super) fn replace(
-    board: &Board,
-    before: &[Newest],
-    fresh: Vec<Newest>,
-    ended: &[String],
+/// Numbers of a message, by the metrics of [`SHOWN`].
+pub(super) type Numbers = [Option<i64>; SHOWN.len()];
+
+/// One of the newest messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Newest {
+    pub(super) id: String,
+    pub(super) sent_at: Timestamp,
+    pub(super) values: Numbers,
+}
+
+impl Newest {
+    /// The later sent is the newer; of two at once, the one with the larger id.
+    fn compare(&self, other: &Newest) -> Ordering {
+        (self.sent_at, &self.id).cmp(&(other.sent_at, &other.id))
+    }
+
+    fn stored(&self) -> NewestMessage {
+        let numbers = self.values.map(|value| value.map(|value| value.to_string()).unwrap_or_default()).join(" ");
+        NewestMessage { id: self.id.clone(), sent_at: self.sent_at, numbers }
+    }
+
+    fn of(stored: NewestMessage) -> Newest {
+        let NewestMessage { id, sent_at, numbers } = stored;
+        let mut words = numbers.split(' ');
+        let values = SHOWN.map(|_| words.next().and_then(|word| word.parse().ok()));
+        Newest { id, sent_at, values }
+    }
+
+    fn samples(&self, board: &Board) -> Vec<Sample> {
+        let rest = text::labels(&[("msg_id", &self.id)]);
+        let sample = |(metric, value): (&Metric, Option<i64>)| {
+            let (family, owner) = (metric.newest_gauge()?, board.owner());
+            Some(Sample { family, owner, rest: rest.clone(), value: value?, created: None })
+        };
+        SHOWN.iter().zip(self.values).filter_map(sample).collect()
+    }
+}
+
+/// The newest messages with a number.
+#[derive(Default)]
+pub(super) struct NewestList {
     limit: usize,
-) -> (Vec<Newest>, Vec<Update>) {
-    let is_over = |one: &Newest| ended.contains(&one.id) || fresh.iter().any(|fresh| fresh.id == one.id);
-    let mut newest: Vec<Newest> = before.iter().filter(|one| !is_over(one)).cloned().collect();
-    newest.extend(fresh);
-    newest.sort_by(|a, b| (b.sent_at, &b.id).cmp(&(a.sent_at, &a.id)));
-    newest.truncate(limit);
-    let of = |newest: &[Newest]| newest.iter().flat_map(|one| samples(board, one)).collect::<Vec<Sample>>();
-    let updates = Update::replace(of(before), of(&newest));
-    (newest, updates)
+    /// From the oldest on.
+    by_age: BTreeMap<(Timestamp, String), Numbers>,
+    sent: HashMap<String, Timestamp>,
+}
+
+/// Changes of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// Messages that are new in it, or have other numbers.
+    set: Vec<Newest>,
+    /// Messages that leave it.
+    gone: Vec<Newest>,
+}
+
+impl NewestList {
+    /// As it is stored. `limit` is how many are shown; what is beyond that leaves with the next commit.
+    pub(super) fn new(limit: usize, stored: Vec<NewestMessage>) -> NewestList {
+        let mut list = NewestList { limit, ..NewestList::default() };
+        stored.into_iter().map(Newest::of).for_each(|one| list.insert(one));
+        list
+    }
+
+    /// Everything that is shown.
+    pub(super) fn show(&self, board: &Board) -> Vec<Update> {
+        let newest = self.by_age.iter().rev().take(self.limit).map(|(key, values)| of(key, values));
+        newest.flat_map(|one| one.samples(board)).map(Update::Set).collect()
+    }
+
+    /// What becomes of the list with `fresh` numbers, and without messages that have `ended`. Takes time by the number
+    /// of changes, not by the length of the list.
+    pub(super) fn plan(&self, fresh: Vec<Newest>, ended: &[String]) -> Plan {
+        let ended: HashSet<&str> = ended.iter().map(String::as_str).collect();
+        let by_id: HashMap<&str, &Newest> = fresh.iter().map(|one| (one.id.as_str(), one)).collect();
+        let mut set: Vec<&Newest> = by_id.values().copied().filter(|one| !ended.contains(one.id.as_str())).collect();
+        set.sort_by(|a, b| a.compare(b));
+        let mut gone: Vec<Newest> = ended.iter().filter_map(|id| self.get(id)).collect();
+        let is_replaced = |id: &str| by_id.contains_key(id) || ended.contains(id);
+        let new = set.iter().filter(|one| !self.sent.contains_key(&one.id)).count();
+        let mut excess = (self.by_age.len() + new - gone.len()).saturating_sub(self.limit);
+        // The oldest leave, whether they were there or would have come.
+        let mut old = self.by_age.iter().filter(|((_, id), _)| !is_replaced(id)).peekable();
+        let (mut too_old, mut left) = (Vec::new(), 0);
+        while excess > 0 {
+            excess -= 1;
+            let (first, there) = (set.get(left), old.peek().map(|(key, values)| of(key, values)));
+            match (first, there) {
+                (Some(first), Some(there)) if there.compare(first) == Ordering::Less => {
+                    too_old.push(there);
+                    old.next();
+                }
+                (Some(first), _) => {
+                    too_old.extend(self.get(&first.id));
+                    left += 1;
+                }
+                (None, Some(there)) => {
+                    too_old.push(there);
+                    old.next();
+                }
+                (None, None) => break,
+            }
+        }
+        let is_new = |one: &&&Newest| self.get(&one.id).as_ref() != Some(**one);
+        let set = set[left..].iter().filter(is_new).map(|one| (*one).clone()).collect();
+        gone.extend(too_old);
+        Plan { set, gone }
+    }
+
+    /// Takes what was planned, and says what changes on the page.
+    pub(super) fn take(&mut self, plan: Plan, board: &Board) -> Vec<Update> {
+        let Plan { set, gone } = plan;
+        let mut updates = Vec::new();
+        for one in gone {
+            updates.extend(one.samples(board).into_iter().map(Update::remove));
+            self.remove(&one.id);
+        }
+        for one in set {
+            let before = self.get(&one.id).map(|before| before.samples(board)).unwrap_or_default();
+            updates.extend(Update::replace(before, one.samples(board)));
+            self.insert(one);
+        }
+        updates
+    }
+
+    fn get(&self, id: &str) -> Option<Newest> {
+        let key = (*self.sent.get(id)?, id.to_owned());
+        self.by_age.get(&key).map(|values| of(&key, values))
+    }
+
+    fn insert(&mut self, one: Newest) {
+        self.remove(&one.id);
+        self.sent.insert(one.id.clone(), one.sent_at);
+        self.by_age.insert((one.sent_at, one.id), one.values);
+    }
+
+    fn remove(&mut self, id: &str) {
+        if let Some((id, sent_at)) = self.sent.remove_entry(id) {
+            self.by_age.remove(&(sent_at, id));
+        }
+    }
+}
+
+fn of((sent_at, id): &(Timestamp, String), values: &Numbers) -> Newest {
+    Newest { id: id.clone(), sent_at: *sent_at, values: *values }
+}
+
+impl Plan {
+    /// What is written of it.
+    pub(super) fn stored(&self) -> NewestMessages {
+        NewestMessages {
+            set: self.set.iter().map(Newest::stored).collect(),
+            gone: self.gone.iter().map(|one| one.id.clone()).collect(),
+        }
+    }
 }
 
 /// The numbers of one message by metric.
-pub(super) fn sums(readings: &[Reading]) -> [Option<i64>; SHOWN.len()] {
+pub(super) fn sums(readings: &[Reading]) -> Numbers {
     SHOWN.map(|metric| {
         let values = readings.iter().filter(|reading| reading.series.metric == metric).map(|reading| reading.value);
         values.reduce(i64::saturating_add)
     })
 }
 
-pub(super) fn samples(board: &Board, newest: &Newest) -> Vec<Sample> {
-    let rest = text::labels(&[("msg_id", &newest.id)]);
-    SHOWN
-        .iter()
-        .zip(newest.values)
-        .filter_map(|(metric, value)| {
-            Some(Sample {
-                family: metric.newest_gauge()?,
-                owner: board.owner(),
-                rest: rest.clone(),
-                value: value?,
-                created: None,
-            })
-        })
-        .collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn message(id: u8, sent: u8, sum: i64) -> Newest {
+        let sent_at = Timestamp::from_second(i64::from(sent)).unwrap();
+        Newest { id: id.to_string(), sent_at, values: [None, Some(sum), None, Some(0), None] }
+    }
+
+    /// The same by sorting everything.
+    fn naive(before: &[Newest], fresh: &[Newest], ended: &[String], limit: usize) -> Vec<Newest> {
+        let is_over = |one: &Newest| ended.contains(&one.id);
+        let is_fresh = |one: &Newest| fresh.iter().any(|fresh| fresh.id == one.id);
+        let mut all: Vec<Newest> = before.iter().filter(|one| !is_over(one) && !is_fresh(one)).cloned().collect();
+        all.extend(fresh.iter().filter(|one| !is_over(one)).cloned());
+        all.sort_by(|a, b| b.compare(a));
+        all.truncate(limit);
+        all
+    }
+
+    fn apply(list: &mut NewestList, plan: Plan) {
+        plan.gone.iter().for_each(|one| list.remove(&one.id));
+        plan.set.into_iter().for_each(|one| list.insert(one));
+    }
+
+    fn all(list: &NewestList) -> Vec<Newest> {
+        list.by_age.iter().rev().map(|(key, values)| of(key, values)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_newest_stay(
+            commits in prop::collection::vec(
+                (prop::collection::btree_map(0_u8..12, (0_u8..20, 0_i64..3), 0..6), prop::collection::vec(0_u8..12, 0..3)), 1..8,
+            ),
+            limit in 0_usize..6,
+        ) {
+            let mut list = NewestList { limit, ..NewestList::default() };
+            for (fresh, ended) in commits {
+                let fresh: Vec<Newest> = fresh.into_iter().map(|(id, (sent, sum))| message(id, sent, sum)).collect();
+                let ended: Vec<String> = ended.into_iter().map(|id| id.to_string()).collect();
+                let before = all(&list);
+                let expected = naive(&before, &fresh, &ended, limit);
+                let plan = list.plan(fresh, &ended);
+                // Only what changes is written.
+                prop_assert!(plan.set.iter().all(|one| !before.contains(one)));
+                prop_assert!(plan.gone.iter().all(|one| before.contains(one)));
+                apply(&mut list, plan);
+                prop_assert_eq!(all(&list), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_is_read() {
+        for values in [[None; 5], [Some(0), None, Some(i64::MAX), Some(3), None], [Some(1); 5]] {
+            let one = Newest { values, ..message(7, 9, 0) };
+            assert_eq!(Newest::of(one.stored()), one);
+        }
+    }
+
+    #[test]
+    fn one_answer_of_a_thousand_writes_one() {
+        let messages =
+            (0..1000).map(|number| Newest { id: format!("m{number}"), ..message(0, 9, 1) }.stored()).collect();
+        let list = NewestList::new(1000, messages);
+        let fresh = Newest { id: "m500".to_owned(), ..message(0, 9, 2) };
+        assert_eq!(list.plan(vec![fresh.clone()], &[]), Plan { set: vec![fresh], gone: Vec::new() });
+    }
 }

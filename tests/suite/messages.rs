@@ -421,7 +421,25 @@ async fn the_newest_messages_are_shown_one_by_one() {
     assert_eq!(newest(&page), two);
     assert_eq!(page.get(&format!("push_newest_message_timestamp_seconds{{{OWNER}}}")), Some(now as f64));
     exporter.stop().await;
-    // They are there at once after a restart, and leave when they retire.
+    // They are there at once after a restart.
+    let exporter = scene.start(more).await;
+    assert_eq!(newest(&exporter.scrape().await), two);
+    exporter.stop().await;
+    // As an earlier release has left them, and so that no more than two stay.
+    let listed = |id: u64| {
+        let sent = jiff::Timestamp::from_second(now - 20 + 20 * (id as i64 - 2)).unwrap();
+        format!(r#"{{"id":"{id}","sent_at":"{sent}","values":[{id}0,null,{},null,null]}}"#, 2 * id)
+    };
+    let sql = format!(
+        "DROP TABLE newest_message; DROP TABLE unknown_field; PRAGMA user_version = 5; \
+         UPDATE report SET memory = json_set(memory, '$.newest', json('[{},{}]')) WHERE report = 'messages_detail';",
+        listed(3).replace("30,null,6", "60,null,6"),
+        listed(2).replace("20,null,4", "40,null,4")
+    );
+    let ledger = scene.folder.path().join("push-exporter.db");
+    let edited = crate::support::tool("sqlite3", &[ledger.to_str().unwrap(), &sql], b"");
+    assert!(edited.status.success(), "{edited:?}");
+    // And they leave when they retire.
     let exporter = scene.start(more).await;
     assert_eq!(newest(&exporter.scrape().await), two);
     scene.days(6.0).await;
