@@ -16,6 +16,9 @@ pub struct Label {
     known: bool,
 }
 
+/// The longest label of an unknown name, in bytes.
+const MAX_LABEL: usize = 32;
+
 impl Label {
     /// What stands for "the provider does not split by it".
     pub const ANY: Label = Label::known("any");
@@ -27,16 +30,28 @@ impl Label {
         Label { value: Cow::Borrowed(value), known: true }
     }
 
-    /// A name the exporter does not know, made fit for a label: lower case, `[a-z0-9_]`, at most 32
-    /// characters.
+    /// A name the exporter does not know, made fit for a label: lower case, `[a-z0-9_]`, at most 32 characters. Letters
+    /// of other scripts become their bytes in hex, and a long name ends in a number made of all of it, so that two
+    /// names stay two.
     pub fn unknown(name: &str) -> Label {
-        let value: String = name
-            .chars()
-            .take(32)
-            .map(|c| c.to_ascii_lowercase())
-            .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' })
-            .collect();
-        let value = if value.is_empty() { "_".to_owned() } else { value };
+        let mut value = String::new();
+        for c in name.chars() {
+            match c.to_ascii_lowercase() {
+                c @ ('a'..='z' | '0'..='9') => value.push(c),
+                c if c.is_ascii() => value.push('_'),
+                c => value.extend(c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("{byte:02x}"))),
+            }
+        }
+        if value.is_empty() {
+            value.push('_');
+        }
+        if value.len() > MAX_LABEL {
+            // FNV-1a: the same in every release, since labels are kept in ledgers.
+            let hash =
+                name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+            value.truncate(MAX_LABEL - 9);
+            value.push_str(&format!("_{hash:08x}"));
+        }
         Label { value: Cow::Owned(value), known: false }
     }
 
@@ -321,8 +336,14 @@ mod tests {
     #[test]
     fn unknown_names_become_labels() {
         assert_eq!(Label::unknown("Harmony-Push 2").as_str(), "harmony_push_2");
-        assert_eq!(Label::unknown(&"x".repeat(99)).as_str().len(), 32);
-        assert_eq!(Label::unknown("鸿蒙").as_str(), "__");
+        assert_eq!(Label::unknown(&"x".repeat(32)).as_str(), "x".repeat(32));
+        // In UTF-8, 鸿 is e9 b8 bf, 蒙 e8 92 99, 推 e6 8e a8 and 送 e9 80 81.
+        assert_eq!(Label::unknown("鸿蒙").as_str(), "e9b8bfe89299");
+        assert_eq!(Label::unknown("推送2").as_str(), "e68ea8e980812");
+        let long = ["一二三四五六甲", "一二三四五六乙"].map(Label::unknown);
+        let long = [long[0].as_str(), long[1].as_str(), Label::unknown(&"x".repeat(33)).as_str()].map(str::to_owned);
+        assert!(long.iter().all(|label| label.len() == 32), "{long:?}");
+        assert!(long[0] != long[1] && long[0][..23] == long[1][..23], "{long:?}");
         assert_eq!(Label::unknown("").as_str(), "_");
     }
 }

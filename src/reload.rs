@@ -29,7 +29,7 @@ pub enum ReloadError {
     /// The ledger cannot be written now.
     #[error("the ledger cannot be written now; reload again when it can")]
     LedgerDown,
-    /// Apps cannot be started, although the ledger works; those that have changed are not polled.
+    /// Apps cannot be started, although the ledger works; those of the configuration before are polled on.
     #[error("apps cannot be started")]
     Apps(#[from] LedgerError),
     /// Connections to providers cannot be made as it says.
@@ -162,16 +162,11 @@ impl Reloading {
             transport.map(|transport| (config, transport))
         });
         let (config, transport) = joined(connecting.await).ok_or(ReloadError::Stopping)??;
-        if let Some(transport) = transport {
-            self.transport = transport;
-        }
-        *lock(&self.message_token) = config.message_token.clone();
-        self.secrets.send_replace(config.secrets());
-        self.config = config;
+        let before = self.replace(config, transport);
         // What goes and what comes is seen by a scrape at once.
         let mut pause = Some(self.services.page.pause());
         let left = fleet.leave(&self.config).await;
-        loop {
+        let refused = loop {
             match fleet.join(&self.config, &self.transport, &left).await {
                 Ok(changes) => {
                     pause.take();
@@ -181,12 +176,35 @@ impl Reloading {
                 // What was stopped cannot be started again either, before the ledger works.
                 Err(error) if !*self.services.ledger.watch().borrow() => {
                     pause.take();
-                    self.metrics.config_ok.set(0);
-                    tracing::error!(error = error_chain(&error), "apps cannot be started; trying again");
-                    tokio::time::sleep(AGAIN).await;
+                    self.wait_to_start(&error).await;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => break error,
             }
+        };
+        // Those that were polled before are polled on.
+        let (config, transport) = before;
+        self.replace(config, Some(transport));
+        let left = fleet.leave(&self.config).await;
+        while let Err(error) = fleet.join(&self.config, &self.transport, &left).await {
+            pause.take();
+            self.wait_to_start(&error).await;
         }
+        pause.take();
+        self.services.page.flush().await;
+        Err(refused.into())
+    }
+
+    /// Takes a configuration, and returns the one before with its way to the providers.
+    fn replace(&mut self, config: Config, transport: Option<Arc<dyn Transport>>) -> (Config, Arc<dyn Transport>) {
+        let transport = transport.unwrap_or_else(|| Arc::clone(&self.transport));
+        *lock(&self.message_token) = config.message_token.clone();
+        self.secrets.send_replace(config.secrets());
+        (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.transport, transport))
+    }
+
+    async fn wait_to_start(&self, error: &LedgerError) {
+        self.metrics.config_ok.set(0);
+        tracing::error!(error = error_chain(error), "apps cannot be started; trying again");
+        tokio::time::sleep(AGAIN).await;
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Books<'a> {
     new_series: Vec<i64>,
     /// Whether any reading was new.
     pub(super) has_new_numbers: bool,
+    /// Subjects whose watermarks could not be read.
+    pub(super) unreadable: Vec<String>,
     /// Whether a reading was not counted, since the app has had too many unknown fields.
     pub(super) is_full: bool,
 }
@@ -70,8 +72,27 @@ impl<'a> Books<'a> {
             sums: HashMap::new(),
             new_series: Vec::new(),
             has_new_numbers: false,
+            unreadable: Vec::new(),
             is_full: false,
         })
+    }
+
+    /// Reads a stored watermark, and when its subject began. If it cannot be read, nobody knows what was counted: the
+    /// readings that come now are the baseline, and the subject is noted.
+    pub(super) fn watermark(
+        &mut self,
+        stored: Option<&[u8]>,
+        began: Timestamp,
+        subject: &str,
+    ) -> (Watermark, Timestamp) {
+        match stored.map(Watermark::decode) {
+            None => (Watermark::default(), began),
+            Some(Ok(watermark)) => (watermark, began),
+            Some(Err(_)) => {
+                self.unreadable.push(subject.to_owned());
+                (Watermark::default(), Timestamp::MIN)
+            }
+        }
     }
 
     /// Takes the readings of a subject that began at `began`. `covers` are the beginnings of the fields'

@@ -7,7 +7,6 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::books::Books;
 use super::sqlite::{ms, stored_gauges, time};
-use super::watermark::Watermark;
 use super::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
 use crate::window::Unit;
 
@@ -78,6 +77,7 @@ impl Entry<'_> {
         }
         receipt.has_new_numbers |= books.has_new_numbers;
         receipt.is_full = books.is_full;
+        receipt.unreadable = std::mem::take(&mut books.unreadable);
         receipt.series = books.close()?;
         self.unknown_names(&mut receipt)?;
         self.report(receipt.has_new_numbers, self.commit.succeeded && receipt.failing == 0)?;
@@ -92,8 +92,8 @@ impl Entry<'_> {
             .prepare_cached("SELECT watermark FROM subject WHERE app = ?1 AND report = ?2 AND subject = ?3")?
             .query_row(params![app, report, subject.subject], |row| row.get(0))
             .optional()?;
-        let mut watermark = stored.as_deref().map(Watermark::decode).transpose()?.unwrap_or_default();
-        if books.take(&mut watermark, subject.began, &subject.readings, covers)? {
+        let (mut watermark, began) = books.watermark(stored.as_deref(), subject.began, &subject.subject);
+        if books.take(&mut watermark, began, &subject.readings, covers)? {
             self.transaction
                 .prepare_cached(
                     "INSERT OR REPLACE INTO subject (app, report, subject, watermark) VALUES (?1, ?2, ?3, ?4)",

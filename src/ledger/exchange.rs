@@ -82,6 +82,8 @@ pub struct StoredReport {
     pub memory: String,
     /// Its newest messages.
     pub newest: Vec<NewestMessage>,
+    /// True if messages of it are failing.
+    pub is_failing: bool,
 }
 
 /// The number of a series' row.
@@ -483,6 +485,8 @@ pub struct Receipt {
     pub new_names: Vec<String>,
     /// True if the app has had as many unknown names as are remembered: further ones are not counted.
     pub is_full: bool,
+    /// Subjects whose watermarks could not be read: they are counted from a new baseline.
+    pub unreadable: Vec<String>,
     /// The app's messages, after a commit about messages.
     pub messages: Option<MessageState>,
     /// When the report's next message is due, after a commit about messages.

@@ -9,7 +9,6 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::books::Books;
 use super::sqlite::{DAY_MS, ms, span_ms, time};
-use super::watermark::Watermark;
 use super::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
     NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
@@ -259,7 +258,7 @@ pub(super) fn polled(
 ) -> Result<(), LedgerError> {
     let everything = [String::new()];
     let mut select =
-        transaction.prepare_cached("SELECT sent, watermark, aside FROM message WHERE id = ?1 AND app = ?2")?;
+        transaction.prepare_cached("SELECT sent, watermark, aside, subject FROM message WHERE id = ?1 AND app = ?2")?;
     // An answer ends what failures have come to.
     let mut update = transaction.prepare_cached(&format!(
         "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6, {NO_FAILURES} \
@@ -271,12 +270,13 @@ pub(super) fn polled(
     for message in polled {
         let found = select
             .query_row(params![message.row, app], |row| {
-                Ok((row.get(0).map(time)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, bool>(2)?))
+                let subject: String = row.get(3)?;
+                Ok((row.get(0).map(time)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, bool>(2)?, subject))
             })
             .optional()?;
-        let Some((sent_at, stored, was_aside)) = found else { continue };
-        let mut watermark = stored.as_deref().map(Watermark::decode).transpose()?.unwrap_or_default();
+        let Some((sent_at, stored, was_aside, subject)) = found else { continue };
         let began = sent_at.saturating_add(LEEWAY).unwrap_or(sent_at);
+        let (mut watermark, began) = books.watermark(stored.as_deref(), began, &subject);
         let covers = if message.readings.is_empty() { &[] } else { &everything[..] };
         let is_dirty = books.take(&mut watermark, began, &message.readings, covers)?;
         if message.is_at_10m {

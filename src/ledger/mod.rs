@@ -306,6 +306,7 @@ impl Task {
                 let mut result = self.store.commit(*commit).await;
                 match &mut result {
                     Ok(receipt) => {
+                        self.metrics.errors.inc_by(receipt.unreadable.len() as u64);
                         if let Some(state) = &mut receipt.messages {
                             state.version = version;
                         }

@@ -486,11 +486,13 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
                 last_change: row.get::<_, Option<i64>>(3)?.map(time),
                 memory: row.get(4)?,
                 newest: Vec::new(),
+                is_failing: false,
             })
         },
     )?;
     for report in &mut reports {
         report.newest = messages::read_newest(transaction, id, &report.report)?;
+        report.is_failing = messages::failing(transaction, id, &report.report)? > 0;
     }
     let series = collect(
         transaction,

@@ -356,6 +356,7 @@ impl Health {
             (Family::LastChange, restored.last_change),
         ];
         updates.extend(times.into_iter().filter_map(|(family, at)| Some(id.set(family, &[], at?.as_millisecond()))));
+        updates.extend((restored.state == State::Up).then(|| id.set(Family::Up, &[], 1)));
         if due.is_some_and(|due| due <= now) {
             lock(&self.pending).insert(id.clone());
         }

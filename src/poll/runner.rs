@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId};
+use super::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId, State};
 use super::hurry::Bell;
 use super::schedule;
 use crate::clock::Clock;
@@ -158,13 +158,17 @@ pub type Polling = BoxFuture<'static, ()>;
 impl<W: Work> Ready<W> {
     /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
     pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> Ready<W> {
+        let now = poller.services.clock.now();
+        // What is not due yet was polled well before the process began, or it would be due.
+        let was_up = !stored.is_failing && stored.last_success.is_some() && next.is_some_and(|next| next > now);
         let restored = ReportHealth {
+            state: if was_up { State::Up } else { State::Waiting },
             last_success: stored.last_success,
             last_change: stored.last_change,
             bell: Arc::clone(&poller.bell),
             ..ReportHealth::default()
         };
-        poller.services.health.add(&poller.id, restored, next, poller.services.clock.now()).await;
+        poller.services.health.add(&poller.id, restored, next, now).await;
         Ready { poller: Arc::new(poller), work, next }
     }
 
@@ -409,6 +413,11 @@ impl Poller {
         if receipt.is_full {
             let ReportId { provider, app, .. } = &self.id;
             self.services.health.unknown_fields_full(provider, app).await;
+        }
+        for subject in &receipt.unreadable {
+            let ReportId { provider, app, report } = &self.id;
+            let text = "what the ledger remembers of this message or window cannot be read; it is counted on from a new baseline";
+            tracing::error!(provider, app, report, subject, "{text}");
         }
         if !receipt.new_names.is_empty() {
             let ReportId { provider, app, report } = &self.id;

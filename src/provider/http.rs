@@ -20,6 +20,7 @@ use super::proxy::{self, ProxyError};
 use super::quota::{Budget, Limit, Priority, Rate};
 use crate::clock::{Clock, ProviderTime};
 use crate::config::secret::Scrubber;
+use crate::contain::joined;
 use crate::lock;
 use crate::util::server_trust::{self, client_config};
 
@@ -50,6 +51,11 @@ impl Reply {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// Returns true if the body is read in no time.
+    pub fn is_small(&self) -> bool {
+        self.body.len() <= SMALL
+    }
+
     /// The body as JSON, whatever its content type says.
     ///
     /// # Errors
@@ -68,6 +74,24 @@ impl Reply {
             PollError::Decode(format!("{what} (line {}, column {})", error.line(), error.column()))
         })
     }
+}
+
+/// Bytes of a body that are read where they came; more is read on a thread for such work.
+const SMALL: usize = 64 * 1024;
+
+/// Reads an answer where that holds up nobody: a large one takes longer than a scrape may wait.
+///
+/// # Errors
+/// Those of `read`.
+pub async fn read<T: Send + 'static>(
+    reply: Reply,
+    read: impl FnOnce(Reply) -> Result<T, PollError> + Send + 'static,
+) -> Result<T, PollError> {
+    if reply.is_small() {
+        return read(reply);
+    }
+    let read = tokio::task::spawn_blocking(move || read(reply)).await;
+    joined(read).unwrap_or_else(|| Err(PollError::Decode("the exporter is stopping".into())))
 }
 
 /// Why there is no answer. Says nothing of the URL, which may hold names that are not ours to print.
@@ -476,4 +500,17 @@ pub fn url(base: &Url, segments: &[&str]) -> Url {
         path.pop_if_empty().extend(segments);
     }
     url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_answers_are_read_beside() {
+        let reply = |length| Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: vec![b' '; length] };
+        let place = |length| read(reply(length), |_| Ok(std::thread::current().id()));
+        assert_eq!(place(SMALL).await.unwrap(), std::thread::current().id());
+        assert_ne!(place(SMALL + 1).await.unwrap(), std::thread::current().id());
+    }
 }

@@ -27,11 +27,19 @@ pub struct Fragile {
     is_down: Arc<AtomicBool>,
     /// Registrations wait until they are let through.
     gate: Option<Arc<Semaphore>>,
+    /// An app that cannot be made known.
+    refused: Option<&'static str>,
 }
 
 impl Fragile {
     pub fn new(path: &Path, fails: Fails) -> Fragile {
-        Fragile { inner: Sqlite::open(path).unwrap(), commits: 0, fails, is_down: Arc::default(), gate: None }
+        let inner = Sqlite::open(path).unwrap();
+        Fragile { inner, commits: 0, fails, is_down: Arc::default(), gate: None, refused: None }
+    }
+
+    /// One that fails, without being down, when this app is to be made known.
+    pub fn refusing(path: &Path, app: &'static str) -> Fragile {
+        Fragile { refused: Some(app), ..Fragile::new(path, |_| None) }
     }
 
     /// One that works when the switch is off.
@@ -61,6 +69,9 @@ macro_rules! answer {
 
 impl Store for Fragile {
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> Answered<'_, Vec<Restored>> {
+        if apps.iter().any(|app| Some(app.name.as_str()) == self.refused) {
+            return Box::pin(async { Err(LedgerError::Panicked) });
+        }
         answer!(self.register(apps, now))
     }
     fn commit(&mut self, commit: Commit) -> Answered<'_, Receipt> {

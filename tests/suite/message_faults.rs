@@ -4,7 +4,7 @@
 use tokio::io::AsyncWriteExt;
 
 use crate::jpush_script::{OWNER, Scene, received, register, tracked};
-use crate::support::Page;
+use crate::support::{Log, Page};
 
 const REPORT: &str = r#"provider="jpush",app="shop",report="received_detail""#;
 
@@ -215,5 +215,39 @@ async fn an_account_that_was_wrong_for_a_while_counts_nothing_twice() {
     let page = exporter.scrape().await;
     assert_eq!((received(&page, "any", "jpush", "any"), tracked(&page)), (Some(1022.0), (0.0, 2.0)));
     assert_eq!(received(&page, "ios", "apns", "notification"), Some(4.0));
+    exporter.stop().await;
+}
+
+/// A watermark that cannot be read is the trouble of its message alone, which goes on from a new baseline.
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_watermark_costs_its_message_alone_a_step() {
+    let scene = Scene::new().await;
+    let says = |id: u64, received: i64| scene.say(id, &format!(r#""jpush_received":{received}"#));
+    let exporter = scene.start("").await;
+    register(&exporter, &[(1, None), (2, None)]).await;
+    says(1, 10);
+    says(2, 10);
+    scene.minutes(4.0).await;
+    assert_eq!(received(&exporter.scrape().await, "any", "jpush", "any"), Some(20.0));
+    exporter.stop().await;
+    let ledger = scene.folder.path().join("push-exporter.db");
+    let sql = "UPDATE message SET watermark = x'00' WHERE subject = '1'";
+    let edited = crate::support::tool("sqlite3", &[ledger.to_str().unwrap(), sql], b"");
+    assert!(edited.status.success(), "{edited:?}");
+    says(1, 15);
+    says(2, 16);
+    let log = Log::capture();
+    let exporter = scene.start("").await;
+    scene.minutes(3.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(26.0), "what message 1 had until now is not known");
+    assert_eq!(page.get("push_exporter_ledger_errors_total"), Some(1.0));
+    let told = log.take_lines("cannot be read; it is counted on from a new baseline");
+    assert!(told.len() == 1 && told[0].contains(r#"subject="1""#), "{told:?}");
+    says(1, 18);
+    scene.minutes(2.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(received(&page, "any", "jpush", "any"), Some(29.0));
+    assert_eq!(tracked(&page), (0.0, 2.0));
     exporter.stop().await;
 }

@@ -221,3 +221,57 @@ async fn readiness_waits_for_a_first_result_and_not_for_every_department() {
     assert_eq!(page.starting(&["push_department_window_messages_sent"]).len(), 300);
     exporter.stop().await;
 }
+
+/// Feishu is polled again the next morning: until then it is as it was.
+#[tokio::test(start_paused = true)]
+async fn a_report_that_is_not_due_is_as_it_was_before_a_restart() {
+    let scene = Scene::feishu("2026-03-10T12:00:00+08:00", "").await;
+    scene.say("day 2026-03-08", "30");
+    let exporter = scene.start().await;
+    scene.minutes(30).await;
+    assert!(is_up(&exporter.scrape().await, BOT));
+    exporter.stop().await;
+    let asked = scene.script.asked.lock().unwrap().len();
+    let exporter = scene.start().await;
+    assert!(is_up(&exporter.scrape().await, BOT));
+    let status = exporter.get("/api/v1/status").await.1;
+    assert!(status.contains(r#""state":"up""#), "{status}");
+    scene.minutes(60).await;
+    assert_eq!(scene.script.asked.lock().unwrap().len(), asked, "nothing is due");
+    // What was failing is polled at once, and says nothing before.
+    *scene.script.spoil.lock().unwrap() = Some(Box::new(|_, _| Some((500, "<html>".to_owned()))));
+    scene.until("2026-03-11T13:00:00+08:00").await;
+    assert!(failing(&exporter.scrape().await, BOT, r#"reason="server""#));
+    exporter.stop().await;
+    let exporter = scene.start().await;
+    assert_ne!(exporter.scrape().await.get(&format!("push_up{{{BOT}}}")), Some(1.0));
+    exporter.stop().await;
+}
+
+/// A day's watermark that cannot be read: the day goes on from a new baseline, the others are counted.
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_watermark_of_a_day_costs_that_day_alone_a_step() {
+    let scene = Scene::easemob("2026-03-09T12:00:00+08:00", "").await;
+    let exporter = scene.start().await;
+    scene.until("2026-03-11T12:00:00+08:00").await;
+    scene.apns("2026-03-10", 10);
+    scene.apns("2026-03-11", 100);
+    scene.minutes(10).await;
+    assert_eq!(sent(&exporter.scrape().await), 110);
+    exporter.stop().await;
+    let ledger = scene.folder.path().join("push-exporter.db");
+    let sql = "UPDATE subject SET watermark = x'01ff' WHERE subject LIKE '%2026-03-10'";
+    let edited = crate::support::tool("sqlite3", &[ledger.to_str().unwrap(), sql], b"");
+    assert!(edited.status.success(), "{edited:?}");
+    scene.apns("2026-03-10", 12);
+    scene.apns("2026-03-11", 103);
+    let exporter = scene.start().await;
+    scene.minutes(10).await;
+    assert_eq!(sent(&exporter.scrape().await), 113);
+    scene.apns("2026-03-10", 13);
+    scene.minutes(10).await;
+    let page = exporter.scrape().await;
+    assert_eq!(sent(&page), 114);
+    assert!(is_up(&page, CHAT));
+    exporter.stop().await;
+}

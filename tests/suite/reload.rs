@@ -335,3 +335,34 @@ async fn an_app_that_leaves_waits_for_registrations_under_way() {
     assert_eq!(exporter.scrape().await.get(tracked), Some(1.0));
     exporter.stop().await;
 }
+
+/// Where the apps of a new configuration cannot be started, those of the one before are polled on.
+#[tokio::test(start_paused = true)]
+async fn a_configuration_whose_apps_cannot_be_started_is_taken_back() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let [one, two, bad] = ["one", "two", "bad"].map(|name| EasemobApp::demo("acme", name));
+    let mut sections = Vec::new();
+    for app in [&one, &two, &bad] {
+        let (_, address) = simulate(EasemobSimulator::new(clock.clone(), app.clone())).await;
+        sections.push(section(address, app, ""));
+    }
+    let folder = fast_dir();
+    let store = Box::new(Fragile::refusing(&folder.path().join("push-exporter.db"), "bad"));
+    let text = format!("easemob:\n{}{}", sections[0], sections[1]);
+    let exporter = Exporter::start_on(store, network(), &text, folder.path(), &clock).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let before = exporter.scrape().await;
+    // One is gone, two has changed, and the third cannot be made known.
+    let changed = sections[1].replace("}}", ", interval: 1m}}").replace("}\n", ", interval: 1m}\n");
+    let error = exporter.reload(&format!("easemob:\n{changed}{}", sections[2])).await.unwrap_err();
+    assert!(error.to_string().contains("apps cannot be started"), "{error}");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let page = exporter.scrape().await;
+    for app in ["one", "two"] {
+        assert_eq!(requests(&page, app) - requests(&before, app), 2, "{app} is polled as before, every five minutes");
+        page.assert_not_below(&before.counters(), app);
+    }
+    assert_eq!(of(&page, "bad"), 0);
+    assert_eq!(page.get("push_exporter_config_last_reload_successful"), Some(0.0));
+    exporter.stop().await;
+}

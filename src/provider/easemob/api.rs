@@ -1,7 +1,7 @@
 //! Easemob on the wire: the token endpoint and `offline-push`. What the numbers mean is in
 //! [`super::readings`].
 
-use http::{Request, StatusCode, header};
+use ::http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use super::config::{Credentials, Settings};
 use super::{errors, readings};
 use crate::clock::Clock;
 use crate::provider::error::PollError;
-use crate::provider::http::{Client, Reply, url};
+use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask, Numbers};
 
@@ -48,29 +48,35 @@ pub(super) async fn offline_push(
     let mut is_silent = false;
     for platform in &settings.platforms {
         let reply = authorized(settings, cache, clock, ask, platform, client).await?;
-        if reply.status != StatusCode::OK {
-            return Err(errors::refused(&reply));
-        }
-        let body: OfflinePush = reply.json()?;
-        if body.status != "OK" {
-            return Err(errors::not_ok(&body.status));
-        }
-        let data = match body.data {
-            None => return Err(PollError::Decode("there is no data in the answer".into())),
-            Some(Value::Object(data)) => data,
-            // An empty list is how some languages write an empty object.
-            Some(Value::Array(data)) if data.is_empty() => Map::new(),
-            // It says nothing, not even that there was nothing.
-            Some(Value::Null) => {
-                is_silent = true;
-                continue;
-            }
-            Some(_) => return Err(PollError::Decode("data is no object".into())),
-        };
-        readings::read(ask, &data, &mut numbers);
-        numbers.covers.extend((*platform != "ALL").then(|| readings::path(platform, "")));
+        let (of, before) = (ask.clone(), std::mem::take(&mut numbers));
+        let says;
+        (numbers, says) = http::read(reply, move |reply| read(&of, &reply, before)).await?;
+        is_silent |= !says;
+        numbers.covers.extend((says && *platform != "ALL").then(|| readings::path(platform, "")));
     }
     Ok(if is_silent && numbers.windows.is_empty() { Answer::NoData } else { Answer::Numbers(numbers) })
+}
+
+/// Adds what an answer says to `numbers`; false with them if it says nothing.
+fn read(ask: &Ask, reply: &Reply, mut numbers: Numbers) -> Result<(Numbers, bool), PollError> {
+    if reply.status != StatusCode::OK {
+        return Err(errors::refused(reply));
+    }
+    let body: OfflinePush = reply.json()?;
+    if body.status != "OK" {
+        return Err(errors::not_ok(&body.status));
+    }
+    let data = match body.data {
+        None => return Err(PollError::Decode("there is no data in the answer".into())),
+        Some(Value::Object(data)) => data,
+        // An empty list is how some languages write an empty object.
+        Some(Value::Array(data)) if data.is_empty() => Map::new(),
+        // It says nothing, not even that there was nothing.
+        Some(Value::Null) => return Ok((numbers, false)),
+        Some(_) => return Err(PollError::Decode("data is no object".into())),
+    };
+    readings::read(ask, &data, &mut numbers);
+    Ok((numbers, true))
 }
 
 /// Sends the request with the token of the settings, or one that is fetched.

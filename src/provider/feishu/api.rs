@@ -1,7 +1,7 @@
 //! Feishu on the wire: the token endpoint and `message_push_overview`. What the numbers mean is in
 //! [`super::readings`].
 
-use http::{Request, StatusCode, header};
+use ::http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::errors::{self, Envelope};
 use super::readings;
 use crate::clock::Clock;
 use crate::provider::error::PollError;
-use crate::provider::http::{Client, Reply, url};
+use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::quota::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask};
@@ -61,23 +61,23 @@ pub(super) async fn message_push_overview(
 ) -> Result<Answer, PollError> {
     let fetch = || fetch_token(settings, clock, client);
     let send = |token: Token| async move { client.send(request(settings, ask, &token)?).await };
-    // A gateway may answer in Feishu's place, without a code.
-    let refuses = |reply: &Reply| match code_of(reply) {
-        Ok(Some(code)) => errors::refuses_token(code),
-        _ => reply.status == StatusCode::UNAUTHORIZED,
-    };
+    // A gateway may answer in Feishu's place, without a code. A refusal is a few hundred bytes.
+    let code = |reply: &Reply| reply.is_small().then(|| code_of(reply).ok().flatten()).flatten();
+    let refuses = |reply: &Reply| code(reply).map_or(reply.status == StatusCode::UNAUTHORIZED, errors::refuses_token);
     let reply = cache.send(fetch, send, refuses).await?;
     // Only answers over the limit tell it.
     let limit = reply.number(&["x-ogw-ratelimit-limit"]);
     client.note_rate(Rate { limit, ..Rate::default() });
-    match code_of(&reply)? {
+    let ask = ask.clone();
+    http::read(reply, move |reply| match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
             let overview: Overview = reply.json()?;
-            Ok(readings::answer(ask, overview.data.items.unwrap_or_default()))
+            Ok(readings::answer(&ask, overview.data.items.unwrap_or_default()))
         }
         Some(errors::NO_DATA) => Ok(Answer::NoData),
         _ => Err(errors::refused(&reply)),
-    }
+    })
+    .await
 }
 
 /// The code of the envelope. A success must have one; a failure may be anything.

@@ -1,9 +1,9 @@
 //! JPush over HTTP: Basic authentication with the AppKey or group key and its Master Secret, questions in
 //! the query.
 
+use ::http::{Method, Request, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{Method, Request, StatusCode, header};
 use jiff::civil::Date;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::config::{Holder, Settings};
 use super::{Delivery, errors, users};
 use crate::provider::error::PollError;
-use crate::provider::http::{Client, Reply, url};
+use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::{Answer, Ask, AskedMessage, MessageNumbers};
 use crate::window::Unit;
 
@@ -28,8 +28,8 @@ pub(super) async fn delivery(
     let name = if settings.holder == Holder::Group { "group_msgids" } else { "msg_ids" };
     // Ids and commas, as the document writes them.
     url.set_query(Some(&format!("{name}={}", ids.join(","))));
-    let items: Vec<Value> = ask(settings, &url, None, client).await?.json()?;
-    Ok(kind.read(&items, messages))
+    let asked = messages.to_vec();
+    ask(settings, &url, None, client, move |reply| Ok(kind.read(&reply.json::<Vec<Value>>()?, &asked))).await
 }
 
 /// `GET users?time_unit=…&start=…&duration=…`, of a group `group/users`.
@@ -37,13 +37,13 @@ pub(super) async fn users(settings: &Settings, question: &Ask, client: &Client) 
     let path: &[&str] = if settings.holder == Holder::Group { &["group", "users"] } else { &["users"] };
     let mut url = url(&settings.base_url, path);
     url.query_pairs_mut().extend_pairs(users::query(question));
-    let answer: Map<String, Value> = match ask(settings, &url, None, client).await {
-        Ok(reply) => reply.json()?,
+    let of = question.clone();
+    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(Answer::Numbers);
+    match ask(settings, &url, None, client, read).await {
         // A month begins before the 60 or 30 days that are answered soon after it is over.
-        Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => return Ok(Answer::Lost),
-        Err(error) => return Err(error),
-    };
-    users::read(&answer, question).map(Answer::Numbers)
+        Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(Answer::Lost),
+        answer => answer,
+    }
 }
 
 /// `POST status/message` for one message that was sent on `date`.
@@ -58,23 +58,31 @@ pub(super) async fn status_message(
     // A text is refused (3002), and a float would be another id.
     let id: u64 = id.parse().map_err(|_| PollError::Decode("a message id that is no number".to_owned()))?;
     let body = json!({ "msg_id": id, "registration_ids": devices, "date": date.to_string() });
-    ask(settings, &url, Some(body), client).await?.json()
+    ask(settings, &url, Some(body), client, |reply| reply.json()).await
 }
 
 /// `GET push/quota` of the Push API.
 pub(super) async fn vendor_quota(settings: &Settings, client: &Client) -> Result<Map<String, Value>, PollError> {
     let url = url(&settings.push_url, &["push", "quota"]);
-    let reply = ask(settings, &url, None, client).await?;
-    let answer: Map<String, Value> = reply.json()?;
-    match answer.get("code") {
-        None | Some(Value::Null) => Ok(answer),
-        Some(code) if code.as_i64() == Some(0) => Ok(answer),
-        Some(_) => Err(errors::refused(&reply)),
-    }
+    ask(settings, &url, None, client, |reply| {
+        let answer: Map<String, Value> = reply.json()?;
+        match answer.get("code") {
+            None | Some(Value::Null) => Ok(answer),
+            Some(code) if code.as_i64() == Some(0) => Ok(answer),
+            Some(_) => Err(errors::refused(&reply)),
+        }
+    })
+    .await
 }
 
-/// Sends a question, a body with POST, and takes the answer if it is a success.
-async fn ask(settings: &Settings, url: &Url, body: Option<Value>, client: &Client) -> Result<Reply, PollError> {
+/// Sends a question, a body with POST, and reads the answer if it is a success.
+async fn ask<T: Send + 'static>(
+    settings: &Settings,
+    url: &Url,
+    body: Option<Value>,
+    client: &Client,
+    read: impl FnOnce(Reply) -> Result<T, PollError> + Send + 'static,
+) -> Result<T, PollError> {
     let credentials = credentials(settings);
     client.learn(&credentials);
     let mut request = Request::builder()
@@ -90,8 +98,11 @@ async fn ask(settings: &Settings, url: &Url, body: Option<Value>, client: &Clien
         .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
     let reply = client.send(request).await?;
     client.note_rate(errors::rate(&reply));
-    let is_success = reply.status == StatusCode::OK && !errors::is_refusal(&reply);
-    if is_success { Ok(reply) } else { Err(errors::refused(&reply)) }
+    http::read(reply, |reply| {
+        let is_success = reply.status == StatusCode::OK && !errors::is_refusal(&reply);
+        if is_success { read(reply) } else { Err(errors::refused(&reply)) }
+    })
+    .await
 }
 
 /// What stands in the header, which is as secret as what it is made of.
