@@ -1,35 +1,32 @@
 //! A file followed like `tail -F`: complete lines come out with the mark behind them, over rotation by rename
 //! and by truncation, also while nobody looked. Knows nothing of what the lines say. Blocking.
 //!
-//! Every file that was ever at the path has a mark: how far it has been read. A mark names its file by device,
-//! inode and the bytes before it, since inodes are used again, a file that was cut may have grown past its
-//! mark, and a copy has the same bytes under another inode. Whatever has bytes behind its mark is read, the
-//! oldest first: so neither the order of rotations nor a late writer matters.
+//! Every file that was ever at the path has a mark: how far it has been read. A mark names its file by inode, and the
+//! bytes before it must be the same, since inodes are used again and a file that was cut may have grown past its
+//! mark. Whatever has bytes behind its mark is read, the oldest first: so neither the order of rotations nor a late
+//! writer matters. What has no mark is read from its start, a copy too: registering an id again counts nothing, and
+//! bytes that are alike are no proof that they were read.
 
 #![expect(clippy::disallowed_methods, reason = "runs on blocking threads")]
+
+mod lines;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use self::lines::{Line, split};
+use self::lines::{Reading, read_at};
 use super::files::Paths;
-use super::wire::MAX_LINE;
 use crate::ledger::{FileId, Mark};
 
-/// As much is read at once.
-const CHUNK: usize = 1024 * 1024;
-/// Bytes that memory is made ready for. Mostly there are none: a whole chunk, each second, in whichever thread, would cost
-/// a MiB for each of them.
-const PIECE: usize = 16 * 1024;
-/// As many lines come out at once.
-const MAX_LINES: usize = 10_000;
-/// How many bytes before a mark are remembered.
-const BEFORE: u64 = 64;
+/// How many bytes before a mark are remembered: lines may end alike, so these are of several.
+const BEFORE: u64 = 1024;
 /// Files that begin with the same bytes, as many as these if they have so many, are copies.
 const HEAD: u64 = 4096;
 /// A file that has left its path is held open so long after its last line, under whatever name it goes on.
@@ -38,17 +35,6 @@ const HELD: Duration = Duration::from_secs(60);
 const MARKS: usize = 256;
 /// How long the end of a last line is waited for in a file that was rotated away.
 const LAST_LINE: Duration = Duration::from_secs(30);
-
-/// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// Its number, from 1.
-    pub number: u64,
-    /// What it says, without its end; `None` if it is too long.
-    pub text: Option<Vec<u8>>,
-    /// Whether it has an end: the last one of a file that was rotated away may have none.
-    pub is_ended: bool,
-}
 
 /// Some lines of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +76,8 @@ pub struct Follower {
     done: HashSet<FileId>,
     /// Last lines without an end.
     tails: HashMap<FileId, Tail>,
+    /// Places up to which files have lines that were read from others.
+    again: HashMap<FileId, u64>,
 }
 
 /// What is known of a last line without an end.
@@ -123,6 +111,7 @@ impl Follower {
             at_path: None,
             done: HashSet::new(),
             tails: HashMap::new(),
+            again: HashMap::new(),
         }
     }
 
@@ -145,7 +134,8 @@ impl Follower {
             return self.begin(&members).map(Look::Lines);
         }
         let marks = self.match_marks(&members);
-        if self.take_up(&marks) {
+        self.note_copies(&members, &marks)?;
+        if self.take_up(&members, &marks) {
             return Ok(Look::Lost);
         }
         for (member, mark) in members.iter().zip(marks) {
@@ -216,12 +206,7 @@ impl Follower {
                 continue;
             }
             let Ok(Some(file)) = open_regular(&path) else { continue };
-            let member = Member { meta: file.metadata()?, file, is_at_path: false };
-            let is_known = self.marks.iter().any(|mark| mark.file == id(&member.meta));
-            // A copy that may not be whole yet is known by its marks once the other has been cut.
-            if is_known || !at_path.as_ref().is_some_and(|(meta, file)| is_prefix(&member, file, meta)) {
-                members.push(member);
-            }
+            members.push(Member { meta: file.metadata()?, file, is_at_path: false });
         }
         // One that is held, or at the path, may be under another name too.
         let mut seen: HashSet<FileId> = path_id.into_iter().collect();
@@ -234,39 +219,59 @@ impl Follower {
         Ok(members)
     }
 
-    /// The mark of each of these files.
+    /// The mark of each of these files: its own, or its start.
     fn match_marks(&self, members: &[Member]) -> Vec<Mark> {
-        let mut found = Vec::new();
-        for Member { file, meta, is_at_path } in members {
-            let same = self.marks.iter().find(|mark| mark.file == id(meta) && is_in(mark, file, meta));
-            // Few bytes may be the same by chance.
-            let may_be = |mark: &Mark| mark.before.len() as u64 == BEFORE || is_orphan(mark, members);
-            let copied = || {
-                let others =
-                    self.marks.iter().filter(|mark| mark.offset > 0 && is_in(mark, file, meta) && may_be(mark));
-                others.max_by_key(|mark| mark.offset)
-            };
-            let best = same.or_else(copied);
-            let start = Mark { file: id(meta), ..Mark::default() };
-            let is_awaited = same.is_some_and(|mark| mark.is_awaited);
-            let mark = best.map_or(start, |mark| Mark { file: id(meta), is_awaited, ..mark.clone() });
+        let mark_of = |Member { file, meta, is_at_path }: &Member| {
+            let id = id(meta);
+            // A device may be numbered anew while nobody looks.
+            let same = self.marks.iter().filter(|mark| mark.file.inode == id.inode && is_in(mark, file, meta));
+            let mark = same.max_by_key(|mark| mark.file == id).cloned().unwrap_or_default();
             // A file that has left the path with something unread is looked for under any name.
             let is_awaited = *is_at_path || mark.is_awaited && meta.len() > mark.offset;
-            found.push(Mark { is_at_path: *is_at_path, is_awaited, ..mark });
+            Mark { file: id, is_at_path: *is_at_path, is_awaited, ..mark }
+        };
+        members.iter().map(mark_of).collect()
+    }
+
+    /// Notes up to where files have what was read from others, as far as bytes tell: they are probably copies.
+    fn note_copies(&mut self, members: &[Member], matched: &[Mark]) -> io::Result<()> {
+        let path = self
+            .at_path
+            .as_ref()
+            .and_then(|(of, file)| self.marks.iter().find(|mark| mark.file == *of).map(|mark| (file, mark)));
+        let mut found = Vec::new();
+        for (member, mark) in members.iter().zip(matched) {
+            let Member { file, meta, is_at_path } = member;
+            if meta.len() <= mark.offset {
+                continue;
+            }
+            let is_copied =
+                |other: &&Mark| other.file != mark.file && other.offset > mark.offset && is_in(other, file, meta);
+            let whole = self.marks.iter().filter(is_copied).map(|other| other.offset).max();
+            // One that is in the making.
+            let part = match path {
+                Some((of, read)) if !is_at_path && is_prefix(member, of, &of.metadata()?) => Some(read.offset),
+                _ => None,
+            };
+            found.extend(whole.max(part).map(|place| (mark.file, place)));
         }
-        found
+        for (file, place) in found {
+            let again = self.again.entry(file).or_default();
+            *again = place.max(*again);
+        }
+        self.again.retain(|file, _| matched.iter().any(|mark| mark.file == *file));
+        Ok(())
     }
 
     /// Takes up the marks of files that are there. Whether the one that was at the path is not, or has been cut,
     /// and nothing that was in it is anywhere else.
-    fn take_up(&mut self, matched: &[Mark]) -> bool {
+    fn take_up(&mut self, members: &[Member], matched: &[Mark]) -> bool {
         let has_path = matched.iter().any(|found| found.is_at_path);
         let mut is_lost = false;
         self.tails.retain(|file, _| matched.iter().any(|found| found.file == *file));
         for mark in &mut self.marks {
             let found = matched.iter().find(|found| found.file == mark.file);
-            let is_followed =
-                || matched.iter().any(|found| (found.offset, &found.before) == (mark.offset, &mark.before));
+            let is_copied = || members.iter().any(|member| is_in(mark, &member.file, &member.meta));
             let new = match found {
                 Some(found) => found.clone(),
                 // Elsewhere, or nowhere. While there is nothing at the path, it may come back.
@@ -274,7 +279,7 @@ impl Follower {
                 None => continue,
             };
             let is_cut = (new.offset, &new.before) != (mark.offset, &mark.before);
-            is_lost |= mark.is_awaited && (is_cut || found.is_none()) && !is_followed();
+            is_lost |= mark.is_awaited && (is_cut || found.is_none()) && !is_copied();
             if *mark != new {
                 self.changed.insert(mark.file);
                 *mark = new;
@@ -331,7 +336,8 @@ impl Follower {
         if from >= size && !is_over {
             return Ok(None);
         }
-        let read = Reading { file, mark: &mark, size, is_over }.next(from)?;
+        let again = self.again.get(&file_id).copied().unwrap_or_default();
+        let read = Reading { file, mark: &mark, size, again, is_over }.next(from)?;
         // Cut while it was read.
         if !is_in(&mark, file, &file.metadata()?) {
             return Ok(None);
@@ -380,84 +386,6 @@ impl Follower {
     }
 }
 
-/// A file being read from a mark.
-struct Reading<'a> {
-    file: &'a File,
-    mark: &'a Mark,
-    size: u64,
-    /// Whether nobody will end its last line any more.
-    is_over: bool,
-}
-
-impl Reading<'_> {
-    /// The next lines, and the mark behind them; else up to where no line ends.
-    fn next(&self, scanned: u64) -> io::Result<Result<(Vec<Line>, Mark), u64>> {
-        let mut start = self.mark.offset;
-        let mut chunk = read_at(self.file, start, CHUNK)?;
-        // Where a file was cut under a writer that goes on at its old place, zeros stand before the next line.
-        while chunk.first() == Some(&0) {
-            let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
-            start += zeros as u64;
-            chunk = read_at(self.file, start, CHUNK)?;
-        }
-        let is_whole = start + chunk.len() as u64 >= self.size;
-        let last = chunk.iter().rposition(|byte| *byte == b'\n');
-        let used = match last {
-            Some(last) => last + 1,
-            None if is_whole && self.is_over => chunk.len(),
-            None if is_whole => return Ok(Err(self.size)),
-            None => return self.skip_long_line(scanned.max(start + chunk.len() as u64)),
-        };
-        chunk.truncate(used);
-        let (lines, taken) = split(&chunk, self.mark.lines + 1);
-        chunk.truncate(taken);
-        let zeros = vec![0; (start - self.mark.offset).min(BEFORE) as usize];
-        let mark = self.mark_behind(&lines, start + taken as u64, &[zeros, chunk].concat());
-        Ok(Ok((lines, mark)))
-    }
-
-    /// A line that is longer than a chunk: looks for its end.
-    fn skip_long_line(&self, mut scanned: u64) -> io::Result<Result<(Vec<Line>, Mark), u64>> {
-        let end = loop {
-            let chunk = read_at(self.file, scanned, CHUNK)?;
-            match chunk.iter().position(|byte| *byte == b'\n') {
-                Some(index) => break scanned + index as u64 + 1,
-                None if chunk.is_empty() && self.is_over => break scanned,
-                None if chunk.is_empty() => return Ok(Err(scanned)),
-                None => scanned += chunk.len() as u64,
-            }
-        };
-        let lines = vec![Line { number: self.mark.lines + 1, text: None, is_ended: true }];
-        let last = read_at(self.file, end.saturating_sub(BEFORE), end.min(BEFORE) as usize)?;
-        let mark = self.mark_behind(&lines, end, &last);
-        Ok(Ok((lines, mark)))
-    }
-
-    /// The mark behind some lines; `last` are the last bytes there, or all that were taken.
-    fn mark_behind(&self, lines: &[Line], offset: u64, last: &[u8]) -> Mark {
-        let mut before = [&self.mark.before, last].concat();
-        before.drain(..before.len().saturating_sub(BEFORE as usize));
-        Mark { offset, lines: self.mark.lines + lines.len() as u64, before, ..self.mark.clone() }
-    }
-}
-
-/// The lines of a chunk in which no line is cut off, [`MAX_LINES`] at most, of which the first has this number; and
-/// how many bytes they take. Apart from the files for tests and fuzzing.
-pub fn split(chunk: &[u8], first: u64) -> (Vec<Line>, usize) {
-    let mut lines = Vec::new();
-    let mut taken = 0;
-    for line in chunk.split_inclusive(|byte| *byte == b'\n').take(MAX_LINES) {
-        taken += line.len();
-        let text = line.strip_suffix(b"\n");
-        let is_ended = text.is_some();
-        let text = text.unwrap_or(line);
-        let text = &text[text.iter().take_while(|byte| **byte == 0).count()..];
-        let text = Some(text).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
-        lines.push(Line { number: first + lines.len() as u64, text, is_ended });
-    }
-    (lines, taken)
-}
-
 /// Whether a file has the bytes before a mark that it had when it was read.
 fn is_in(mark: &Mark, file: &File, meta: &Metadata) -> bool {
     let length = mark.before.len();
@@ -473,12 +401,6 @@ fn is_prefix(copy: &Member, whole: &File, meta: &Metadata) -> bool {
     size <= meta.len() && is_same(0) && is_same(size - length as u64)
 }
 
-/// Whether the file of a mark is none of these, or has other bytes now.
-fn is_orphan(mark: &Mark, members: &[Member]) -> bool {
-    let member = members.iter().find(|member| id(&member.meta) == mark.file);
-    member.is_none_or(|member| !is_in(mark, &member.file, &member.meta))
-}
-
 fn id(meta: &Metadata) -> FileId {
     FileId { device: meta.dev(), inode: meta.ino() }
 }
@@ -491,27 +413,6 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Up to `length` bytes from `offset`; fewer only at the end of the file.
-fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while bytes.len() < length {
-        let read = bytes.len();
-        bytes.resize(length.min(read + PIECE), 0);
-        let more = match file.read_at(&mut bytes[read..], offset + read as u64) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                bytes.truncate(read);
-                continue;
-            }
-            more => more?,
-        };
-        bytes.truncate(read + more);
-        if more == 0 {
-            break;
-        }
-    }
-    Ok(bytes)
 }
 
 /// Whether `other` is named as rotation names files: `ids.log.1`, `ids.log-20261122`, `ids-2026-11-22.log`.
