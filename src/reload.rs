@@ -187,6 +187,11 @@ impl Reloading {
         let left = fleet.leave(&self.config).await;
         while let Err(error) = fleet.join(&self.config, &self.transport, &left).await {
             pause.take();
+            if *self.services.ledger.watch().borrow() {
+                let text = "the apps that were polled before cannot be started either; mend the configuration and reload again";
+                tracing::error!(error = error_chain(&error), "{text}");
+                break;
+            }
             self.wait_to_start(&error).await;
         }
         pause.take();

@@ -53,7 +53,7 @@ pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), Failure> {
 }
 
 fn environment() -> Environment {
-    // What is no text can be no setting of ours.
+    // Variables that are not UTF-8 are ignored.
     let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
     std::env::vars_os().filter_map(text).collect()
 }

@@ -78,18 +78,19 @@ impl<'a> Books<'a> {
     }
 
     /// Reads a stored watermark, and when its subject began. If it cannot be read, nobody knows what was counted: the
-    /// readings that come now are the baseline, and the subject is noted.
+    /// first readings are the baseline, and the subject is noted when they come.
     pub(super) fn watermark(
         &mut self,
         stored: Option<&[u8]>,
         began: Timestamp,
         subject: &str,
+        readings: &[Reading],
     ) -> (Watermark, Timestamp) {
         match stored.map(Watermark::decode) {
             None => (Watermark::default(), began),
             Some(Ok(watermark)) => (watermark, began),
             Some(Err(_)) => {
-                self.unreadable.push(subject.to_owned());
+                self.unreadable.extend((!readings.is_empty()).then(|| subject.to_owned()));
                 (Watermark::default(), Timestamp::MIN)
             }
         }

@@ -92,7 +92,8 @@ impl Entry<'_> {
             .prepare_cached("SELECT watermark FROM subject WHERE app = ?1 AND report = ?2 AND subject = ?3")?
             .query_row(params![app, report, subject.subject], |row| row.get(0))
             .optional()?;
-        let (mut watermark, began) = books.watermark(stored.as_deref(), subject.began, &subject.subject);
+        let (mut watermark, began) =
+            books.watermark(stored.as_deref(), subject.began, &subject.subject, &subject.readings);
         if books.take(&mut watermark, began, &subject.readings, covers)? {
             self.transaction
                 .prepare_cached(

@@ -276,7 +276,7 @@ pub(super) fn polled(
             .optional()?;
         let Some((sent_at, stored, was_aside, subject)) = found else { continue };
         let began = sent_at.saturating_add(LEEWAY).unwrap_or(sent_at);
-        let (mut watermark, began) = books.watermark(stored.as_deref(), began, &subject);
+        let (mut watermark, began) = books.watermark(stored.as_deref(), began, &subject, &message.readings);
         let covers = if message.readings.is_empty() { &[] } else { &everything[..] };
         let is_dirty = books.take(&mut watermark, began, &message.readings, covers)?;
         if message.is_at_10m {

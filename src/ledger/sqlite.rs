@@ -65,7 +65,7 @@ impl Sqlite {
         let Some(kind) = place::not_local(path) else { return opened };
         opened.map_err(|error| elsewhere(error, path, kind)).inspect(|_| {
             let ledger = path.display().to_string();
-            tracing::warn!(ledger, kind, "the ledger is on a file system that may lose it; move it to a local disk");
+            tracing::warn!(ledger, kind, "the ledger is on a network or FUSE file system, where SQLite's locks are not reliable; move it to a local disk");
         })
     }
 
@@ -254,7 +254,13 @@ fn explain(error: LedgerError, path: &Path) -> LedgerError {
 
 /// What an error means on a file system that is none of a local disk.
 fn elsewhere(error: LedgerError, path: &Path, kind: &'static str) -> LedgerError {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     let cause = match error {
+        LedgerError::Lock { ref cause, .. } | LedgerError::File { ref cause, .. }
+            if [NotFound, PermissionDenied, ReadOnlyFilesystem].contains(&cause.kind()) =>
+        {
+            return error;
+        }
         LedgerError::Open { cause, .. } | LedgerError::Sqlite(cause) => cause.to_string(),
         LedgerError::Lock { cause, .. } | LedgerError::File { cause, .. } => cause.to_string(),
         other => return other,
@@ -637,6 +643,9 @@ mod tests {
             assert!(said.starts_with("cannot use /mnt/push-exporter.db on NFS: "), "{said}");
             assert!(said.contains("the ledger needs a local disk") && !said.contains("rights"), "{said}");
         }
+        let denied = std::io::Error::from_raw_os_error(libc::EACCES);
+        let said = elsewhere(LedgerError::Lock { path: path.into(), cause: denied }, path, "FUSE").to_string();
+        assert!(said.contains("may be written") && !said.contains("local disk"), "{said}");
         let said = elsewhere(LedgerError::InUse(path.into()), path, "NFS").to_string();
         assert!(said.starts_with("another push-exporter uses"), "{said}");
         // Otherwise, the cause stands in it once.

@@ -166,8 +166,6 @@ impl Following {
         for line in &lines.lines {
             match read_line(&self.feed, &self.app, line) {
                 Ok(entry) => entries.extend(entry),
-                // It was counted when it was read from the file that this is a copy of.
-                Err(_) if line.is_again => {}
                 Err(reason) => bad.push(BadLine { line: line.number, reason, at }),
             }
         }

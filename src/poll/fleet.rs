@@ -15,7 +15,7 @@ use super::hurry;
 use super::open::Opening;
 use super::runner::{Polling, Services};
 use crate::config::{App, Config};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Restored};
 use crate::provider::http::{AccountClient, Transport};
 
 /// An app by its provider and name.
@@ -93,8 +93,7 @@ impl Fleet {
         for (name, running) in names.into_iter().zip(leaving) {
             running.tasks.close();
             running.tasks.wait().await;
-            self.services.page.forget(owner(name.0, &name.1)).await;
-            self.services.health.forget(name.0, &name.1);
+            self.forget(name.0, &name.1).await;
             if wanted.contains_key(&name) {
                 left.changes.changed += 1;
             } else {
@@ -133,6 +132,26 @@ impl Fleet {
                 new.push((app, stored));
             }
         }
+        let names: Vec<Name> = new.iter().map(|(app, _)| name(app.app())).collect();
+        let started = self.show_and_start(new, config, transport).await;
+        if started.is_err() {
+            for (provider, app) in names {
+                self.forget(provider, &app).await;
+            }
+        }
+        started?;
+        let added = (self.apps.len() - left.changes.kept).saturating_sub(left.changes.changed);
+        Ok(Changes { added, ..left.changes })
+    }
+
+    /// Shows what the ledger knows of apps, and starts to poll them.
+    async fn show_and_start(
+        &mut self,
+        new: Vec<(Opening<'_>, Restored)>,
+        config: &Config,
+        transport: &Arc<dyn Transport>,
+    ) -> Result<(), LedgerError> {
+        let is_first = self.apps.is_empty();
         let mut joining = Vec::new();
         for (mut app, stored) in new {
             app.show(stored, config).await;
@@ -148,12 +167,17 @@ impl Fleet {
         let mut opened = Vec::new();
         for (name, running, app) in joining {
             let services = app.services().clone();
-            let pollings = app.open(config, transport).await?;
+            let pollings = app.open(config, transport, is_first).await?;
             opened.push((name, running, services, pollings));
         }
         self.start(opened);
-        let added = (self.apps.len() - left.changes.kept).saturating_sub(left.changes.changed);
-        Ok(Changes { added, ..left.changes })
+        Ok(())
+    }
+
+    /// Takes an app off the page and the status.
+    async fn forget(&self, provider: &'static str, app: &str) {
+        self.services.page.forget(owner(provider, app)).await;
+        self.services.health.forget(provider, app);
     }
 
     /// Shared part of an account's reports, which outlives a change of the app's other settings. An app of another name

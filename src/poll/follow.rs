@@ -3,9 +3,10 @@
 //!
 //! Every file that was ever at the path has a mark: how far it has been read. A mark names its file by inode, and the
 //! bytes before it must be the same, since inodes are used again and a file that was cut may have grown past its
-//! mark. Whatever has bytes behind its mark is read, the oldest first: so neither the order of rotations nor a late
-//! writer matters. What has no mark is read from its start, a copy too: registering an id again counts nothing, and
-//! bytes that are alike are no proof that they were read.
+//! mark. Where the file of a mark is gone or was cut, a file with the same bytes before that place takes the mark
+//! over: it is a copy, or was moved here. Whatever else is there is read from its start, since registering an id again
+//! counts nothing. What has bytes behind its mark is read, the oldest first: so neither the order of rotations nor a
+//! late writer matters.
 
 #![expect(clippy::disallowed_methods, reason = "runs on blocking threads")]
 
@@ -72,12 +73,10 @@ pub struct Follower {
     held: Vec<(FileId, File, Instant)>,
     /// The one that was at the path at the last look.
     at_path: Option<(FileId, File)>,
-    /// Files that were rotated away and have been read to their end.
+    /// Files that were rotated away, have been read to their end and were seen to be what they were.
     done: HashSet<FileId>,
     /// Last lines without an end.
     tails: HashMap<FileId, Tail>,
-    /// Places up to which files have lines that were read from others.
-    again: HashMap<FileId, u64>,
 }
 
 /// What is known of a last line without an end.
@@ -111,7 +110,6 @@ impl Follower {
             at_path: None,
             done: HashSet::new(),
             tails: HashMap::new(),
-            again: HashMap::new(),
         }
     }
 
@@ -134,8 +132,7 @@ impl Follower {
             return self.begin(&members).map(Look::Lines);
         }
         let marks = self.match_marks(&members);
-        self.note_copies(&members, &marks)?;
-        if self.take_up(&members, &marks) {
+        if self.take_up(&marks) {
             return Ok(Look::Lost);
         }
         for (member, mark) in members.iter().zip(marks) {
@@ -194,19 +191,29 @@ impl Follower {
         for (_, file, _) in &self.held {
             members.push(Member { meta: file.metadata()?, file: file.try_clone()?, is_at_path: false });
         }
-        self.done.clear();
         let is_here = |file: FileId| Some(file) == path_id || members.iter().any(|member| id(&member.meta) == file);
         let away = self.marks.iter().filter(|mark| mark.is_awaited && !is_here(mark.file)).map(|mark| mark.file);
+        let before = std::mem::take(&mut self.done);
         for path in self.siblings(&away.collect::<Vec<_>>())? {
             // One that goes away meanwhile, or may not be read, must not keep us from the others.
             let Ok(meta) = std::fs::metadata(&path) else { continue };
-            let is_read = |mark: &Mark| mark.file == id(&meta) && mark.offset == meta.len() && !mark.is_awaited;
-            if self.marks.iter().any(is_read) {
+            let is_read = |mark: &&Mark| mark.file == id(&meta) && mark.offset == meta.len() && !mark.is_awaited;
+            let read = self.marks.iter().find(is_read);
+            if read.is_some() && before.contains(&id(&meta)) {
                 self.done.insert(id(&meta));
                 continue;
             }
             let Ok(Some(file)) = open_regular(&path) else { continue };
-            members.push(Member { meta: file.metadata()?, file, is_at_path: false });
+            let member = Member { meta: file.metadata()?, file, is_at_path: false };
+            if read.is_some_and(|mark| is_in(mark, &member.file, &member.meta)) {
+                self.done.insert(id(&meta));
+                continue;
+            }
+            let is_known = self.marks.iter().any(|mark| mark.file == id(&member.meta));
+            // A copy that may not be whole yet is known by its marks once the other has been cut.
+            if is_known || !at_path.as_ref().is_some_and(|(meta, file)| is_prefix(&member, file, meta)) {
+                members.push(member);
+            }
         }
         // One that is held, or at the path, may be under another name too.
         let mut seen: HashSet<FileId> = path_id.into_iter().collect();
@@ -219,59 +226,31 @@ impl Follower {
         Ok(members)
     }
 
-    /// The mark of each of these files: its own, or its start.
+    /// The mark of each of these files: its own, that of a file which is not what it was, or its start.
     fn match_marks(&self, members: &[Member]) -> Vec<Mark> {
+        let orphans: Vec<&Mark> = self.marks.iter().filter(|mark| is_orphan(mark, members)).collect();
         let mark_of = |Member { file, meta, is_at_path }: &Member| {
-            let id = id(meta);
-            // A device may be numbered anew while nobody looks.
-            let same = self.marks.iter().filter(|mark| mark.file.inode == id.inode && is_in(mark, file, meta));
-            let mark = same.max_by_key(|mark| mark.file == id).cloned().unwrap_or_default();
+            let own = self.marks.iter().find(|mark| mark.file == id(meta) && is_in(mark, file, meta));
+            let taken_over = || orphans.iter().filter(|mark| is_in(mark, file, meta)).max_by_key(|mark| mark.offset);
+            let best = own.or_else(|| taken_over().copied());
             // A file that has left the path with something unread is looked for under any name.
-            let is_awaited = *is_at_path || mark.is_awaited && meta.len() > mark.offset;
-            Mark { file: id, is_at_path: *is_at_path, is_awaited, ..mark }
+            let is_awaited = own.is_some_and(|mark| mark.is_awaited && meta.len() > mark.offset);
+            let mark = best.cloned().unwrap_or_default();
+            Mark { file: id(meta), is_at_path: *is_at_path, is_awaited: *is_at_path || is_awaited, ..mark }
         };
         members.iter().map(mark_of).collect()
     }
 
-    /// Notes up to where files have what was read from others, as far as bytes tell: they are probably copies.
-    fn note_copies(&mut self, members: &[Member], matched: &[Mark]) -> io::Result<()> {
-        let path = self
-            .at_path
-            .as_ref()
-            .and_then(|(of, file)| self.marks.iter().find(|mark| mark.file == *of).map(|mark| (file, mark)));
-        let mut found = Vec::new();
-        for (member, mark) in members.iter().zip(matched) {
-            let Member { file, meta, is_at_path } = member;
-            if meta.len() <= mark.offset {
-                continue;
-            }
-            let is_copied =
-                |other: &&Mark| other.file != mark.file && other.offset > mark.offset && is_in(other, file, meta);
-            let whole = self.marks.iter().filter(is_copied).map(|other| other.offset).max();
-            // One that is in the making.
-            let part = match path {
-                Some((of, read)) if !is_at_path && is_prefix(member, of, &of.metadata()?) => Some(read.offset),
-                _ => None,
-            };
-            found.extend(whole.max(part).map(|place| (mark.file, place)));
-        }
-        for (file, place) in found {
-            let again = self.again.entry(file).or_default();
-            *again = place.max(*again);
-        }
-        self.again.retain(|file, _| matched.iter().any(|mark| mark.file == *file));
-        Ok(())
-    }
-
     /// Takes up the marks of files that are there. Whether the one that was at the path is not, or has been cut,
     /// and nothing that was in it is anywhere else.
-    fn take_up(&mut self, members: &[Member], matched: &[Mark]) -> bool {
+    fn take_up(&mut self, matched: &[Mark]) -> bool {
         let has_path = matched.iter().any(|found| found.is_at_path);
         let mut is_lost = false;
         self.tails.retain(|file, _| matched.iter().any(|found| found.file == *file));
         for mark in &mut self.marks {
             let found = matched.iter().find(|found| found.file == mark.file);
-            let is_copied = || members.iter().any(|member| is_in(mark, &member.file, &member.meta));
+            let is_taken_over =
+                || matched.iter().any(|found| (found.offset, &found.before) == (mark.offset, &mark.before));
             let new = match found {
                 Some(found) => found.clone(),
                 // Elsewhere, or nowhere. While there is nothing at the path, it may come back.
@@ -279,7 +258,7 @@ impl Follower {
                 None => continue,
             };
             let is_cut = (new.offset, &new.before) != (mark.offset, &mark.before);
-            is_lost |= mark.is_awaited && (is_cut || found.is_none()) && !is_copied();
+            is_lost |= mark.is_awaited && (is_cut || found.is_none()) && !is_taken_over();
             if *mark != new {
                 self.changed.insert(mark.file);
                 *mark = new;
@@ -336,8 +315,7 @@ impl Follower {
         if from >= size && !is_over {
             return Ok(None);
         }
-        let again = self.again.get(&file_id).copied().unwrap_or_default();
-        let read = Reading { file, mark: &mark, size, again, is_over }.next(from)?;
+        let read = Reading { file, mark: &mark, size, is_over }.next(from)?;
         // Cut while it was read.
         if !is_in(&mark, file, &file.metadata()?) {
             return Ok(None);
@@ -399,6 +377,15 @@ fn is_prefix(copy: &Member, whole: &File, meta: &Metadata) -> bool {
     let length = size.min(HEAD) as usize;
     let is_same = |offset| matches!((read_at(&copy.file, offset, length), read_at(whole, offset, length)), (Ok(a), Ok(b)) if a == b);
     size <= meta.len() && is_same(0) && is_same(size - length as u64)
+}
+
+/// Returns true if the file of a mark is none of these, or is not what it was, and the bytes before the mark tell it from
+/// any other file: they are as many as are remembered, or all that it had.
+fn is_orphan(mark: &Mark, members: &[Member]) -> bool {
+    let known = mark.before.len() as u64;
+    let is_telling = mark.offset > 0 && (known >= BEFORE || known == mark.offset);
+    let member = members.iter().find(|member| id(&member.meta) == mark.file);
+    is_telling && member.is_none_or(|member| !is_in(mark, &member.file, &member.meta))
 }
 
 fn id(meta: &Metadata) -> FileId {

@@ -519,20 +519,39 @@ impl Health {
         (next, is_new)
     }
 
-    /// A poll waits until a rate limit is over, as long as which the report is failing, without a failed poll to count.
-    pub async fn waits(&self, id: &ReportId, failure: Failure) {
+    /// Shows a report as failing while its poll waits out a rate limit, to `next`. No failed poll is counted. Returns
+    /// whether it was not failing before.
+    pub async fn waits(&self, id: &ReportId, failure: Failure, next: Option<Timestamp>) -> bool {
         {
             let mut reports = lock(&self.reports);
             let health = reports.entry(id.clone()).or_default();
             if health.state == State::Failing {
-                return;
+                return false;
             }
             health.before_outage = health.state;
             health.state = State::Failing;
+            health.next_poll = next;
             health.error = Some(failure.clone());
         }
         let updates = vec![id.set(Family::Up, &[], 0), id.set(Family::PollFailing, &failure.labels(), 1)];
         self.page.update(updates).await;
+        true
+    }
+
+    /// Ends [`Health::waits`]: the poll goes on.
+    pub async fn waits_no_more(&self, id: &ReportId) {
+        let (failure, state) = {
+            let mut reports = lock(&self.reports);
+            let Some(health) = reports.get_mut(id) else { return };
+            let Some(failure) = health.error.take_if(|failure| failure.is_wait) else { return };
+            health.state = health.before_outage;
+            (failure, health.state)
+        };
+        let up = match state {
+            State::Up => id.set(Family::Up, &[], 1),
+            State::Waiting | State::Failing => id.remove(Family::Up, &[]),
+        };
+        self.page.update(vec![id.not_failing(&failure), up]).await;
     }
 
     /// Updates that follow every poll.

@@ -119,11 +119,17 @@ impl<'a> Opening<'a> {
         self.stored.files.iter().filter(|(path, _)| *path == key).map(|(_, mark)| mark.clone()).collect()
     }
 
-    /// Makes its reports ready to be polled.
+    /// Makes its reports ready to be polled. `is_first` if the process begins with them: what is not due is then as it was
+    /// when the process before ended.
     ///
     /// # Errors
     /// A ledger that cannot be read.
-    pub async fn open(self, config: &Config, transport: &Arc<dyn Transport>) -> Result<Vec<Polling>, LedgerError> {
+    pub async fn open(
+        self,
+        config: &Config,
+        transport: &Arc<dyn Transport>,
+        is_first: bool,
+    ) -> Result<Vec<Polling>, LedgerError> {
         let Opening { app, services, surroundings, messages, stored, board, account, registered } = self;
         let account = &account;
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
@@ -139,6 +145,7 @@ impl<'a> Opening<'a> {
                 hold: config.new_series_hold,
                 quota_until: std::sync::Mutex::default(),
                 has_succeeded: AtomicBool::default(),
+                is_first,
                 bell: Arc::default(),
                 known_since: stored.is_new.then_some(registered),
                 services: services.clone(),

@@ -41,9 +41,9 @@ const NAP: Duration = Duration::from_secs(30);
 /// What is of a moment leaves when a third poll has been missed, with a little time for one that is slow.
 pub(super) const MISSED: f64 = 3.5;
 /// Words and advice for a report that waits because its account was told to.
-const ANOTHER_REFUSED: &str = "the provider has refused another request of the account for its rate limit";
+const ANOTHER_REFUSED: &str = "another request of this account was rate-limited";
 const RATE_ADVICE: &str =
-    "Nothing, if it passes; else poll less often with interval, or find who else uses the account.";
+    "No action if it passes; if it comes back, poll less often with interval, or find who else uses the account.";
 /// How often a failing report looks for a changed secret file.
 const SECRET_NAP: Duration = Duration::from_secs(5);
 
@@ -65,6 +65,8 @@ pub struct Poller {
     pub quota_until: std::sync::Mutex<Option<Instant>>,
     /// True once a poll has succeeded since the start, at least in a part.
     pub has_succeeded: AtomicBool,
+    /// True if the process began with this report.
+    pub is_first: bool,
     /// Has the report polled out of turn.
     pub bell: Arc<Bell>,
     /// Time at which the ledger came to know the app, if that was in this process.
@@ -159,8 +161,10 @@ impl<W: Work> Ready<W> {
     /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
     pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> Ready<W> {
         let now = poller.services.clock.now();
-        // What is not due yet was polled well before the process began, or it would be due.
-        let was_up = !stored.is_failing && stored.last_success.is_some() && next.is_some_and(|next| next > now);
+        // What is not due yet was polled well before the process began, or it would be due. A reload may have brought other
+        // credentials.
+        let is_well = poller.is_first && !stored.is_failing;
+        let was_up = is_well && stored.last_success.is_some() && next.is_some_and(|next| next > now);
         let restored = ReportHealth {
             state: if was_up { State::Up } else { State::Waiting },
             last_success: stored.last_success,
@@ -331,12 +335,18 @@ impl Poller {
         ask: impl Fn() -> BoxFuture<'a, Result<T, PollError>>,
     ) -> Result<T, PollError> {
         let mut attempt = 0;
-        if self.client.budget().is_blocked() {
-            self.waits(ANOTHER_REFUSED.to_owned(), RATE_ADVICE).await;
+        let mut has_waited = self.client.budget().blocked_for().is_some();
+        if has_waited {
+            self.waits(ANOTHER_REFUSED, RATE_ADVICE).await;
         }
         loop {
             let error = match ask().await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if has_waited {
+                        self.services.health.waits_no_more(&self.id).await;
+                    }
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let reason = error.reason();
@@ -354,7 +364,8 @@ impl Poller {
             // Waiting may take minutes; that it has begun can be seen.
             self.services.health.requests(&self.id, self.client.requests()).await;
             if reason == Reason::RateLimited {
-                self.waits(message, error.advice()).await;
+                has_waited = true;
+                self.waits(&message, error.advice()).await;
             }
             tokio::time::sleep(schedule::retry_delay(attempt)).await;
             attempt += 1;
@@ -362,18 +373,28 @@ impl Poller {
     }
 
     /// Shows that a poll waits for the end of a rate limit.
-    async fn waits(&self, message: String, advice: &'static str) {
+    async fn waits(&self, message: &str, advice: &'static str) {
+        let now = self.services.clock.now();
+        let wait = self.client.budget().blocked_for().unwrap_or_default();
         let failure = Failure {
             reason: Reason::RateLimited.name(),
             is_part: false,
             is_wait: true,
             code: String::new(),
-            message: format!("{message}; waiting until it may be asked again"),
+            message: format!("{message}; waiting {} s until it may be asked again", wait.as_secs()),
             log_id: None,
             advice,
-            since: self.services.clock.now(),
+            since: now,
         };
-        self.services.health.waits(&self.id, failure).await;
+        if self.services.health.waits(&self.id, failure, now.saturating_add(wait).ok()).await {
+            let ReportId { provider, app, report } = &self.id;
+            let seconds = wait.as_secs();
+            tracing::info!(provider, app, report, seconds, error = message, "waiting for the end of a rate limit");
+        }
+        if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
+            *lock(&self.quota_until) = Some(Instant::now() + LONGEST_RESET);
+            self.show_quota(rate).await;
+        }
     }
 
     /// Correction of times that the ledger has from our clock, until it is committed.

@@ -107,7 +107,7 @@ pub enum TransportError {
     #[error("{0}")]
     Connect(String),
     /// The proxy of the environment wants other credentials.
-    #[error("the proxy refuses to pass the request on (407): it wants credentials, or others")]
+    #[error("the proxy refuses the request (407): its user or password is missing or wrong")]
     Proxy,
     /// A connection that ended before a complete answer.
     #[error("{0}")]
@@ -139,7 +139,11 @@ pub enum SetupError {
 
 /// The real transport.
 #[derive(Debug)]
-pub struct Reqwest(reqwest::Client);
+pub struct Reqwest {
+    client: reqwest::Client,
+    /// True if the environment names a proxy.
+    is_proxied: bool,
+}
 
 /// The way of requests out of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,15 +189,17 @@ impl Reqwest {
             .dns_resolver(Arc::new(Resolver::new()))
             .redirect(same_host)
             .build()?;
-        Ok(Reqwest(client))
+        let is_proxied = way == Way::Proxied && proxy::is_set(|name| std::env::var_os(name));
+        Ok(Reqwest { client, is_proxied })
     }
 }
 
 impl Transport for Reqwest {
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
         Box::pin(async move {
+            let classify = |error| classify(error, self.is_proxied);
             let request = reqwest::Request::try_from(request).map_err(classify)?;
-            let mut response = self.0.execute(request).await.map_err(classify)?;
+            let mut response = self.client.execute(request).await.map_err(classify)?;
             let (status, headers) = (response.status(), response.headers().clone());
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(classify)? {
@@ -207,7 +213,7 @@ impl Transport for Reqwest {
     }
 }
 
-fn classify(error: reqwest::Error) -> TransportError {
+fn classify(error: reqwest::Error, is_proxied: bool) -> TransportError {
     if error.is_timeout() {
         return if error.is_connect() { TransportError::ConnectTimeout } else { TransportError::Timeout };
     }
@@ -227,7 +233,8 @@ fn classify(error: reqwest::Error) -> TransportError {
     if cause.ends_with("proxy authorization required") {
         return TransportError::Proxy;
     }
-    let text = format!("{error}: {cause}");
+    let by_proxy = if is_proxied && is_connect { " (the environment names a proxy)" } else { "" };
+    let text = format!("{error}: {cause}{by_proxy}");
     if is_connect { TransportError::Connect(text) } else { TransportError::Network(text) }
 }
 
@@ -403,7 +410,7 @@ impl Client {
         tracing::debug!(path = uri.path(), code, "request");
         let reply = result?;
         if reply.status.is_redirection() {
-            return Err(redirected(reply.status.as_u16(), &uri, reply.header("location")));
+            return Err(redirected(reply.status.as_u16(), &uri.to_string(), reply.header("location")));
         }
         Ok(reply)
     }

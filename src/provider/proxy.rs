@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use http::Uri;
 
 /// By scheme, the name that the HTTP library prefers first.
-const VARIABLES: [[&str; 2]; 3] =
-    [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"], ["ALL_PROXY", "all_proxy"]];
+const VARIABLES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"]];
+/// Used where one of those is not set, or empty.
+const OTHERWISE: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 
 /// A proxy variable that cannot be used. Its value may hold a password and is not quoted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,25 +24,32 @@ pub(super) fn check(variable: impl Fn(&str) -> Option<OsString>) -> Result<(), P
     if variable("REQUEST_METHOD").is_some() {
         return Ok(());
     }
+    let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, variable(name)?)));
     for names in VARIABLES {
-        let found = names.iter().find_map(|name| Some((*name, variable(name)?)));
-        if let Some((name, value)) = found {
+        let named = first(names).filter(|(_, value)| !value.is_empty());
+        if let Some((name, value)) = named.or_else(|| first(OTHERWISE)) {
             check_value(&value).map_err(|what| ProxyError(name, what))?;
         }
     }
     Ok(())
 }
 
+/// Returns true if the environment names a proxy.
+pub(super) fn is_set(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let names = VARIABLES.iter().chain([&OTHERWISE]).flatten();
+    variable("REQUEST_METHOD").is_none() && names.filter_map(|name| variable(name)).any(|value| !value.is_empty())
+}
+
 fn check_value(value: &OsString) -> Result<(), &'static str> {
     const NO_URL: &str = "is no URL of a proxy; write http://host:port or http://user:password@host:port (% and its code \
-                          for what is special in a password, such as %40 for @), or leave it empty for no proxy";
+                          for what is special in a password, such as %40 for @), or unset it";
     let value = value.to_str().ok_or(NO_URL)?;
     if value.is_empty() {
         return Ok(());
     }
     let uri: Uri = value.parse().map_err(|_| NO_URL)?;
     let authority = uri.authority().ok_or(NO_URL)?;
-    let is_host = !authority.host().is_empty();
+    let is_host = !authority.host().is_empty() && authority.as_str().matches('@').count() <= 1;
     let has_port = authority.as_str().rsplit('@').next().is_some_and(|host| match host.rsplit_once(':') {
         Some((_, port)) if !port.contains(']') => port.parse::<u16>().is_ok(),
         _ => true,
@@ -50,7 +58,7 @@ fn check_value(value: &OsString) -> Result<(), &'static str> {
         _ if !is_host || !has_port => Err(NO_URL),
         None | Some("http" | "https") => Ok(()),
         Some(scheme) if scheme.starts_with("socks") => {
-            Err("names a SOCKS proxy, which is not supported; name an HTTP proxy, or leave it empty")
+            Err("names a SOCKS proxy, which is not supported; name an HTTP proxy, or unset it")
         }
         Some(_) => Err(NO_URL),
     }
@@ -89,6 +97,7 @@ mod tests {
             "http://",
             "http://proxy:port",
             "http://user:p#ss@proxy:3128",
+            "http://user:p@ss@proxy:3128",
             "http:proxy:3128",
             "http://proxy:99999",
             "ftp://proxy:21",
@@ -101,7 +110,11 @@ mod tests {
                 assert!(!error.contains("p#ss"), "{error}");
             }
         }
-        let error = said(&[("ALL_PROXY", "socks5h://proxy:1080")]).unwrap_err().to_string();
+        let socks = ("ALL_PROXY", "socks5h://proxy:1080");
+        let [https, http] = ["HTTPS_PROXY", "http_proxy"].map(|name| (name, "http://proxy:3128"));
+        assert_eq!(said(&[socks, https, http]), Ok(()), "it is not used");
+        assert!(said(&[socks, https]).is_err() && said(&[socks, ("HTTPS_PROXY", ""), http]).is_err());
+        let error = said(&[socks]).unwrap_err().to_string();
         assert!(error.contains("SOCKS"), "{error}");
     }
 

@@ -162,9 +162,10 @@ impl Budget {
         *blocked = Some(blocked.map_or(until, |earlier| earlier.max(until)));
     }
 
-    /// Returns true while the provider has asked for a pause.
-    pub fn is_blocked(&self) -> bool {
-        self.blocked().is_some_and(|until| until > Instant::now())
+    /// Time that is left of a pause that the provider has asked for.
+    pub fn blocked_for(&self) -> Option<Duration> {
+        let left = self.blocked()?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     fn blocked(&self) -> Option<Instant> {

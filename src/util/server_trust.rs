@@ -19,12 +19,12 @@ use super::certificates::{is_valid, may_issue, parsed};
 enum Untrusted {
     /// There is nothing to judge it by.
     #[error(
-        "this machine has no CA certificates; install the package ca-certificates, or name the server's CA in ca_file"
+        "no CA certificates were found on this machine (or where SSL_CERT_FILE and SSL_CERT_DIR say); install the package ca-certificates, or name the server's CA in ca_file"
     )]
     NoCertificates,
     /// It has signed its certificate itself, or somebody unknown has.
     #[error(
-        "the server's certificate is signed by nobody that is trusted; name its CA, or that certificate itself, in ca_file"
+        "the server's certificate is not signed by a trusted CA; name its CA, or that certificate itself, in ca_file"
     )]
     Unknown,
 }
@@ -40,7 +40,7 @@ pub fn in_words(error: &Error) -> String {
 /// Judges the certificates of servers.
 #[derive(Debug)]
 struct Servers {
-    /// The certificates of `ca_file`: one of them may be a server's own.
+    /// The certificates of `ca_file` and of this machine: one of them may be a server's own.
     trusted: Vec<CertificateDer<'static>>,
     /// Checks chains up to CAs; `None` if there is no CA.
     chains: Option<Arc<WebPkiServerVerifier>>,
@@ -77,13 +77,19 @@ impl Servers {
         provider: Arc<CryptoProvider>,
     ) -> Servers {
         let mut roots = RootCertStore::empty();
-        let has_system = roots.add_parsable_certificates(system).0 > 0;
+        let has_system = roots.add_parsable_certificates(system.iter().cloned()).0 > 0;
         // rustls takes whatever is trusted for a CA: a server whose own certificate is trusted could make others.
         let is_ca = |certificate: &&CertificateDer<'_>| {
             parsed(certificate).is_ok_and(|parsed| may_issue(&parsed, |usage| usage.server_auth))
         };
-        roots.add_parsable_certificates(trusted.iter().filter(is_ca).cloned());
+        let (cas, others): (Vec<_>, Vec<_>) = trusted.iter().partition(is_ca);
+        if !others.is_empty() {
+            let count = others.len();
+            tracing::info!(count, "certificates in ca_file that are no CA's are trusted as servers' own");
+        }
+        roots.add_parsable_certificates(cas.into_iter().cloned());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
+        let trusted = trusted.into_iter().chain(system).collect();
         Servers { trusted, chains, has_system, provider }
     }
 

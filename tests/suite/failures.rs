@@ -415,7 +415,7 @@ async fn a_rate_limit_that_is_waited_out_is_seen_at_once() {
     let page = exporter.scrape().await;
     assert!(failing(&page, users, "rate_limited"), "{page:?}");
     let html = exporter.get("/").await.1;
-    assert!(html.contains("code 2002: Rate limit exceeded; waiting until it may be asked again"), "{html}");
+    assert!(html.contains("code 2002: Rate limit exceeded; waiting 100 s until it may be asked again"), "{html}");
     assert_eq!(
         page.get(&format!(r#"push_poll_errors_total{{{users},reason="rate_limited"}}"#)),
         Some(0.0),
@@ -426,7 +426,7 @@ async fn a_rate_limit_that_is_waited_out_is_seen_at_once() {
     let page = exporter.scrape().await;
     assert!(failing(&page, messages, "rate_limited"), "{page:?}");
     let html = exporter.get("/").await.1;
-    assert!(html.contains("refused another request of the account for its rate limit; waiting"), "{html}");
+    assert!(html.contains("another request of this account was rate-limited; waiting"), "{html}");
     seconds(60).await;
     let page = exporter.scrape().await;
     assert!(is_up(&page, users) && is_up(&page, messages), "{page:?}");

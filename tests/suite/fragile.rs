@@ -29,12 +29,14 @@ pub struct Fragile {
     gate: Option<Arc<Semaphore>>,
     /// An app that cannot be made known.
     refused: Option<&'static str>,
+    /// Messages of apps that are being opened cannot be read.
+    is_unreadable: bool,
 }
 
 impl Fragile {
     pub fn new(path: &Path, fails: Fails) -> Fragile {
         let inner = Sqlite::open(path).unwrap();
-        Fragile { inner, commits: 0, fails, is_down: Arc::default(), gate: None, refused: None }
+        Fragile { inner, commits: 0, fails, is_down: Arc::default(), gate: None, refused: None, is_unreadable: false }
     }
 
     /// One that fails, without being down, when this app is to be made known.
@@ -50,6 +52,11 @@ impl Fragile {
     /// One that lets registrations of new ids wait at a gate.
     pub fn gated(path: &Path, gate: &Arc<Semaphore>) -> Fragile {
         Fragile { gate: Some(Arc::clone(gate)), ..Fragile::new(path, |_| None) }
+    }
+
+    /// One that fails, without being down, when an app with messages is opened.
+    pub fn unreadable(path: &Path) -> Fragile {
+        Fragile { is_unreadable: true, ..Fragile::new(path, |_| None) }
     }
 
     fn up(&mut self) -> Result<&mut Sqlite, LedgerError> {
@@ -91,6 +98,9 @@ impl Store for Fragile {
         })
     }
     fn due_messages(&mut self, query: DueQuery) -> Answered<'_, DueMessages> {
+        if self.is_unreadable && query.calls == 0 {
+            return Box::pin(async { Err(LedgerError::Panicked) });
+        }
         answer!(self.due_messages(query))
     }
     fn newest_messages(&mut self, query: NewestQuery) -> Answered<'_, Vec<SentMessage>> {

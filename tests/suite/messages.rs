@@ -488,3 +488,38 @@ async fn when_delivery_changes_messages_with_a_number_stay_with_their_report() {
     assert_eq!(received(&page, "any", "jpush", "any"), Some(11.0));
     exporter.stop().await;
 }
+
+/// What is due goes by the schedule and the clock as they are now.
+#[tokio::test(start_paused = true)]
+async fn a_schedule_or_clock_that_changed_is_taken_up_at_a_restart() {
+    let scene = Scene::new().await;
+    let slow = "schedule: [{until: 2d, every: 6h}]";
+    let exporter = scene.start(slow).await;
+    register(&exporter, &[(1, None)]).await;
+    scene.minutes(10.0).await;
+    assert_eq!(scene.calls().len(), 1);
+    exporter.stop().await;
+    // More often than before.
+    let exporter = scene.start("schedule: [{until: 2d, every: 1m}]").await;
+    scene.minutes(3.5).await;
+    assert_eq!(scene.calls().len(), 4, "at once, and every minute");
+    exporter.stop().await;
+    let exporter = scene.start(slow).await;
+    scene.minutes(30.0).await;
+    let calls = scene.calls().len();
+    exporter.stop().await;
+    // Registered and asked for by a clock that was a day ahead.
+    scene.clock.step(jiff::SignedDuration::from_hours(24));
+    let exporter = scene.start(slow).await;
+    register(&exporter, &[(2, None)]).await;
+    scene.minutes(1.0).await;
+    exporter.stop().await;
+    scene.clock.step(jiff::SignedDuration::from_hours(-24));
+    let exporter = scene.start(slow).await;
+    let asked = |calls: &[Vec<u64>]| calls.iter().filter(|call| call.contains(&2)).count();
+    let before = asked(&scene.calls());
+    scene.minutes(6.0 * 60.0 + 5.0).await;
+    let now = scene.calls();
+    assert!(now.len() > calls && asked(&now) > before, "not a day later");
+    exporter.stop().await;
+}

@@ -366,3 +366,29 @@ async fn a_configuration_whose_apps_cannot_be_started_is_taken_back() {
     assert_eq!(page.get("push_exporter_config_last_reload_successful"), Some(0.0));
     exporter.stop().await;
 }
+
+/// Apps that were shown before it turned out that they cannot be started leave nothing behind.
+#[tokio::test(start_paused = true)]
+async fn apps_that_cannot_be_opened_leave_nothing_behind() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let one = EasemobApp::demo("acme", "one");
+    let (_, address) = simulate(EasemobSimulator::new(clock.clone(), one.clone())).await;
+    let folder = fast_dir();
+    let store = Box::new(Fragile::unreadable(&folder.path().join("push-exporter.db")));
+    let text = format!("easemob:\n{}", section(address, &one, ""));
+    let exporter = Exporter::start_on(store, network(), &text, folder.path(), &clock).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let shop = format!(
+        "jpush:\n  - {{app: shop, base_url: 'http://{address}/v3', app_key: a, master_secret: s3cret, users: [day], messages: {{ids: [1]}}}}\n"
+    );
+    let error = exporter.reload(&format!("{text}{shop}")).await.unwrap_err();
+    assert!(error.to_string().contains("apps cannot be started"), "{error}");
+    let page = exporter.scrape().await;
+    assert_eq!(of(&page, "shop"), 0);
+    assert_eq!(exporter.get("/-/ready").await.0, 200);
+    assert!(!exporter.get("/api/v1/status").await.1.contains("shop"));
+    assert!(of(&page, "one") > 0);
+    // And a good one is taken afterwards.
+    assert_eq!(exporter.reload(&text).await.unwrap(), Changes { kept: 1, ..Changes::default() });
+    exporter.stop().await;
+}

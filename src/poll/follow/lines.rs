@@ -24,8 +24,6 @@ pub struct Line {
     pub text: Option<Vec<u8>>,
     /// Whether it has an end: the last one of a file that was rotated away may have none.
     pub is_ended: bool,
-    /// True if it was probably read before, from the file that this one is a copy of.
-    pub is_again: bool,
 }
 
 /// A file being read from a mark.
@@ -33,8 +31,6 @@ pub(super) struct Reading<'a> {
     pub(super) file: &'a File,
     pub(super) mark: &'a Mark,
     pub(super) size: u64,
-    /// Place up to which another file had the same lines.
-    pub(super) again: u64,
     /// Whether nobody will end its last line any more.
     pub(super) is_over: bool,
 }
@@ -59,12 +55,7 @@ impl Reading<'_> {
             None => return self.skip_long_line(scanned.max(start + chunk.len() as u64)),
         };
         chunk.truncate(used);
-        let (mut lines, taken) = split(&chunk, self.mark.lines + 1);
-        let mut end = start;
-        for (line, bytes) in lines.iter_mut().zip(chunk.split_inclusive(|byte| *byte == b'\n')) {
-            end += bytes.len() as u64;
-            line.is_again = end <= self.again;
-        }
+        let (lines, taken) = split(&chunk, self.mark.lines + 1);
         chunk.truncate(taken);
         let zeros = vec![0; (start - self.mark.offset).min(BEFORE) as usize];
         let mark = self.mark_behind(&lines, start + taken as u64, &[zeros, chunk].concat());
@@ -82,7 +73,7 @@ impl Reading<'_> {
                 None => scanned += chunk.len() as u64,
             }
         };
-        let lines = vec![Line { number: self.mark.lines + 1, text: None, is_ended: true, is_again: end <= self.again }];
+        let lines = vec![Line { number: self.mark.lines + 1, text: None, is_ended: true }];
         let last = read_at(self.file, end.saturating_sub(BEFORE), end.min(BEFORE) as usize)?;
         let mark = self.mark_behind(&lines, end, &last);
         Ok(Ok((lines, mark)))
@@ -108,7 +99,7 @@ pub fn split(chunk: &[u8], first: u64) -> (Vec<Line>, usize) {
         let text = text.unwrap_or(line);
         let text = &text[text.iter().take_while(|byte| **byte == 0).count()..];
         let text = Some(text).filter(|text| text.len() <= MAX_LINE).map(<[u8]>::to_vec);
-        lines.push(Line { number: first + lines.len() as u64, text, is_ended, is_again: false });
+        lines.push(Line { number: first + lines.len() as u64, text, is_ended });
     }
     (lines, taken)
 }

@@ -62,24 +62,15 @@ impl Place {
         self.follower.advance(lines);
     }
 
-    /// Every line that was not read before, as far as it is known, until nothing is new however long one waits.
+    /// Every new line, until nothing is new however long one waits.
     async fn read(&mut self) -> Vec<String> {
-        self.read_lines(|line| !line.is_again).await
-    }
-
-    /// The same with those that were read before.
-    async fn read_all(&mut self) -> Vec<String> {
-        self.read_lines(|_| true).await
-    }
-
-    async fn read_lines(&mut self, is_wanted: fn(&Line) -> bool) -> Vec<String> {
         let mut found = Vec::new();
         let mut quiet = 0;
         while quiet < 8 {
             match self.follower.look().unwrap() {
                 Look::Lines(lines) => {
                     quiet = 0;
-                    found.extend(lines.lines.iter().filter(|line| is_wanted(line)).cloned().map(written));
+                    found.extend(lines.lines.iter().cloned().map(written));
                     self.keep(lines);
                 }
                 Look::Lost => found.push("lost".to_owned()),
@@ -448,7 +439,7 @@ async fn whatever_happens_between_looks_every_line_comes() {
     for _ in 0..400 {
         let mut place = Place::new();
         let (mut count, mut rotated) = (0, 0);
-        let mut read = place.read_all().await;
+        let mut read = place.read().await;
         let mut story = Vec::new();
         for _ in 0..60 {
             let name = format!("ids.log.{}", rotated + 1);
@@ -509,7 +500,7 @@ async fn whatever_happens_between_looks_every_line_comes() {
             }
         }
         place.append("ids.log", "");
-        read.extend(place.read_all().await);
+        read.extend(place.read().await);
         let texts = read.iter().filter_map(|line| Some(line.split_once(':')?.1));
         let numbers: std::collections::BTreeSet<u32> = texts.filter_map(|text| text.parse().ok()).collect();
         assert_eq!(numbers, (0..count).collect(), "{story:#?}");
@@ -576,7 +567,7 @@ async fn a_new_file_whose_lines_end_alike_is_another_file() {
                 .for_each(|mark| mark.before.drain(..mark.before.len().saturating_sub(64)).for_each(drop));
             place.restart();
         }
-        assert_eq!(numbers(&place.read_all().await), Vec::from_iter(300..800), "{restarts}");
+        assert_eq!(numbers(&place.read().await), Vec::from_iter(300..800), "{restarts}");
     }
 }
 
@@ -604,15 +595,32 @@ async fn cut_and_grown_again_with_lines_that_end_alike() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_is_read_again_and_said_to_be() {
+async fn moved_to_another_machine() {
     let mut place = Place::new();
-    place.append("ids.log", "1\n2\nbad\n");
-    assert_eq!(place.read().await.len(), 3);
-    place.append("ids.log", "4\n");
-    fs::copy(place.path("ids.log"), place.path("ids.log.1")).unwrap();
-    File::create(place.path("ids.log")).unwrap();
-    let Look::Lines(lines) = place.follower.look().unwrap() else { panic!() };
-    let read: Vec<(String, bool)> = lines.lines.iter().map(|line| (written(line.clone()), line.is_again)).collect();
-    let expected = [("1:1", true), ("2:2", true), ("3:bad", true), ("4:4", false)];
-    assert_eq!(read, expected.map(|(line, again)| (line.to_owned(), again)));
+    place.append("ids.log.1", &(0..30).map(alike).collect::<String>());
+    place.append("ids.log", &(30..60).map(alike).collect::<String>());
+    assert_eq!(numbers(&place.read().await), Vec::from_iter(30..60), "what was rotated before is not ours");
+    // With other inodes on another device.
+    for name in ["ids.log.1", "ids.log"] {
+        fs::copy(place.path(name), place.path("moved")).unwrap();
+        place.rename("moved", name);
+    }
+    place.marks.iter_mut().for_each(|mark| mark.file.device += 1);
+    place.append("ids.log", &alike(60));
+    place.restart();
+    assert_eq!(numbers(&place.read().await), [60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_file_of_the_same_size_under_a_used_inode_is_read() {
+    let mut place = Place::new();
+    place.append("ids.log", &(0..10).map(alike).collect::<String>());
+    place.read().await;
+    place.rename("ids.log", "ids.log.1");
+    place.append("ids.log", "");
+    place.read().await;
+    let text: String = (10..20).map(alike).collect();
+    File::options().write(true).open(place.path("ids.log.1")).unwrap().write_at(text.as_bytes(), 0).unwrap();
+    place.restart();
+    assert_eq!(numbers(&place.read().await), Vec::from_iter(10..20));
 }

@@ -135,6 +135,9 @@ mod tests {
             (400, 211_007, Reason::BadRequest),
             (400, 211_005, Reason::BadRequest),
             (200, 2200, Reason::Server),
+            // Codes that the document does not have: a success that is none, and what the status says.
+            (200, 4_711, Reason::Server),
+            (403, 4_711, Reason::Forbidden),
         ] {
             let body = format!(r#"{{"code":{code},"msg":"m","error":{{"log_id":"2026"}}}}"#);
             let error = refused(&reply(status, &body));

@@ -55,3 +55,21 @@ pub fn parse(ask: &Ask, body: &[u8]) -> Result<Answer, serde_json::Error> {
     let body: Overview = serde_json::from_slice(body)?;
     Ok(answer(ask, body.data.items.unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::window::Window;
+
+    #[test]
+    fn a_metric_that_comes_twice_counts_once() {
+        let day = Window::day(jiff::civil::date(2026, 3, 8));
+        let ask = Ask { first: day, last: day, department: None };
+        let body = br#"{"data":{"items":[{"metric_name":"send_msg_count","metric_value":30},
+            {"metric_name":"send_msg_count","metric_value":31},{"metric_name":"send_user_count","metric_value":7},
+            {"metric_name":"send_user_count","metric_value":8}]}}"#;
+        let Answer::Numbers(Numbers { windows, .. }) = parse(&ask, body).unwrap() else { panic!("no numbers") };
+        let values: Vec<i64> = windows[0].readings.iter().map(|reading| reading.value).collect();
+        assert_eq!((values, windows[0].users_reached), (vec![30], Some(7)));
+    }
+}
