@@ -44,7 +44,7 @@ pub(super) struct Books<'a> {
     pub(super) has_new_numbers: bool,
     /// Subjects whose watermarks could not be read.
     pub(super) unreadable: Vec<String>,
-    /// Whether a reading was not counted, since the app has had too many unknown fields.
+    /// True if a reading was not counted because the app has too many unknown fields.
     pub(super) is_full: bool,
 }
 

@@ -397,7 +397,7 @@ pub struct NewestMessages {
 pub struct NewestMessage {
     /// Its id as the provider writes it.
     pub id: String,
-    /// When it was sent.
+    /// Send time.
     pub sent_at: Timestamp,
     /// Its numbers: the poller's own text.
     pub numbers: String,

@@ -52,7 +52,7 @@ pub enum LedgerError {
         path: PathBuf,
         /// The file system.
         kind: &'static str,
-        /// What failed.
+        /// The failure.
         cause: String,
     },
     /// Restored from a dump, which leaves out what a ledger is told by.

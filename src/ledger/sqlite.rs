@@ -252,7 +252,7 @@ fn explain(error: LedgerError, path: &Path) -> LedgerError {
     }
 }
 
-/// What an error means on a file system that is none of a local disk.
+/// Explains an error on a network or FUSE file system.
 fn elsewhere(error: LedgerError, path: &Path, kind: &'static str) -> LedgerError {
     use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     let cause = match error {

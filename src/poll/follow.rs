@@ -26,7 +26,7 @@ use self::lines::{Reading, read_at};
 use super::files::Paths;
 use crate::ledger::{FileId, Mark};
 
-/// How many bytes before a mark are remembered: lines may end alike, so these are of several.
+/// Bytes before a mark that are remembered: enough for several lines, since lines may end alike.
 const BEFORE: u64 = 1024;
 /// Files that begin with the same bytes, as many as these if they have so many, are copies.
 const HEAD: u64 = 4096;

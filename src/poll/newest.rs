@@ -85,7 +85,7 @@ impl NewestList {
         newest.flat_map(|one| one.samples(board)).map(Update::Set).collect()
     }
 
-    /// What becomes of the list with `fresh` numbers, and without messages that have `ended`. Takes time by the number
+    /// Plans the list with `fresh` numbers, and without messages that have `ended`. Takes time by the number
     /// of changes, not by the length of the list.
     pub(super) fn plan(&self, fresh: Vec<Newest>, ended: &[String]) -> Plan {
         let ended: HashSet<&str> = ended.iter().map(String::as_str).collect();
@@ -163,7 +163,7 @@ fn of((sent_at, id): &(Timestamp, String), values: &Numbers) -> Newest {
 }
 
 impl Plan {
-    /// What is written of it.
+    /// Returns the rows that are written and deleted.
     pub(super) fn stored(&self) -> NewestMessages {
         NewestMessages {
             set: self.set.iter().map(Newest::stored).collect(),

@@ -100,7 +100,7 @@ pub enum PollError {
         status: u16,
         /// The place without path and query, which may hold names that are not ours to print.
         to: String,
-        /// What to do.
+        /// Advice for the operator.
         advice: &'static str,
     },
     /// There is no token to ask with.

@@ -123,7 +123,7 @@ pub trait Transport: Send + Sync {
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>>;
 }
 
-/// Why nothing can be sent.
+/// A client cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// A proxy variable that cannot be used.

@@ -19,7 +19,7 @@ use crate::provider::registry::PROVIDERS;
 
 /// Advice for an app that takes messages while none was ever registered.
 const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";
-/// What an app has when its provider has sent more unknown names than are remembered.
+/// Status line of an app whose provider has sent more unknown names than are remembered.
 const FIELDS_FULL: &str =
     "too many; further ones are not counted. What the documents name is counted as before; see the log for the names";
 /// From so many apps on, the page has a search field, and those that work are one line each.

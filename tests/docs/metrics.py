@@ -33,6 +33,7 @@ OTHERS = re.compile(r"up|ALERTS\w*|scrape_\w+|.*:.*")
 # Metrics whose query may find nothing in the demo, and why.
 MAY_BE_EMPTY = {
     "push_poll_failing": "no report fails",
+    "push_unknown_fields_full": "no provider makes up names",
     "push_poll_errors_total": "no poll has failed",
     "push_messages_restated_total": "the simulators take nothing back",
     "push_vendor_quota": "quotas begin anew at midnight in Shanghai; a pace over that is negative",

@@ -20,9 +20,9 @@ const MAX_LINES: usize = 10_000;
 pub struct Line {
     /// Its number, from 1.
     pub number: u64,
-    /// What it says, without its end; `None` if it is too long.
+    /// Its text without the line end; `None` if it is too long.
     pub text: Option<Vec<u8>>,
-    /// Whether it has an end: the last one of a file that was rotated away may have none.
+    /// True if it has an end: the last one of a file that was rotated away may have none.
     pub is_ended: bool,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Reading<'a> {
     pub(super) file: &'a File,
     pub(super) mark: &'a Mark,
     pub(super) size: u64,
-    /// Whether nobody will end its last line any more.
+    /// True if nobody will end its last line any more.
     pub(super) is_over: bool,
 }
 
