@@ -70,7 +70,11 @@ async fn what_was_there_before_is_remembered_and_not_counted() {
     scene.say(r#""2026-03-09":{"APNS":{"successCount":1000}},"2026-03-10":{"APNS":{"successCount":400}}"#);
     let exporter = scene.start().await;
     scene.minutes(1.0).await;
-    assert_eq!(sent(&exporter.scrape().await, "ios", "apns"), Some(0.0));
+    let page = exporter.scrape().await;
+    assert_eq!(sent(&page, "ios", "apns"), Some(0.0));
+    // 09:00 in Beijing is 01:00 UTC, when the first poll was committed.
+    let committed = page.get("push_exporter_ledger_last_commit_timestamp_seconds").unwrap();
+    assert!((1_773_104_400.0..1_773_104_460.0).contains(&committed), "{committed}");
 
     // 50 more today; and a channel that had nothing today until now, whose baseline is 0.
     scene.say(r#""2026-03-09":{"APNS":{"successCount":1000}},"2026-03-10":{"APNS":{"successCount":450},"HONOR":{"successCount":7}}"#);
