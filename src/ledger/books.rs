@@ -18,8 +18,8 @@ use crate::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
 const MAX_UNKNOWN_LABELS: i64 = 16;
 
-/// Fields of an app whose series have unknown labels: far more than a provider adds, and a stop to answers that
-/// make up new ones for ever. The fields of the documents are no more than these have, and need no limit.
+/// Limit of an app's fields whose series have unknown labels: far more than a provider adds, and a stop to answers that
+/// keep inventing names. Documented fields are finite and need no limit.
 const MAX_UNKNOWN_FIELDS: usize = 1000;
 /// The longest path that is remembered, in bytes: more than five names of the longest that are read.
 const MAX_PATH: usize = 512;

@@ -55,7 +55,7 @@ pub enum LedgerError {
         /// The failure.
         cause: String,
     },
-    /// Restored from a dump, which leaves out what a ledger is told by.
+    /// Restored from a dump, which omits the numbers that identify a ledger.
     #[error(
         "{path} was restored from .dump, which leaves out its schema number; if that was of this or an earlier release and whole, run sqlite3 {path} 'PRAGMA application_id = {application}; PRAGMA user_version = {schema}' and start again. Copies made with .backup need nothing"
     )]

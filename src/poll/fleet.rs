@@ -30,6 +30,8 @@ pub struct Fleet {
     accounts: BTreeMap<Name, (String, Arc<AccountClient>)>,
     /// Every file of message ids that is followed.
     paths: Paths,
+    /// True once apps were started: those that come later come by a reload.
+    has_begun: bool,
     stop: CancellationToken,
 }
 
@@ -72,7 +74,7 @@ impl Fleet {
     /// No app yet; all of them stop with `stop`.
     pub fn new(services: Services, feed: Arc<Feed>, stop: CancellationToken) -> Fleet {
         let (apps, accounts) = (BTreeMap::new(), BTreeMap::new());
-        Fleet { services, feed, apps, accounts, paths: Paths::default(), stop }
+        Fleet { services, feed, apps, accounts, paths: Paths::default(), has_begun: false, stop }
     }
 
     /// Stops the apps that are not in this configuration, or not as they are, and takes them off the page.
@@ -140,6 +142,7 @@ impl Fleet {
             }
         }
         started?;
+        self.has_begun = true;
         let added = (self.apps.len() - left.changes.kept).saturating_sub(left.changes.changed);
         Ok(Changes { added, ..left.changes })
     }
@@ -151,7 +154,6 @@ impl Fleet {
         config: &Config,
         transport: &Arc<dyn Transport>,
     ) -> Result<(), LedgerError> {
-        let is_first = self.apps.is_empty();
         let mut joining = Vec::new();
         for (mut app, stored) in new {
             app.show(stored, config).await;
@@ -167,7 +169,7 @@ impl Fleet {
         let mut opened = Vec::new();
         for (name, running, app) in joining {
             let services = app.services().clone();
-            let pollings = app.open(config, transport, is_first).await?;
+            let pollings = app.open(config, transport, !self.has_begun).await?;
             opened.push((name, running, services, pollings));
         }
         self.start(opened);

@@ -1,4 +1,4 @@
-//! Senders whose messages are refused. Each is told of once an hour for each kind of error, and stands on the status page
+//! Senders whose messages are refused. Each is logged once an hour for each kind of error, and stands on the status page
 //! for a day.
 
 use std::collections::BTreeMap;

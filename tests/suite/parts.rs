@@ -238,6 +238,10 @@ async fn a_report_that_is_not_due_is_as_it_was_before_a_restart() {
     assert!(status.contains(r#""state":"up""#), "{status}");
     scene.minutes(60).await;
     assert_eq!(scene.script.asked.lock().unwrap().len(), asked, "nothing is due");
+    // A reload may have brought other credentials, which nobody has tried.
+    let other = scene.text.replace("app_secret: s", "app_secret: other");
+    exporter.reload(&other).await.unwrap();
+    assert_eq!(exporter.scrape().await.get(&format!("push_up{{{BOT}}}")), None);
     // What was failing is polled at once, and says nothing before.
     *scene.script.spoil.lock().unwrap() = Some(Box::new(|_, _| Some((500, "<html>".to_owned()))));
     scene.until("2026-03-11T13:00:00+08:00").await;
