@@ -575,7 +575,7 @@ impl Exporter {
             }
             feed.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
             page.flush().await;
-            let token = Arc::new(Mutex::new(config.message_token.clone()));
+            let token = tokio::sync::watch::channel(config.message_token.clone()).1;
             let messages = MessageApi::new(token, Arc::clone(&feed));
             let (health, reloader) = (services.health.clone(), Reload::never().reloader());
             let began = clock.now();

@@ -1,15 +1,14 @@
 //! The one source of time. Wall time comes from a [`Clock`], durations from tokio's instants, and
 //! nothing else in the crate reads either, so that a test drives the calendar and the timers as one.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-
-use crate::lock;
 
 /// Wall time, cheap to clone and shared by everything that needs a date.
 #[derive(Clone, Debug)]
@@ -131,7 +130,7 @@ impl ProviderTime {
         };
         let was_confirmed = self.judge().is_confirmed;
         let wall = self.wall.now();
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen.lock();
         if seen.samples.len() >= SAMPLES {
             seen.samples.pop_front();
         }
@@ -144,31 +143,31 @@ impl ProviderTime {
 
     /// Lead of the wall clock over the provider's; `None` if no answer told the time.
     pub fn skew(&self) -> Option<SignedDuration> {
-        let provider = lock(&self.seen).estimate()?;
+        let provider = self.seen.lock().estimate()?;
         Some(self.wall.now().duration_since(provider))
     }
 
     /// Returns true if the two clocks are apart by more than a minute, `None` if that was the verdict before.
     pub fn is_off(&self) -> Option<bool> {
         let skew = self.skew()?.abs();
-        let mut seen = lock(&self.seen);
+        let mut seen = self.seen.lock();
         let is_off = skew > if seen.is_off { NEAR } else { SKEWED };
         (std::mem::replace(&mut seen.is_off, is_off) != is_off).then_some(is_off)
     }
 
     /// Correction of times that were written before the clock was confirmed, until [`ProviderTime::corrected`].
     pub fn correction(&self) -> Option<SignedDuration> {
-        lock(&self.seen).correction
+        self.seen.lock().correction
     }
 
     /// Those times have been moved.
     pub fn corrected(&self) {
-        lock(&self.seen).correction = None;
+        self.seen.lock().correction = None;
     }
 
     fn judge(&self) -> Judgement {
         let wall = self.wall.now();
-        let seen = lock(&self.seen);
+        let seen = self.seen.lock();
         let (Some(provider), Some(newest)) = (seen.estimate(), seen.samples.back()) else {
             return Judgement { now: wall, provider: None, is_confirmed: false };
         };

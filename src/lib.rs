@@ -59,7 +59,7 @@ pub mod util;
 pub mod web;
 pub mod window;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -143,7 +143,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     };
     fleet::spawn(&services.tasks, &stop, hold_ends.release(ledger.clone(), page.clone()));
     let feed = Arc::new(Feed::new(clock.clone(), ledger));
-    let message_token = Arc::new(Mutex::new(config.message_token.clone()));
+    let (message_token, current_token) = watch::channel(config.message_token.clone());
     let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut fleet = Fleet::new(services.clone(), Arc::clone(&feed), stop.clone());
     fleet.join(&config, &transport, &Left::default()).await?;
@@ -161,7 +161,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         health: services.health.clone(),
         clock,
         began,
-        messages: MessageApi::new(Arc::clone(&message_token), feed),
+        messages: MessageApi::new(current_token, feed),
         reloader: reload.reloader(),
     };
     let site = Site::new(content, web.options);
@@ -209,11 +209,6 @@ async fn wait_for_failure(check: impl Future<Output = Result<(), LedgerError>>) 
             std::future::pending().await
         }
     }
-}
-
-/// Takes a lock, also after a panic elsewhere: what these locks guard is whole between any two statements.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// An error with its causes, each once, separated by colons.

@@ -1,7 +1,7 @@
 //! Reading the configuration again, asked for by SIGHUP or `POST /-/reload`: one at a time, and whoever asks is
 //! told how it went. What becomes of the apps is in [`crate::poll::fleet`].
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,7 +15,7 @@ use crate::poll::fleet::{Changes, Fleet};
 use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
 use crate::provider::http::{SetupError, Transport};
-use crate::{error_chain, lock, notify};
+use crate::{error_chain, notify};
 
 /// Why the configuration stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ pub(crate) struct Reloading {
     /// The configuration in use.
     pub(crate) config: Config,
     pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) message_token: Arc<Mutex<Option<Secret>>>,
+    pub(crate) message_token: watch::Sender<Option<Secret>>,
     /// The secrets whose files are watched.
     pub(crate) secrets: watch::Sender<Vec<Secret>>,
     pub(crate) services: Services,
@@ -202,7 +202,7 @@ impl Reloading {
     /// Takes a configuration, and returns the one before with its way to the providers.
     fn replace(&mut self, config: Config, transport: Option<Arc<dyn Transport>>) -> (Config, Arc<dyn Transport>) {
         let transport = transport.unwrap_or_else(|| Arc::clone(&self.transport));
-        *lock(&self.message_token) = config.message_token.clone();
+        self.message_token.send_replace(config.message_token.clone());
         self.secrets.send_replace(config.secrets());
         (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.transport, transport))
     }

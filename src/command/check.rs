@@ -10,9 +10,9 @@ use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{Failure, serve};
 use crate::cli::{Check, Flags};
 use crate::clock::{Clock, age};
+use crate::command::{Failure, serve};
 use crate::config::{App, UNFED};
 use crate::contain::joined;
 use crate::provider::error::{PollError, Reason};

@@ -12,9 +12,9 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use crate::cli::Flags;
 use crate::clock::Clock;
+use crate::command::Failure;
 use crate::config::{self, Config};
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
 use crate::reload::Reload;

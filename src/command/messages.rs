@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Failure;
 use crate::cli::AddMessages;
+use crate::command::Failure;
 use crate::poll::feed::{BadEntry, Registered};
 use crate::poll::wire::{self, MAX_LINE, WireId};
 use crate::provider::http::{self, Way};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use crate::cli::Flags;
 use crate::clock::Clock;
+use crate::command::Failure;
 use crate::config::secret::Environment;
 use crate::config::{self, Config};
 use crate::ledger::sqlite::Sqlite;

@@ -3,17 +3,15 @@
 
 #![expect(clippy::disallowed_methods, reason = "these calls run on a reader thread of this file")]
 
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
-
-use crate::lock;
 
 /// Longer than any configuration, certificate bundle or secret.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
@@ -89,7 +87,7 @@ pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<
     let silent =
         || io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer; check that it is mounted");
     let reader = {
-        let mut readers = lock(&READERS);
+        let mut readers = READERS.lock();
         let stuck = readers.stuck.get_or_insert_default();
         if stuck.contains(&folder) || stuck.len() >= MAX_STUCK {
             return Err(silent());
@@ -100,7 +98,7 @@ pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<
     let done_in = folder.clone();
     let work = Box::new(move || {
         let outcome = catch_unwind(AssertUnwindSafe(work));
-        let mut readers = lock(&READERS);
+        let mut readers = READERS.lock();
         if done.send(outcome).is_err()
             && let Some(stuck) = &mut readers.stuck
         {
@@ -109,7 +107,7 @@ pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<
     });
     reader.send(work).map_err(|_| io::Error::other("the thread that reads files is gone"))?;
     let outcome = result.recv_timeout(LIMIT);
-    let mut readers = lock(&READERS);
+    let mut readers = READERS.lock();
     let Some(outcome) = outcome.ok().or_else(|| result.try_recv().ok()) else {
         readers.stuck.get_or_insert_default().insert(folder);
         // Under the lock, so that the work that comes back sees that nobody waits for it.

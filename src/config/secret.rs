@@ -1,13 +1,13 @@
 //! Secrets by value, from the environment or from a file that is watched beside whoever uses it. A secret
 //! has no `Display`, its `Debug` says nothing, and errors about one never quote it.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::files;
-use crate::lock;
+use crate::config::files;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -102,7 +102,7 @@ impl Secret {
     pub fn current(&self) -> SecretString {
         match &*self.0 {
             Source::Value(value) => value.clone(),
-            Source::File { last, .. } => lock(last).secret.clone(),
+            Source::File { last, .. } => last.lock().secret.clone(),
         }
     }
 
@@ -111,7 +111,7 @@ impl Secret {
     pub fn refresh(&self) {
         let Source::File { path, last } = &*self.0 else { return };
         let fresh = read(path);
-        let mut last = lock(last);
+        let mut last = last.lock();
         match fresh {
             Ok(secret) => {
                 if last.trouble.take().is_some() {
@@ -188,7 +188,7 @@ const SHORTEST: usize = 4;
 impl Scrubber {
     /// Remembers a secret or token to be taken out.
     pub fn learn(&self, secret: &SecretString) {
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         if !known.iter().any(|old| old.expose_secret() == secret.expose_secret()) {
             if known.len() >= MAX_REMEMBERED {
                 known.remove(0);
@@ -199,7 +199,7 @@ impl Scrubber {
 
     /// The text with every known secret replaced by `***`.
     pub fn scrub(&self, text: &str) -> String {
-        let known = lock(&self.0);
+        let known = self.0.lock();
         known.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST).fold(
             text.to_owned(),
             |text, secret| if text.contains(secret) { text.replace(secret, "***") } else { text },

@@ -10,10 +10,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use reqwest::Url;
 
-use super::files;
-use super::secret::{Environment, Secret};
-use super::tree::{self, Node, Place, Value};
-use super::{ConfigErrors, duration};
+use crate::config::files;
+use crate::config::secret::{Environment, Secret};
+use crate::config::tree::{self, Node, Place, Value};
+use crate::config::{ConfigErrors, duration};
 
 /// One error, printed as `line:column: path: message` behind the file's name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use super::account::Mark;
-use super::sqlite::{ms, span_ms, time};
-use super::watermark::Watermark;
-use super::{AppId, LedgerError, SeriesId, SeriesTotal};
+use crate::ledger::account::Mark;
+use crate::ledger::sqlite::{ms, span_ms, time};
+use crate::ledger::watermark::Watermark;
+use crate::ledger::{AppId, LedgerError, SeriesId, SeriesTotal};
 use crate::page::families::Family;
 use crate::page::text;
 use crate::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};

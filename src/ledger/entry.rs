@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::books::Books;
-use super::sqlite::{ms, stored_gauges, time};
-use super::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
+use crate::ledger::books::Books;
+use crate::ledger::sqlite::{ms, stored_gauges, time};
+use crate::ledger::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
 use crate::window::Unit;
 
 /// Settled windows whose watermarks are kept for each report, so that a clock that was wrong counts

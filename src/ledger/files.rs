@@ -2,7 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
-use super::{AppId, FileId, LedgerError, Mark, ReadFile};
+use crate::ledger::{AppId, FileId, LedgerError, Mark, ReadFile};
 
 /// Keeps the marks of what was read of a file.
 pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -> Result<(), LedgerError> {

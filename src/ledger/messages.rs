@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::books::Books;
-use super::sqlite::{DAY_MS, ms, span_ms, time};
-use super::{
+use crate::ledger::books::Books;
+use crate::ledger::sqlite::{DAY_MS, ms, span_ms, time};
+use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
     NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
 };

@@ -3,20 +3,21 @@
 
 #![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
 
+use parking_lot::Mutex;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::books::{self, Books, stored_series};
-use super::entry::{self, Entry};
-use super::hook::{self, Did};
-use super::{
+use crate::ledger::books::{self, Books, stored_series};
+use crate::ledger::entry::{self, Entry};
+use crate::ledger::hook::{self, Did};
+use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
     Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages, place,
 };
@@ -121,7 +122,7 @@ impl Sqlite {
         Box::pin(async move {
             let worked = tokio::task::spawn_blocking(move || {
                 look(&path, &file)?;
-                let result = work(&mut crate::lock(&connection));
+                let result = work(&mut connection.lock());
                 size.store(size_on_disk(&path), Ordering::Relaxed);
                 result.map_err(|error| if is_damage(&error) { explain(error, &path) } else { error })
             });

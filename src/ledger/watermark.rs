@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::account::Mark;
+use crate::ledger::account::Mark;
 
 /// What is remembered of one live subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,11 +1,9 @@
 //! One gzip member out of blocks that were compressed apart: each is raw deflate ended by a full flush,
 //! so they can be joined in any order, and their checksums combine without looking at the text again.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-
-use crate::lock;
 
 /// A piece of text, compressed.
 #[derive(Debug)]
@@ -29,11 +27,11 @@ const MAX_AT_REST: usize = 4;
 
 /// Compresses a block; `None` if zlib fails, which it does only out of memory.
 pub(super) fn deflate(text: &[u8]) -> Option<Deflated> {
-    let at_rest = lock(&AT_REST).pop();
+    let at_rest = AT_REST.lock().pop();
     let mut compress = at_rest.unwrap_or_else(|| Compress::new(Compression::new(LEVEL), false));
     compress.reset();
     let deflated = deflate_by(&mut compress, text);
-    let mut at_rest = lock(&AT_REST);
+    let mut at_rest = AT_REST.lock();
     if at_rest.len() < MAX_AT_REST {
         at_rest.push(compress);
     }

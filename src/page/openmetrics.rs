@@ -3,8 +3,8 @@
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use super::families::{Family, Format, Kind};
-use super::text;
+use crate::page::families::{Family, Format, Kind};
+use crate::page::text;
 
 /// The end of the page.
 pub(super) const END: &[u8] = b"# EOF\n";

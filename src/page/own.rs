@@ -8,8 +8,8 @@ use prometheus::{
     TextEncoder,
 };
 
-use super::process::ProcessCollector;
-use super::{Exposition, openmetrics};
+use crate::page::process::ProcessCollector;
+use crate::page::{Exposition, openmetrics};
 use crate::util::log_writer::dropped_lines;
 
 /// The registry and what the rest of the exporter writes to.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::families::{Family, Kind};
-use super::{Exposition, gzip, openmetrics, text};
+use crate::page::families::{Family, Kind};
+use crate::page::{Exposition, gzip, openmetrics, text};
 
 /// Rows in a block.
 const ROWS: usize = 1000;

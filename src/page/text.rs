@@ -1,6 +1,6 @@
 //! The text exposition format 0.0.4, written straight from the table.
 
-use super::families::{Family, Format, Kind};
+use crate::page::families::{Family, Format, Kind};
 
 /// Labels as they stand between the braces: `a="b",c="d"`.
 pub fn labels(pairs: &[(&str, &str)]) -> String {

@@ -15,7 +15,6 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::contain::for_ever;
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
-use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::poll::health::{Health, Tracked, owner};
@@ -106,7 +105,7 @@ pub struct Target {
     /// The time, as far as the provider agrees.
     pub clock: Clock,
     /// Guard that the clock is held against before ids are skipped for their age.
-    pub guard: std::sync::Mutex<ClockGuard>,
+    pub guard: parking_lot::Mutex<ClockGuard>,
 }
 
 /// The messages of one app: id, and when it was sent if that is known.
@@ -116,7 +115,7 @@ type Given<'a> = Vec<(&'a str, Option<Timestamp>)>;
 pub struct Feed {
     clock: Clock,
     ledger: Ledger,
-    apps: std::sync::Mutex<Apps>,
+    apps: parking_lot::Mutex<Apps>,
     /// Held by those who register; what comes in for an app is over before the app goes.
     registering: RwLock<()>,
 }
@@ -179,23 +178,23 @@ pub enum BadEntry {
 impl Feed {
     /// Into no app yet.
     pub fn new(clock: Clock, ledger: Ledger) -> Feed {
-        Feed { clock, ledger, apps: std::sync::Mutex::default(), registering: RwLock::default() }
+        Feed { clock, ledger, apps: parking_lot::Mutex::default(), registering: RwLock::default() }
     }
 
     /// From now on into these apps by name; `others` take no messages.
     pub async fn set_targets(&self, targets: BTreeMap<String, Arc<Target>>, others: Vec<String>) {
         let _nobody_registers = self.registering.write().await;
-        *lock(&self.apps) = Apps { targets: Arc::new(targets), others: others.into(), is_changing: false };
+        *self.apps.lock() = Apps { targets: Arc::new(targets), others: others.into(), is_changing: false };
     }
 
     /// From now on into these apps alone, until others have been started.
     pub async fn keep_targets(&self, targets: BTreeMap<String, Arc<Target>>) {
         let _nobody_registers = self.registering.write().await;
-        *lock(&self.apps) = Apps { targets: Arc::new(targets), others: Arc::default(), is_changing: true };
+        *self.apps.lock() = Apps { targets: Arc::new(targets), others: Arc::default(), is_changing: true };
     }
 
     fn apps(&self) -> Apps {
-        lock(&self.apps).clone()
+        self.apps.lock().clone()
     }
 
     /// Checks one entry.
@@ -354,7 +353,7 @@ impl Feed {
 impl Target {
     /// What is to be registered of these, without those that the report would not answer any more.
     fn messages(&self, source: Source, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
-        let ClockReading { now, sure, .. } = lock(&self.guard).read(&self.clock);
+        let ClockReading { now, sure, .. } = self.guard.lock().read(&self.clock);
         let is_confirmed = self.clock.is_confirmed();
         let message = |(id, said): &(&str, Option<Timestamp>)| {
             // Far ahead of a clock that nobody has confirmed, it is perhaps the clock that is wrong.

@@ -12,15 +12,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use super::feed::{Entry, Feed};
-use super::follow::{Follower, Line, Lines, Look};
-use super::health::FileHealth;
-use super::runner::Services;
-use super::wire::{self, WireApp, WireMessage};
 use crate::config::files::within;
 use crate::contain::{for_ever, joined};
 use crate::ledger::{Mark, ReadFile};
-use crate::lock;
+use crate::poll::feed::{Entry, Feed};
+use crate::poll::follow::{Follower, Line, Lines, Look};
+use crate::poll::health::FileHealth;
+use crate::poll::runner::Services;
+use crate::poll::wire::{self, WireApp, WireMessage};
 
 /// From look to look at a file that has nothing new.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -50,17 +49,17 @@ pub fn key(path: &Path) -> String {
 
 /// Every file that is followed.
 #[derive(Clone, Default)]
-pub struct Paths(Arc<std::sync::Mutex<HashSet<PathBuf>>>);
+pub struct Paths(Arc<parking_lot::Mutex<HashSet<PathBuf>>>);
 
 impl Paths {
     /// One more, for good: a file that was followed is no rotation of another one.
     pub fn add(&self, path: &Path) {
-        lock(&self.0).insert(path.to_owned());
+        self.0.lock().insert(path.to_owned());
     }
 
     /// Whether this one is.
     pub fn contains(&self, path: &Path) -> bool {
-        lock(&self.0).contains(path)
+        self.0.lock().contains(path)
     }
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::feed::{Feed, Target};
-use super::files::{self, Paths};
-use super::health::owner;
-use super::hurry;
-use super::open::Opening;
-use super::runner::{Polling, Services};
 use crate::config::{App, Config};
 use crate::ledger::{LedgerError, Restored};
+use crate::poll::feed::{Feed, Target};
+use crate::poll::files::{self, Paths};
+use crate::poll::health::owner;
+use crate::poll::hurry;
+use crate::poll::open::Opening;
+use crate::poll::runner::{Polling, Services};
 use crate::provider::http::{AccountClient, Transport};
 
 /// An app by its provider and name.

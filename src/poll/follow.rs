@@ -23,8 +23,8 @@ use tokio::time::Instant;
 
 pub use self::lines::{Line, split};
 use self::lines::{Reading, read_at};
-use super::files::Paths;
 use crate::ledger::{FileId, Mark};
+use crate::poll::files::Paths;
 
 /// Bytes before a mark that are remembered: enough for several lines, since lines may end alike.
 const BEFORE: u64 = 1024;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::health::ReportId;
 use crate::ledger::{GaugeReadings, StoredGauges};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
+use crate::poll::health::ReportId;
 use crate::provider::WindowGauges;
 use crate::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
 use crate::window::Unit;

@@ -1,19 +1,19 @@
 //! The health of every report: what the status page lists and the health metrics on the page. Both come
 //! from here, so they cannot differ.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::files::BadLine;
-use super::hurry::{Bell, Selection};
 use crate::ledger::Hurry;
-use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
+use crate::poll::files::BadLine;
+use crate::poll::hurry::{Bell, Selection};
 use crate::provider::error::Reason;
 use crate::provider::http::Requests;
 
@@ -275,7 +275,7 @@ impl Health {
 
     /// All reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
-        lock(&self.reports).iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+        self.reports.lock().iter().map(|(id, health)| (id.clone(), health.clone())).collect()
     }
 
     /// The bells of the reports of a selection.
@@ -286,17 +286,17 @@ impl Health {
                 && app.as_ref().is_none_or(|app| id.app == *app)
                 && (*hurry == Hurry::All || health.state == State::Failing)
         };
-        lock(&self.reports).iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
+        self.reports.lock().iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
     }
 
     /// What is known of apps besides their reports.
     pub fn apps(&self) -> Vec<((&'static str, String), AppHealth)> {
-        lock(&self.apps).iter().map(|(name, health)| (name.clone(), health.clone())).collect()
+        self.apps.lock().iter().map(|(name, health)| (name.clone(), health.clone())).collect()
     }
 
     /// Notes something of an app.
     pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppHealth)) {
-        change(lock(&self.apps).entry((provider, app.to_owned())).or_default());
+        change(self.apps.lock().entry((provider, app.to_owned())).or_default());
     }
 
     /// Tells, once, that further unknown names of an app are not counted.
@@ -317,34 +317,34 @@ impl Health {
 
     /// Notes how many messages of a report are late.
     pub fn late(&self, id: &ReportId, messages: i64) {
-        if let Some(health) = lock(&self.reports).get_mut(id) {
+        if let Some(health) = self.reports.lock().get_mut(id) {
             health.late_messages = messages;
         }
     }
 
     /// All followed files by app and path.
     pub fn files(&self) -> Vec<((String, String), FileHealth)> {
-        lock(&self.files).iter().map(|(key, health)| (key.clone(), health.clone())).collect()
+        self.files.lock().iter().map(|(key, health)| (key.clone(), health.clone())).collect()
     }
 
     /// Notes how a followed file of an app is.
     pub fn file(&self, app: &str, path: &str, health: FileHealth) {
-        lock(&self.files).insert((app.to_owned(), path.to_owned()), health);
+        self.files.lock().insert((app.to_owned(), path.to_owned()), health);
     }
 
     /// The reports that are due and have no first result.
     pub fn pending(&self) -> Vec<ReportId> {
-        lock(&self.pending).iter().cloned().collect()
+        self.pending.lock().iter().cloned().collect()
     }
 
     /// A report has a first result, though its poll may go on for long.
     pub fn has_result(&self, id: &ReportId) {
-        lock(&self.pending).remove(id);
+        self.pending.lock().remove(id);
     }
 
     /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
     pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
-        let errors = lock(&self.errors_before).get(id).cloned().unwrap_or_default();
+        let errors = self.errors_before.lock().get(id).cloned().unwrap_or_default();
         let count = |reason: &Reason| {
             let count = errors.get(reason.name()).copied().unwrap_or_default();
             id.set(Family::PollErrors, &[("reason", reason.name())], count)
@@ -358,21 +358,21 @@ impl Health {
         updates.extend(times.into_iter().filter_map(|(family, at)| Some(id.set(family, &[], at?.as_millisecond()))));
         updates.extend((restored.state == State::Up).then(|| id.set(Family::Up, &[], 1)));
         if due.is_some_and(|due| due <= now) {
-            lock(&self.pending).insert(id.clone());
+            self.pending.lock().insert(id.clone());
         }
-        lock(&self.reports).insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
+        self.reports.lock().insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
         self.page.update(updates).await;
     }
 
     /// An app is not polled any more.
     pub fn forget(&self, provider: &str, app: &str) {
         let is_its = |id: &ReportId| id.provider == provider && id.app == app;
-        lock(&self.pending).retain(|id| !is_its(id));
-        lock(&self.files).retain(|(of, _), _| of != app);
-        lock(&self.apps).retain(|(of, name), _| (*of, name.as_str()) != (provider, app));
-        let mut reports = lock(&self.reports);
+        self.pending.lock().retain(|id| !is_its(id));
+        self.files.lock().retain(|(of, _), _| of != app);
+        self.apps.lock().retain(|(of, name), _| (*of, name.as_str()) != (provider, app));
+        let mut reports = self.reports.lock();
         let gone: Vec<ReportId> = reports.keys().filter(|id| is_its(id)).cloned().collect();
-        let mut before = lock(&self.errors_before);
+        let mut before = self.errors_before.lock();
         for id in gone {
             if let Some(health) = reports.remove(&id) {
                 before.insert(id, health.errors);
@@ -386,7 +386,7 @@ impl Health {
     pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>, parts_are_well: bool) {
         let mut updates = vec![id.set_due(due)];
         {
-            let mut reports = lock(&self.reports);
+            let mut reports = self.reports.lock();
             let health = reports.entry(id.clone()).or_default();
             health.next_poll = due;
             let is_over = |failure: &mut Failure| {
@@ -406,7 +406,7 @@ impl Health {
                 });
             }
         }
-        lock(&self.pending).remove(id);
+        self.pending.lock().remove(id);
         self.page.update(updates).await;
     }
 
@@ -419,7 +419,7 @@ impl Health {
     pub async fn succeeded(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
         let now = ended.now;
         let (was_failing, failure) = {
-            let mut reports = lock(&self.reports);
+            let mut reports = self.reports.lock();
             let health = reports.entry(id.clone()).or_default();
             let failure = health.error.take();
             let was_failing = failure.as_ref().is_some_and(|failure| !failure.is_wait);
@@ -444,7 +444,7 @@ impl Health {
     /// is. False if nothing is known to fail.
     pub async fn still_failing(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
         let (before, after) = {
-            let mut reports = lock(&self.reports);
+            let mut reports = self.reports.lock();
             let health = reports.entry(id.clone()).or_default();
             let Some(failure) = health.error.as_mut().filter(|failure| !failure.is_wait) else { return false };
             let before = failure.clone();
@@ -474,7 +474,7 @@ impl Health {
     ) -> (Option<Timestamp>, bool) {
         let reason = failure.reason;
         let (next, previous, errors) = {
-            let mut reports = lock(&self.reports);
+            let mut reports = self.reports.lock();
             let health = reports.entry(id.clone()).or_default();
             health.failures = if failure.is_part { 0 } else { health.failures.saturating_add(1) };
             let next = next(health.failures);
@@ -523,7 +523,7 @@ impl Health {
     /// whether it was not failing before.
     pub async fn waits(&self, id: &ReportId, failure: Failure, next: Option<Timestamp>) -> bool {
         {
-            let mut reports = lock(&self.reports);
+            let mut reports = self.reports.lock();
             let health = reports.entry(id.clone()).or_default();
             if health.state == State::Failing {
                 return false;
@@ -541,7 +541,7 @@ impl Health {
     /// Ends [`Health::waits`]: the poll goes on.
     pub async fn waits_no_more(&self, id: &ReportId) {
         let (failure, state) = {
-            let mut reports = lock(&self.reports);
+            let mut reports = self.reports.lock();
             let Some(health) = reports.get_mut(id) else { return };
             let Some(failure) = health.error.take_if(|failure| failure.is_wait) else { return };
             health.state = health.before_outage;
@@ -557,10 +557,10 @@ impl Health {
     /// Updates that follow every poll.
     fn ended(&self, id: &ReportId, ended: Ended) -> Vec<Update> {
         let Ended { now, has_new_numbers, took } = ended;
-        lock(&self.pending).remove(id);
+        self.pending.lock().remove(id);
         let mut updates: Vec<Update> = took.map(|took| duration(id, took)).into_iter().collect();
         if has_new_numbers {
-            lock(&self.reports).entry(id.clone()).or_default().last_change = Some(now);
+            self.reports.lock().entry(id.clone()).or_default().last_change = Some(now);
             updates.push(id.set(Family::LastChange, &[], now.as_millisecond()));
         }
         updates
@@ -568,7 +568,7 @@ impl Health {
 
     /// An app of a provider is known since then; said of all apps before their unknown names are counted.
     pub fn known_since(&self, provider: &'static str, at: Timestamp) {
-        lock(&self.known_since).entry(provider).and_modify(|first| *first = at.min(*first)).or_insert(at);
+        self.known_since.lock().entry(provider).and_modify(|first| *first = at.min(*first)).or_insert(at);
     }
 
     /// Adds names that an app was the first to see.
@@ -583,7 +583,7 @@ impl Health {
 
     async fn count_unknown(&self, id: &ReportId, change: impl FnOnce(i64) -> i64) {
         let total = {
-            let mut unknown = lock(&self.unknown);
+            let mut unknown = self.unknown.lock();
             let Unknown { total, apps } = unknown.entry((id.provider, id.report)).or_default();
             let count = apps.entry(id.app.clone()).or_default();
             let before = std::mem::replace(count, change(*count));
@@ -591,7 +591,7 @@ impl Health {
             *total
         };
         let owner = text::labels(&[("provider", id.provider)]).into();
-        let created = lock(&self.known_since).get(id.provider).copied();
+        let created = self.known_since.lock().get(id.provider).copied();
         let sample = Sample { family: Family::UnknownFields, owner, rest: id.rest(&[]), value: total, created };
         self.page.update(vec![Update::Set(sample)]).await;
     }

@@ -1,14 +1,13 @@
 //! Polls out of turn: what is failing, or everything, is polled now because somebody says so, by a reload or by
 //! `POST /-/poll`.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::health::Health;
 use crate::ledger::Hurry;
-use crate::lock;
+use crate::poll::health::Health;
 
 /// From one report's poll to the next one's, where many become due at once.
 const PACE: Duration = Duration::from_millis(20);
@@ -40,21 +39,21 @@ pub struct Bell {
 
 impl Bell {
     fn ring(&self, hurry: Hurry) {
-        let mut asked = lock(&self.asked);
+        let mut asked = self.asked.lock();
         *asked = (*asked).max(Some(hurry));
         self.rung.notify_one();
     }
 
     /// Waits until it is rung; at once if it has been since it was last answered.
     pub async fn rung(&self) {
-        while lock(&self.asked).is_none() {
+        while self.asked.lock().is_none() {
             self.rung.notified().await;
         }
     }
 
     /// Takes the request, if there is one.
     pub fn answer(&self) -> Option<Hurry> {
-        lock(&self.asked).take()
+        self.asked.lock().take()
     }
 }
 

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-use super::messages::{AT_10M, PARTS};
-use super::runner::{Poller, RETRIES};
 use crate::ledger::TrackedMessage;
+use crate::poll::messages::{AT_10M, PARTS};
+use crate::poll::runner::{Poller, RETRIES};
 use crate::provider::error::PollError;
 use crate::provider::pace::age;
 use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};

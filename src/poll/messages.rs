@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::feed::Board;
-use super::health::ReportId;
-use super::message_calls::{Answers, Called, Calls, companies};
-use super::newest::{Newest, NewestList, sums};
-use super::runner::{Answered, Done, Polled, Poller, Ready, Work};
-use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{
     Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
+use crate::poll::feed::Board;
+use crate::poll::health::ReportId;
+use crate::poll::message_calls::{Answers, Called, Calls, companies};
+use crate::poll::newest::{Newest, NewestList, sums};
+use crate::poll::runner::{Answered, Done, Polled, Poller, Ready, Work};
+use crate::poll::schedule;
 use crate::provider::error::PollError;
 use crate::provider::pace::{DAY, Pace, age};
 use crate::provider::{MessageReadings, MessageReport};

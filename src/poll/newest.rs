@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::feed::Board;
 use crate::ledger::{NewestMessage, NewestMessages};
 use crate::page::{Sample, Update, text};
+use crate::poll::feed::Board;
 use crate::reading::{Metric, Reading};
 
 /// Metrics that are shown of each of the newest messages.

@@ -8,16 +8,16 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use super::feed::{Board, Target, message_counters};
-use super::files;
-use super::health::ReportId;
-use super::messages::{MessageWork, Standing};
-use super::moments::MomentWork;
-use super::runner::{Poller, Polling, Services, counters};
-use super::windows::WindowWork;
 use crate::clock::{Clock, ClockGuard};
 use crate::config::{App, Config, UNFED};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
+use crate::poll::feed::{Board, Target, message_counters};
+use crate::poll::files;
+use crate::poll::health::ReportId;
+use crate::poll::messages::{MessageWork, Standing};
+use crate::poll::moments::MomentWork;
+use crate::poll::runner::{Poller, Polling, Services, counters};
+use crate::poll::windows::WindowWork;
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};
@@ -109,7 +109,7 @@ impl<'a> Opening<'a> {
             files: messages.files.iter().map(|path| (path.clone(), self.marks(path))).collect(),
             board: Arc::clone(&self.board),
             clock: self.services.clock.clone(),
-            guard: std::sync::Mutex::new(ClockGuard::new(&self.services.clock, self.stored.last_seen)),
+            guard: parking_lot::Mutex::new(ClockGuard::new(&self.services.clock, self.stored.last_seen)),
         })
     }
 
@@ -143,7 +143,7 @@ impl<'a> Opening<'a> {
                 account: Arc::clone(account),
                 secrets: app.account.secrets(),
                 hold: config.new_series_hold,
-                quota_until: std::sync::Mutex::default(),
+                quota_until: parking_lot::Mutex::default(),
                 has_succeeded: AtomicBool::default(),
                 is_first,
                 bell: Arc::default(),

@@ -13,18 +13,17 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId, State};
-use super::hurry::Bell;
-use super::schedule;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::contain::contained;
 use crate::ledger::{
     AppId, Commit, Confirmation, Content, Hurry, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport,
 };
-use crate::lock;
 use crate::page::families::Family;
 use crate::page::{Counter, Page, Sample, Update, text};
+use crate::poll::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId, State};
+use crate::poll::hurry::Bell;
+use crate::poll::schedule;
 use crate::provider::BoxFuture;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
@@ -62,7 +61,7 @@ pub struct Poller {
     /// How long a new series stays at 0.
     pub hold: Duration,
     /// How long the quota is shown that this report was told of.
-    pub quota_until: std::sync::Mutex<Option<Instant>>,
+    pub quota_until: parking_lot::Mutex<Option<Instant>>,
     /// True once a poll has succeeded since the start, at least in a part.
     pub has_succeeded: AtomicBool,
     /// True if the process began with this report.
@@ -392,7 +391,7 @@ impl Poller {
             tracing::info!(provider, app, report, seconds, error = message, "waiting for the end of a rate limit");
         }
         if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
-            *lock(&self.quota_until) = Some(Instant::now() + LONGEST_RESET);
+            *self.quota_until.lock() = Some(Instant::now() + LONGEST_RESET);
             self.show_quota(rate).await;
         }
     }
@@ -539,7 +538,7 @@ impl Poller {
         if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
             let wait = due.and_then(|due| Duration::try_from(due.duration_since(self.services.clock.now())).ok());
             let next = interval.max(wait.unwrap_or_default());
-            *lock(&self.quota_until) = Some(Instant::now() + next + interval.mul_f64(MISSED - 1.0));
+            *self.quota_until.lock() = Some(Instant::now() + next + interval.mul_f64(MISSED - 1.0));
             self.show_quota(rate).await;
         }
     }
@@ -565,7 +564,7 @@ impl Poller {
 
     /// Takes the quota off the page that too many polls have not confirmed.
     async fn age_quota(&self) {
-        let is_over = lock(&self.quota_until).take_if(|until| Instant::now() > *until).is_some();
+        let is_over = self.quota_until.lock().take_if(|until| Instant::now() > *until).is_some();
         if is_over {
             self.show_quota(Rate::default()).await;
         }

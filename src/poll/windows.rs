@@ -9,12 +9,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::gauges::{Gauges, gauge_readings};
-use super::health::ReportId;
-use super::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
-use super::schedule;
 use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
+use crate::poll::gauges::{Gauges, gauge_readings};
+use crate::poll::health::ReportId;
+use crate::poll::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
+use crate::poll::schedule;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Report};
 use crate::window::Window;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::http::TransportError;
+use crate::provider::http::TransportError;
 
 /// The value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

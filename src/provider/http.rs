@@ -1,8 +1,9 @@
 //! The HTTP that all providers share: limits of time and size, redirects on the same host only, no
 //! URL in an error, every request counted and within its budget.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HeaderMap;
@@ -13,15 +14,14 @@ use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use super::BoxFuture;
-use super::dns::Resolver;
-use super::error::{PollError, redirected, shorten};
-use super::proxy::{self, ProxyError};
-use super::quota::{Budget, Limit, Priority, Rate};
 use crate::clock::{Clock, ProviderTime};
 use crate::config::secret::Scrubber;
 use crate::contain::joined;
-use crate::lock;
+use crate::provider::BoxFuture;
+use crate::provider::dns::Resolver;
+use crate::provider::error::{PollError, redirected, shorten};
+use crate::provider::proxy::{self, ProxyError};
+use crate::provider::quota::{Budget, Limit, Priority, Rate};
 use crate::util::server_trust::{self, client_config};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -271,7 +271,7 @@ impl Drop for Waits<'_> {
 impl Requests {
     /// Requests so far by status code, `None` for those without an answer.
     pub fn by_code(&self) -> Vec<(Option<u16>, u64)> {
-        let codes = lock(&self.codes);
+        let codes = self.codes.lock();
         codes.iter().map(|(code, count)| (*code, *count)).collect()
     }
 
@@ -293,12 +293,12 @@ impl Requests {
         Waits(self)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        lock(&self.waiting)
+    fn waiting(&self) -> parking_lot::MutexGuard<'_, Waiting> {
+        self.waiting.lock()
     }
 
     fn count(&self, code: Option<u16>) {
-        let mut codes = lock(&self.codes);
+        let mut codes = self.codes.lock();
         *codes.entry(code).or_default() += 1;
     }
 }
@@ -329,7 +329,7 @@ impl Client {
             transport,
             budget: account.budgets.of(limit),
             priority,
-            requests: Arc::clone(lock(&account.requests).entry(report).or_default()),
+            requests: Arc::clone(account.requests.lock().entry(report).or_default()),
             token_requests: Arc::clone(&account.token_requests),
             token_expiry: Arc::clone(&account.token_expiry),
             rates: Arc::clone(&account.rates),
@@ -365,7 +365,7 @@ impl Client {
     pub fn note_rate(&self, rate: Rate) {
         self.budget.correct(rate);
         if rate.limit.is_some() || rate.remaining.is_some() {
-            lock(&self.rates).insert(self.budget.api(), rate);
+            self.rates.lock().insert(self.budget.api(), rate);
         }
     }
 
@@ -377,7 +377,7 @@ impl Client {
     /// Remembers a fetched token: to keep it out of texts, and to show when it expires.
     pub fn learn_token(&self, value: &SecretString, expiry: Option<jiff::Timestamp>) {
         self.scrubber.learn(value);
-        *lock(&self.token_expiry) = expiry;
+        *self.token_expiry.lock() = expiry;
     }
 
     /// The requests of this report.
@@ -426,7 +426,7 @@ pub struct Budgets(Mutex<BTreeMap<&'static str, Arc<Budget>>>);
 impl Budgets {
     /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
     fn of(&self, limit: Limit) -> Arc<Budget> {
-        let mut budgets = lock(&self.0);
+        let mut budgets = self.0.lock();
         let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit)));
         budget.set_limit(limit);
         Arc::clone(budget)
@@ -481,12 +481,12 @@ impl AccountClient {
 
     /// When the current token expires, where known.
     pub fn token_expiry(&self) -> Option<jiff::Timestamp> {
-        *lock(&self.token_expiry)
+        *self.token_expiry.lock()
     }
 
     /// What the provider's headers said of the quota of an API since this was asked last.
     pub fn take_rate(&self, api: &'static str) -> Option<Rate> {
-        lock(&self.rates).remove(api)
+        self.rates.lock().remove(api)
     }
 
     /// What takes secrets out of texts.

@@ -1,11 +1,10 @@
 //! Request budgets: at most N requests start in any sliding window, retries included. On tokio's time,
 //! so that a paused clock moves it.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::lock;
 use tokio::time::Instant;
 
 /// A documented limit.
@@ -82,11 +81,11 @@ impl Budget {
 
     /// Another limit for the same API; what was taken counts against it.
     pub fn set_limit(&self, limit: Limit) {
-        *lock(&self.limit) = limit;
+        *self.limit.lock() = limit;
     }
 
     fn limit(&self) -> Limit {
-        *lock(&self.limit)
+        *self.limit.lock()
     }
 
     /// Waits until a request may start and takes its place. Returns how long it waited.
@@ -117,7 +116,7 @@ impl Budget {
                 Some(until) => tokio::time::sleep_until(until).await,
                 None => {
                     starts.push_back(now);
-                    if let Some((left, _)) = &mut *lock(&self.left) {
+                    if let Some((left, _)) = &mut *self.left.lock() {
                         *left = left.saturating_sub(1);
                     }
                     return now.duration_since(asked);
@@ -137,7 +136,7 @@ impl Budget {
     pub fn correct(&self, rate: Rate) {
         let (Some(remaining), Some(reset)) = (rate.remaining, rate.reset) else { return };
         let until = Instant::now() + reset.min(LONGEST_RESET);
-        let mut left = lock(&self.left);
+        let mut left = self.left.lock();
         // Answers overtake each other: within a window the smallest number is the latest.
         *left = match *left {
             Some((smaller, same)) if until < same + self.limit().window / 2 => Some((smaller.min(remaining), same)),
@@ -147,7 +146,7 @@ impl Budget {
 
     /// When the provider's window is over, if nothing is left in it.
     fn used_up(&self, now: Instant) -> Option<Instant> {
-        let mut left = lock(&self.left);
+        let mut left = self.left.lock();
         if left.is_some_and(|(_, until)| until <= now) {
             *left = None;
         }
@@ -158,7 +157,7 @@ impl Budget {
     /// window.
     pub fn block(&self, reset: Option<Duration>) {
         let until = Instant::now() + reset.unwrap_or(self.limit().window).min(LONGEST_RESET);
-        let mut blocked = lock(&self.blocked_until);
+        let mut blocked = self.blocked_until.lock();
         *blocked = Some(blocked.map_or(until, |earlier| earlier.max(until)));
     }
 
@@ -169,7 +168,7 @@ impl Budget {
     }
 
     fn blocked(&self) -> Option<Instant> {
-        *lock(&self.blocked_until)
+        *self.blocked_until.lock()
     }
 }
 
@@ -238,7 +237,7 @@ mod tests {
             let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
             tokio::spawn(async move {
                 budget.acquire(priority).await;
-                lock(&order).push(name);
+                order.lock().push(name);
             })
         };
         let mut tasks: Vec<_> = (0..5).map(|_| ask("message", Priority::Last)).collect();
@@ -249,7 +248,7 @@ mod tests {
         }
         // The message that already stood in line keeps its place.
         let expected = ["message", "window", "window", "window", "message", "message", "message", "message"];
-        assert_eq!(*lock(&order), expected);
+        assert_eq!(*order.lock(), expected);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The one list of providers.
 
-use super::Provider;
+use crate::provider::Provider;
 
 /// Every provider that can be configured, in the order of the status page.
 pub const PROVIDERS: &[&dyn Provider] = &[

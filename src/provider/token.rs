@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::error::PollError;
-use super::http::Reply;
 use crate::clock::Clock;
+use crate::provider::error::PollError;
+use crate::provider::http::Reply;
 use crate::reading::{Count, count};
 
 /// A token and how long it lasts.

@@ -1,15 +1,14 @@
 //! Easemob, simulated: app tokens and `offline-push`, 10 requests in 10 seconds.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard};
 
 use http::{Method, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
 use crate::clock::Clock;
-use crate::lock;
+use crate::simulator::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
 
 /// An app as its owner set it up.
 #[derive(Clone, Debug)]
@@ -141,7 +140,7 @@ impl EasemobSimulator {
 
     /// The state grown up to now.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }

@@ -1,17 +1,16 @@
 //! Feishu, simulated: tenant tokens and `message_push_overview`, 100 requests a minute, data two days
 //! late at 10:00, weeks by their Monday, months by their first.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU16;
-use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{RateLimit, Simulator, around, bearer, beijing, text};
 use crate::clock::Clock;
-use crate::lock;
+use crate::simulator::{RateLimit, Simulator, around, bearer, beijing, text};
 
 /// When the numbers of a day can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +171,7 @@ impl FeishuSimulator {
 
     /// The state grown up to now.
     fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }

@@ -115,8 +115,9 @@ pub fn say_last(text: String, limit: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
+    use std::sync::mpsc;
     use std::sync::mpsc::channel;
-    use std::sync::{Mutex, mpsc};
 
     /// A reader that takes nothing until it is told to.
     struct Blocked(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
@@ -124,7 +125,7 @@ mod tests {
     impl Write for Blocked {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let _ = self.0.recv();
-            crate::lock(&self.1).extend_from_slice(bytes);
+            self.1.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -148,9 +149,9 @@ mod tests {
         assert!((7144..=7145).contains(&dropped), "{dropped}");
         drop(release);
         log.flush(Duration::from_secs(60));
-        assert_eq!(crate::lock(&written).len(), (MAX_LINES - dropped as usize) * 1000);
+        assert_eq!(written.lock().len(), (MAX_LINES - dropped as usize) * 1000);
         log.write_all(b"again").unwrap();
         log.flush(Duration::from_secs(60));
-        assert!(crate::lock(&written).ends_with(b"again"));
+        assert!(written.lock().ends_with(b"again"));
     }
 }

@@ -12,7 +12,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
-use super::certificates::{is_valid, may_issue, parsed};
+use crate::util::certificates::{is_valid, may_issue, parsed};
 
 /// Nobody that is trusted vouches for a server.
 #[derive(Debug, thiserror::Error)]

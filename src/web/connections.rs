@@ -1,10 +1,11 @@
 //! Connections: accepted, encrypted if the web configuration says so, served by HTTP/1.1 or HTTP/2, each with
 //! limits on everything that a client can send, withhold or leave lying.
 
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -22,14 +23,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Door;
-use super::gate::Gate;
-use super::places::{IDLE, Place, Places, STALLED, Verdict};
-use super::routes::{Body, Site, Visit};
-use super::settings::reread::Watched;
 use crate::contain::contained;
+use crate::error_chain;
 use crate::page::process::max_open_files;
-use crate::{error_chain, lock};
+use crate::web::Door;
+use crate::web::gate::Gate;
+use crate::web::places::{IDLE, Place, Places, STALLED, Verdict};
+use crate::web::routes::{Body, Site, Visit};
+use crate::web::settings::reread::Watched;
 
 /// Connections at once, where the limit on open files leaves room for them.
 const MAX_CONNECTIONS: usize = 512;
@@ -175,7 +176,7 @@ impl Server {
     /// Says why a client was not let in, but not of all of them if they are many.
     fn handshake_failed(&self, error: &io::Error, peer: Option<SocketAddr>) {
         let peer = peer.map(|peer| peer.to_string());
-        let mut said = lock(&self.said);
+        let mut said = self.said.lock();
         if said.is_some_and(|said| said.elapsed() < SAY_AGAIN) {
             tracing::debug!(error = error_chain(error), peer, "a TLS handshake failed");
         } else {

@@ -2,17 +2,16 @@
 //! headers. The health paths pass all of that but the headers: who asks them has no password, and a limit must
 //! not make a healthy process look dead.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::Instant;
 
-use super::routes::{Body, message};
-use super::settings::RateLimit;
-use super::settings::reread::Watched;
-use super::users::Authenticator;
-use crate::lock;
+use crate::web::routes::{Body, message};
+use crate::web::settings::RateLimit;
+use crate::web::settings::reread::Watched;
+use crate::web::users::Authenticator;
 
 /// The gate.
 pub(super) struct Gate {
@@ -87,7 +86,7 @@ impl Gate {
 
     fn takes_token(&self, limit: RateLimit) -> bool {
         let now = Instant::now();
-        let mut bucket = lock(&self.bucket);
+        let mut bucket = self.bucket.lock();
         let burst = limit.burst as f64;
         let full = Bucket { limit, tokens: burst, at: now };
         let bucket = match &mut *bucket {

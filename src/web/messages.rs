@@ -6,8 +6,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::Read;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 use flate2::read::MultiGzDecoder;
 use http::request::Parts;
@@ -21,14 +22,13 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use super::routes::{Body, RequestBody, respond};
-use super::senders::Senders;
 use crate::clock::Clock;
 use crate::config::secret::Secret;
-use crate::lock;
 use crate::poll::feed::{BadEntry, Entry, Feed, Registered};
 use crate::poll::wire::{WireApp, WireMessage};
 use crate::provider::error::shorten;
+use crate::web::routes::{Body, RequestBody, respond};
+use crate::web::senders::Senders;
 
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_ENTRIES: usize = 10_000;
@@ -45,7 +45,7 @@ const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered,
 /// The message API.
 pub struct MessageApi {
     /// What senders show; the API is off without.
-    token: Arc<Mutex<Option<Secret>>>,
+    token: watch::Receiver<Option<Secret>>,
     feed: Arc<Feed>,
     places: Semaphore,
     senders: Senders,
@@ -81,13 +81,13 @@ impl Refusal {
 impl MessageApi {
     /// Takes ids into `feed` from senders that show the token.
     /// The token may change while it serves.
-    pub fn new(token: Arc<Mutex<Option<Secret>>>, feed: Arc<Feed>) -> MessageApi {
+    pub fn new(token: watch::Receiver<Option<Secret>>, feed: Arc<Feed>) -> MessageApi {
         MessageApi { token, feed, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
     }
 
     /// Whether there is a token that would be accepted.
     pub(super) fn is_on(&self) -> bool {
-        lock(&self.token).is_some()
+        self.token.borrow().is_some()
     }
 
     /// Senders whose messages were refused.
@@ -152,7 +152,7 @@ impl MessageApi {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let token = lock(&self.token).as_ref().map(Secret::current);
+        let token = self.token.borrow().as_ref().map(Secret::current);
         // In the same time, however much of it is right.
         let is_right = shown
             .zip(token)

@@ -1,15 +1,14 @@
 //! The connections that are open, each with what it is doing: when there is no room for another, the one that
 //! has done nothing for longest gives way, so that thousands of idle ones keep nobody out.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-use crate::lock;
 
 /// A connection that asks nothing ends after this time; a Prometheus that scrapes less often just connects
 /// again.
@@ -81,7 +80,7 @@ impl Places {
 
     /// A place for a new connection, at the cost of another if need be.
     pub(super) fn enter(self: &Arc<Self>) -> Place {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         if open.places.len() >= self.max {
             let ending = open.places.iter().filter(|(_, entry)| !entry.end.is_cancelled());
             // Idle ones first.
@@ -98,7 +97,7 @@ impl Places {
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = lock(&self.open).places.get_mut(&id) {
+        if let Some(entry) = self.open.lock().places.get_mut(&id) {
             change(entry);
         }
     }
@@ -125,13 +124,13 @@ impl Place {
 
     /// Whether nothing is asked in it now.
     pub(super) fn is_idle(&self) -> bool {
-        lock(&self.places.open).places.get(&self.id).is_none_or(Entry::is_idle)
+        self.places.open.lock().places.get(&self.id).is_none_or(Entry::is_idle)
     }
 
     /// Whether it has kept its limits.
     pub(super) fn verdict(&self) -> Verdict {
         let now = Instant::now();
-        let open = lock(&self.places.open);
+        let open = self.places.open.lock();
         let Some(entry) = open.places.get(&self.id) else { return Verdict::Over };
         let (is_idle, limit) = (entry.is_idle(), entry.limit());
         match limit <= now {
@@ -145,7 +144,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.places.open).places.remove(&self.id);
+        self.places.open.lock().places.remove(&self.id);
         self.places.gauge.dec();
     }
 }

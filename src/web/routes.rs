@@ -29,13 +29,6 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::connections::MAX_HEAD_BYTES;
-use super::gate::{Gate, Needs};
-use super::messages::MessageApi;
-use super::negotiate::{accepts_gzip, exposition};
-use super::places::{self, Places};
-use super::settings::reread::Watched;
-use super::{Door, Options, status};
 use crate::clock::Clock;
 use crate::error_chain;
 use crate::ledger::Hurry;
@@ -44,6 +37,13 @@ use crate::page::{self, Page, Piece};
 use crate::poll::health::Health;
 use crate::poll::hurry::{Selection, poll_now};
 use crate::reload::Reloader;
+use crate::web::connections::MAX_HEAD_BYTES;
+use crate::web::gate::{Gate, Needs};
+use crate::web::messages::MessageApi;
+use crate::web::negotiate::{accepts_gzip, exposition};
+use crate::web::places::{self, Places};
+use crate::web::settings::reread::Watched;
+use crate::web::{Door, Options, status};
 
 /// Everything an answer is made from.
 pub struct Content {

@@ -1,15 +1,13 @@
 //! Senders whose messages are refused. Each is logged once an hour for each kind of error, and stands on the status page
 //! for a day.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-
-use crate::lock;
 
 /// Between two log lines of a sender about the same kind of error.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
@@ -51,7 +49,7 @@ impl Senders {
     /// Notes that a request was refused, and logs it if that has not been done within the hour.
     pub(super) fn refused(&self, sender: Option<IpAddr>, status: StatusCode, error: &str, now: Timestamp) {
         let status = status.as_u16();
-        let mut all = lock(&self.0);
+        let mut all = self.0.lock();
         if all.len() >= KEPT && !all.contains_key(&(sender, status)) {
             let oldest = all.iter().min_by_key(|(_, one)| one.last).map(|(key, _)| *key);
             oldest.map(|key| all.remove(&key));
@@ -75,7 +73,9 @@ impl Senders {
 
     /// Those of the last day, the newest first.
     pub(super) fn list(&self, now: Timestamp) -> Vec<SenderError> {
-        let mut list: Vec<SenderError> = lock(&self.0)
+        let mut list: Vec<SenderError> = self
+            .0
+            .lock()
             .iter()
             .filter(|(_, one)| now.duration_since(one.last) < SHOWN)
             .map(|((sender, status), one)| SenderError {

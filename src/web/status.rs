@@ -10,12 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::Options;
-use super::senders::SenderError;
 use crate::clock::{SKEWED, age};
 use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::provider::error::Reason;
 use crate::provider::registry::PROVIDERS;
+use crate::web::Options;
+use crate::web::senders::SenderError;
 
 /// Advice for an app that takes messages while none was ever registered.
 const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";

@@ -1,8 +1,9 @@
 //! Basic authentication against bcrypt hashes: one at a time and away from the threads that serve, since each
 //! takes long on purpose; what came of it is remembered for a while.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
@@ -10,8 +11,6 @@ use base64::engine::general_purpose::STANDARD;
 use bcrypt::HashParts;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
-
-use crate::lock;
 
 /// What is remembered of those that were let in, and as much of those that were not.
 const REMEMBERED: usize = 100;
@@ -146,12 +145,12 @@ impl Authenticator {
         });
         let Ok(is_right) = checked.await else { return false };
         let is_right = is_right && is_known;
-        lock(if is_right { &self.right } else { &self.wrong }).add(digest);
+        (if is_right { &self.right } else { &self.wrong }).lock().add(digest);
         is_right
     }
 
     fn remembered(&self, digest: &[u8; 32]) -> Option<bool> {
-        let knows = |recent: &Mutex<Recent>| lock(recent).known.contains(digest);
+        let knows = |recent: &Mutex<Recent>| recent.lock().known.contains(digest);
         if knows(&self.right) {
             return Some(true);
         }
@@ -218,8 +217,8 @@ mod tests {
             assert!(!authenticator.lets_in(&users, Some(&HeaderValue::from_static(wrong))).await, "{wrong}");
         }
         assert!(!authenticator.lets_in(&users, None).await);
-        assert_eq!(lock(&authenticator.right).order.len(), 3);
-        assert_eq!(lock(&authenticator.wrong).order.len(), 7);
+        assert_eq!(authenticator.right.lock().order.len(), 3);
+        assert_eq!(authenticator.wrong.lock().order.len(), 7);
     }
 
     #[tokio::test]
@@ -229,8 +228,8 @@ mod tests {
         for guess in 0..=REMEMBERED {
             assert!(!authenticator.lets_in(&users, Some(&header("a", &guess.to_string()))).await);
         }
-        assert_eq!(lock(&authenticator.wrong).known.len(), REMEMBERED);
-        assert_eq!(lock(&authenticator.right).known.len(), 1);
+        assert_eq!(authenticator.wrong.lock().known.len(), REMEMBERED);
+        assert_eq!(authenticator.right.lock().known.len(), 1);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use super::BEFORE;
 use crate::ledger::Mark;
+use crate::poll::follow::BEFORE;
 use crate::poll::wire::MAX_LINE;
 
 /// As much is read at once.

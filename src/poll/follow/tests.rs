@@ -1,7 +1,7 @@
 //! Files that are written, rotated, cut, copied and removed while somebody follows them or nobody does.
 
-use super::lines::CHUNK;
 use super::*;
+use crate::poll::follow::lines::CHUNK;
 use crate::poll::wire::MAX_LINE;
 use std::fs;
 use std::io::Write;

@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::config::{Credentials, Settings};
-use super::{errors, readings};
 use crate::clock::Clock;
+use crate::provider::easemob::config::{Credentials, Settings};
+use crate::provider::easemob::{errors, readings};
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};

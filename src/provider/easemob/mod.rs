@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::quota::Limit;
-use super::token::TokenCache;
-use super::{Account, Answer, Ask, Asked, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
-use super::{error::PollError, http::Client};
 use crate::clock::ClockReading;
 use crate::config::{secret::Secret, section::Section};
+use crate::provider::quota::Limit;
+use crate::provider::token::TokenCache;
+use crate::provider::{Account, Answer, Ask, Asked, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use crate::provider::{error::PollError, http::Client};
 use crate::window::Unit;
 use config::Settings;
 use rhythm::Rhythm;

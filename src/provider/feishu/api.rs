@@ -6,11 +6,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::config::Settings;
-use super::errors::{self, Envelope};
-use super::readings;
 use crate::clock::Clock;
 use crate::provider::error::PollError;
+use crate::provider::feishu::config::Settings;
+use crate::provider::feishu::errors::{self, Envelope};
+use crate::provider::feishu::readings;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::quota::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};

@@ -1,6 +1,6 @@
 //! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
 
-use super::api::{Item, Overview};
+use crate::provider::feishu::api::{Item, Overview};
 use crate::provider::{Answer, Ask, Numbers};
 use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
 

@@ -9,10 +9,10 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::config::{Holder, Settings};
-use super::{Delivery, errors, users};
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
+use crate::provider::jpush::config::{Holder, Settings};
+use crate::provider::jpush::{Delivery, errors, users};
 use crate::provider::{Answer, Ask, AskedMessage, MessageNumbers};
 use crate::window::Unit;
 

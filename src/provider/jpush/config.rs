@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::Delivery;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
+use crate::provider::jpush::Delivery;
 use crate::provider::pace::{Pace, Step};
 use crate::provider::quota::Limit;
 use crate::window::Unit;

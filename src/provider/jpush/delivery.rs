@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::config::{Holder, Settings};
-use super::{api, details, errors, readings};
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
+use crate::provider::jpush::config::{Holder, Settings};
+use crate::provider::jpush::{api, details, errors, readings};
 use crate::provider::pace::{self, Pace};
 use crate::provider::quota::Limit;
 use crate::provider::{AskedMessage, BoxFuture, MessageNumbers, MessageReport};

@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::older;
-use super::readings::{Sink, group_message_id, message_id, read_items, series};
+use crate::provider::jpush::older;
+use crate::provider::jpush::readings::{Sink, group_message_id, message_id, read_items, series};
 use crate::provider::{AskedMessage, MessageNumbers};
 use crate::reading::{Count, Label, Metric, count, members};
 

@@ -19,11 +19,11 @@ mod users;
 
 use std::sync::Arc;
 
-use super::error::PollError;
-use super::{
+use crate::config::{secret::Secret, section::Section};
+use crate::provider::error::PollError;
+use crate::provider::{
     Account, Ask, MessageReport, Messages, MomentNumbers, MomentReport, Numbers, Provider, Report, Surroundings,
 };
-use crate::config::{secret::Secret, section::Section};
 use config::{Holder, Settings};
 pub use delivery::Delivery;
 use delivery::DeliveryReport;

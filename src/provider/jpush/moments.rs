@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
-use super::api;
-use super::config::Settings;
 use crate::page::families::Family;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
+use crate::provider::jpush::api;
+use crate::provider::jpush::config::Settings;
 use crate::provider::quota::Limit;
 use crate::provider::{BoxFuture, Choice, MomentAsk, MomentNumbers, MomentReport};
 use crate::reading::{Count, GaugeReading, Label, SentMessage, count, members};

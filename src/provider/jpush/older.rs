@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::details::{Shape, holds_numbers, known};
-use super::readings::{GROUP_IDS, Sink, series};
-use super::table::{self, Row, nothing, row};
+use crate::provider::jpush::details::{Shape, holds_numbers, known};
+use crate::provider::jpush::readings::{GROUP_IDS, Sink, series};
+use crate::provider::jpush::table::{self, Row, nothing, row};
 use crate::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use crate::reading::{Label, members};
 

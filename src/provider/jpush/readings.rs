@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::ids::{read_group_id, read_id};
-use super::table::{self, Row, nothing, row};
+use crate::provider::jpush::ids::{read_group_id, read_id};
+use crate::provider::jpush::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
 use crate::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
 use crate::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::readings::{Sink, series};
+use crate::provider::jpush::readings::{Sink, series};
 use crate::reading::{Label, Metric};
 
 /// A field of an answer and what it feeds.

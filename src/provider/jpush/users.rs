@@ -9,11 +9,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::api;
-use super::config::{Holder, Settings};
 use crate::clock::ClockReading;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
+use crate::provider::jpush::api;
+use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::pace::spread;
 use crate::provider::quota::Limit;
 use crate::provider::{

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Leaf, OUTCOMES, Outcome};
+use crate::simulator::jpush::{Leaf, OUTCOMES, Outcome};
 
 pub(super) type Counts = BTreeMap<(Leaf, Outcome), i64>;
 

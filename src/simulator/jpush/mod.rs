@@ -5,17 +5,16 @@
 mod answers;
 mod reports;
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard};
 
 use http::{HeaderValue, Method, Request, Response, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{RateLimit, Simulator, Trouble, beijing, text};
 use crate::clock::Clock;
-use crate::lock;
+use crate::simulator::{RateLimit, Simulator, Trouble, beijing, text};
 pub use answers::group_id;
 use answers::{Counts, details, messages_old, of_group_id, older, received, received_old};
 use reports::parameter;
@@ -192,7 +191,7 @@ impl JpushSimulator {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+        self.state.lock()
     }
 
     /// Pushes a notification to so many devices, as a sender would, and returns its msg_id.

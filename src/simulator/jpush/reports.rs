@@ -8,7 +8,7 @@ use http::{Request, Response};
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::{JpushApp, JpushSimulator, State, error};
+use crate::simulator::jpush::{JpushApp, JpushSimulator, State, error};
 use crate::simulator::{beijing, json as answer};
 
 /// New, online and active users.

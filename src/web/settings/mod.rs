@@ -17,11 +17,11 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ServerConfig;
 
-use super::users::{Hash, Users};
 use crate::config::secret::Environment;
 use crate::config::section::{self, Context, Section};
 use crate::config::tree::Place;
 use crate::config::{ConfigErrors, files};
+use crate::web::users::{Hash, Users};
 
 /// What every connection and request is subject to. Without a file: plain HTTP for everybody.
 #[derive(Clone, Default)]

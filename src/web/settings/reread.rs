@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::{Reading, Settings};
 use crate::config::ConfigErrors;
 use crate::config::tree::Place;
+use crate::web::settings::{Reading, Settings};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(250);

@@ -11,11 +11,11 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::clients::{ClientAuth, Clients};
-use super::names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
-use super::{Material, Sources, boolean};
 use crate::config::section::{Context, Section};
 use crate::config::tree::Place;
+use crate::web::settings::clients::{ClientAuth, Clients};
+use crate::web::settings::names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
+use crate::web::settings::{Material, Sources, boolean};
 
 /// The modes by Go's names; the second of one meaning is an old alias.
 const MODES: [(&str, ClientAuth); 6] = [
