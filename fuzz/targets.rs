@@ -20,7 +20,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
-use push_exporter::clock::{Clock, ClockReading};
 use push_exporter::config::tree::{self, Value};
 use push_exporter::config::{self, App, Config, ConfigErrors};
 use push_exporter::ledger::{
@@ -38,10 +37,13 @@ use push_exporter::provider::error::{PollError, Reason, shorten};
 use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
 use push_exporter::provider::quota::Priority;
 use push_exporter::provider::{
-    Answer, Asked, AskedMessage, BoxFuture, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
+    Answer, Asked, AskedMessage, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
 };
 use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
 use push_exporter::reload::Reload;
+use push_exporter::util::clock::Clock;
+use push_exporter::util::clock_guard::ClockReading;
+use push_exporter::util::future::BoxFuture;
 use push_exporter::web::Options;
 use push_exporter::web::messages::MessageApi;
 use push_exporter::web::routes::{Content, Site};
@@ -342,7 +344,7 @@ fn failure(error: &PollError) -> Outcome {
     assert!(Reason::ALL.contains(&error.reason()));
     assert!(!error.advice().is_empty());
     let (_, _, _) = (error.reset(), error.log_id(), error.ends_the_poll());
-    let text = push_exporter::error_chain(error);
+    let text = push_exporter::util::error::error_chain(error);
     assert!(shorten(&text).chars().count() <= 301);
     Outcome::Failure(text)
 }

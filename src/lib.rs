@@ -43,10 +43,8 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::print_stdout))]
 
 pub mod cli;
-pub mod clock;
 pub mod command;
 pub mod config;
-mod contain;
 pub mod ledger;
 mod notify;
 pub mod page;
@@ -66,7 +64,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use clock::Clock;
 use config::{Config, secret};
 use ledger::{Ledger, LedgerError, Store};
 use page::Page;
@@ -77,17 +74,9 @@ use poll::health::Health;
 use poll::runner::Services;
 use provider::http::Transport;
 use reload::{Reload, Reloading};
+use util::clock::Clock;
 use web::messages::MessageApi;
 use web::routes::{Content, Site};
-
-/// The version of this build.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// The commit that this build was made from, as the environment variable `PUSH_EXPORTER_REVISION` told the compiler.
-pub const REVISION: &str = match option_env!("PUSH_EXPORTER_REVISION") {
-    Some(revision) if !revision.is_empty() => revision,
-    _ => "unknown",
-};
 
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
 /// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
@@ -209,21 +198,4 @@ async fn wait_for_failure(check: impl Future<Output = Result<(), LedgerError>>) 
             std::future::pending().await
         }
     }
-}
-
-/// An error with its causes, each once, separated by colons.
-pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some libraries repeat a cause in their own text, or themselves in the cause's.
-        let said = text.rsplit(": ").next().is_some_and(|last| cause_text.ends_with(last));
-        if !said && !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -19,7 +19,10 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) => {
-            say_last(format!("push-exporter: {}\n", push_exporter::error_chain(error.as_ref())), LAST_LINES);
+            say_last(
+                format!("push-exporter: {}\n", push_exporter::util::error::error_chain(error.as_ref())),
+                LAST_LINES,
+            );
             ExitCode::FAILURE
         }
     }

@@ -8,14 +8,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigErrors};
-use crate::contain::joined;
 use crate::ledger::{Hurry, LedgerError};
+use crate::notify;
 use crate::page::own::OwnMetrics;
 use crate::poll::fleet::{Changes, Fleet};
 use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
 use crate::provider::http::{SetupError, Transport};
-use crate::{error_chain, notify};
+use crate::util::error::error_chain;
+use crate::util::supervise::joined;
 
 /// Why the configuration stays as it was.
 #[derive(Debug, thiserror::Error)]

@@ -11,15 +11,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cli::{Check, Flags};
-use crate::clock::{Clock, age};
 use crate::command::{Failure, serve};
 use crate::config::{App, UNFED};
-use crate::contain::joined;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};
 use crate::provider::{Answer, Ask, Asked, AskedMessage, Memory, MessageReport, MomentReport, Numbers, Report};
 use crate::reading::SentMessage;
+use crate::util::clock::{Clock, format_age};
+use crate::util::supervise::joined;
 use crate::web::settings::Reading;
 
 /// Questions under way at once.
@@ -184,7 +184,7 @@ impl Question {
         let client = Client::new(transport, &account, report, limit, Priority::First);
         let answered = tokio::time::timeout(LONGEST, kind.ask(&client, &zone, clock)).await;
         let result = match answered.unwrap_or(Err(TransportError::Timeout.into())) {
-            Ok(Some(age)) => Outcome::Works(age),
+            Ok(Some(format_age)) => Outcome::Works(format_age),
             Ok(None) => Outcome::NotAsked,
             Err(error) => Outcome::Fails(Told {
                 reason: error.reason().name(),
@@ -270,7 +270,7 @@ fn data_age(answer: &Answer, ask: &Ask, zone: &TimeZone, now: Timestamp) -> Stri
     match newest {
         None => format!("no numbers for {}", ask.last.key()),
         Some(window) if window.end(zone) > now => format!("{NOW} ({})", window.key()),
-        Some(window) => format!("{} ({})", age(now, window.end(zone)), window.key()),
+        Some(window) => format!("{} ({})", format_age(now, window.end(zone)), window.key()),
     }
 }
 
@@ -286,12 +286,12 @@ fn quota(rate: Rate) -> String {
 /// The rows in columns, and under a report that fails what happened and what to do.
 fn table(rows: &[Row]) -> String {
     let cells = |row: &Row| {
-        let (result, age) = match &row.result {
-            Outcome::Works(age) => ("works", age.as_str()),
+        let (result, format_age) = match &row.result {
+            Outcome::Works(format_age) => ("works", format_age.as_str()),
             Outcome::NotAsked => ("not asked", "nothing to ask for now"),
             Outcome::Fails(told) => (told.reason, NOTHING),
         };
-        [row.provider, &row.app, row.report, result, age, &row.quota].map(str::to_owned)
+        [row.provider, &row.app, row.report, result, format_age, &row.quota].map(str::to_owned)
     };
     let head = ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"].map(str::to_owned);
     let body: Vec<[String; 6]> = rows.iter().map(cells).collect();

@@ -13,7 +13,6 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Flags;
-use crate::clock::Clock;
 use crate::command::Failure;
 use crate::config::{self, Config};
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
@@ -22,6 +21,7 @@ use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
 use crate::simulator::{Simulator, Trouble};
+use crate::util::clock::Clock;
 use crate::web::{self, Door};
 
 /// From push to push.
@@ -191,7 +191,10 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
         match request.send().await {
             Ok(response) if response.status().is_success() => unregistered.clear(),
             Ok(response) => tracing::debug!(status = response.status().as_u16(), "the demo's messages were refused"),
-            Err(error) => tracing::debug!(error = crate::error_chain(&error), "the demo cannot register its messages"),
+            Err(error) => tracing::debug!(
+                error = crate::util::error::error_chain(&error),
+                "the demo cannot register its messages"
+            ),
         }
         tokio::time::sleep(PUSHES).await;
     }

@@ -215,7 +215,7 @@ impl Sender {
                     }
                     Answer::Refused(_, reason) | Answer::Later(reason) => reason,
                 },
-                Err(error) => crate::error_chain(&error.without_url()),
+                Err(error) => crate::util::error::error_chain(&error.without_url()),
             };
             let Some(wait) = waits.next() else {
                 bail!("{trouble}; {} ids were registered before, send the input again later", tally.received);
@@ -230,7 +230,7 @@ impl Sender {
         let status = response.status();
         let body = match response.bytes().await {
             Ok(body) => body,
-            Err(error) => return Ok(Answer::Later(crate::error_chain(&error.without_url()))),
+            Err(error) => return Ok(Answer::Later(crate::util::error::error_chain(&error.without_url()))),
         };
         if status == StatusCode::OK {
             let registered = serde_json::from_slice(&body);

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Flags;
-use crate::clock::Clock;
 use crate::command::Failure;
 use crate::config::secret::Environment;
 use crate::config::{self, Config};
 use crate::ledger::sqlite::Sqlite;
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
 use crate::reload::Reload;
+use crate::util::clock::Clock;
 use crate::{Parts, run as run_exporter, web};
 
 const DEFAULT_FILE: &str = "push-exporter.yml";
@@ -26,8 +26,8 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let (file, config) = load(flags)?;
     let transport = connect(&config)?;
     tracing::info!(
-        version = crate::VERSION,
-        revision = crate::REVISION,
+        version = crate::util::build_info::VERSION,
+        revision = crate::util::build_info::REVISION,
         config = file.display().to_string(),
         apps = config.apps.len(),
         "starting"

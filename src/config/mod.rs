@@ -15,9 +15,9 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
 
-use crate::clock::Clock;
 use crate::provider::{Account, Messages, Provider, Surroundings, registry::PROVIDERS};
 use crate::util::certificates;
+use crate::util::clock::Clock;
 use secret::{Environment, Secret};
 use section::{ConfigError, Context, Section};
 use tree::Place;

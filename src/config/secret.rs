@@ -120,7 +120,7 @@ impl Secret {
                 last.secret = secret;
             }
             Err(error) => {
-                let trouble = crate::error_chain(&error);
+                let trouble = crate::util::error::error_chain(&error);
                 if last.trouble.as_ref() != Some(&trouble) {
                     tracing::warn!(error = trouble, "cannot read a secret file; using its last value");
                     last.trouble = Some(trouble);

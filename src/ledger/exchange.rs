@@ -130,7 +130,7 @@ pub struct Commit {
     pub report: &'static str,
     /// When.
     pub now: Timestamp,
-    /// The latest time that is certain: [`crate::clock::ClockReading::sure`].
+    /// The latest time that is certain: [`crate::util::clock_guard::ClockReading::sure`].
     pub sure: Timestamp,
     /// Correction of times that were written before a provider's clock was known.
     pub confirmation: Option<Confirmation>,

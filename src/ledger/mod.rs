@@ -20,8 +20,8 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::page::own::LedgerMetrics;
-use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
+use crate::util::future::BoxFuture;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,
     GaugeReadings, Hurry, Mark, MessageState, NewMessage, NewMessages, NewestMessage, NewestMessages, NewestQuery,

@@ -22,8 +22,8 @@ use crate::ledger::{
     Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages, place,
 };
 use crate::page::families::Family;
-use crate::provider::BoxFuture;
 use crate::reading::SentMessage;
+use crate::util::future::BoxFuture;
 use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
@@ -640,7 +640,7 @@ mod tests {
             LedgerError::File { path: path.into(), cause: failed() },
             explain(LedgerError::Sqlite(rusqlite::Error::ExecuteReturnedResults), path),
         ] {
-            let said = crate::error_chain(&elsewhere(error, path, "NFS"));
+            let said = crate::util::error::error_chain(&elsewhere(error, path, "NFS"));
             assert!(said.starts_with("cannot use /mnt/push-exporter.db on NFS: "), "{said}");
             assert!(said.contains("the ledger needs a local disk") && !said.contains("rights"), "{said}");
         }
@@ -650,7 +650,10 @@ mod tests {
         let said = elsewhere(LedgerError::InUse(path.into()), path, "NFS").to_string();
         assert!(said.starts_with("another push-exporter uses"), "{said}");
         // Otherwise, the cause stands in it once.
-        let said = crate::error_chain(&LedgerError::Open { path: path.into(), cause: rusqlite::Error::InvalidQuery });
+        let said = crate::util::error::error_chain(&LedgerError::Open {
+            path: path.into(),
+            cause: rusqlite::Error::InvalidQuery,
+        });
         assert_eq!(said.matches(&rusqlite::Error::InvalidQuery.to_string()).count(), 1, "{said}");
     }
 }

@@ -63,7 +63,7 @@ impl OwnMetrics {
             Opts::new("push_exporter_build_info", "1, labelled by version and source revision of the exporter."),
             &["version", "revision"],
         )?;
-        build.with_label_values(&[crate::VERSION, crate::REVISION]).set(1);
+        build.with_label_values(&[crate::util::build_info::VERSION, crate::util::build_info::REVISION]).set(1);
         registry.register(Box::new(build))?;
         registry.register(Box::new(ProcessCollector::new(began)?))?;
         let buckets = vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];

@@ -12,15 +12,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, RwLock};
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, ClockGuard, ClockReading};
-use crate::contain::for_ever;
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::poll::health::{Health, Tracked, owner};
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
-use crate::provider::pace::{Pace, age};
+use crate::provider::pace::{Pace, message_age};
+use crate::util::clock::Clock;
+use crate::util::clock_guard::{ClockGuard, ClockReading};
+use crate::util::supervise::restart_on_panic;
 
 /// A provider knows nothing of a message that it has only just taken, and messages come in bursts: the
 /// first call waits a little for more of them.
@@ -319,7 +320,7 @@ impl Feed {
             let feed = Arc::clone(&self);
             async move { feed.keep_for_ever().await }
         };
-        for_ever(&tasks, &panics, "the upkeep of messages", begin).await;
+        restart_on_panic(&tasks, &panics, "the upkeep of messages", begin).await;
     }
 
     async fn keep_for_ever(&self) {
@@ -359,11 +360,11 @@ impl Target {
             // Far ahead of a clock that nobody has confirmed, it is perhaps the clock that is wrong.
             let is_known = said.is_some_and(|said| said.duration_since(now) <= AHEAD);
             let sent_at = said.map_or(now, |said| said.min(now));
-            let every = self.pace.at(age(sent_at, now));
+            let every = self.pace.at(message_age(sent_at, now));
             let wait = if source == Source::Config { Duration::ZERO } else { FIRST_POLL.min(every) };
             let due = now.saturating_add(wait).unwrap_or(now);
             let is_guessed = !is_known && !is_confirmed;
-            let is_in_time = age(sent_at, sure) < self.pace.end();
+            let is_in_time = message_age(sent_at, sure) < self.pace.end();
             is_in_time.then(|| NewMessage { id: (*id).to_owned(), sent_at, is_guessed, due, pace: wait })
         };
         NewMessages {

@@ -13,13 +13,13 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::files::within;
-use crate::contain::{for_ever, joined};
 use crate::ledger::{Mark, ReadFile};
 use crate::poll::feed::{Entry, Feed};
 use crate::poll::follow::{Follower, Line, Lines, Look};
 use crate::poll::health::FileHealth;
 use crate::poll::runner::Services;
 use crate::poll::wire::{self, WireApp, WireMessage};
+use crate::util::supervise::{joined, restart_on_panic};
 
 /// From look to look at a file that has nothing new.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ pub async fn follow(feed: Arc<Feed>, services: Services, app: String, path: Path
             }
         }
     };
-    for_ever(&tasks, &panics, &what, following).await;
+    restart_on_panic(&tasks, &panics, &what, following).await;
 }
 
 struct Following {
@@ -176,7 +176,7 @@ impl Following {
             match self.feed.register_read(&self.app, &entries, read).await {
                 Ok(new) => break new,
                 Err(error) => {
-                    self.show(Some(format!("waits: {}", crate::error_chain(&error))));
+                    self.show(Some(format!("waits: {}", crate::util::error::error_chain(&error))));
                     tokio::time::sleep(PAUSE).await;
                 }
             }

@@ -40,7 +40,7 @@ impl Gauges {
     }
 
     /// Shows them unless they are too old, and takes them off the page when they have become so.
-    pub(super) async fn age(&mut self, now: Timestamp) {
+    pub(super) async fn expire(&mut self, now: Timestamp) {
         let is_too_old =
             self.fresh.is_none_or(|at| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age > self.max_age));
         if self.are_shown == is_too_old {
@@ -55,7 +55,7 @@ impl Gauges {
     /// Notes that a poll has confirmed them.
     pub(super) async fn confirm(&mut self, now: Timestamp) {
         self.fresh = Some(now);
-        self.age(now).await;
+        self.expire(now).await;
     }
 
     /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.

@@ -11,7 +11,7 @@ use crate::ledger::TrackedMessage;
 use crate::poll::messages::{AT_10M, PARTS};
 use crate::poll::runner::{Poller, RETRIES};
 use crate::provider::error::PollError;
-use crate::provider::pace::age;
+use crate::provider::pace::message_age;
 use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};
 
 /// Calls under way.
@@ -154,7 +154,7 @@ async fn ask(
     let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| AskedMessage {
         id: id.clone(),
         shape: shape.clone(),
-        is_young: age(*sent_at, now) < AT_10M.start,
+        is_young: message_age(*sent_at, now) < AT_10M.start,
     };
     let asked: Vec<AskedMessage> = messages.iter().map(asked).collect();
     poller.ask(retries, || report.ask(&asked, &poller.client)).await

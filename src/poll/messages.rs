@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{
     Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
@@ -22,8 +21,10 @@ use crate::poll::newest::{Newest, NewestList, sums};
 use crate::poll::runner::{Answered, Done, Polled, Poller, Ready, Work};
 use crate::poll::schedule;
 use crate::provider::error::PollError;
-use crate::provider::pace::{DAY, Pace, age};
+use crate::provider::pace::{DAY, Pace, message_age};
 use crate::provider::{MessageReadings, MessageReport};
+use crate::util::clock::Clock;
+use crate::util::clock_guard::{ClockGuard, ClockReading};
 
 /// The ages between which a message is read for its first ten minutes.
 pub(super) const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
@@ -349,7 +350,8 @@ impl Poll<'_> {
     async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<PollError, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
         let ends = self.work.report.pace().end() + A_DAY;
-        let is_over = |message: &&TrackedMessage| !message.is_live && age(message.sent_at, reading.sure) >= ends;
+        let is_over =
+            |message: &&TrackedMessage| !message.is_live && message_age(message.sent_at, reading.sure) >= ends;
         let retire = |message: &TrackedMessage| {
             let TrackedMessage { row, failures, call_limit, refusals, is_aside, .. } = *message;
             FailedMessage { row, failures, call_limit, refusals, is_aside, next: None }
@@ -372,7 +374,7 @@ impl Poll<'_> {
         let pace = self.work.report.pace().clone();
         let judged = |message: &TrackedMessage| {
             let TrackedMessage { row, sent_at, .. } = *message;
-            let every = pace.at(age(sent_at, reading.now));
+            let every = pace.at(message_age(sent_at, reading.now));
             let failures = message.failures.saturating_add(1);
             let mut refusals = message.refusals;
             if is_refused && self.has_passed_since(row, call.began) {
@@ -389,7 +391,7 @@ impl Poll<'_> {
                 schedule::back_off(pace.fastest(), failures).min(every)
             };
             let ends = pace.end() + if is_aside { Duration::ZERO } else { A_DAY };
-            let is_over = age(sent_at, reading.sure) >= ends;
+            let is_over = message_age(sent_at, reading.sure) >= ends;
             let due = reading.now.saturating_add(wait).unwrap_or(reading.now);
             // By age, so that what is late is reckoned by the schedule.
             let next = (!is_over).then_some((due, if is_aside { A_DAY } else { every }));
@@ -446,7 +448,7 @@ impl Poll<'_> {
             let MessageReadings { readings, shape, .. } =
                 numbers.unwrap_or_else(|| MessageReadings { shape, ..MessageReadings::default() });
             let counts = readings.iter().any(|reading| reading.series.metric.at_10m().is_some());
-            let is_at_10m = !has_10m && counts && AT_10M.contains(&age(sent_at, at));
+            let is_at_10m = !has_10m && counts && AT_10M.contains(&message_age(sent_at, at));
             if next.is_none() {
                 ended.push(id);
             } else if !readings.is_empty() {

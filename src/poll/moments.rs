@@ -8,13 +8,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::clock::Clock;
 use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
 use crate::page::{Page, Sample, Update};
 use crate::poll::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
 use crate::reading::GaugeReading;
+use crate::util::clock::Clock;
 
 /// A report of this moment.
 pub struct MomentWork {

@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use crate::clock::{Clock, ClockGuard};
 use crate::config::{App, Config, UNFED};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
 use crate::poll::feed::{Board, Target, message_counters};
@@ -21,6 +20,8 @@ use crate::poll::windows::WindowWork;
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};
+use crate::util::clock::Clock;
+use crate::util::clock_guard::ClockGuard;
 
 /// An app on its way from the configuration to its pollers.
 pub struct Opening<'a> {

@@ -13,9 +13,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::Clock;
 use crate::config::secret::Secret;
-use crate::contain::contained;
 use crate::ledger::{
     AppId, Commit, Confirmation, Content, Hurry, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport,
 };
@@ -24,10 +22,12 @@ use crate::page::{Counter, Page, Sample, Update, text};
 use crate::poll::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId, State};
 use crate::poll::hurry::Bell;
 use crate::poll::schedule;
-use crate::provider::BoxFuture;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::quota::{LONGEST_RESET, Rate};
+use crate::util::clock::Clock;
+use crate::util::future::BoxFuture;
+use crate::util::supervise::spawn_isolated;
 
 /// A poll may ask again twice: three requests in all where it has one question.
 pub(super) const RETRIES: u32 = 2;
@@ -192,7 +192,7 @@ impl<W: Work> Ready<W> {
             let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
             let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next, failed_with).await };
             let Services { panics, tasks, .. } = &poller.services;
-            if contained(tasks, panics, &what, polling).await.is_some() {
+            if spawn_isolated(tasks, panics, &what, polling).await.is_some() {
                 return;
             }
             poller.show_account(interval, None).await;

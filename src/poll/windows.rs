@@ -9,7 +9,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::clock::{Clock, ClockGuard, ClockReading};
 use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
 use crate::poll::gauges::{Gauges, gauge_readings};
 use crate::poll::health::ReportId;
@@ -17,6 +16,8 @@ use crate::poll::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES,
 use crate::poll::schedule;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Report};
+use crate::util::clock::Clock;
+use crate::util::clock_guard::{ClockGuard, ClockReading};
 use crate::window::Window;
 
 /// A report by window.
@@ -55,7 +56,7 @@ impl WindowWork {
         let page = poller.services.page.clone();
         let mut gauges = Gauges::new(poller.id.clone(), page, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
-        gauges.age(now).await;
+        gauges.expire(now).await;
         let work = WindowWork { report: report.into(), zone, memory, gauges, guard, parts: Parts::default() };
         Ready::new(poller, work, &stored, Some(next)).await
     }
@@ -103,7 +104,7 @@ impl Work for WindowWork {
     async fn tick(&mut self, clock: &Clock) -> bool {
         self.guard.read(clock);
         // Too old by any clock: they come back if it was wrong.
-        self.gauges.age(clock.now()).await;
+        self.gauges.expire(clock.now()).await;
         false
     }
 }

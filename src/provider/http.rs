@@ -14,15 +14,15 @@ use rustls::pki_types::CertificateDer;
 use secrecy::SecretString;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, ProviderTime};
 use crate::config::secret::Scrubber;
-use crate::contain::joined;
-use crate::provider::BoxFuture;
 use crate::provider::dns::Resolver;
 use crate::provider::error::{PollError, redirected, shorten};
 use crate::provider::proxy::{self, ProxyError};
 use crate::provider::quota::{Budget, Limit, Priority, Rate};
+use crate::util::clock::{Clock, ProviderTime};
+use crate::util::future::BoxFuture;
 use crate::util::server_trust::{self, client_config};
+use crate::util::supervise::joined;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -496,7 +496,7 @@ impl AccountClient {
 
     /// An error with its causes, without secrets, on one short line.
     pub fn in_words(&self, error: &PollError) -> String {
-        shorten(&self.scrubber.scrub(&crate::error_chain(error)))
+        shorten(&self.scrubber.scrub(&crate::util::error::error_chain(error)))
     }
 }
 

@@ -26,9 +26,7 @@ pub mod registry;
 pub mod token;
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -36,17 +34,16 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Clock, ClockReading};
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::reading::{GaugeReading, Reading, SentMessage, WindowReadings};
+use crate::util::clock::Clock;
+use crate::util::clock_guard::ClockReading;
+use crate::util::future::BoxFuture;
 use crate::window::{Unit, Window};
 use error::PollError;
 use http::Client;
 use pace::Pace;
-
-/// A boxed future, since the traits here are used as objects.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A kind of account: its name, its reports and its configuration keys.
 pub trait Provider: Send + Sync {

@@ -76,10 +76,10 @@ impl Pace {
     /// When a message that was polled at `now` is due again, and how often it then is; `None` if that was
     /// the last time, which only `sure` decides: a time that no clock ahead of itself has told.
     pub fn next(&self, sent_at: Timestamp, now: Timestamp, sure: Timestamp) -> Option<(Timestamp, Duration)> {
-        if age(sent_at, sure) >= self.end() {
+        if message_age(sent_at, sure) >= self.end() {
             return None;
         }
-        let every = self.at(age(sent_at, now));
+        let every = self.at(message_age(sent_at, now));
         let due = now.saturating_add(every).unwrap_or(now);
         let end = sent_at.saturating_add(self.end()).unwrap_or(due);
         Some((if end > now { due.min(end) } else { due }, every))
@@ -91,8 +91,8 @@ fn step((until, every): (u64, u64)) -> Step {
 }
 
 /// How long ago `then` was; nothing if it is to come.
-pub fn age(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+pub fn message_age(sent_at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(sent_at)).unwrap_or_default()
 }
 
 /// Where in a span of time an account has its place, so that not all of the world ask at once: always the
@@ -118,7 +118,7 @@ mod tests {
         let mut ages = vec![5];
         while let Some((due, _)) = pace.next(sent, at, at) {
             at = due;
-            ages.push(age(sent, at).as_secs());
+            ages.push(message_age(sent, at).as_secs());
         }
         ages
     }
@@ -155,7 +155,7 @@ mod tests {
         let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let [sure, ahead] = [secs(3600), secs(30 * DAY)].map(|age| sent.saturating_add(age).unwrap());
         let (due, every) = pace.next(sent, ahead, sure).unwrap();
-        assert_eq!((age(ahead, due), every), (secs(3 * HOUR), secs(3 * HOUR)));
+        assert_eq!((message_age(ahead, due), every), (secs(3 * HOUR), secs(3 * HOUR)));
         assert_eq!(pace.next(sent, ahead, ahead), None);
         // And one that is behind, before the message was sent, asks at the pace of a new one.
         let behind = sent.saturating_sub(secs(3600)).unwrap();

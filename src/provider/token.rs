@@ -8,10 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::clock::Clock;
 use crate::provider::error::PollError;
 use crate::provider::http::Reply;
 use crate::reading::{Count, count};
+use crate::util::clock::Clock;
 
 /// A token and how long it lasts.
 #[derive(Clone, Debug)]

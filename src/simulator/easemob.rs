@@ -7,8 +7,8 @@ use http::{Method, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::simulator::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
+use crate::util::clock::Clock;
 
 /// An app as its owner set it up.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@ use http::{HeaderValue, Method, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::simulator::{RateLimit, Simulator, around, bearer, beijing, text};
+use crate::util::clock::Clock;
 
 /// When the numbers of a day can be seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

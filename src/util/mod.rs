@@ -1,5 +1,11 @@
 //! Small parts that the rest stands on and that know nothing of it.
 
+pub mod build_info;
 pub mod certificates;
+pub mod clock;
+pub mod clock_guard;
+pub mod error;
+pub mod future;
 pub mod log_writer;
 pub mod server_trust;
+pub(crate) mod supervise;

@@ -23,9 +23,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::contain::contained;
-use crate::error_chain;
 use crate::page::process::max_open_files;
+use crate::util::error::error_chain;
+use crate::util::supervise::spawn_isolated;
 use crate::web::Door;
 use crate::web::gate::Gate;
 use crate::web::places::{IDLE, Place, Places, STALLED, Verdict};
@@ -130,7 +130,8 @@ impl Server {
             connections.spawn(async move {
                 let panics = server.site.metrics().task_panics.clone();
                 let end = place.end.clone();
-                let serving = contained(&tasks, &panics, "a web connection", server.connect(stream, door, place, stop));
+                let serving =
+                    spawn_isolated(&tasks, &panics, "a web connection", server.connect(stream, door, place, stop));
                 tokio::select! {
                     _ = serving => {}
                     () = end.cancelled() => {}

@@ -22,11 +22,11 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
 use crate::config::secret::Secret;
 use crate::poll::feed::{BadEntry, Entry, Feed, Registered};
 use crate::poll::wire::{WireApp, WireMessage};
 use crate::provider::error::shorten;
+use crate::util::clock::Clock;
 use crate::web::routes::{Body, RequestBody, respond};
 use crate::web::senders::Senders;
 

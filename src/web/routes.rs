@@ -29,14 +29,14 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::clock::Clock;
-use crate::error_chain;
 use crate::ledger::Hurry;
 use crate::page::own::OwnMetrics;
 use crate::page::{self, Page, Piece};
 use crate::poll::health::Health;
 use crate::poll::hurry::{Selection, poll_now};
 use crate::reload::Reloader;
+use crate::util::clock::Clock;
+use crate::util::error::error_chain;
 use crate::web::connections::MAX_HEAD_BYTES;
 use crate::web::gate::{Gate, Needs};
 use crate::web::messages::MessageApi;

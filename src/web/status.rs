@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::clock::{SKEWED, age};
 use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::provider::error::Reason;
 use crate::provider::registry::PROVIDERS;
+use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
 
@@ -223,7 +223,7 @@ impl App {
             late => fact("late messages".into(), late.to_string(), true),
         }
         match newest_message {
-            Some(at) => fact("newest message".into(), format!("{} ago", age(now, *at)), false),
+            Some(at) => fact("newest message".into(), format!("{} ago", format_age(now, *at)), false),
             None if *takes_messages => fact("messages".into(), NONE_REGISTERED.to_owned(), true),
             None => {}
         }
@@ -237,8 +237,8 @@ impl App {
             fact(format!("quota of {api}"), value, quota.remaining == Some(0));
         }
         match token_expiry {
-            Some(at) if *at > now => fact("token".into(), format!("expires in {}", age(*at, now)), false),
-            Some(at) => fact("token".into(), format!("expired {} ago", age(now, *at)), true),
+            Some(at) if *at > now => fact("token".into(), format!("expires in {}", format_age(*at, now)), false),
+            Some(at) => fact("token".into(), format!("expired {} ago", format_age(now, *at)), true),
             None => {}
         }
         if *unknown_fields_full {
@@ -246,7 +246,7 @@ impl App {
         }
         if let Some(skew) = clock_skew_seconds.filter(|skew| skew.abs() > SKEWED.as_secs_f64()) {
             let way = if skew > 0.0 { "ahead of" } else { "behind" };
-            let by = age(now, now.checked_sub(SignedDuration::from_secs(skew.abs() as i64)).unwrap_or(now));
+            let by = format_age(now, now.checked_sub(SignedDuration::from_secs(skew.abs() as i64)).unwrap_or(now));
             fact("this machine's clock".into(), format!("{by} {way} the provider's"), true);
         }
         facts
@@ -298,11 +298,11 @@ pub(super) fn page(
     }
     providers.retain(|provider| !provider.apps.is_empty());
     StatusPage {
-        version: crate::VERSION,
+        version: crate::util::build_info::VERSION,
         now: now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         base: options.link_prefix.clone(),
         metrics_link: format!("{}{}", options.link_prefix, options.telemetry_path),
-        uptime: format!("up for {}", age(now, began)),
+        uptime: format!("up for {}", format_age(now, began)),
         state: word(state),
         summary,
         has_search: app_count >= MANY,
@@ -331,7 +331,7 @@ fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
     let plural = if count == 1 { "" } else { "s" };
     SenderView {
         sender,
-        words: format!("{count} request{plural} with {status}, the last {} ago", age(now, last)),
+        words: format!("{count} request{plural} with {status}, the last {} ago", format_age(now, last)),
         error,
     }
 }
@@ -357,7 +357,7 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
         reason,
         message: message.clone(),
         advice,
-        ago: format!("{} ago", age(now, *at)),
+        ago: format!("{} ago", format_age(now, *at)),
     };
     // The one that lasts is told with its advice.
     let is_past =
@@ -372,10 +372,10 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
             State::Failing if error.is_some_and(|error| error.is_part) => "a part is failing",
             State::Failing => "failing",
         },
-        last_success: health.last_success.map_or("never".to_owned(), |then| format!("{} ago", age(now, then))),
-        data_age: health.last_change.map_or("no data yet".to_owned(), |then| age(now, then)),
+        last_success: health.last_success.map_or("never".to_owned(), |then| format!("{} ago", format_age(now, then))),
+        data_age: health.last_change.map_or("no data yet".to_owned(), |then| format_age(now, then)),
         next_poll: match health.next_poll {
-            Some(then) if then > now => format!("in {}", age(then, now)),
+            Some(then) if then > now => format!("in {}", format_age(then, now)),
             Some(_) => "now".to_owned(),
             None => "nothing due".to_owned(),
         },
@@ -385,7 +385,7 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
         advice: error.map_or("", |error| error.advice),
         has_log_id: error.is_some_and(|error| error.log_id.is_some()),
         log_id: error.and_then(|error| error.log_id.clone()).unwrap_or_default(),
-        lasting: error.map_or_else(String::new, |error| age(now, error.since)),
+        lasting: error.map_or_else(String::new, |error| format_age(now, error.since)),
         has_past: !past.is_empty(),
         past,
     }
@@ -393,7 +393,7 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
 
 fn file_view(path: &str, health: &FileHealth, now: Timestamp) -> FileView {
     let bad_line = health.last_bad_line.as_ref();
-    let bad_line = bad_line.map(|bad| format!("line {}, {} ago: {}", bad.line, age(now, bad.at), bad.reason));
+    let bad_line = bad_line.map(|bad| format!("line {}, {} ago: {}", bad.line, format_age(now, bad.at), bad.reason));
     FileView {
         path: path.to_owned(),
         lines: health.lines,
@@ -471,7 +471,7 @@ pub(super) fn json(health: &Health, senders: Vec<SenderError>, began: Timestamp,
         }));
         files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
     }
-    let version = crate::VERSION;
+    let version = crate::util::build_info::VERSION;
     let status = Status { version, now, started: began, state, summary, apps, reports, files, senders };
     serde_json::to_string(&status).unwrap_or_default()
 }

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, tz::TimeZone};
-use push_exporter::clock::Clock;
 use push_exporter::simulator::Trouble;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
 use serde_json::{Value, json};
 
 use crate::faulty::{Fault, Faulty};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use jiff::Timestamp;
-use push_exporter::clock::Clock;
 use push_exporter::simulator::Simulator;
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Page, fast_dir, simulate};
 

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
-use push_exporter::clock::Clock;
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+use push_exporter::util::clock::Clock;
+use push_exporter::util::future::BoxFuture;
 
 use crate::support::{Exporter, fast_dir, post};
 

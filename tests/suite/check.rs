@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::process::Output;
 
-use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
 use tokio::runtime::Runtime;
 
 use crate::fake::Fake;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
+use push_exporter::util::clock::Clock;
 use serde_json::json;
 
 use crate::fake::Fake;

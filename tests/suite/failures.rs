@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
 use push_exporter::ledger::LedgerError;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
 
 use crate::fake::Fake;
 use crate::fragile::Fragile;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{Request, Response};
-use push_exporter::clock::Clock;
 use push_exporter::simulator::Simulator;
+use push_exporter::util::clock::Clock;
 use tokio::net::TcpListener;
 
 use crate::faulty::{Fault, Faulty, Listen};

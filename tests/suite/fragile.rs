@@ -10,8 +10,8 @@ use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
     Reschedule, Restored, SeriesId, Store,
 };
-use push_exporter::provider::BoxFuture;
 use push_exporter::reading::SentMessage;
+use push_exporter::util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 type Answered<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use http::{Request, Response};
-use push_exporter::clock::Clock;
 use push_exporter::simulator::Simulator;
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Page, fast_dir, post, simulate};
 

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
-use push_exporter::clock::Clock;
 use push_exporter::simulator::Trouble;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+use push_exporter::util::clock::Clock;
 use serde_json::json;
 
 use crate::faulty::{Fault, Faulty};

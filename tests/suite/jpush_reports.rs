@@ -8,11 +8,11 @@ use std::time::Duration;
 use base64::Engine;
 use http::Request;
 use jiff::civil::date;
-use push_exporter::clock::Clock;
 use push_exporter::provider::jpush::{parse_devices, parse_quotas, parse_users};
 use push_exporter::provider::{Ask, MomentNumbers, Numbers};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
 use push_exporter::window::Window;
 
 use crate::fake::Fake;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use push_exporter::clock::Clock;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, Outcome, TimeUnit};
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Page, fast_dir, post, simulate};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use jiff::Timestamp;
-use push_exporter::clock::Clock;
 use push_exporter::simulator::Simulator;
+use push_exporter::util::clock::Clock;
 
 use crate::faulty::Faulty;
 use crate::support::{Exporter, Page, fast_dir, post, simulate};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::util::clock::Clock;
 use tokio::runtime::Runtime;
 
 use crate::support::{Page, Program, eventually, fast_dir, simulate, tool};

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::{Request, Response};
-use push_exporter::clock::Clock;
 use push_exporter::provider::jpush::Delivery;
 use push_exporter::simulator::Simulator;
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Log, Page, fast_dir, post, simulate};
 

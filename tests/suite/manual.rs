@@ -22,7 +22,7 @@ fn listed(command: &Command) -> Command {
     let name: &'static str = command.get_name().to_owned().leak();
     let about = command.get_about().cloned().unwrap_or_default();
     // Help and version are among the flags already.
-    let made = Command::new(name).about(about).version(push_exporter::VERSION).args(flags);
+    let made = Command::new(name).about(about).version(push_exporter::util::build_info::VERSION).args(flags);
     let made = made.disable_help_subcommand(true).disable_help_flag(true).disable_version_flag(true);
     made.subcommands(command.get_subcommands().map(listed))
 }
@@ -44,7 +44,7 @@ fn files() -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// The page of a command, and those of its commands.
 fn manual(command: &Command, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    let version = format!("push-exporter {}", push_exporter::VERSION);
+    let version = format!("push-exporter {}", push_exporter::util::build_info::VERSION);
     let page = clap_mangen::Man::new(command.clone()).source(version).manual("push-exporter");
     let mut text = Vec::new();
     page.render(&mut text).unwrap();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::util::future::BoxFuture;
 
 use crate::faulty::Fault;
 use crate::jpush_script::{OWNER, Scene, received, tracked};

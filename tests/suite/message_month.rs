@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use push_exporter::clock::Clock;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, Leaf, Outcome, group_id};
+use push_exporter::util::clock::Clock;
 
 use crate::jpush_truth::{Counts, add, add_at_10m};
 use crate::support::{Exporter, fast_dir, post, simulate};

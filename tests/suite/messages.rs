@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
+use push_exporter::util::future::BoxFuture;
 
 use crate::jpush_script::{OWNER, Scene, delivery, received, register, tracked};
 use crate::support::{Exporter, Log};

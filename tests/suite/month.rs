@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, fast_dir, simulate};
 use crate::truth::{WindowTruth, assert_same, beijing, feishu_end, gauges_of};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Page, fast_dir, post, simulate, tool};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Page, Program, eventually, fast_dir, simulate, tool};
 

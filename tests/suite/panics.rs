@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
-use push_exporter::clock::Clock;
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
 use push_exporter::reload::Reload;
+use push_exporter::util::clock::Clock;
+use push_exporter::util::future::BoxFuture;
 use push_exporter::web::settings::reread::Watched;
 use push_exporter::web::{Door, Options, Setup};
 use push_exporter::{Parts, config};

@@ -1,6 +1,6 @@
 //! A part of a report that fails slows itself alone: one window, one range, one department.
 
-use push_exporter::clock::Clock;
+use push_exporter::util::clock::Clock;
 
 use crate::support::{Log, Page};
 use crate::window_scripts::Scene;

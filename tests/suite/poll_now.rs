@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
+use push_exporter::util::clock::Clock;
 
 use crate::fake::Fake;
 use crate::jpush_script::{Scene, tracked};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
 use push_exporter::poll::fleet::Changes;
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::util::clock::Clock;
+use push_exporter::util::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use crate::fragile::Fragile;

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
-use push_exporter::clock::Clock;
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::util::clock::Clock;
+use push_exporter::util::future::BoxFuture;
 
 use crate::support::{Exporter, fast_dir, post, ten_channels};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::util::clock::Clock;
 use tokio::net::TcpListener;
 
 use crate::support::{Exporter, fast_dir, simulate};

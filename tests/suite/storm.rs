@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use push_exporter::clock::Clock;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
 
 use crate::faulty::{Fault, Faulty, Listen};
 use crate::jpush_truth::add;

@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use push_exporter::clock::Clock;
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::poll::fleet::Changes;
-use push_exporter::provider::BoxFuture;
 use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
 use push_exporter::reload::{Reload, ReloadError, Reloader};
 use push_exporter::simulator::{self, Simulator};
+use push_exporter::util::clock::Clock;
+use push_exporter::util::future::BoxFuture;
 use push_exporter::web::settings::reread::Watched;
 use push_exporter::web::{Door, Options, Setup};
 use push_exporter::{Parts, RunError, config};

@@ -6,13 +6,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use crate::clock::Clock;
 use crate::provider::easemob::config::{Credentials, Settings};
 use crate::provider::easemob::{errors, readings};
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask, Numbers};
+use crate::util::clock::Clock;
 
 /// The body of a successful answer. New platforms and fields may come at any level.
 #[derive(Debug, Deserialize)]

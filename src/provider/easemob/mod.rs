@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::ClockReading;
 use crate::config::{secret::Secret, section::Section};
 use crate::provider::quota::Limit;
 use crate::provider::token::TokenCache;
-use crate::provider::{Account, Answer, Ask, Asked, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
 use crate::provider::{error::PollError, http::Client};
+use crate::util::clock_guard::ClockReading;
+use crate::util::future::BoxFuture;
 use crate::window::Unit;
 use config::Settings;
 use rhythm::Rhythm;
@@ -77,7 +78,7 @@ impl Account for EasemobAccount {
 struct OfflinePush {
     settings: Arc<Settings>,
     token: TokenCache,
-    clock: crate::clock::Clock,
+    clock: crate::util::clock::Clock,
     rhythm: Rhythm,
 }
 

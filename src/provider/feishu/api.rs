@@ -6,7 +6,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::provider::error::PollError;
 use crate::provider::feishu::config::Settings;
 use crate::provider::feishu::errors::{self, Envelope};
@@ -15,6 +14,7 @@ use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::quota::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask};
+use crate::util::clock::Clock;
 use crate::window::Unit;
 
 /// The body of a successful answer.

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock::ClockReading;
 use crate::config::{secret::Secret, section::Section};
 use crate::provider::pace::spread;
 use crate::provider::quota::Limit;
 use crate::provider::token::TokenCache;
-use crate::provider::{Account, Answer, Ask, Asked, BoxFuture, Digest, Memory, Provider, Report, Surroundings};
+use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
 use crate::provider::{error::PollError, http::Client};
+use crate::util::clock_guard::ClockReading;
+use crate::util::future::BoxFuture;
 use crate::window::Unit;
 use config::Settings;
 use rhythm::Rhythm;
@@ -82,7 +83,7 @@ impl Account for FeishuAccount {
 struct MessagePushOverview {
     settings: Arc<Settings>,
     token: TokenCache,
-    clock: crate::clock::Clock,
+    clock: crate::util::clock::Clock,
     rhythm: Rhythm,
 }
 

@@ -12,7 +12,8 @@ use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::jpush::{api, details, errors, readings};
 use crate::provider::pace::{self, Pace};
 use crate::provider::quota::Limit;
-use crate::provider::{AskedMessage, BoxFuture, MessageNumbers, MessageReport};
+use crate::provider::{AskedMessage, MessageNumbers, MessageReport};
+use crate::util::future::BoxFuture;
 
 /// `received/detail` answers for 28 days; the last call comes an hour before.
 const RECEIVED_END: Duration = Duration::from_secs(28 * pace::DAY - 3600);

@@ -13,8 +13,9 @@ use crate::provider::http::Client;
 use crate::provider::jpush::api;
 use crate::provider::jpush::config::Settings;
 use crate::provider::quota::Limit;
-use crate::provider::{BoxFuture, Choice, MomentAsk, MomentNumbers, MomentReport};
+use crate::provider::{Choice, MomentAsk, MomentNumbers, MomentReport};
 use crate::reading::{Count, GaugeReading, Label, SentMessage, count, members};
+use crate::util::future::BoxFuture;
 
 /// 送达状态查询 (VIP).
 pub(super) const STATUS_MESSAGE: &str = "status_message";

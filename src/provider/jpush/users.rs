@@ -9,17 +9,16 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::clock::ClockReading;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::api;
 use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::pace::spread;
 use crate::provider::quota::Limit;
-use crate::provider::{
-    Answer, Ask, Asked, BoxFuture, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState,
-};
+use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState};
 use crate::reading::{Count, Label, UserCount, WindowReadings, count, members};
+use crate::util::clock_guard::ClockReading;
+use crate::util::future::BoxFuture;
 use crate::window::{Unit, Window, at, date_of, plus_days};
 
 /// The report of an app.
@@ -258,7 +257,7 @@ mod tests {
         let text = "jpush: [{app: a, app_key: k, master_secret: s, users: [day]}]";
         let config = config::parse("test", text, std::path::Path::new(""), &Default::default()).unwrap();
         let surroundings = Surroundings {
-            clock: crate::clock::Clock::system(),
+            clock: crate::util::clock::Clock::system(),
             zone: TimeZone::get(zone).unwrap(),
             intervals: Default::default(),
         };

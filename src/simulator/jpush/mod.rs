@@ -13,8 +13,8 @@ use http::{HeaderValue, Method, Request, Response, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
 use crate::simulator::{RateLimit, Simulator, Trouble, beijing, text};
+use crate::util::clock::Clock;
 pub use answers::group_id;
 use answers::{Counts, details, messages_old, of_group_id, older, received, received_old};
 use reports::parameter;

@@ -11,21 +11,21 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Does what goes on for ever, and begins it anew a while after a panic.
-pub(crate) async fn for_ever<F: Future<Output = ()> + Send + 'static>(
+pub(crate) async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     tasks: &TaskTracker,
     panics: &IntCounter,
     what: &str,
     begin: impl Fn() -> F,
 ) {
     loop {
-        contained(tasks, panics, what, begin()).await;
+        spawn_isolated(tasks, panics, what, begin()).await;
         tokio::time::sleep(AFTER_PANIC).await;
     }
 }
 
 /// Runs work in a task of its own, one of `tasks`; `None` after a panic in it, or if the runtime stops. Dropped, it aborts
 /// the work.
-pub(crate) async fn contained<T: Send + 'static>(
+pub(crate) async fn spawn_isolated<T: Send + 'static>(
     tasks: &TaskTracker,
     panics: &IntCounter,
     what: &str,
@@ -59,8 +59,11 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_counted_and_stays_where_it_is() {
         let panics = IntCounter::new("panics", "Panics.").unwrap();
-        assert_eq!(contained(&TaskTracker::new(), &panics, "a sum", async { 1 + 1 }).await, Some(2));
-        assert_eq!(contained::<()>(&TaskTracker::new(), &panics, "a bug", async { panic!("on purpose") }).await, None);
+        assert_eq!(spawn_isolated(&TaskTracker::new(), &panics, "a sum", async { 1 + 1 }).await, Some(2));
+        assert_eq!(
+            spawn_isolated::<()>(&TaskTracker::new(), &panics, "a bug", async { panic!("on purpose") }).await,
+            None
+        );
         assert_eq!(panics.get(), 1);
     }
 
@@ -68,7 +71,7 @@ mod tests {
     async fn what_goes_on_for_ever_is_begun_anew() {
         let panics = IntCounter::new("panics", "Panics.").unwrap();
         let tasks = TaskTracker::new();
-        let bugs = for_ever(&tasks, &panics, "a bug", || async { panic!("on purpose") });
+        let bugs = restart_on_panic(&tasks, &panics, "a bug", || async { panic!("on purpose") });
         assert!(tokio::time::timeout(Duration::from_secs(150), bugs).await.is_err());
         assert_eq!(panics.get(), 3, "now, after one minute and after two");
     }

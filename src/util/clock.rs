@@ -48,7 +48,7 @@ impl Clock {
         self.judge().is_confirmed
     }
 
-    fn judge(&self) -> Judgement {
+    pub(super) fn judge(&self) -> Judgement {
         let now = match &*self.0 {
             Source::System => Timestamp::now(),
             Source::Account(provider) => return provider.judge(),
@@ -106,13 +106,13 @@ struct Sample {
 }
 
 /// Verdict on the time, from wall clock and provider together.
-struct Judgement {
+pub(super) struct Judgement {
     /// The time to go by.
-    now: Timestamp,
+    pub(super) now: Timestamp,
     /// The provider's time, if it told any.
-    provider: Option<Timestamp>,
+    pub(super) provider: Option<Timestamp>,
     /// True if the time to go by is the provider's or agrees with it.
-    is_confirmed: bool,
+    pub(super) is_confirmed: bool,
 }
 
 impl ProviderTime {
@@ -194,90 +194,17 @@ impl Seen {
     }
 }
 
-/// Holds a clock against the monotonic one: notices when it is set, and does not follow it forward at once. For what
-/// cannot be undone, such as ending the life of a message.
-#[derive(Debug)]
-pub struct ClockGuard {
-    /// What the clock said last.
-    said: Instanced,
-    /// What it said when it was last believed.
-    believed: Instanced,
-    ahead_since: Option<Instant>,
-    /// Time of the last step that was seen.
-    set_at: Option<Instant>,
-}
-
 /// A wall time and when it was read.
-type Instanced = (Timestamp, Instant);
-
-/// A clock as a [`ClockGuard`] sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockReading {
-    /// What the clock says.
-    pub now: Timestamp,
-    /// The same if that is confirmed: by the provider, or by what was known before. Never later than `now`.
-    pub sure: Timestamp,
-    /// True if the clock has been set back since the last reading.
-    pub was_set_back: bool,
-    /// True if no step of the clock was seen for a day.
-    pub is_steady: bool,
-}
-
-impl ClockReading {
-    /// A reading of a clock that is right.
-    pub fn sure(now: Timestamp) -> ClockReading {
-        ClockReading { now, sure: now, was_set_back: false, is_steady: true }
-    }
-}
-
-/// Smaller differences are drift.
-const STEP: SignedDuration = SignedDuration::from_secs(30);
-/// A clock that has been ahead for so long is right.
-const BELIEVED_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
-
-impl ClockGuard {
-    /// Believes the clock, but not that it is later than `last_seen`, the last time that is known from before.
-    pub fn new(clock: &Clock, last_seen: Option<Timestamp>) -> ClockGuard {
-        let (now, at) = (clock.now(), Instant::now());
-        let believed = last_seen.map_or(now, |seen| seen.min(now));
-        ClockGuard { said: (now, at), believed: (believed, at), ahead_since: None, set_at: None }
-    }
-
-    /// Looks at the clock.
-    pub fn read(&mut self, clock: &Clock) -> ClockReading {
-        let Judgement { now, provider, is_confirmed } = clock.judge();
-        let reading = (now, Instant::now());
-        let step = now.duration_since(later(self.said));
-        let was_set_back = step < -STEP;
-        if step.abs() > STEP {
-            self.set_at = Some(reading.1);
-        }
-        let is_steady = self.set_at.is_none_or(|at| at.elapsed() >= BELIEVED_AFTER);
-        self.said = reading;
-        if is_confirmed {
-            (self.believed, self.ahead_since) = (reading, None);
-            return ClockReading { now, sure: now, was_set_back, is_steady };
-        }
-        let expected = provider.unwrap_or_else(|| later(self.believed));
-        let is_ahead = now.duration_since(expected) > STEP;
-        if !is_ahead {
-            self.ahead_since = None;
-        } else if self.ahead_since.get_or_insert_with(Instant::now).elapsed() < BELIEVED_AFTER {
-            return ClockReading { now, sure: expected, was_set_back, is_steady };
-        }
-        (self.believed, self.ahead_since) = (reading, None);
-        ClockReading { now, sure: now, was_set_back, is_steady }
-    }
-}
+pub(super) type Instanced = (Timestamp, Instant);
 
 /// What a clock must say now that said `at.0` at `at.1`.
-fn later(at: Instanced) -> Timestamp {
+pub(super) fn later(at: Instanced) -> Timestamp {
     let elapsed = SignedDuration::try_from(at.1.elapsed()).unwrap_or(SignedDuration::MAX);
     at.0.saturating_add(elapsed).unwrap_or(at.0)
 }
 
 /// From `then` to `now` in the two largest units.
-pub fn age(now: Timestamp, then: Timestamp) -> String {
+pub fn format_age(now: Timestamp, then: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -290,13 +217,14 @@ pub fn age(now: Timestamp, then: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::util::clock_guard::ClockGuard;
 
     #[test]
     fn ages_are_short() {
         let then: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let after = |seconds: i64| then.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
         for (seconds, text) in [(5, "5 s"), (65, "1 min 5 s"), (3_700, "1 h 1 min"), (90_000, "1 d 1 h"), (-5, "0 s")] {
-            assert_eq!(age(after(seconds), then), text);
+            assert_eq!(format_age(after(seconds), then), text);
         }
     }
 
@@ -308,42 +236,6 @@ mod tests {
         assert_eq!(clock.now().to_string(), "2026-03-02T00:00:00Z");
         clock.step(SignedDuration::from_hours(-1));
         assert_eq!(clock.now().to_string(), "2026-03-01T23:00:00Z");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_is_noticed_and_not_followed_at_once() {
-        let start: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
-        let clock = Clock::following_tokio(start);
-        let mut guard = ClockGuard::new(&clock, None);
-        let hours = |hours: u64| tokio::time::advance(std::time::Duration::from_secs(hours * 3600));
-        hours(1).await;
-        let reading = guard.read(&clock);
-        assert_eq!((reading.sure, reading.was_set_back), (reading.now, false));
-
-        clock.step(SignedDuration::from_hours(24));
-        hours(1).await;
-        let reading = guard.read(&clock);
-        assert_eq!(
-            (reading.now.to_string(), reading.sure.to_string()),
-            ("2026-03-02T02:00:00Z".to_owned(), "2026-03-01T02:00:00Z".to_owned())
-        );
-        hours(1).await;
-        assert_eq!(guard.read(&clock).sure.to_string(), "2026-03-01T03:00:00Z");
-        // Set right again.
-        clock.step(SignedDuration::from_hours(-24));
-        let reading = guard.read(&clock);
-        assert_eq!((reading.sure, reading.was_set_back), (reading.now, true));
-        assert!(!guard.read(&clock).was_set_back);
-
-        clock.step(SignedDuration::from_hours(-1));
-        let reading = guard.read(&clock);
-        assert_eq!((reading.sure, reading.was_set_back), (reading.now, true));
-        assert!(!guard.read(&clock).was_set_back);
-
-        clock.step(SignedDuration::from_hours(100));
-        assert_ne!(guard.read(&clock).sure, clock.now());
-        hours(24).await;
-        assert_eq!(guard.read(&clock).sure, clock.now());
     }
 
     /// A wall clock, and a provider that says `date` now.
@@ -412,15 +304,5 @@ mod tests {
             ("2026-03-11T01:00:00Z", "2026-03-10T01:00:00.5Z")
         );
         assert!(!clock.is_confirmed());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_start_does_not_believe_what_the_ledger_did_not_see() {
-        let clock = Clock::following_tokio("2026-04-09T00:00:00Z".parse().unwrap());
-        let mut guard = ClockGuard::new(&clock, Some("2026-03-10T00:00:00Z".parse().unwrap()));
-        tokio::time::advance(std::time::Duration::from_secs(60)).await;
-        assert_eq!(guard.read(&clock).sure.to_string(), "2026-03-10T00:01:00Z");
-        clock.step(SignedDuration::from_hours(-24 * 30));
-        assert_eq!(guard.read(&clock).sure, clock.now(), "set right");
     }
 }
