@@ -22,6 +22,7 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
 use push_exporter::config::tree::{self, Value};
 use push_exporter::config::{self, App, Config, ConfigErrors};
+use push_exporter::exporter::reload::Reload;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
     NewMessages, NewestQuery, Receipt, Reschedule, Restored, SeriesId, Store,
@@ -40,7 +41,6 @@ use push_exporter::provider::{
     Answer, Asked, AskedMessage, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
 };
 use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
-use push_exporter::reload::Reload;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;

@@ -5,8 +5,8 @@
 
 use std::process::ExitCode;
 
-use push_exporter::cli::Cli;
-use push_exporter::command::{Failure, LAST_LINES, dispatch};
+use push_exporter::commands::cli::Cli;
+use push_exporter::commands::{Failure, LAST_LINES, dispatch};
 use push_exporter::util::log_writer::say_last;
 
 fn main() -> ExitCode {

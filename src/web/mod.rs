@@ -4,6 +4,7 @@
 
 mod connections;
 mod gate;
+pub mod lifecycle;
 pub mod messages;
 mod negotiate;
 mod places;

@@ -6,7 +6,7 @@
 //! | `/metrics` (or `--web.telemetry-path`) | the page: OpenMetrics 1.0 or text 0.0.4, gzip where accepted |
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200 once every report has a first result or nothing due, else 503 and which have not |
-//! | `POST /-/reload` | reads the configuration again ([`crate::reload`]), where `--web.enable-lifecycle` allows it |
+//! | `POST /-/reload` | reads the configuration again ([`super::lifecycle`]), where `--web.enable-lifecycle` allows it |
 //! | `POST /-/poll` | polls what is failing, or everything, out of turn ([`crate::poll::hurry`]), where it is allowed too |
 //! | `/api/v1/status` | the status page as JSON |
 //! | `POST /api/v1/messages` | registers message ids ([`super::messages`]), where it is on |
@@ -34,11 +34,11 @@ use crate::page::own::OwnMetrics;
 use crate::page::{self, Page, Piece};
 use crate::poll::health::Health;
 use crate::poll::hurry::{Selection, poll_now};
-use crate::reload::Reloader;
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
 use crate::web::connections::MAX_HEAD_BYTES;
 use crate::web::gate::{Gate, Needs};
+use crate::web::lifecycle::Reloader;
 use crate::web::messages::MessageApi;
 use crate::web::negotiate::{accepts_gzip, exposition};
 use crate::web::places::{self, Places};

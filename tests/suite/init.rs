@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Output;
 
-use push_exporter::command::init::EXAMPLE;
+use push_exporter::commands::init::EXAMPLE;
 use push_exporter::config::section::{Context, read_document};
 use push_exporter::config::{self, Config};
 use push_exporter::provider::{easemob, feishu, jpush};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
-use push_exporter::cli::{Cli, listing_what_is_read};
+use push_exporter::commands::cli::{Cli, listing_what_is_read};
 
 use crate::support::{said, tool};
 

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
+use push_exporter::config;
+use push_exporter::exporter::Parts;
+use push_exporter::exporter::reload::Reload;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
-use push_exporter::reload::Reload;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
 use push_exporter::web::settings::reread::Watched;
 use push_exporter::web::{Door, Options, Setup};
-use push_exporter::{Parts, config};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -151,7 +152,7 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
         store: Box::new(Fragile::new(&config.ledger, |_| panic!("on purpose"))),
         reload: Reload::never(),
     };
-    let run = push_exporter::run(config, parts, CancellationToken::new());
+    let run = push_exporter::exporter::run(config, parts, CancellationToken::new());
     let ended = tokio::time::timeout(Duration::from_secs(60), run).await.expect("it goes on without its ledger");
     assert_eq!(ended.unwrap_err().to_string(), "the task of the ledger has panicked; please report this as a bug");
 }

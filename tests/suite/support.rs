@@ -7,17 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use push_exporter::config;
+use push_exporter::exporter::reload::Reload;
+use push_exporter::exporter::{Parts, RunError};
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::poll::fleet::Changes;
 use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
-use push_exporter::reload::{Reload, ReloadError, Reloader};
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
+use push_exporter::web::lifecycle::{ReloadError, Reloader};
 use push_exporter::web::settings::reread::Watched;
 use push_exporter::web::{Door, Options, Setup};
-use push_exporter::{Parts, RunError, config};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -119,7 +121,7 @@ impl Exporter {
             reload,
         };
         let stop = CancellationToken::new();
-        let task = tokio::spawn(push_exporter::run(config, parts, stop.clone()));
+        let task = tokio::spawn(push_exporter::exporter::run(config, parts, stop.clone()));
         Exporter { address, stop, task, text, reloader }
     }
 

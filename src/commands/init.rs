@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 
-use crate::cli::Flags;
-use crate::command::Failure;
+use crate::commands::Failure;
+use crate::commands::cli::Flags;
 
 /// Every key, with those that are not needed commented out.
 pub const EXAMPLE: &str = include_str!("../config/example.yml");

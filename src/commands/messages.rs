@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::cli::AddMessages;
-use crate::command::Failure;
+use crate::commands::Failure;
+use crate::commands::cli::AddMessages;
 use crate::poll::feed::{BadEntry, Registered};
 use crate::poll::wire::{self, MAX_LINE, WireId};
 use crate::provider::http::{self, Way};

@@ -12,11 +12,11 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Flags;
-use crate::command::Failure;
+use crate::commands::Failure;
+use crate::commands::cli::Flags;
 use crate::config::{self, Config};
+use crate::exporter::reload::Reload;
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
-use crate::reload::Reload;
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};

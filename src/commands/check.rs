@@ -10,8 +10,8 @@ use jiff::tz::TimeZone;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::cli::{Check, Flags};
-use crate::command::{Failure, serve};
+use crate::commands::cli::{Check, Flags};
+use crate::commands::{Failure, serve};
 use crate::config::{App, UNFED};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};

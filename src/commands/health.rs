@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::{Client, StatusCode};
 
-use crate::cli::{Flags, ListenAddress};
-use crate::command::Failure;
+use crate::commands::Failure;
+use crate::commands::cli::{Flags, ListenAddress};
 
 /// Below the time that container engines are usually told to wait for a check.
 const TIMEOUT: Duration = Duration::from_secs(3);

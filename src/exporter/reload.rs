@@ -4,66 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigErrors};
+use crate::exporter::systemd;
 use crate::ledger::{Hurry, LedgerError};
-use crate::notify;
 use crate::page::own::OwnMetrics;
-use crate::poll::fleet::{Changes, Fleet};
+use crate::poll::fleet::Fleet;
 use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
 use crate::provider::http::{SetupError, Transport};
 use crate::util::error::error_chain;
 use crate::util::supervise::joined;
-
-/// Why the configuration stays as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The file is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigErrors),
-    /// What only a start can change has changed.
-    #[error("{0} cannot be changed while the exporter runs; restart it")]
-    NeedsRestart(&'static str),
-    /// The ledger cannot be written now.
-    #[error("the ledger cannot be written now; reload again when it can")]
-    LedgerDown,
-    /// Apps cannot be started, although the ledger works; those of the configuration before are polled on.
-    #[error("apps cannot be started")]
-    Apps(#[from] LedgerError),
-    /// Connections to providers cannot be made as it says.
-    #[error(transparent)]
-    Transport(#[from] SetupError),
-    /// There is no file.
-    #[error("there is no configuration file to read again")]
-    NoFile,
-    /// The exporter stops.
-    #[error("the exporter is stopping")]
-    Stopping,
-}
-
-type Outcome = Result<Changes, ReloadError>;
-
-/// A request, and whom to tell.
-struct Asked(oneshot::Sender<Outcome>);
-
-/// The way to ask.
-#[derive(Clone)]
-pub struct Reloader(mpsc::Sender<Asked>);
-
-impl Reloader {
-    /// Has the configuration read again, and waits until it is in use.
-    ///
-    /// # Errors
-    /// Why it is not; everything goes on as before then.
-    pub async fn reload(&self) -> Outcome {
-        let (answer, outcome) = oneshot::channel();
-        self.0.send(Asked(answer)).await.map_err(|_| ReloadError::Stopping)?;
-        outcome.await.unwrap_or(Err(ReloadError::Stopping))
-    }
-}
+use crate::web::lifecycle::{ReloadError, ReloadRequest, ReloadResult, Reloader};
 
 /// Reads the configuration.
 type Read = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
@@ -73,7 +27,7 @@ type Connect = dyn Fn(&Config) -> Result<Arc<dyn Transport>, SetupError> + Send 
 /// How the configuration is read again, and by whose wish.
 pub struct Reload {
     reloader: Reloader,
-    asked: mpsc::Receiver<Asked>,
+    requests: mpsc::Receiver<ReloadRequest>,
     source: Option<(Arc<Read>, Arc<Connect>)>,
 }
 
@@ -88,8 +42,8 @@ impl Reload {
 
     /// There is nothing to read.
     pub fn never() -> Reload {
-        let (sender, asked) = mpsc::channel(1);
-        Reload { reloader: Reloader(sender), asked, source: None }
+        let (reloader, requests) = Reloader::channel();
+        Reload { reloader, requests, source: None }
     }
 
     /// The way to ask.
@@ -117,8 +71,8 @@ pub(crate) struct Reloading {
 impl Reloading {
     /// Reads the configuration again whenever it is asked to.
     pub(crate) async fn reload_for_ever(&mut self, fleet: &mut Fleet) {
-        while let Some(Asked(answer)) = self.reload.asked.recv().await {
-            notify::reloading().await;
+        while let Some(request) = self.reload.requests.recv().await {
+            systemd::reloading().await;
             let outcome = self.reload_once(fleet).await;
             match &outcome {
                 Ok(changes) => {
@@ -135,18 +89,18 @@ impl Reloading {
                     }
                 }
             }
-            notify::ready(if outcome.is_ok() {
+            systemd::ready(if outcome.is_ok() {
                 "serving"
             } else {
                 "serving; the configuration stays as it was, see the log"
             })
             .await;
             // Who has gone away meanwhile does not want to know.
-            let _ = answer.send(outcome);
+            let _ = request.send(outcome);
         }
     }
 
-    async fn reload_once(&mut self, fleet: &mut Fleet) -> Outcome {
+    async fn reload_once(&mut self, fleet: &mut Fleet) -> ReloadResult {
         let (read, connect) = self.reload.source.clone().ok_or(ReloadError::NoFile)?;
         let read = tokio::task::spawn_blocking(move || read()).await;
         let config = joined(read).ok_or(ReloadError::Stopping)??;

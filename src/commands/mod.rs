@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share: logging, listening, signals.
 
 pub mod check;
+pub mod cli;
 pub mod demo;
 pub mod health;
 pub mod init;
@@ -20,10 +21,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
+use crate::commands::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 use crate::provider::http::SetupError;
-use crate::reload::Reloader;
 use crate::util::log_writer::LogWriter;
+use crate::web::lifecycle::Reloader;
 use crate::web::settings::reread::{Followed, Watched};
 use crate::web::{self, Door};
 

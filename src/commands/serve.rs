@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::Flags;
-use crate::command::Failure;
+use crate::commands::Failure;
+use crate::commands::cli::Flags;
 use crate::config::secret::Environment;
 use crate::config::{self, Config};
+use crate::exporter::reload::Reload;
+use crate::exporter::{Parts, run as run_exporter};
 use crate::ledger::sqlite::Sqlite;
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
-use crate::reload::Reload;
 use crate::util::clock::Clock;
-use crate::{Parts, run as run_exporter, web};
+use crate::web;
 
 const DEFAULT_FILE: &str = "push-exporter.yml";
 

@@ -1,0 +1,149 @@
+//! The whole exporter: starts the ledger, the page, the pollers and the web server, runs them until it is stopped or
+//! something that everything else needs has failed, and stops them in order.
+
+pub mod reload;
+mod systemd;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, secret};
+use crate::exporter::reload::{Reload, Reloading};
+use crate::ledger::{Ledger, LedgerError, Store};
+use crate::page::Page;
+use crate::page::own::OwnMetrics;
+use crate::poll::feed::Feed;
+use crate::poll::fleet::{self, Fleet, Left};
+use crate::poll::health::Health;
+use crate::poll::runner::Services;
+use crate::provider::http::Transport;
+use crate::util::clock::Clock;
+use crate::web;
+use crate::web::messages::MessageApi;
+use crate::web::routes::{Content, Site};
+
+/// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
+/// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// Where and how to serve.
+    pub web: web::Setup,
+    /// The way to the providers.
+    pub transport: Arc<dyn Transport>,
+    /// The ledger's store.
+    pub store: Box<dyn Store>,
+    /// How the configuration is read again.
+    pub reload: Reload,
+}
+
+/// Why the exporter cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The ledger is not usable.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The registry is not usable.
+    #[error("the exporter's own metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// A task that everything else needs has panicked: better no page than one that stands still.
+    #[error("the task of the {0} has panicked; please report this as a bug")]
+    Died(&'static str),
+}
+
+/// How long pollers and the ledger may take to stop.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the exporter until `stop`.
+///
+/// # Errors
+/// A ledger that cannot be used, at the start or by the full check in the background; a bug that leaves nothing
+/// to serve.
+pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
+    let Parts { clock, web, transport, store, reload } = parts;
+    let began = clock.now();
+    let metrics = OwnMetrics::new(began)?;
+    let check = store.check();
+    let (page, hold_ends, mut page_task) = Page::start(began);
+    let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
+    let services = Services {
+        clock: clock.clone(),
+        ledger: ledger.clone(),
+        page: page.clone(),
+        health: Health::new(page.clone()),
+        panics: metrics.task_panics.clone(),
+        tasks: TaskTracker::new(),
+    };
+    fleet::spawn(&services.tasks, &stop, hold_ends.release(ledger.clone(), page.clone()));
+    let feed = Arc::new(Feed::new(clock.clone(), ledger));
+    let (message_token, current_token) = watch::channel(config.message_token.clone());
+    let (secrets, watched_secrets) = watch::channel(config.secrets());
+    let mut fleet = Fleet::new(services.clone(), Arc::clone(&feed), stop.clone());
+    fleet.join(&config, &transport, &Left::default()).await?;
+    metrics.config_read(clock.now());
+    let upkeep = Arc::clone(&feed).upkeep(services.tasks.clone(), services.panics.clone());
+    fleet::spawn(&services.tasks, &stop, upkeep);
+    fleet::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
+    // The first scrape must be complete.
+    page.flush().await;
+    systemd::ready("serving").await;
+
+    let content = Content {
+        page: page.clone(),
+        metrics: metrics.clone(),
+        health: services.health.clone(),
+        clock,
+        began,
+        messages: MessageApi::new(current_token, feed),
+        reloader: reload.reloader(),
+    };
+    let site = Site::new(content, web.options);
+    let serving = web::serve(web.listeners, web.settings, site, stop.clone());
+    tokio::pin!(serving);
+    let mut reloading =
+        Reloading { reload, config, transport, message_token, secrets, services: services.clone(), metrics };
+    let watchdog = systemd::watchdog(page);
+    let served = tokio::select! {
+        () = &mut serving => Ok(()),
+        checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
+        // They are still needed, so only a panic ends them.
+        _ = &mut page_task => Err(RunError::Died("page")),
+        _ = &mut ledger_task => Err(RunError::Died("ledger")),
+        () = reloading.reload_for_ever(&mut fleet) => Ok(()),
+        () = watchdog => Ok(()),
+    };
+    systemd::stopping().await;
+    if served.is_err() {
+        stop.cancel();
+        serving.await;
+    }
+    let _ = tokio::time::timeout(GRACE, async {
+        fleet.stop().await;
+        services.tasks.close();
+        services.tasks.wait().await;
+        drop((services, reloading));
+        // The ledger's task writes what it has been given, then ends.
+        if !ledger_task.is_finished() {
+            let _ = ledger_task.await;
+        }
+        page_task.abort();
+    })
+    .await;
+    served
+}
+
+/// Ends only if the check fails: a ledger that is damaged must not be counted on.
+async fn wait_for_failure(check: impl Future<Output = Result<(), LedgerError>>) -> Result<(), LedgerError> {
+    match check.await {
+        Ok(()) => std::future::pending().await,
+        Err(error @ LedgerError::Damaged { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(error = error.to_string(), "the ledger could not be checked");
+            std::future::pending().await
+        }
+    }
+}
