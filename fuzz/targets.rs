@@ -27,6 +27,7 @@ use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
     NewMessages, NewestQuery, Receipt, Reschedule, Restored, SeriesId, Store,
 };
+use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage};
 use push_exporter::page::Page;
 use push_exporter::page::own::OwnMetrics;
 use push_exporter::poll::feed::Feed;
@@ -40,7 +41,6 @@ use push_exporter::provider::quota::Priority;
 use push_exporter::provider::{
     Answer, Asked, AskedMessage, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
 };
-use push_exporter::reading::{GaugeReading, Label, Reading, SentMessage};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;

@@ -11,9 +11,9 @@ use crate::ledger::account::Mark;
 use crate::ledger::sqlite::{ms, span_ms, time};
 use crate::ledger::watermark::Watermark;
 use crate::ledger::{AppId, LedgerError, SeriesId, SeriesTotal};
+use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 use crate::page::families::Family;
 use crate::page::text;
-use crate::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
 const MAX_UNKNOWN_LABELS: i64 = 16;

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::ledger::books::Books;
 use crate::ledger::sqlite::{ms, stored_gauges, time};
 use crate::ledger::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
-use crate::window::Unit;
+use crate::model::window::Unit;
 
 /// Settled windows whose watermarks are kept for each report, so that a clock that was wrong counts
 /// nothing twice.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::reading::{GaugeReading, Reading};
+use crate::model::window::Unit;
 use crate::page::families::Family;
-use crate::reading::{GaugeReading, Reading};
-use crate::window::Unit;
 
 /// The number of an app's row.
 pub type AppId = i64;

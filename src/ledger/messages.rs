@@ -13,9 +13,9 @@ use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
     NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
 };
+use crate::model::reading::SentMessage;
 use crate::page::families::Family;
 use crate::page::text;
-use crate::reading::SentMessage;
 
 /// A retired message is remembered this long, from when it retired or was last registered.
 const REMEMBERED_MS: i64 = 90 * DAY_MS;

@@ -19,8 +19,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::model::reading::SentMessage;
 use crate::page::own::LedgerMetrics;
-use crate::reading::SentMessage;
 use crate::util::future::BoxFuture;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,

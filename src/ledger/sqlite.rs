@@ -21,10 +21,10 @@ use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
     Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages, place,
 };
+use crate::model::reading::SentMessage;
+use crate::model::window::Unit;
 use crate::page::families::Family;
-use crate::reading::SentMessage;
 use crate::util::future::BoxFuture;
-use crate::window::Unit;
 
 /// Every step from one schema to the next; `user_version` counts those applied.
 const MIGRATIONS: [&str; 6] = [

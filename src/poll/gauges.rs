@@ -8,12 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::ledger::{GaugeReadings, StoredGauges};
+use crate::model::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
+use crate::model::window::Unit;
 use crate::page::families::Family;
 use crate::page::{Page, Sample, Update, text};
 use crate::poll::health::ReportId;
 use crate::provider::WindowGauges;
-use crate::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
-use crate::window::Unit;
 
 /// The window gauges of a report, and whether they are on the page.
 pub(super) struct Gauges {

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
+use crate::model::reading::GaugeReading;
 use crate::page::{Page, Sample, Update};
 use crate::poll::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
-use crate::reading::GaugeReading;
 use crate::util::clock::Clock;
 
 /// A report of this moment.

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::ledger::{NewestMessage, NewestMessages};
+use crate::model::reading::{Metric, Reading};
 use crate::page::{Sample, Update, text};
 use crate::poll::feed::Board;
-use crate::reading::{Metric, Reading};
 
 /// Metrics that are shown of each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
+use crate::model::window::Window;
 use crate::poll::gauges::{Gauges, gauge_readings};
 use crate::poll::health::ReportId;
 use crate::poll::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
@@ -18,7 +19,6 @@ use crate::provider::error::{PollError, Reason};
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Report};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
-use crate::window::Window;
 
 /// A report by window.
 pub struct WindowWork {

@@ -36,11 +36,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::secret::Secret;
 use crate::config::section::Section;
-use crate::reading::{GaugeReading, Reading, SentMessage, WindowReadings};
+use crate::model::reading::{GaugeReading, Reading, SentMessage, WindowReadings};
+use crate::model::window::{Unit, Window};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use crate::window::{Unit, Window};
 use error::PollError;
 use http::Client;
 use pace::Pace;

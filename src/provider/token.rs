@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::model::reading::{Count, count};
 use crate::provider::error::PollError;
 use crate::provider::http::Reply;
-use crate::reading::{Count, count};
 use crate::util::clock::Clock;
 
 /// A token and how long it lasts.

@@ -3,8 +3,8 @@
 
 use jiff::civil::{Date, date};
 use push_exporter::provider::{Ask, Numbers, wren};
-use push_exporter::reading::{Metric, WindowReadings};
-use push_exporter::window::Window;
+use push_exporter::model::reading::{Metric, WindowReadings};
+use push_exporter::model::window::Window;
 
 /// The example, byte for byte.
 const STATISTICS_DAILY: &str = include_str!("../fixtures/wren/statistics_daily.json");

@@ -1,9 +1,9 @@
 //! Every example of the two documents, comments stripped, gives exactly the readings written out by hand.
 
 use jiff::civil::date;
+use push_exporter::model::reading::{Metric, Reading};
+use push_exporter::model::window::Window;
 use push_exporter::provider::{Answer, Ask, easemob, feishu};
-use push_exporter::reading::{Metric, Reading};
-use push_exporter::window::Window;
 
 /// 响应示例 of 查询离线推送结果统计数据.
 const EASEMOB: &str = r#"{

@@ -10,7 +10,7 @@ use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
     Reschedule, Restored, SeriesId, Store,
 };
-use push_exporter::reading::SentMessage;
+use push_exporter::model::reading::SentMessage;
 use push_exporter::util::future::BoxFuture;
 use tokio::sync::Semaphore;
 

@@ -1,9 +1,9 @@
 //! Every example of JPush's document for message statistics, its comments taken out, gives exactly the
 //! readings written out by hand; and what the document leaves out: nulls, spellings, ids, shapes.
 
+use push_exporter::model::reading::Metric::{self, Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use push_exporter::provider::jpush::Delivery;
 use push_exporter::provider::{AskedMessage, MessageNumbers};
-use push_exporter::reading::Metric::{self, Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 
 const RECEIVED_DETAIL: &str = include_str!("../fixtures/jpush/received_detail.json");
 const MESSAGES_DETAIL: &str = include_str!("../fixtures/jpush/messages_detail.json");

@@ -8,12 +8,12 @@ use std::time::Duration;
 use base64::Engine;
 use http::Request;
 use jiff::civil::date;
+use push_exporter::model::window::Window;
 use push_exporter::provider::jpush::{parse_devices, parse_quotas, parse_users};
 use push_exporter::provider::{Ask, MomentNumbers, Numbers};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
-use push_exporter::window::Window;
 
 use crate::fake::Fake;
 use crate::support::{Exporter, fast_dir, post, simulate};
@@ -40,7 +40,7 @@ fn written(numbers: &Numbers) -> Vec<String> {
 
 /// Every gauge that is not 0 as `name labels value`.
 fn gauges(numbers: &MomentNumbers) -> Vec<String> {
-    let line = |gauge: &push_exporter::reading::GaugeReading| {
+    let line = |gauge: &push_exporter::model::reading::GaugeReading| {
         let labels: Vec<&str> = gauge.labels.iter().map(|(_, label)| label.as_str()).collect();
         format!("{} {} {}", gauge.family.name(), labels.join(" "), gauge.value)
     };
@@ -89,7 +89,7 @@ fn hours_months_and_what_is_not_known() {
     let numbers = parse_users(body, &hours).unwrap();
     assert_eq!(written(&numbers), ["hour 2026-03-10 08 ios online 2", "hour 2026-03-10 09 ios online 3"]);
 
-    let february = Window::holding(push_exporter::window::Unit::Month, date(2026, 2, 1));
+    let february = Window::holding(push_exporter::model::window::Unit::Month, date(2026, 2, 1));
     let month = Ask { first: february, last: february, department: None };
     let body = br#"{"items":[{"time":"2026-02","web":{"new":1},"android":{"new":-1,"left":4},"ios":null},{"android":{"new":5}},7]}"#;
     let numbers = parse_users(body, &month).unwrap();

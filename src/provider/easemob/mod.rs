@@ -14,13 +14,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
+use crate::model::window::Unit;
 use crate::provider::quota::Limit;
 use crate::provider::token::TokenCache;
 use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use crate::window::Unit;
 use config::Settings;
 use rhythm::Rhythm;
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::provider::{Ask, Numbers};
-use crate::reading::{
+use crate::model::reading::{
     Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members, note_too_many,
 };
-use crate::window::Window;
+use crate::model::window::Window;
+use crate::provider::{Ask, Numbers};
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
 ///

@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::model::reading::WindowReadings;
+use crate::model::window::{Unit, Window, date_of, plus_days};
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, WindowGauges};
-use crate::reading::WindowReadings;
 use crate::util::clock_guard::ClockReading;
-use crate::window::{Unit, Window, date_of, plus_days};
 
 /// How often `offline_push` is polled unless the configuration says otherwise.
 pub const INTERVAL: Duration = Duration::from_secs(300);

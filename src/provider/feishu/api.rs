@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::model::window::Unit;
 use crate::provider::error::PollError;
 use crate::provider::feishu::config::Settings;
 use crate::provider::feishu::errors::{self, Envelope};
@@ -15,7 +16,6 @@ use crate::provider::quota::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask};
 use crate::util::clock::Clock;
-use crate::window::Unit;
 
 /// The body of a successful answer.
 #[derive(Debug, Deserialize)]

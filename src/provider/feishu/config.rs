@@ -4,7 +4,7 @@ use reqwest::Url;
 
 use crate::config::secret::Secret;
 use crate::config::section::Section;
-use crate::window::Unit;
+use crate::model::window::Unit;
 
 /// One Feishu app.
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
+use crate::model::window::Unit;
 use crate::provider::pace::spread;
 use crate::provider::quota::Limit;
 use crate::provider::token::TokenCache;
@@ -22,7 +23,6 @@ use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Rep
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use crate::window::Unit;
 use config::Settings;
 use rhythm::Rhythm;
 

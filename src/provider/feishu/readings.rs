@@ -1,8 +1,8 @@
 //! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
 
+use crate::model::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
 use crate::provider::feishu::api::{Item, Overview};
 use crate::provider::{Answer, Ask, Numbers};
-use crate::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
 
 /// The readings of the window that was asked for.
 ///
@@ -59,7 +59,7 @@ pub fn parse(ask: &Ask, body: &[u8]) -> Result<Answer, serde_json::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::window::Window;
+    use crate::model::window::Window;
 
     #[test]
     fn a_metric_that_comes_twice_counts_once() {

@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::model::reading::WindowReadings;
+use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, WindowGauges, WindowState};
-use crate::reading::WindowReadings;
 use crate::util::clock_guard::ClockReading;
-use crate::window::{Unit, Window, at, date_of, plus_days};
 
 /// The pace while a day is awaited.
 pub const HOURLY: Duration = Duration::from_secs(3600);

@@ -9,12 +9,12 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
+use crate::model::window::Unit;
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::jpush::{Delivery, errors, users};
 use crate::provider::{Answer, Ask, AskedMessage, MessageNumbers};
-use crate::window::Unit;
 
 /// `GET received/detail?msg_ids=…` and its like.
 pub(super) async fn delivery(

@@ -8,10 +8,10 @@ use reqwest::Url;
 
 use crate::config::secret::Secret;
 use crate::config::section::Section;
+use crate::model::window::Unit;
 use crate::provider::jpush::Delivery;
 use crate::provider::pace::{Pace, Step};
 use crate::provider::quota::Limit;
-use crate::window::Unit;
 
 /// Whose statistics they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
+use crate::model::reading::{Count, Label, Metric, count, members};
 use crate::provider::jpush::older;
 use crate::provider::jpush::readings::{Sink, group_message_id, message_id, read_items, series};
 use crate::provider::{AskedMessage, MessageNumbers};
-use crate::reading::{Count, Label, Metric, count, members};
 
 /// The five counts of a leaf and of a kind; clicks last.
 const COUNTS: [(&str, Metric); 5] = [

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
+use crate::model::reading::{Count, GaugeReading, Label, SentMessage, count, members};
 use crate::page::families::Family;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
@@ -14,7 +15,6 @@ use crate::provider::jpush::api;
 use crate::provider::jpush::config::Settings;
 use crate::provider::quota::Limit;
 use crate::provider::{Choice, MomentAsk, MomentNumbers, MomentReport};
-use crate::reading::{Count, GaugeReading, Label, SentMessage, count, members};
 use crate::util::future::BoxFuture;
 
 /// 送达状态查询 (VIP).

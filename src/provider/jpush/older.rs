@@ -3,11 +3,11 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
+use crate::model::reading::{Label, members};
 use crate::provider::jpush::details::{Shape, holds_numbers, known};
 use crate::provider::jpush::readings::{GROUP_IDS, Sink, series};
 use crate::provider::jpush::table::{self, Row, nothing, row};
-use crate::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
-use crate::reading::{Label, members};
 
 /// Their names in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
@@ -57,7 +57,7 @@ const ONLINE: &[Row] = &[
 ];
 const NO_ONLINE: &[Row] = &[nothing("jpush", "online_push"), nothing("quickapp_jpush", "online_push")];
 /// Of `<vendor>_detail`.
-const VENDOR_COUNTS: [(&str, crate::reading::Metric); 4] =
+const VENDOR_COUNTS: [(&str, crate::model::reading::Metric); 4] =
     [("target", Targeted), ("sent", Sent), ("received", Received), ("display", Displayed)];
 const VENDORS: [&str; 6] = ["honor", "oppo", "vivo", "fcm", "asus", "nio"];
 

@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::model::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
+use crate::model::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};
 use crate::provider::jpush::ids::{read_group_id, read_id};
 use crate::provider::jpush::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
-use crate::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
-use crate::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};
 
 /// More names that are not known than anyone looks at; the rest is not noted.
 const MAX_UNKNOWN: usize = 1000;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::reading::{Label, Metric};
 use crate::provider::jpush::readings::{Sink, series};
-use crate::reading::{Label, Metric};
 
 /// A field of an answer and what it feeds.
 pub(super) struct Row {

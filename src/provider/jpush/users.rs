@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
+use crate::model::reading::{Count, Label, UserCount, WindowReadings, count, members};
+use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::api;
@@ -16,10 +18,8 @@ use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::pace::spread;
 use crate::provider::quota::Limit;
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState};
-use crate::reading::{Count, Label, UserCount, WindowReadings, count, members};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use crate::window::{Unit, Window, at, date_of, plus_days};
 
 /// The report of an app.
 pub(super) const USERS: &str = "users";

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::model::window::Window;
 use crate::page::families::Family;
-use crate::window::Window;
 
 /// A label value: one of the documented words, or a name that a provider sent and we did not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
