@@ -23,13 +23,13 @@ use jiff::Timestamp;
 use push_exporter::config::tree::{self, Value};
 use push_exporter::config::{self, App, Config, ConfigErrors};
 use push_exporter::exporter::reload::Reload;
+use push_exporter::exposition::Exposition;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
     NewMessages, NewestQuery, Receipt, Reschedule, Restored, SeriesId, Store,
 };
+use push_exporter::metrics::self_metrics::SelfMetrics;
 use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage};
-use push_exporter::page::Page;
-use push_exporter::page::own::OwnMetrics;
 use push_exporter::poll::feed::Feed;
 use push_exporter::poll::health::Health;
 use push_exporter::poll::open::Opening;
@@ -561,14 +561,14 @@ impl Exporter {
         let (clock, site, feed, kept) = runtime.block_on(async {
             let config = accounts();
             let clock = Clock::following_tokio(NOW.parse().expect("a time"));
-            let metrics = OwnMetrics::new(clock.now()).expect("metrics");
-            let (page, ..) = Page::start(clock.now());
+            let metrics = SelfMetrics::new(clock.now()).expect("metrics");
+            let (page, ..) = Exposition::start(clock.now());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
             let feed = Arc::new(Feed::new(clock.clone(), ledger.clone()));
             let tasks = TaskTracker::new();
-            let services = Services { clock: clock.clone(), ledger, page: page.clone(), health, panics, tasks };
+            let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), health, panics, tasks };
             let mut targets = BTreeMap::new();
             for app in &config.apps {
                 let mut opening = Opening::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
@@ -581,7 +581,8 @@ impl Exporter {
             let messages = MessageApi::new(token, Arc::clone(&feed));
             let (health, reloader) = (services.health.clone(), Reload::never().reloader());
             let began = clock.now();
-            let content = Content { page, metrics, health, clock: clock.clone(), began, messages, reloader };
+            let content =
+                Content { exposition: page, metrics, health, clock: clock.clone(), began, messages, reloader };
             let site = Site::new(content, Options::default());
             (clock, site, feed, kept)
         });

@@ -45,9 +45,10 @@
 pub mod commands;
 pub mod config;
 pub mod exporter;
+pub mod exposition;
 pub mod ledger;
+pub mod metrics;
 pub mod model;
-pub mod page;
 pub mod poll;
 pub mod provider;
 pub mod simulator;

@@ -1,6 +1,7 @@
 //! The whole exporter: starts the ledger, the page, the pollers and the web server, runs them until it is stopped or
 //! something that everything else needs has failed, and stops them in order.
 
+mod holds;
 pub mod reload;
 mod systemd;
 
@@ -13,9 +14,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, secret};
 use crate::exporter::reload::{Reload, Reloading};
+use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Store};
-use crate::page::Page;
-use crate::page::own::OwnMetrics;
+use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::feed::Feed;
 use crate::poll::fleet::{self, Fleet, Left};
 use crate::poll::health::Health;
@@ -66,19 +67,19 @@ const GRACE: Duration = Duration::from_secs(1);
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
     let Parts { clock, web, transport, store, reload } = parts;
     let began = clock.now();
-    let metrics = OwnMetrics::new(began)?;
+    let metrics = SelfMetrics::new(began)?;
     let check = store.check();
-    let (page, hold_ends, mut page_task) = Page::start(began);
+    let (exposition, hold_ends, mut page_task) = Exposition::start(began);
     let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
     let services = Services {
         clock: clock.clone(),
         ledger: ledger.clone(),
-        page: page.clone(),
-        health: Health::new(page.clone()),
+        exposition: exposition.clone(),
+        health: Health::new(exposition.clone()),
         panics: metrics.task_panics.clone(),
         tasks: TaskTracker::new(),
     };
-    fleet::spawn(&services.tasks, &stop, hold_ends.release(ledger.clone(), page.clone()));
+    fleet::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
     let feed = Arc::new(Feed::new(clock.clone(), ledger));
     let (message_token, current_token) = watch::channel(config.message_token.clone());
     let (secrets, watched_secrets) = watch::channel(config.secrets());
@@ -89,11 +90,11 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     fleet::spawn(&services.tasks, &stop, upkeep);
     fleet::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
     // The first scrape must be complete.
-    page.flush().await;
+    exposition.flush().await;
     systemd::ready("serving").await;
 
     let content = Content {
-        page: page.clone(),
+        exposition: exposition.clone(),
         metrics: metrics.clone(),
         health: services.health.clone(),
         clock,
@@ -106,7 +107,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     tokio::pin!(serving);
     let mut reloading =
         Reloading { reload, config, transport, message_token, secrets, services: services.clone(), metrics };
-    let watchdog = systemd::watchdog(page);
+    let watchdog = systemd::watchdog(exposition);
     let served = tokio::select! {
         () = &mut serving => Ok(()),
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),

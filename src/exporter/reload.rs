@@ -10,7 +10,7 @@ use crate::config::secret::Secret;
 use crate::config::{Config, ConfigErrors};
 use crate::exporter::systemd;
 use crate::ledger::{Hurry, LedgerError};
-use crate::page::own::OwnMetrics;
+use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::fleet::Fleet;
 use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
@@ -65,7 +65,7 @@ pub(crate) struct Reloading {
     /// The secrets whose files are watched.
     pub(crate) secrets: watch::Sender<Vec<Secret>>,
     pub(crate) services: Services,
-    pub(crate) metrics: OwnMetrics,
+    pub(crate) metrics: SelfMetrics,
 }
 
 impl Reloading {
@@ -119,13 +119,13 @@ impl Reloading {
         let (config, transport) = joined(connecting.await).ok_or(ReloadError::Stopping)??;
         let before = self.replace(config, transport);
         // What goes and what comes is seen by a scrape at once.
-        let mut pause = Some(self.services.page.pause());
+        let mut pause = Some(self.services.exposition.pause());
         let left = fleet.leave(&self.config).await;
         let refused = loop {
             match fleet.join(&self.config, &self.transport, &left).await {
                 Ok(changes) => {
                     pause.take();
-                    self.services.page.flush().await;
+                    self.services.exposition.flush().await;
                     return Ok(changes);
                 }
                 // What was stopped cannot be started again either, before the ledger works.
@@ -150,7 +150,7 @@ impl Reloading {
             self.wait_to_start(&error).await;
         }
         pause.take();
-        self.services.page.flush().await;
+        self.services.exposition.flush().await;
         Err(refused.into())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::page::Page;
+use crate::exposition::Exposition;
 
 /// Time limit for one notification.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -32,10 +32,10 @@ pub(crate) async fn stopping() {
 
 /// Says that the exporter is alive as long as its page can be rendered: for ever, twice in the time that systemd
 /// waits, or never if it does not ask.
-pub(crate) async fn watchdog(page: Page) {
+pub(crate) async fn watchdog(exposition: Exposition) {
     let Some(timeout) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
-        page.flush().await;
+        exposition.flush().await;
         tell(vec![NotifyState::Watchdog]).await;
         tokio::time::sleep(timeout / 2).await;
     }

@@ -7,13 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
+use crate::exposition::text;
 use crate::ledger::account::Mark;
 use crate::ledger::sqlite::{ms, span_ms, time};
 use crate::ledger::watermark::Watermark;
-use crate::ledger::{AppId, LedgerError, SeriesId, SeriesTotal};
-use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
-use crate::page::families::Family;
-use crate::page::text;
+use crate::ledger::{AppId, LedgerError, SeriesTotal};
+use crate::metrics::catalog::Family;
+use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesId, SeriesKey};
 
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
 const MAX_UNKNOWN_LABELS: i64 = 16;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::reading::{GaugeReading, Reading};
+use crate::metrics::catalog::Family;
+use crate::model::reading::{GaugeReading, Reading, SeriesId};
 use crate::model::window::Unit;
-use crate::page::families::Family;
 
 /// The number of an app's row.
 pub type AppId = i64;
@@ -85,9 +85,6 @@ pub struct StoredReport {
     /// True if messages of it are failing.
     pub is_failing: bool,
 }
-
-/// The number of a series' row.
-pub type SeriesId = i64;
 
 /// A counter as committed.
 #[derive(Clone, Debug, PartialEq, Eq)]

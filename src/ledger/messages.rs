@@ -7,15 +7,15 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
+use crate::exposition::text;
 use crate::ledger::books::Books;
 use crate::ledger::sqlite::{DAY_MS, ms, span_ms, time};
 use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
     NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
 };
+use crate::metrics::catalog::Family;
 use crate::model::reading::SentMessage;
-use crate::page::families::Family;
-use crate::page::text;
 
 /// A retired message is remembered this long, from when it retired or was last registered.
 const REMEMBERED_MS: i64 = 90 * DAY_MS;

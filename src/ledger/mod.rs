@@ -19,13 +19,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::model::reading::SentMessage;
-use crate::page::own::LedgerMetrics;
+use crate::metrics::self_metrics::LedgerMetrics;
+use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
 pub use exchange::{
     AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,
     GaugeReadings, Hurry, Mark, MessageState, NewMessage, NewMessages, NewestMessage, NewestMessages, NewestQuery,
-    PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesId, SeriesTotal, Source, StoredGauges, StoredReport,
+    PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source, StoredGauges, StoredReport,
     SubjectReadings, TrackedMessage,
 };
 

@@ -19,11 +19,11 @@ use crate::ledger::entry::{self, Entry};
 use crate::ledger::hook::{self, Did};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, SeriesId, Store, StoredGauges, StoredReport, files, messages, place,
+    Reschedule, Restored, Store, StoredGauges, StoredReport, files, messages, place,
 };
-use crate::model::reading::SentMessage;
+use crate::metrics::catalog::Family;
+use crate::model::reading::{SentMessage, SeriesId};
 use crate::model::window::Unit;
-use crate::page::families::Family;
 use crate::util::future::BoxFuture;
 
 /// Every step from one schema to the next; `user_version` counts those applied.

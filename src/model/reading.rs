@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::metrics::catalog::Family;
 use crate::model::window::Window;
-use crate::page::families::Family;
 
 /// A label value: one of the documented words, or a name that a provider sent and we did not know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -183,6 +183,9 @@ impl SeriesKey {
         [&self.platform, &self.channel, &self.kind].iter().all(|label| label.is_known())
     }
 }
+
+/// Number of a series in the ledger.
+pub type SeriesId = i64;
 
 /// One cumulative number of one field of one subject, as the provider gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]

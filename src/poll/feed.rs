@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify, RwLock};
 use tokio_util::task::TaskTracker;
 
+use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
-use crate::page::families::Family;
-use crate::page::{Page, Sample, Update, text};
-use crate::poll::health::{Health, Tracked, owner};
+use crate::metrics::catalog::Family;
+use crate::poll::health::{Health, Tracked, app_labels};
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
 use crate::provider::pace::{Pace, message_age};
@@ -33,8 +33,8 @@ const UPKEEP: Duration = Duration::from_secs(86_400);
 pub struct Board {
     provider: &'static str,
     app: String,
-    owner: Arc<str>,
-    page: Page,
+    app_labels: Arc<str>,
+    exposition: Exposition,
     health: Health,
     wake: Arc<Notify>,
     /// The version of the state that is shown.
@@ -43,14 +43,14 @@ pub struct Board {
 
 impl Board {
     /// Of this app.
-    pub fn new(provider: &'static str, app: &str, page: Page, health: Health) -> Board {
-        let (owner, app) = (owner(provider, app), app.to_owned());
-        Board { provider, app, owner, page, health, wake: Arc::default(), shown: Mutex::default() }
+    pub fn new(provider: &'static str, app: &str, exposition: Exposition, health: Health) -> Board {
+        let (app_labels, app) = (app_labels(provider, app), app.to_owned());
+        Board { provider, app, app_labels, exposition, health, wake: Arc::default(), shown: Mutex::default() }
     }
 
     /// The labels provider and app.
-    pub fn owner(&self) -> Arc<str> {
-        Arc::clone(&self.owner)
+    pub fn app_labels(&self) -> Arc<str> {
+        Arc::clone(&self.app_labels)
     }
 
     /// What wakes the report that polls new messages.
@@ -60,7 +60,8 @@ impl Board {
 
     /// Shows how many messages are tracked, unless something later has been shown.
     pub async fn show(&self, state: MessageState) {
-        let sample = |family, rest, value| Sample { family, owner: self.owner(), rest, value, created: None };
+        let sample =
+            |family, labels, value| Sample { family, app_labels: self.app_labels(), labels, value, created: None };
         let tracked = |name, count| sample(Family::TrackedMessages, text::labels(&[("state", name)]), count);
         let mut samples = vec![tracked("waiting", state.waiting), tracked("live", state.live)];
         samples.extend(state.newest.map(|at| sample(Family::NewestMessage, String::new(), at.as_millisecond())));
@@ -71,7 +72,7 @@ impl Board {
                 health.tracked = Some(Tracked { waiting: state.waiting, live: state.live });
                 health.newest_message = state.newest;
             });
-            self.page.update(samples.into_iter().map(Update::Set).collect()).await;
+            self.exposition.update(samples.into_iter().map(Update::Set).collect()).await;
         }
     }
 }
@@ -303,7 +304,7 @@ impl Feed {
         let mut count = 0;
         for (target, added) in targets.iter().zip(added) {
             let board = &target.board;
-            board.page.count(counters(&board.owner, added.series, Duration::ZERO)).await;
+            board.exposition.count(counters(&board.app_labels, added.series, Duration::ZERO)).await;
             board.show(added.state).await;
             if added.state.waiting > 0 {
                 board.wake.notify_one();

@@ -12,7 +12,7 @@ use crate::config::{App, Config};
 use crate::ledger::{LedgerError, Restored};
 use crate::poll::feed::{Feed, Target};
 use crate::poll::files::{self, Paths};
-use crate::poll::health::owner;
+use crate::poll::health::app_labels;
 use crate::poll::hurry;
 use crate::poll::open::Opening;
 use crate::poll::runner::{Polling, Services};
@@ -178,7 +178,7 @@ impl Fleet {
 
     /// Takes an app off the page and the status.
     async fn forget(&self, provider: &'static str, app: &str) {
-        self.services.page.forget(owner(provider, app)).await;
+        self.services.exposition.forget(app_labels(provider, app)).await;
         self.services.health.forget(provider, app);
     }
 

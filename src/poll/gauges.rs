@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::{GaugeReadings, StoredGauges};
+use crate::metrics::catalog::Family;
 use crate::model::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
 use crate::model::window::Unit;
-use crate::page::families::Family;
-use crate::page::{Page, Sample, Update, text};
 use crate::poll::health::ReportId;
 use crate::provider::WindowGauges;
 
 /// The window gauges of a report, and whether they are on the page.
 pub(super) struct Gauges {
     id: ReportId,
-    page: Page,
+    exposition: Exposition,
     max_age: Duration,
     windows: HashMap<(String, Unit), StoredGauges>,
     are_shown: bool,
@@ -30,13 +30,13 @@ impl Gauges {
     /// What the ledger has, last confirmed at `fresh`; not shown yet.
     pub(super) fn new(
         id: ReportId,
-        page: Page,
+        exposition: Exposition,
         max_age: Duration,
         stored: impl Iterator<Item = StoredGauges>,
         fresh: Option<Timestamp>,
     ) -> Gauges {
         let windows = stored.map(|window| ((window.department.clone(), window.unit), window)).collect();
-        Gauges { id, page, max_age, windows, are_shown: false, fresh }
+        Gauges { id, exposition, max_age, windows, are_shown: false, fresh }
     }
 
     /// Shows them unless they are too old, and takes them off the page when they have become so.
@@ -48,7 +48,7 @@ impl Gauges {
             let samples = self.windows.values().flat_map(|window| self.samples(window));
             let update = if is_too_old { Update::remove } else { Update::Set };
             let updates = samples.map(update).collect();
-            self.page.update(updates).await;
+            self.exposition.update(updates).await;
         }
     }
 
@@ -64,14 +64,14 @@ impl Gauges {
         let new = self.samples(&window);
         let old = self.windows.insert(key, window).map(|old| self.samples(&old)).unwrap_or_default();
         if self.are_shown {
-            self.page.update(Update::replace(old, new)).await;
+            self.exposition.update(Update::replace(old, new)).await;
         }
     }
 
     /// The series of a closed window: when it ended, and its values.
     fn samples(&self, gauges: &StoredGauges) -> Vec<Sample> {
         let window = gauges.unit.name();
-        let owner = self.id.owner();
+        let app_labels = self.id.app_labels();
         let mut samples = Vec::new();
         if gauges.department.is_empty() {
             samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
@@ -82,8 +82,14 @@ impl Gauges {
                 more.push(("department", &gauges.department));
             }
             let more = text::labels(&more);
-            let rest = if labels.is_empty() { more } else { format!("{labels},{more}") };
-            samples.push(Sample { family: *family, owner: Arc::clone(&owner), rest, value: *value, created: None });
+            let labels = if labels.is_empty() { more } else { format!("{labels},{more}") };
+            samples.push(Sample {
+                family: *family,
+                app_labels: Arc::clone(&app_labels),
+                labels,
+                value: *value,
+                created: None,
+            });
         }
         samples
     }

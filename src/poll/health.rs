@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::Hurry;
-use crate::page::families::Family;
-use crate::page::{Page, Sample, Update, text};
+use crate::metrics::catalog::Family;
 use crate::poll::files::BadLine;
 use crate::poll::hurry::{Bell, Selection};
 use crate::provider::error::Reason;
@@ -30,18 +30,18 @@ pub struct ReportId {
 
 impl ReportId {
     /// The labels provider and app, the owner of a series.
-    pub fn owner(&self) -> Arc<str> {
-        owner(self.provider, &self.app)
+    pub fn app_labels(&self) -> Arc<str> {
+        app_labels(self.provider, &self.app)
     }
 
-    fn rest(&self, more: &[(&str, &str)]) -> String {
+    fn labels(&self, more: &[(&str, &str)]) -> String {
         let pairs: Vec<(&str, &str)> = [("report", self.report)].into_iter().chain(more.iter().copied()).collect();
         text::labels(&pairs)
     }
 
     /// A sample with the labels of this report and perhaps more.
     pub fn sample(&self, family: Family, more: &[(&str, &str)], value: i64) -> Sample {
-        Sample { family, owner: self.owner(), rest: self.rest(more), value, created: None }
+        Sample { family, app_labels: self.app_labels(), labels: self.labels(more), value, created: None }
     }
 
     fn set(&self, family: Family, more: &[(&str, &str)], value: i64) -> Update {
@@ -49,7 +49,7 @@ impl ReportId {
     }
 
     fn set_due(&self, due: Option<Timestamp>) -> Update {
-        Update::show(Family::PollDue, self.owner(), self.rest(&[]), due.map(Timestamp::as_millisecond))
+        Update::show(Family::PollDue, self.app_labels(), self.labels(&[]), due.map(Timestamp::as_millisecond))
     }
 
     /// Shows a failure instead of the one before.
@@ -71,7 +71,7 @@ impl ReportId {
 }
 
 /// The labels provider and app.
-pub fn owner(provider: &str, app: &str) -> Arc<str> {
+pub fn app_labels(provider: &str, app: &str) -> Arc<str> {
     text::labels(&[("provider", provider), ("app", app)]).into()
 }
 
@@ -244,7 +244,7 @@ pub struct Health {
     errors_before: Arc<Mutex<BTreeMap<ReportId, Errors>>>,
     /// Since when apps of a provider are known.
     known_since: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
-    page: Page,
+    exposition: Exposition,
 }
 
 /// A poll that has ended, as far as its health goes.
@@ -260,7 +260,7 @@ pub struct Ended {
 
 impl Health {
     /// Knows nothing yet.
-    pub fn new(page: Page) -> Health {
+    pub fn new(exposition: Exposition) -> Health {
         Health {
             files: Arc::default(),
             reports: Arc::default(),
@@ -269,7 +269,7 @@ impl Health {
             unknown: Arc::default(),
             errors_before: Arc::default(),
             known_since: Arc::default(),
-            page,
+            exposition,
         }
     }
 
@@ -311,8 +311,8 @@ impl Health {
             app,
             "the provider has sent more unknown names than are remembered: further ones are not counted, documented fields are"
         );
-        let full = Update::show(Family::UnknownFieldsFull, owner(provider, app), String::new(), Some(1));
-        self.page.update(vec![full]).await;
+        let full = Update::show(Family::UnknownFieldsFull, app_labels(provider, app), String::new(), Some(1));
+        self.exposition.update(vec![full]).await;
     }
 
     /// Notes how many messages of a report are late.
@@ -361,7 +361,7 @@ impl Health {
             self.pending.lock().insert(id.clone());
         }
         self.reports.lock().insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
     }
 
     /// An app is not polled any more.
@@ -407,12 +407,12 @@ impl Health {
             }
         }
         self.pending.lock().remove(id);
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
     }
 
     /// The oldest outstanding poll of a report is another than before.
     pub async fn backlog(&self, id: &ReportId, due: Option<Timestamp>) {
-        self.page.update(vec![id.set_due(due)]).await;
+        self.exposition.update(vec![id.set_due(due)]).await;
     }
 
     /// A poll succeeded; the next is due at `due`, if any is. Returns whether it was failing before.
@@ -436,7 +436,7 @@ impl Health {
             id.set_due(due),
         ]);
         updates.extend(failure.map(|failure| id.not_failing(&failure)));
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
         was_failing
     }
 
@@ -457,7 +457,7 @@ impl Health {
         let mut updates = self.ended(id, ended);
         updates.push(id.set_due(due));
         updates.extend(id.replace_failing(Some(before), &after));
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
         true
     }
 
@@ -515,7 +515,7 @@ impl Health {
             updates.push(id.set_due(due));
         }
         updates.extend(id.replace_failing(previous, &failure));
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
         (next, is_new)
     }
 
@@ -534,7 +534,7 @@ impl Health {
             health.error = Some(failure.clone());
         }
         let updates = vec![id.set(Family::Up, &[], 0), id.set(Family::PollFailing, &failure.labels(), 1)];
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
         true
     }
 
@@ -551,7 +551,7 @@ impl Health {
             State::Up => id.set(Family::Up, &[], 1),
             State::Waiting | State::Failing => id.remove(Family::Up, &[]),
         };
-        self.page.update(vec![id.not_failing(&failure), up]).await;
+        self.exposition.update(vec![id.not_failing(&failure), up]).await;
     }
 
     /// Updates that follow every poll.
@@ -590,10 +590,11 @@ impl Health {
             *total = total.saturating_add(*count - before);
             *total
         };
-        let owner = text::labels(&[("provider", id.provider)]).into();
+        let app_labels = text::labels(&[("provider", id.provider)]).into();
         let created = self.known_since.lock().get(id.provider).copied();
-        let sample = Sample { family: Family::UnknownFields, owner, rest: id.rest(&[]), value: total, created };
-        self.page.update(vec![Update::Set(sample)]).await;
+        let sample =
+            Sample { family: Family::UnknownFields, app_labels, labels: id.labels(&[]), value: total, created };
+        self.exposition.update(vec![Update::Set(sample)]).await;
     }
 
     /// Shows requests by status code.
@@ -606,7 +607,7 @@ impl Health {
                 id.set(Family::ApiRequests, &[("code", &code)], i64::try_from(count).unwrap_or(i64::MAX))
             })
             .collect();
-        self.page.update(updates).await;
+        self.exposition.update(updates).await;
     }
 }
 

@@ -111,7 +111,7 @@ impl MessageWork {
             || was_ahead
             || stored.last_success.is_some_and(|last| last > now);
         let guard = ClockGuard::new(clock, last_seen);
-        poller.services.page.update(newest.show(&board)).await;
+        poller.services.exposition.update(newest.show(&board)).await;
         let work = MessageWork {
             report: report.into(),
             board,
@@ -471,7 +471,7 @@ impl Poll<'_> {
         self.round.has_new_numbers |= has_new_numbers;
         (self.round.next_due, self.round.failing) = (next_due, failing);
         self.poller.services.health.backlog(&self.poller.id, next_due).await;
-        self.poller.services.page.update(updates).await;
+        self.poller.services.exposition.update(updates).await;
         if let Some(state) = messages {
             self.work.board.show(state).await;
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use crate::exposition::{Exposition, Sample, Update};
 use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
 use crate::model::reading::GaugeReading;
-use crate::page::{Page, Sample, Update};
 use crate::poll::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
@@ -19,7 +19,7 @@ use crate::util::clock::Clock;
 /// A report of this moment.
 pub struct MomentWork {
     report: Arc<dyn MomentReport>,
-    page: Page,
+    exposition: Exposition,
     /// What was said last, to tell whether it is said again.
     memory: String,
     shown: Vec<Sample>,
@@ -35,7 +35,7 @@ impl MomentWork {
         let next = stored.due.unwrap_or(now).min(now);
         let work = MomentWork {
             report: report.into(),
-            page: poller.services.page.clone(),
+            exposition: poller.services.exposition.clone(),
             memory: stored.memory.clone(),
             shown: Vec::new(),
             fresh: Instant::now(),
@@ -46,7 +46,7 @@ impl MomentWork {
     /// Shows these in the place of those before.
     async fn show(&mut self, samples: Vec<Sample>) {
         let before = std::mem::replace(&mut self.shown, samples.clone());
-        self.page.update(Update::replace(before, samples)).await;
+        self.exposition.update(Update::replace(before, samples)).await;
     }
 }
 
@@ -139,8 +139,14 @@ impl Poll {
         };
         let receipt = self.poller.commit(answered).await?;
         self.has_new_numbers = receipt.has_new_numbers;
-        let owner = self.poller.id.owner();
-        let sample = |(family, rest, value)| Sample { family, owner: Arc::clone(&owner), rest, value, created: None };
+        let app_labels = self.poller.id.app_labels();
+        let sample = |(family, labels, value)| Sample {
+            family,
+            app_labels: Arc::clone(&app_labels),
+            labels,
+            value,
+            created: None,
+        };
         self.outcome.samples = receipt.moment.into_iter().map(sample).collect();
         self.outcome.memory = Some(memory);
         Ok(if error.is_some() { Done::Partly(error, due) } else { Done::Succeeded(due) })

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
+use crate::exposition::{Sample, Update, text};
 use crate::ledger::{NewestMessage, NewestMessages};
 use crate::model::reading::{Metric, Reading};
-use crate::page::{Sample, Update, text};
 use crate::poll::feed::Board;
 
 /// Metrics that are shown of each of the newest messages.
@@ -44,10 +44,10 @@ impl Newest {
     }
 
     fn samples(&self, board: &Board) -> Vec<Sample> {
-        let rest = text::labels(&[("msg_id", &self.id)]);
+        let labels = text::labels(&[("msg_id", &self.id)]);
         let sample = |(metric, value): (&Metric, Option<i64>)| {
-            let (family, owner) = (metric.newest_gauge()?, board.owner());
-            Some(Sample { family, owner, rest: rest.clone(), value: value?, created: None })
+            let (family, app_labels) = (metric.newest_gauge()?, board.app_labels());
+            Some(Sample { family, app_labels, labels: labels.clone(), value: value?, created: None })
         };
         SHOWN.iter().zip(self.values).filter_map(sample).collect()
     }

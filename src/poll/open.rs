@@ -42,7 +42,7 @@ impl<'a> Opening<'a> {
         let clock = Clock::of_account(Arc::clone(account.provider_time()));
         let services = Services { clock, ..services };
         let surroundings = app.surroundings(&services.clock);
-        let board = Board::new(app.provider.name(), &app.name, services.page.clone(), services.health.clone());
+        let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.health.clone());
         let messages = app.account.messages(&surroundings);
         let (stored, board) = (Restored::default(), Arc::new(board));
         Opening { app, services, surroundings, messages, stored, board, account, registered: Instant::now() }
@@ -82,7 +82,7 @@ impl<'a> Opening<'a> {
         self.stored = stored;
         self.registered = Instant::now();
         let series = std::mem::take(&mut self.stored.series);
-        self.services.page.count(counters(&self.board.owner(), series, config.new_series_hold)).await;
+        self.services.exposition.count(counters(&self.board.app_labels(), series, config.new_series_hold)).await;
         if let Some(messages) = &self.messages {
             let takes_messages = messages.delivery.is_some();
             let (provider, app) = (self.app.provider.name(), self.app.name.as_str());

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::config::secret::Secret;
+use crate::exposition::{Counter, Exposition, Sample, Update, text};
 use crate::ledger::{
     AppId, Commit, Confirmation, Content, Hurry, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport,
 };
-use crate::page::families::Family;
-use crate::page::{Counter, Page, Sample, Update, text};
+use crate::metrics::catalog::Family;
 use crate::poll::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId, State};
 use crate::poll::hurry::Bell;
 use crate::poll::schedule;
@@ -82,7 +82,7 @@ pub struct Services {
     /// The ledger.
     pub ledger: Ledger,
     /// The page.
-    pub page: Page,
+    pub exposition: Exposition,
     /// The health of all reports.
     pub health: Health,
     /// Counts panics.
@@ -429,7 +429,7 @@ impl Poller {
             self.account.provider_time().corrected();
         }
         let series = std::mem::take(&mut receipt.series);
-        self.services.page.count(counters(&self.id.owner(), series, self.hold)).await;
+        self.services.exposition.count(counters(&self.id.app_labels(), series, self.hold)).await;
         if receipt.is_full {
             let ReportId { provider, app, .. } = &self.id;
             self.services.health.unknown_fields_full(provider, app).await;
@@ -506,17 +506,17 @@ impl Poller {
     /// Shows the requests, the token and the quota of the account after a poll of a report with this interval, of
     /// which the next is `due` then.
     async fn show_account(&self, interval: Duration, due: Option<Timestamp>) {
-        let Services { health, page, .. } = &self.services;
+        let Services { health, exposition, .. } = &self.services;
         health.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
         health.requests(&token, self.account.token_requests()).await;
-        let show = |family, rest, value| Update::show(family, self.id.owner(), rest, value);
+        let show = |family, labels, value| Update::show(family, self.id.app_labels(), labels, value);
         // A token that does not expire has no such series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
         let skew = self.account.provider_time().skew();
         let skew_ms = skew.map(|skew| i64::try_from(skew.as_millis()).unwrap_or(i64::MAX));
         let families = [(Family::TokenExpiry, expiry), (Family::ClockSkew, skew_ms)];
-        page.update(families.map(|(family, value)| show(family, String::new(), value)).to_vec()).await;
+        exposition.update(families.map(|(family, value)| show(family, String::new(), value)).to_vec()).await;
         let ReportId { provider, app, .. } = &self.id;
         let seconds = skew.map(|skew| skew.as_secs_f64());
         health.app(provider, app, |health| {
@@ -547,7 +547,7 @@ impl Poller {
         let api = self.client.budget().api();
         let show = |(family, count): (_, Option<u64>)| {
             let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
-            Update::show(family, self.id.owner(), text::labels(&[("api", api)]), count)
+            Update::show(family, self.id.app_labels(), text::labels(&[("api", api)]), count)
         };
         let ReportId { provider, app, .. } = &self.id;
         let Rate { limit, remaining, .. } = rate;
@@ -559,7 +559,7 @@ impl Poller {
             }
         });
         let counts = [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)];
-        self.services.page.update(counts.into_iter().map(show).collect()).await;
+        self.services.exposition.update(counts.into_iter().map(show).collect()).await;
     }
 
     /// Takes the quota off the page that too many polls have not confirmed.
@@ -592,9 +592,15 @@ enum Scope {
 }
 
 /// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.
-pub fn counters(owner: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration) -> Vec<Counter> {
+pub fn counters(app_labels: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration) -> Vec<Counter> {
     let counter = |SeriesTotal { id, family, labels, total, is_held, created }| Counter {
-        sample: Sample { family, owner: Arc::clone(owner), rest: labels, value: total, created: Some(created) },
+        sample: Sample {
+            family,
+            app_labels: Arc::clone(app_labels),
+            labels: labels,
+            value: total,
+            created: Some(created),
+        },
         hold: is_held.then_some((id, hold)),
     };
     series.into_iter().map(counter).collect()

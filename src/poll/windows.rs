@@ -53,8 +53,8 @@ impl WindowWork {
         let next = schedule::due_at_start(stored.due, report.next_due(now, &memory), now);
         let wanted = gauges.into_iter().filter(|window| report.shows(&window.department, window.unit));
         let fresh = stored.last_success.max(stored.last_change);
-        let page = poller.services.page.clone();
-        let mut gauges = Gauges::new(poller.id.clone(), page, max_age, wanted, fresh);
+        let exposition = poller.services.exposition.clone();
+        let mut gauges = Gauges::new(poller.id.clone(), exposition, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
         let work = WindowWork { report: report.into(), zone, memory, gauges, guard, parts: Parts::default() };

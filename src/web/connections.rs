@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::page::process::max_open_files;
+use crate::metrics::process::max_open_files;
 use crate::util::error::error_chain;
 use crate::util::supervise::spawn_isolated;
 use crate::web::Door;

@@ -2,13 +2,13 @@
 
 use http::{HeaderMap, header};
 
-use crate::page::Exposition;
+use crate::exposition::ExpositionFormat;
 
 /// The media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
 
 /// The format that a client likes best; text where it does not say, or wants something else.
-pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
+pub(super) fn exposition_format(headers: &HeaderMap) -> ExpositionFormat {
     let mut ranges: Vec<Item> = items(headers, header::ACCEPT).collect();
     // Stable: what stands first wins among equals.
     ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
@@ -16,21 +16,21 @@ pub(super) fn exposition(headers: &HeaderMap) -> Exposition {
     for range in ranges.iter().filter(|range| range.quality > 0.0) {
         let offered = match range.name.as_str() {
             OPENMETRICS => match range.version.as_deref() {
-                None | Some("1.0.0") => Some(Exposition::OpenMetrics),
-                Some("0.0.1") => Some(Exposition::OpenMetrics001),
+                None | Some("1.0.0") => Some(ExpositionFormat::OpenMetrics),
+                Some("0.0.1") => Some(ExpositionFormat::OpenMetrics001),
                 Some(_) => None,
             },
-            "text/plain" => Some(Exposition::Text),
-            "application/*" if !is_refused(OPENMETRICS) => Some(Exposition::OpenMetrics),
-            "text/*" | "*/*" if !is_refused("text/plain") => Some(Exposition::Text),
-            "*/*" if !is_refused(OPENMETRICS) => Some(Exposition::OpenMetrics),
+            "text/plain" => Some(ExpositionFormat::Text),
+            "application/*" if !is_refused(OPENMETRICS) => Some(ExpositionFormat::OpenMetrics),
+            "text/*" | "*/*" if !is_refused("text/plain") => Some(ExpositionFormat::Text),
+            "*/*" if !is_refused(OPENMETRICS) => Some(ExpositionFormat::OpenMetrics),
             _ => None,
         };
         if let Some(offered) = offered {
             return offered;
         }
     }
-    Exposition::Text
+    ExpositionFormat::Text
 }
 
 /// Whether the client takes gzip: named, or any coding, with a weight that is not 0.
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_format_is_negotiated() {
-        use Exposition::{OpenMetrics, OpenMetrics001, Text};
+        use ExpositionFormat::{OpenMetrics, OpenMetrics001, Text};
         for (header, expected) in [
             // Prometheus 2.34 to 2.48.
             (
@@ -150,11 +150,11 @@ mod tests {
             ("application/*", OpenMetrics),
             ("text/*;q=0.5, application/*;q=0.4", Text),
         ] {
-            assert_eq!(exposition(&headers(header::ACCEPT, &[header])), expected, "{header:?}");
+            assert_eq!(exposition_format(&headers(header::ACCEPT, &[header])), expected, "{header:?}");
         }
-        assert_eq!(exposition(&HeaderMap::new()), Text);
+        assert_eq!(exposition_format(&HeaderMap::new()), Text);
         assert_eq!(
-            exposition(&headers(header::ACCEPT, &["text/plain;q=0.5", "application/openmetrics-text"])),
+            exposition_format(&headers(header::ACCEPT, &["text/plain;q=0.5", "application/openmetrics-text"])),
             OpenMetrics
         );
     }

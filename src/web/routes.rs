@@ -29,9 +29,9 @@ use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::exposition::{self, Exposition, Piece, encode_self_metrics};
 use crate::ledger::Hurry;
-use crate::page::own::OwnMetrics;
-use crate::page::{self, Page, Piece};
+use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::health::Health;
 use crate::poll::hurry::{Selection, poll_now};
 use crate::util::clock::Clock;
@@ -40,17 +40,17 @@ use crate::web::connections::MAX_HEAD_BYTES;
 use crate::web::gate::{Gate, Needs};
 use crate::web::lifecycle::Reloader;
 use crate::web::messages::MessageApi;
-use crate::web::negotiate::{accepts_gzip, exposition};
+use crate::web::negotiate::{accepts_gzip, exposition_format};
 use crate::web::places::{self, Places};
 use crate::web::settings::reread::Watched;
 use crate::web::{Door, Options, status};
 
 /// Everything an answer is made from.
 pub struct Content {
-    /// The page.
-    pub page: Page,
+    /// The exposition.
+    pub exposition: Exposition,
     /// The exporter's own metrics.
-    pub metrics: OwnMetrics,
+    pub metrics: SelfMetrics,
     /// The health of the reports.
     pub health: Health,
     /// The time.
@@ -141,7 +141,7 @@ impl Site {
     }
 
     /// The exporter's own metrics.
-    pub(super) fn metrics(&self) -> &OwnMetrics {
+    pub(super) fn metrics(&self) -> &SelfMetrics {
         &self.content.metrics
     }
 
@@ -278,13 +278,13 @@ impl Site {
     }
 
     async fn render(&self, head: &Parts) -> Response<Body> {
-        let exposition = exposition(&head.headers);
-        let snapshot = self.content.page.snapshot(exposition).await;
-        let own = self.content.metrics.encode(exposition, self.options.own_metrics);
+        let format = exposition_format(&head.headers);
+        let snapshot = self.content.exposition.snapshot(format).await;
+        let own = encode_self_metrics(&self.content.metrics, format, self.options.own_metrics);
         let zipped = if accepts_gzip(&head.headers) { snapshot.gzip(&own) } else { None };
         let is_zipped = zipped.is_some();
         let pieces = zipped.unwrap_or_else(|| snapshot.plain(own));
-        let mut response = respond(StatusCode::OK, exposition.content_type(), Body::of(pieces));
+        let mut response = respond(StatusCode::OK, format.content_type(), Body::of(pieces));
         mark(&mut response, "accept, accept-encoding", is_zipped);
         response
     }
@@ -400,7 +400,7 @@ fn size(head: &Parts) -> usize {
 
 /// A text, by gzip where the client takes it.
 fn compressed(head: &Parts, content_type: &'static str, text: String) -> Response<Body> {
-    let zipped = if accepts_gzip(&head.headers) { page::gzip(text.as_bytes()) } else { None };
+    let zipped = if accepts_gzip(&head.headers) { exposition::gzip(text.as_bytes()) } else { None };
     let is_zipped = zipped.is_some();
     let mut response = respond(StatusCode::OK, content_type, zipped.map_or_else(|| text.into(), Body::of));
     mark(&mut response, "accept-encoding", is_zipped);

@@ -154,7 +154,7 @@ def commands(repository: Repository) -> Iterator[str]:
             if not re.search(rf"{re.escape(argument.split('=')[0])}(?![\w.-])", text):
                 yield f"{name}: {program} does not know {argument.split('=')[0]}"
     exporter = repository.services["exporter"]
-    source = (repository.root / "src/cli.rs").read_text("utf-8")
+    source = (repository.root / "src/commands/cli.rs").read_text("utf-8")
     listed = source.split("pub enum Command {")[1].split("\n}")[0]
     commands = [name.lower() for name in re.findall(r"^    (\w+)[,({ ]", listed, re.M)]
     for command in (exporter["command"][0], exporter["healthcheck"]["test"][2]):

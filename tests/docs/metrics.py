@@ -24,7 +24,7 @@ from promtool import invalid
 from queries import Query, ask
 
 FILES = ["README.md", "docs/metrics.md"]
-SOURCES = ["families.rs", "own.rs", "process.rs"]
+SOURCES = ["catalog.rs", "self_metrics.rs", "process.rs"]
 # Of every series, and so not in the tables.
 COMMON = {"__name__", "job", "instance", "provider", "app", "le"}
 # Prometheus' own of each target, and what its rules make.
@@ -63,8 +63,8 @@ def rows(root: Path) -> Iterator[Row]:
 
 
 def shown(root: Path) -> set[str]:
-    """The names in the source of the page."""
-    text = "".join((root / "src/page" / name).read_text("utf-8") for name in SOURCES)
+    """The names in the source of the metrics."""
+    text = "".join((root / "src/metrics" / name).read_text("utf-8") for name in SOURCES)
     return set(re.findall(r'"((?:push|process)_[a-z0-9_]+)"', text))
 
 

@@ -30,7 +30,7 @@ def settings(root: Path) -> Iterator[str]:
         yield f"the key {key} is not in the table"
     for key in sorted(listed - read(root)):
         yield f"{key} is no key"
-    flags = set(re.findall(r'long = "([\w.-]+)"', (root / "src/cli.rs").read_text("utf-8")))
+    flags = set(re.findall(r'long = "([\w.-]+)"', (root / "src/commands/cli.rs").read_text("utf-8")))
     told = {span.removeprefix("--") for row in rows(text, "Flags")[1:] for span in code(row[0])}
     for flag in sorted(flags ^ told):
         yield f"--{flag} {'is not in the table' if flag in flags else 'is no flag'}"

@@ -93,7 +93,7 @@ def promises(package: Package) -> Iterator[str]:
 
 def flags(package: Package) -> Iterator[str]:
     """Flags that units and documents of the package name are flags of the program."""
-    known = set(re.findall(r'long = "([\w.-]+)"', (package.root / "src/cli.rs").read_text("utf-8"))) | {"offline"}
+    known = set(re.findall(r'long = "([\w.-]+)"', (package.root / "src/commands/cli.rs").read_text("utf-8"))) | {"offline"}
     named = [
         (package.service, word.split("=")[0])
         for key, command in settings(package.service)

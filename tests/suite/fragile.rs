@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, SeriesId, Store,
+    Reschedule, Restored, Store,
 };
-use push_exporter::model::reading::SentMessage;
+use push_exporter::model::reading::{SentMessage, SeriesId};
 use push_exporter::util::future::BoxFuture;
 use tokio::sync::Semaphore;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
+use crate::metrics::catalog::Family;
 use crate::model::reading::{Count, GaugeReading, Label, SentMessage, count, members};
-use crate::page::families::Family;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::api;

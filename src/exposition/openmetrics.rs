@@ -3,8 +3,8 @@
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use crate::page::families::{Family, Format, Kind};
-use crate::page::text;
+use crate::exposition::text;
+use crate::metrics::catalog::{Family, Kind, ValueFormat};
 
 /// The end of the page.
 pub(super) const END: &[u8] = b"# EOF\n";
@@ -28,14 +28,14 @@ pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str
     text::write(out, &[name, "_created{"]);
     text::write_labels(out, owner, rest);
     out.extend_from_slice(b"} ");
-    text::write_value(out, Format::Seconds, created);
+    text::write_value(out, ValueFormat::Seconds, created);
     out.push(b'\n');
 }
 
 /// The exporter's own families, whose counters were all created with the process, at `created` milliseconds.
 pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
     let mut seconds = Vec::new();
-    text::write_value(&mut seconds, Format::Seconds, created);
+    text::write_value(&mut seconds, ValueFormat::Seconds, created);
     let created = String::from_utf8_lossy(&seconds);
     for family in families {
         let name = base(family.name());

@@ -3,18 +3,17 @@
 
 use jiff::Timestamp;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
 };
 
-use crate::page::process::ProcessCollector;
-use crate::page::{Exposition, openmetrics};
+use crate::metrics::process::ProcessCollector;
 use crate::util::log_writer::dropped_lines;
 
 /// The registry and what the rest of the exporter writes to.
 #[derive(Clone)]
-pub struct OwnMetrics {
+pub struct SelfMetrics {
     registry: Registry,
     /// When the process began, in milliseconds.
     began: i64,
@@ -52,12 +51,12 @@ pub struct LedgerMetrics {
     pub panics: IntCounter,
 }
 
-impl OwnMetrics {
+impl SelfMetrics {
     /// A registry of its own with everything registered, of a process that began then.
     ///
     /// # Errors
     /// A name given twice, which a test would have found.
-    pub fn new(began: Timestamp) -> Result<OwnMetrics, prometheus::Error> {
+    pub fn new(began: Timestamp) -> Result<SelfMetrics, prometheus::Error> {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
             Opts::new("push_exporter_build_info", "1, labelled by version and source revision of the exporter."),
@@ -97,7 +96,7 @@ impl OwnMetrics {
                 IntCounter::new("push_exporter_ledger_errors_total", "Requests to the ledger that failed."),
             )?,
         };
-        Ok(OwnMetrics {
+        Ok(SelfMetrics {
             http_requests: keep(
                 &registry,
                 IntCounterVec::new(
@@ -157,25 +156,16 @@ impl OwnMetrics {
         self.config_ok.set(1);
     }
 
-    /// The text of all of them, unless they are not wanted, and the end of the page.
-    pub fn encode(&self, exposition: Exposition, is_wanted: bool) -> Vec<u8> {
+    /// Returns the families that have samples.
+    pub fn gather(&self) -> Vec<MetricFamily> {
         self.log_lines_dropped.inc_by(dropped_lines().saturating_sub(self.log_lines_dropped.get()));
-        // An empty family would fail the whole page.
-        let families: Vec<_> = if is_wanted { self.registry.gather() } else { Vec::new() }
-            .into_iter()
-            .filter(|family| !family.get_metric().is_empty())
-            .collect();
-        if exposition != Exposition::Text {
-            let mut text = Vec::new();
-            openmetrics::own(&mut text, &families, self.began);
-            text.extend_from_slice(openmetrics::END);
-            return text;
-        }
-        let mut text = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
-            tracing::error!(error = error.to_string(), "the exporter's own metrics cannot be written");
-        }
-        text.into_bytes()
+        // An empty family would fail the whole exposition.
+        self.registry.gather().into_iter().filter(|family| !family.get_metric().is_empty()).collect()
+    }
+
+    /// Returns when the process began, in milliseconds: all of its counters were created then.
+    pub fn created_ms(&self) -> i64 {
+        self.began
     }
 }
 
@@ -186,22 +176,4 @@ fn keep<C: Collector + Clone + 'static>(
     let metric = metric?;
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::page::families::Family;
-
-    #[tokio::test]
-    async fn no_name_is_in_the_table_too() {
-        let metrics = OwnMetrics::new(Timestamp::now()).unwrap();
-        metrics.http_requests.with_label_values(&["metrics", "200"]).inc();
-        metrics.http_duration.with_label_values(&["metrics"]).observe(0.001);
-        let text = String::from_utf8(metrics.encode(Exposition::Text, true)).unwrap();
-        let own: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(own.len(), 20, "{own:?}");
-        let shared: Vec<_> = own.iter().filter(|name| Family::from_name(name).is_some()).collect();
-        assert!(shared.is_empty(), "{shared:?}");
-    }
 }

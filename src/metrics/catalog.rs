@@ -1,5 +1,5 @@
-//! Every metric that is written from the page's table: name, type and HELP. The exporter's own metrics
-//! are in [`super::own`]. One list; the order here is the order of the page.
+//! Catalog of the metrics of the series table: name, type and HELP. The order here is the order of the exposition. The
+//! metrics of the exporter itself are in [`super::self_metrics`].
 
 /// Counter or gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Kind {
 
 /// How a value is kept and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ValueFormat {
     /// A whole number, exact to 2^63−1.
     Whole,
     /// Seconds, kept as whole milliseconds.
@@ -43,8 +43,8 @@ macro_rules! families {
             }
 
             /// How its values are written.
-            pub fn format(self) -> Format {
-                match self { $(Family::$variant => Format::$format,)* }
+            pub fn format(self) -> ValueFormat {
+                match self { $(Family::$variant => ValueFormat::$format,)* }
             }
 
             /// Its HELP.

@@ -1,12 +1,10 @@
 //! The page: what a scrape is answered from. One task owns the table and renders it; everyone else
 //! sends it changes, and a scrape takes the blocks that exist.
 
-pub mod families;
 mod gzip;
 mod openmetrics;
-pub mod own;
-pub(crate) mod process;
-mod table;
+mod self_metrics;
+mod series_table;
 pub mod text;
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,14 +16,15 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::ledger::{Ledger, LedgerError, SeriesId};
-use families::Family;
-use table::{ByForm, Form, Rendered, Table};
-pub use table::{Sample, Update};
+use crate::metrics::catalog::Family;
+use crate::model::reading::SeriesId;
+pub use self_metrics::encode as encode_self_metrics;
+use series_table::{ByForm, Form, Rendered, Table};
+pub use series_table::{Sample, Update};
 
 /// The formats of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposition {
+pub enum ExpositionFormat {
     /// Prometheus text 0.0.4.
     Text,
     /// OpenMetrics 1.0.
@@ -34,13 +33,13 @@ pub enum Exposition {
     OpenMetrics001,
 }
 
-impl Exposition {
+impl ExpositionFormat {
     /// Its content type.
     pub fn content_type(self) -> &'static str {
         match self {
-            Exposition::Text => "text/plain; version=0.0.4; charset=utf-8",
-            Exposition::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Exposition::OpenMetrics001 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
+            ExpositionFormat::Text => "text/plain; version=0.0.4; charset=utf-8",
+            ExpositionFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            ExpositionFormat::OpenMetrics001 => "application/openmetrics-text; version=0.0.1; charset=utf-8",
         }
     }
 }
@@ -128,7 +127,7 @@ enum Change {
 
 /// The way to the page's task.
 #[derive(Clone)]
-pub struct Page {
+pub struct Exposition {
     changes: mpsc::Sender<Vec<Change>>,
     published: watch::Receiver<Published>,
     wanted: Arc<Wanted>,
@@ -159,9 +158,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The page is rendered at most this often; a scrape sees changes no later than that.
 const PAUSE: Duration = Duration::from_millis(250);
 
-impl Page {
-    /// Starts the task; `began` is when the process did. It ends when the last `Page` is gone.
-    pub fn start(began: Timestamp) -> (Page, HoldEnds, tokio::task::JoinHandle<()>) {
+impl Exposition {
+    /// Starts the task; `began` is when the process did. It ends when the last `Exposition` is gone.
+    pub fn start(began: Timestamp) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(Published::default());
         let paused = watch::Sender::new(0);
@@ -179,7 +178,7 @@ impl Page {
             began: Instant::now(),
             paused: paused.subscribe(),
         };
-        let page = Page { changes, published, wanted, began: task.began, paused: Arc::new(paused) };
+        let page = Exposition { changes, published, wanted, began: task.began, paused: Arc::new(paused) };
         (page, HoldEnds(ended), tokio::spawn(task.run(queue)))
     }
 
@@ -191,6 +190,11 @@ impl Page {
     /// Shows counters, each at 0 until its hold is over.
     pub async fn count(&self, counters: Vec<Counter>) {
         self.send(counters.into_iter().map(Change::Counter).collect()).await;
+    }
+
+    /// Shows the totals of series whose holds have ended.
+    pub async fn show_totals(&self, ended: EndedHolds) {
+        self.send(vec![Change::Released(ended.names)]).await;
     }
 
     async fn send(&self, changes: Vec<Change>) {
@@ -214,12 +218,12 @@ impl Page {
     }
 
     /// Takes everything about an owner off the page; the end of all changes that were sent about it.
-    pub async fn forget(&self, owner: Arc<str>) {
-        self.update(vec![Update::Forget(owner)]).await;
+    pub async fn forget(&self, app_labels: Arc<str>) {
+        self.update(vec![Update::Forget(app_labels)]).await;
     }
 
     /// The page as last rendered. Whoever is the first to want a format waits until it is rendered in it.
-    pub async fn snapshot(&self, exposition: Exposition) -> Snapshot {
+    pub async fn snapshot(&self, exposition: ExpositionFormat) -> Snapshot {
         let form = Form::from(exposition);
         self.wanted.of(form).store(self.began.elapsed().as_secs() + 1, Ordering::Relaxed);
         let rendered = || self.published.borrow().of(form).clone();
@@ -242,32 +246,28 @@ struct Held {
     ends: BTreeMap<Instant, Vec<Name>>,
 }
 
-/// The holds that have ended. Their series show their totals once the ledger knows that they do: otherwise a restart
-/// would show them at 0 again, or never.
-pub struct HoldEnds(mpsc::UnboundedReceiver<Vec<(SeriesId, Name)>>);
-
-/// Interval between two attempts to write to a ledger that is down.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Receives the holds that have ended. Their series show their totals once the ledger has recorded the end of the hold:
+/// otherwise a restart would show them at 0 again, or never.
+pub struct HoldEnds(mpsc::UnboundedReceiver<EndedHolds>);
 
 impl HoldEnds {
-    /// Writes to the ledger which holds have ended, then has their totals shown, until the page is gone.
-    pub async fn release(mut self, ledger: Ledger, page: Page) {
-        while let Some(ended) = self.0.recv().await {
-            let (ids, names): (Vec<SeriesId>, Vec<Name>) = ended.into_iter().unzip();
-            while let Err(error) = ledger.release(ids.clone()).await {
-                if matches!(error, LedgerError::Closed) {
-                    return;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
-            page.send(vec![Change::Released(names)]).await;
-        }
+    /// Waits for holds to end; `None` once the exposition is gone.
+    pub async fn next(&mut self) -> Option<EndedHolds> {
+        self.0.recv().await
     }
+}
+
+/// Series whose holds ended at the same time.
+#[derive(Debug, Default)]
+pub struct EndedHolds {
+    /// Numbers of the series in the ledger.
+    pub series: Vec<SeriesId>,
+    names: Vec<Name>,
 }
 
 struct Task {
     table: Table,
-    hold_ends: mpsc::UnboundedSender<Vec<(SeriesId, Name)>>,
+    hold_ends: mpsc::UnboundedSender<EndedHolds>,
     held: Held,
     publish: watch::Sender<Published>,
     /// Who waits for the next rendering.
@@ -328,8 +328,8 @@ impl Task {
         for change in changes {
             match change {
                 Change::Now(update) => {
-                    if let Update::Forget(owner) = &update {
-                        self.held.totals.retain(|(_, of, _), _| of != owner);
+                    if let Update::Forget(app_labels) = &update {
+                        self.held.totals.retain(|(_, of, _), _| of != app_labels);
                     }
                     self.table.apply(update);
                 }
@@ -344,12 +344,12 @@ impl Task {
 
     fn counter(&mut self, counter: Counter) {
         let Counter { mut sample, hold } = counter;
-        let name = (sample.family, Arc::clone(&sample.owner), sample.rest.clone());
+        let name = (sample.family, Arc::clone(&sample.app_labels), sample.labels.clone());
         if let Some((_, held)) = self.held.totals.get_mut(&name) {
             held.value = sample.value.max(held.value);
             return;
         }
-        let shown = self.table.value(sample.family, &sample.owner, &sample.rest);
+        let shown = self.table.value(sample.family, &sample.app_labels, &sample.labels);
         // Of two commits that were shown in the wrong order, the later one has counted more.
         if shown.is_some_and(|shown| shown > sample.value) {
             return;
@@ -366,14 +366,17 @@ impl Task {
     /// Passes on the holds that have ended.
     fn release(&mut self) {
         let now = Instant::now();
-        let mut ended = Vec::new();
+        let mut ended = EndedHolds::default();
         while let Some(entry) = self.held.ends.first_entry()
             && *entry.key() <= now
         {
-            let names = entry.remove().into_iter();
-            ended.extend(names.filter_map(|name| Some((self.held.totals.get(&name)?.0, name))));
+            for name in entry.remove() {
+                let Some((id, _)) = self.held.totals.get(&name) else { continue };
+                ended.series.push(*id);
+                ended.names.push(name);
+            }
         }
-        if !ended.is_empty() {
+        if !ended.series.is_empty() {
             // Whoever takes them is gone only when the exporter stops.
             let _ = self.hold_ends.send(ended);
         }
@@ -423,17 +426,17 @@ mod tests {
     fn counter(value: i64, hold: Option<(SeriesId, Duration)>) -> Counter {
         let sample = Sample {
             family: Family::Sent,
-            owner: "provider=\"p\",app=\"a\"".into(),
-            rest: String::new(),
+            app_labels: "provider=\"p\",app=\"a\"".into(),
+            labels: String::new(),
             value,
             created: None,
         };
         Counter { sample, hold }
     }
 
-    async fn shown(page: &Page) -> Option<String> {
+    async fn shown(page: &Exposition) -> Option<String> {
         page.flush().await;
-        let pieces = page.snapshot(Exposition::Text).await.plain(Vec::new());
+        let pieces = page.snapshot(ExpositionFormat::Text).await.plain(Vec::new());
         let text = String::from_utf8(pieces.iter().flat_map(|piece| piece.as_ref().to_vec()).collect()).unwrap();
         let line = text.lines().find(|line| line.starts_with("push_messages_sent_total"))?;
         Some(line.rsplit(' ').next()?.to_owned())
@@ -441,7 +444,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_two_commits_that_are_shown_in_the_wrong_order_the_higher_one_stays() {
-        let (page, _ends, _task) = Page::start(Timestamp::UNIX_EPOCH);
+        let (page, _ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH);
         page.count(vec![counter(7, None)]).await;
         page.count(vec![counter(5, None)]).await;
         assert_eq!(shown(&page).await.as_deref(), Some("7"));
@@ -451,18 +454,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_held_counter_shows_its_total_once_the_ledger_knows() {
-        let (page, mut ends, _task) = Page::start(Timestamp::UNIX_EPOCH);
+        let (page, mut ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH);
         let hold = Some((42, Duration::from_secs(120)));
         page.count(vec![counter(7, hold)]).await;
         page.count(vec![counter(5, hold)]).await;
         assert_eq!(shown(&page).await.as_deref(), Some("0"));
         tokio::time::sleep(Duration::from_secs(121)).await;
         assert_eq!(shown(&page).await.as_deref(), Some("0"), "a total is not shown before it is durable that it is");
-        let ended = ends.0.recv().await.unwrap();
-        assert_eq!(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [42]);
+        let ended = ends.next().await.unwrap();
+        assert_eq!(ended.series, [42]);
         page.count(vec![counter(8, hold)]).await;
         page.count(vec![counter(6, hold)]).await;
-        page.send(vec![Change::Released(ended.into_iter().map(|(_, name)| name).collect())]).await;
+        page.show_totals(ended).await;
         assert_eq!(shown(&page).await.as_deref(), Some("8"));
     }
 }

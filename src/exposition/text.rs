@@ -1,6 +1,6 @@
 //! The text exposition format 0.0.4, written straight from the table.
 
-use crate::page::families::{Family, Format, Kind};
+use crate::metrics::catalog::{Family, Kind, ValueFormat};
 
 /// Labels as they stand between the braces: `a="b",c="d"`.
 pub fn labels(pairs: &[(&str, &str)]) -> String {
@@ -46,29 +46,29 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
 }
 
 /// One sample.
-pub(super) fn sample(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64) {
+pub(super) fn sample(out: &mut Vec<u8>, family: Family, app_labels: &str, labels: &str, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
-    write_labels(out, owner, rest);
+    write_labels(out, app_labels, labels);
     out.extend_from_slice(b"} ");
     write_value(out, family.format(), value);
     out.push(b'\n');
 }
 
 /// Two sets of labels as one.
-pub(super) fn write_labels(out: &mut Vec<u8>, first: &str, rest: &str) {
+pub(super) fn write_labels(out: &mut Vec<u8>, first: &str, labels: &str) {
     out.extend_from_slice(first.as_bytes());
-    if !first.is_empty() && !rest.is_empty() {
+    if !first.is_empty() && !labels.is_empty() {
         out.push(b',');
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(labels.as_bytes());
 }
 
 /// A value as it is kept.
-pub(super) fn write_value(out: &mut Vec<u8>, format: Format, value: i64) {
+pub(super) fn write_value(out: &mut Vec<u8>, format: ValueFormat, value: i64) {
     match format {
-        Format::Whole => out.extend_from_slice(value.to_string().as_bytes()),
-        Format::Seconds => {
+        ValueFormat::Whole => out.extend_from_slice(value.to_string().as_bytes()),
+        ValueFormat::Seconds => {
             let sign = if value < 0 { "-" } else { "" };
             let value = value.unsigned_abs();
             let text = format!("{sign}{}.{:03}", value / 1000, value % 1000);
@@ -81,17 +81,17 @@ pub(super) fn write_value(out: &mut Vec<u8>, format: Format, value: i64) {
 mod tests {
     use super::*;
 
-    fn line(family: Family, owner: &str, rest: &str, value: i64) -> String {
+    fn line(family: Family, app_labels: &str, labels: &str, value: i64) -> String {
         let mut out = Vec::new();
-        sample(&mut out, family, owner, rest, value);
+        sample(&mut out, family, app_labels, labels, value);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn samples() {
-        let owner = labels(&[("provider", "easemob"), ("app", "a\"b\\c\nd")]);
+        let app_labels = labels(&[("provider", "easemob"), ("app", "a\"b\\c\nd")]);
         assert_eq!(
-            line(Family::Sent, &owner, "channel=\"fcm\"", i64::MAX),
+            line(Family::Sent, &app_labels, "channel=\"fcm\"", i64::MAX),
             "push_messages_sent_total{provider=\"easemob\",app=\"a\\\"b\\\\c\\nd\",channel=\"fcm\"} 9223372036854775807\n"
         );
         assert_eq!(

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::page::families::{Family, Kind};
-use crate::page::{Exposition, gzip, openmetrics, text};
+use crate::exposition::{ExpositionFormat, gzip, openmetrics, text};
+use crate::metrics::catalog::{Family, Kind};
 
 /// Rows in a block.
 const ROWS: usize = 1000;
@@ -24,9 +24,9 @@ pub enum Update {
         /// Its family.
         family: Family,
         /// Who it is about.
-        owner: Arc<str>,
+        app_labels: Arc<str>,
         /// Its other labels.
-        rest: String,
+        labels: String,
     },
     /// Takes all series off the page that are about this owner.
     Forget(Arc<str>),
@@ -34,22 +34,23 @@ pub enum Update {
 
 impl Update {
     /// Shows a value if there is one, else takes the series off the page.
-    pub fn show(family: Family, owner: Arc<str>, rest: String, value: Option<i64>) -> Update {
+    pub fn show(family: Family, app_labels: Arc<str>, labels: String, value: Option<i64>) -> Update {
         match value {
-            Some(value) => Update::Set(Sample { family, owner, rest, value, created: None }),
-            None => Update::Remove { family, owner, rest },
+            Some(value) => Update::Set(Sample { family, app_labels, labels, value, created: None }),
+            None => Update::Remove { family, app_labels, labels },
         }
     }
 
     /// Takes the series of a sample off the page.
     pub fn remove(sample: Sample) -> Update {
-        let Sample { family, owner, rest, .. } = sample;
-        Update::Remove { family, owner, rest }
+        let Sample { family, app_labels, labels, .. } = sample;
+        Update::Remove { family, app_labels, labels }
     }
 
     /// Shows `new` in the place of `old`: what is not among them any more goes.
     pub fn replace(old: impl IntoIterator<Item = Sample>, new: Vec<Sample>) -> Vec<Update> {
-        let is_same = |a: &Sample, b: &Sample| (a.family, &a.owner, &a.rest) == (b.family, &b.owner, &b.rest);
+        let is_same =
+            |a: &Sample, b: &Sample| (a.family, &a.app_labels, &a.labels) == (b.family, &b.app_labels, &b.labels);
         let gone = old.into_iter().filter(|old| !new.iter().any(|new| is_same(old, new)));
         let mut updates: Vec<Update> = gone.map(Update::remove).collect();
         updates.extend(new.into_iter().map(Update::Set));
@@ -63,9 +64,9 @@ pub struct Sample {
     /// Its family.
     pub family: Family,
     /// Who it is about: the labels provider and app.
-    pub owner: Arc<str>,
+    pub app_labels: Arc<str>,
     /// Its other labels.
-    pub rest: String,
+    pub labels: String,
     /// A number, or milliseconds where the family is in seconds.
     pub value: i64,
     /// When a counter began at 0; with the process, if nothing is said. The first that is said holds.
@@ -76,13 +77,13 @@ type Key = (Family, u32, u32);
 
 /// Texts by number, each kept as long as a row uses it: ids of messages come and go for ever.
 #[derive(Default)]
-struct Dictionary {
+struct Interner {
     numbers: HashMap<Arc<str>, u32>,
     texts: Vec<(Arc<str>, u32)>,
     free: Vec<u32>,
 }
 
-impl Dictionary {
+impl Interner {
     fn find(&self, text: &str) -> Option<u32> {
         self.numbers.get(text).copied()
     }
@@ -92,7 +93,7 @@ impl Dictionary {
     }
 
     /// The number of a text for one more user.
-    fn take(&mut self, text: &str) -> u32 {
+    fn intern(&mut self, text: &str) -> u32 {
         if let Some(number) = self.find(text) {
             if let Some((_, users)) = self.texts.get_mut(number as usize) {
                 *users += 1;
@@ -115,7 +116,7 @@ impl Dictionary {
     }
 
     /// One user less.
-    fn give_back(&mut self, number: u32) {
+    fn release(&mut self, number: u32) {
         let Some((text, users)) = self.texts.get_mut(number as usize) else { return };
         *users = users.saturating_sub(1);
         if *users == 0 {
@@ -129,7 +130,7 @@ impl Dictionary {
 /// All series.
 #[derive(Default)]
 pub(super) struct Table {
-    texts: Dictionary,
+    texts: Interner,
     places: HashMap<Key, (u32, u32)>,
     families: BTreeMap<Family, Series>,
     /// When the process began, in milliseconds.
@@ -153,8 +154,8 @@ struct Block {
 
 #[derive(Clone, Copy)]
 struct Row {
-    owner: u32,
-    rest: u32,
+    app_labels: u32,
+    labels: u32,
     value: i64,
     /// In milliseconds.
     created: i64,
@@ -206,11 +207,11 @@ pub(super) enum Form {
     OpenMetrics,
 }
 
-impl From<Exposition> for Form {
-    fn from(exposition: Exposition) -> Form {
+impl From<ExpositionFormat> for Form {
+    fn from(exposition: ExpositionFormat) -> Form {
         match exposition {
-            Exposition::Text => Form::Text,
-            Exposition::OpenMetrics | Exposition::OpenMetrics001 => Form::OpenMetrics,
+            ExpositionFormat::Text => Form::Text,
+            ExpositionFormat::OpenMetrics | ExpositionFormat::OpenMetrics001 => Form::OpenMetrics,
         }
     }
 }
@@ -242,24 +243,24 @@ impl Table {
     pub(super) fn apply(&mut self, update: Update) -> bool {
         match update {
             Update::Set(sample) => self.set(sample),
-            Update::Remove { family, owner, rest } => self.remove(family, &owner, &rest),
-            Update::Forget(owner) => self.forget(&owner),
+            Update::Remove { family, app_labels, labels } => self.remove(family, &app_labels, &labels),
+            Update::Forget(app_labels) => self.forget(&app_labels),
         }
     }
 
     /// What a series shows, if it is on the page.
-    pub(super) fn value(&self, family: Family, owner: &str, rest: &str) -> Option<i64> {
-        let (block, row) = self.places.get(&self.key(family, owner, rest)?)?;
+    pub(super) fn value(&self, family: Family, app_labels: &str, labels: &str) -> Option<i64> {
+        let (block, row) = self.places.get(&self.key(family, app_labels, labels)?)?;
         let row = self.families.get(&family)?.blocks.get(*block as usize)?.rows.get(*row as usize)?;
         Some(row.value)
     }
 
-    fn key(&self, family: Family, owner: &str, rest: &str) -> Option<Key> {
-        Some((family, self.texts.find(owner)?, self.texts.find(rest)?))
+    fn key(&self, family: Family, app_labels: &str, labels: &str) -> Option<Key> {
+        Some((family, self.texts.find(app_labels)?, self.texts.find(labels)?))
     }
 
-    fn set(&mut self, Sample { family, owner, rest, value, created }: Sample) -> bool {
-        let place = self.key(family, &owner, &rest).and_then(|key| self.places.get(&key));
+    fn set(&mut self, Sample { family, app_labels, labels, value, created }: Sample) -> bool {
+        let place = self.key(family, &app_labels, &labels).and_then(|key| self.places.get(&key));
         let blocks = &mut self.families.entry(family).or_default().blocks;
         if let Some((block, row)) = place {
             let Some(block) = blocks.get_mut(*block as usize) else { return false };
@@ -280,37 +281,37 @@ impl Table {
             blocks.push(Block::default());
         }
         let block = &mut blocks[free];
-        let (owner, rest) = (self.texts.take(&owner), self.texts.take(&rest));
-        self.places.insert((family, owner, rest), (free as u32, block.rows.len() as u32));
+        let (app_labels, labels) = (self.texts.intern(&app_labels), self.texts.intern(&labels));
+        self.places.insert((family, app_labels, labels), (free as u32, block.rows.len() as u32));
         let created = created.map_or(self.began, Timestamp::as_millisecond);
-        block.rows.push(Row { owner, rest, value, created });
+        block.rows.push(Row { app_labels, labels, value, created });
         block.forms = Forms::default();
         true
     }
 
-    fn remove(&mut self, family: Family, owner: &str, rest: &str) -> bool {
-        let Some(key) = self.key(family, owner, rest) else { return false };
+    fn remove(&mut self, family: Family, app_labels: &str, labels: &str) -> bool {
+        let Some(key) = self.key(family, app_labels, labels) else { return false };
         let Some((number, row)) = self.places.remove(&key) else { return false };
-        self.texts.give_back(key.1);
-        self.texts.give_back(key.2);
+        self.texts.release(key.1);
+        self.texts.release(key.2);
         let blocks = self.families.get_mut(&family).map(|series| &mut series.blocks);
         let Some(block) = blocks.and_then(|blocks| blocks.get_mut(number as usize)) else {
             return false;
         };
         block.rows.swap_remove(row as usize);
         if let Some(moved) = block.rows.get(row as usize) {
-            self.places.insert((family, moved.owner, moved.rest), (number, row));
+            self.places.insert((family, moved.app_labels, moved.labels), (number, row));
         }
         block.forms = Forms::default();
         true
     }
 
-    fn forget(&mut self, owner: &str) -> bool {
-        let Some(number) = self.texts.find(owner) else { return false };
+    fn forget(&mut self, app_labels: &str) -> bool {
+        let Some(number) = self.texts.find(app_labels) else { return false };
         let keys: Vec<Key> = self.places.keys().filter(|(_, of, _)| *of == number).copied().collect();
-        for (family, _, rest) in &keys {
-            let rest = self.texts.text(*rest).unwrap_or_default().to_owned();
-            self.remove(*family, owner, &rest);
+        for (family, _, labels) in &keys {
+            let labels = self.texts.text(*labels).unwrap_or_default().to_owned();
+            self.remove(*family, app_labels, &labels);
         }
         !keys.is_empty()
     }
@@ -330,12 +331,14 @@ impl Table {
                 // Gauges are the same in every format.
                 let form = if family.kind() == Kind::Gauge { Form::Text } else { form };
                 page.extend(forms.get(form, |text| {
-                    for Row { owner, rest, value, created } in rows.iter() {
-                        let [owner, rest] = [*owner, *rest].map(|number| self.texts.text(number));
-                        let (Some(owner), Some(rest)) = (owner, rest) else { continue };
+                    for Row { app_labels, labels, value, created } in rows.iter() {
+                        let [app_labels, labels] = [*app_labels, *labels].map(|number| self.texts.text(number));
+                        let (Some(app_labels), Some(labels)) = (app_labels, labels) else { continue };
                         match form {
-                            Form::Text => text::sample(text, *family, owner, rest, *value),
-                            Form::OpenMetrics => openmetrics::counter(text, *family, owner, rest, *value, *created),
+                            Form::Text => text::sample(text, *family, app_labels, labels, *value),
+                            Form::OpenMetrics => {
+                                openmetrics::counter(text, *family, app_labels, labels, *value, *created)
+                            }
                         }
                     }
                 }));
@@ -358,14 +361,14 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn set(table: &mut Table, family: Family, rest: &str, value: i64) -> bool {
-        let owner = "provider=\"p\",app=\"a\"".into();
-        table.apply(Update::Set(Sample { family, owner, rest: rest.to_owned(), value, created: None }))
+    fn set(table: &mut Table, family: Family, labels: &str, value: i64) -> bool {
+        let app_labels = "provider=\"p\",app=\"a\"".into();
+        table.apply(Update::Set(Sample { family, app_labels, labels: labels.to_owned(), value, created: None }))
     }
 
-    fn remove(table: &mut Table, family: Family, rest: &str) -> bool {
-        let owner = "provider=\"p\",app=\"a\"".into();
-        table.apply(Update::Remove { family, owner, rest: rest.to_owned() })
+    fn remove(table: &mut Table, family: Family, labels: &str) -> bool {
+        let app_labels = "provider=\"p\",app=\"a\"".into();
+        table.apply(Update::Remove { family, app_labels, labels: labels.to_owned() })
     }
 
     fn text(table: &mut Table) -> String {
@@ -405,12 +408,12 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(7);
         let mut truth = BTreeMap::new();
         for step in 0..20_000_i64 {
-            let rest = format!("channel=\"c{}\"", random.u32(..2600));
+            let labels = format!("channel=\"c{}\"", random.u32(..2600));
             if random.u32(..3) == 0 {
-                assert_eq!(remove(&mut table, Family::Sent, &rest), truth.remove(&rest).is_some());
+                assert_eq!(remove(&mut table, Family::Sent, &labels), truth.remove(&labels).is_some());
             } else {
-                set(&mut table, Family::Sent, &rest, step);
-                truth.insert(rest, step);
+                set(&mut table, Family::Sent, &labels, step);
+                truth.insert(labels, step);
             }
             if step % 1000 == 999 {
                 check(&mut table, &truth);
@@ -420,11 +423,11 @@ mod tests {
         let first: Vec<String> = table.families[&Family::Sent].blocks[0]
             .rows
             .iter()
-            .map(|row| table.texts.text(row.rest).unwrap().to_owned())
+            .map(|row| table.texts.text(row.labels).unwrap().to_owned())
             .collect();
-        for rest in first {
-            remove(&mut table, Family::Sent, &rest);
-            truth.remove(&rest);
+        for labels in first {
+            remove(&mut table, Family::Sent, &labels);
+            truth.remove(&labels);
         }
         check(&mut table, &truth);
         for row in 0..1500 {

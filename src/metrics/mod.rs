@@ -1,0 +1,5 @@
+//! Names, types and HELP of every metric, and the exporter's own metrics.
+
+pub mod catalog;
+pub(crate) mod process;
+pub mod self_metrics;
