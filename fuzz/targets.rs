@@ -20,24 +20,26 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use jiff::Timestamp;
-use push_exporter::config::tree::{self, Value};
-use push_exporter::config::{self, App, Config, ConfigErrors};
+use push_exporter::config::ConfigErrors;
+use push_exporter::config::yaml::{self, Value};
 use push_exporter::exporter::reload::Reload;
 use push_exporter::exposition::Exposition;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
-    NewMessages, NewestQuery, Receipt, Reschedule, Restored, SeriesId, Store,
+    NewMessages, NewestQuery, Receipt, Reschedule, Restored, Store,
 };
 use push_exporter::metrics::self_metrics::SelfMetrics;
-use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage};
+use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage, SeriesId};
 use push_exporter::poll::feed::Feed;
 use push_exporter::poll::health::Health;
 use push_exporter::poll::open::Opening;
 use push_exporter::poll::runner::Services;
 use push_exporter::poll::{files, follow};
+use push_exporter::provider::config::{self, App, Config};
 use push_exporter::provider::error::{PollError, Reason, shorten};
 use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
 use push_exporter::provider::quota::Priority;
+use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::{
     Answer, Asked, AskedMessage, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
 };
@@ -87,7 +89,7 @@ jpush:
 fn accounts() -> &'static Config {
     static CONFIG: OnceLock<Config> = OnceLock::new();
     CONFIG.get_or_init(|| {
-        let parsed = config::parse("accounts.yml", ACCOUNTS, Path::new(""), &HashMap::new());
+        let parsed = config::parse("accounts.yml", ACCOUNTS, Path::new(""), &HashMap::new(), PROVIDERS);
         parsed.unwrap_or_else(|errors| panic!("{errors}"))
     })
 }
@@ -435,7 +437,7 @@ pub fn configuration(text: &[u8]) {
     }
     let environment =
         HashMap::from([("SECRET", SECRET), ("EMPTY", "")].map(|(name, value)| (name.into(), value.into())));
-    let errors = match config::parse("config.yml", text, Path::new("nowhere"), &environment) {
+    let errors = match config::parse("config.yml", text, Path::new("nowhere"), &environment, PROVIDERS) {
         Ok(config) => {
             assert!(!config.apps.is_empty(), "no app, and no error");
             let mut names = HashSet::new();
@@ -486,7 +488,7 @@ fn check_errors(text: &str, errors: &ConfigErrors) {
     assert_eq!(told.lines().count(), errors.errors().len(), "an error has more than one line:\n{told}");
     assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "what a terminal obeys: {told:?}");
     assert!(told.len() <= 256 * text.len() + 4096, "{} bytes of errors of {} bytes", told.len(), text.len());
-    let is_elsewhere = matches!(tree::parse(text), Ok(Some(root)) if tells_secret(&root.value));
+    let is_elsewhere = matches!(yaml::parse(text), Ok(Some(root)) if tells_secret(&root.value));
     assert!(is_elsewhere || !told.contains(SECRET), "a secret is told: {told}");
 }
 
@@ -581,8 +583,16 @@ impl Exporter {
             let messages = MessageApi::new(token, Arc::clone(&feed));
             let (health, reloader) = (services.health.clone(), Reload::never().reloader());
             let began = clock.now();
-            let content =
-                Content { exposition: page, metrics, health, clock: clock.clone(), began, messages, reloader };
+            let content = Content {
+                providers: PROVIDERS,
+                exposition: page,
+                metrics,
+                health,
+                clock: clock.clone(),
+                began,
+                messages,
+                reloader,
+            };
             let site = Site::new(content, Options::default());
             (clock, site, feed, kept)
         });

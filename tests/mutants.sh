@@ -17,7 +17,7 @@ if [ $# -gt 0 ]; then
     shard=${PUSH_EXPORTER_MUTANTS:-0/1}
 fi
 # What needs other programs, or measures, tells nothing about a small change and takes most of the time.
-slow='test(alerts) | test(attacks) | test(container) | test(dashboards) | test(fourth_provider) | test(history) |
+slow='test(alerts) | test(attacks) | test(container) | test(dashboards) | test(history) |
     test(packaging) | test(rules) | test(scale) | test(sizing) | test(tls) | test(web_config)'
 mkdir -p target
 cargo mutants --output target --profile mutants --test-tool nextest --no-shuffle --timeout 1800 --baseline skip \

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::commands::cli::{Check, Flags};
 use crate::commands::{Failure, serve};
-use crate::config::{App, UNFED};
 use crate::model::reading::SentMessage;
+use crate::provider::config::{App, UNFED};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::quota::{Limit, Priority, Rate};

@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::Failure;
 use crate::commands::cli::Flags;
-use crate::config::{self, Config};
 use crate::exporter::reload::Reload;
+use crate::provider::config::{self, Config};
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
+use crate::provider::registry::PROVIDERS;
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
@@ -72,8 +73,8 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
             feishu.app_secret,
             feishu.departments.join(", "),
         );
-        let config =
-            config::parse("demo", &text, folder.path(), &Default::default()).context("the demo's own configuration")?;
+        let config = config::parse("demo", &text, folder.path(), &Default::default(), PROVIDERS)
+            .context("the demo's own configuration")?;
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
         let settings = super::web_settings(flags)?;
         let store = super::serve::open_ledger(&config.ledger)?;
@@ -89,7 +90,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         let web = web::Setup { listeners, options, settings };
         // Nothing has changed then, but that it works can be seen.
         let home = folder.path().to_owned();
-        let read = move || config::parse("demo", &text, &home, &Default::default());
+        let read = move || config::parse("demo", &text, &home, &Default::default(), PROVIDERS);
         let connect =
             |_: &Config| -> Result<Arc<dyn Transport>, SetupError> { Ok(Arc::new(Reqwest::new(Way::Direct, &[])?)) };
         let transport = connect(&config).context("cannot reach the simulators")?;

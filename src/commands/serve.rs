@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::Failure;
 use crate::commands::cli::Flags;
 use crate::config::secret::Environment;
-use crate::config::{self, Config};
 use crate::exporter::reload::Reload;
 use crate::exporter::{Parts, run as run_exporter};
 use crate::ledger::sqlite::Sqlite;
+use crate::provider::config::{self, Config};
 use crate::provider::http::{Reqwest, SetupError, Transport, Way};
+use crate::provider::registry::PROVIDERS;
 use crate::util::clock::Clock;
 use crate::web;
 
@@ -36,7 +37,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
-        let reload = Reload::new(move || config::load(&file, &environment()), connect);
+        let reload = Reload::new(move || config::load(&file, &environment(), PROVIDERS), connect);
         super::reload_on_signals(reload.reloader())?;
         let settings = super::web_settings(flags)?;
         let store = open_ledger(&config.ledger)?;
@@ -49,7 +50,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
 /// Reads the configuration that the flags name.
 pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), Failure> {
     let file = flags.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let config = config::load(&file, &environment()).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    let config = config::load(&file, &environment(), PROVIDERS).map_err(|errors| Failure::Usage(errors.to_string()))?;
     Ok((file, config))
 }
 
@@ -69,7 +70,7 @@ pub(super) async fn serve(
     clock: Clock,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let parts = Parts { clock, web, transport, store: Box::new(store), reload };
+    let parts = Parts { providers: PROVIDERS, clock, web, transport, store: Box::new(store), reload };
     run_exporter(config, parts, stop).await?;
     tracing::info!("stopped");
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::files;
+use crate::config::read_file;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -141,7 +141,8 @@ fn trimmed(text: &str) -> &str {
 }
 
 fn read(path: &Path) -> Result<SecretString, SecretError> {
-    let text = files::read_text(path).map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?;
+    let text =
+        read_file::read_text(path).map_err(|source| SecretError::Unreadable { path: path.to_owned(), source })?;
     let text = trimmed(&text);
     if text.is_empty() {
         return Err(SecretError::Empty(path.display().to_string()));

@@ -10,21 +10,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use reqwest::Url;
 
-use crate::config::files;
+use crate::config::read_file;
 use crate::config::secret::{Environment, Secret};
-use crate::config::tree::{self, Node, Place, Value};
-use crate::config::{ConfigErrors, duration};
-
-/// One error, printed as `line:column: path: message` behind the file's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Where.
-    pub place: Place,
-    /// The dotted path of the key, empty for the whole file.
-    pub path: String,
-    /// What is wrong and what to do; never a value, which may be a secret.
-    pub message: String,
-}
+use crate::config::yaml::{self, Node, Place, Value};
+use crate::config::{ConfigError, ConfigErrors, duration};
 
 /// What all sections of one file share.
 pub struct Context<'a> {
@@ -83,7 +72,7 @@ pub fn read_document<T>(
     context: Context<'_>,
     read: impl FnOnce(Section<'_>) -> Option<T>,
 ) -> Result<Option<T>, ConfigErrors> {
-    let root = tree::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
+    let root = yaml::parse(text).map_err(|error| ConfigErrors::one(file, error.place, error.message))?;
     let Some(root) = root else { return Ok(None) };
     let read = Section::open(&context, &root, String::new()).and_then(read);
     let errors = context.into_errors();
@@ -152,7 +141,7 @@ impl<'a> Section<'a> {
     /// All that is written in it, wherever it stands in the file.
     pub fn written(&self) -> String {
         let mut text = String::new();
-        tree::write_pairs(self.pairs, &mut text);
+        yaml::write_pairs(self.pairs, &mut text);
         text
     }
 
@@ -438,7 +427,7 @@ impl<'a> Section<'a> {
     pub fn file(&mut self, key: &str) -> Option<(PathBuf, Vec<u8>)> {
         let (found, text) = self.text(key)?;
         let path = self.context.resolve(found.place, &found.path, &text)?;
-        match files::read(&path) {
+        match read_file::read(&path) {
             Ok(bytes) => Some((path, bytes)),
             Err(error) => {
                 self.context.error(found.place, &found.path, format!("cannot read {}: {error}", path.display()));

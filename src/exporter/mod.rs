@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, secret};
+use crate::config::secret;
 use crate::exporter::reload::{Reload, Reloading};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Store};
@@ -21,6 +21,8 @@ use crate::poll::feed::Feed;
 use crate::poll::fleet::{self, Fleet, Left};
 use crate::poll::health::Health;
 use crate::poll::runner::Services;
+use crate::provider::Providers;
+use crate::provider::config::Config;
 use crate::provider::http::Transport;
 use crate::util::clock::Clock;
 use crate::web;
@@ -30,6 +32,8 @@ use crate::web::routes::{Content, Site};
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
 /// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
 pub struct Parts {
+    /// Providers that the configuration may name.
+    pub providers: Providers,
     /// The time.
     pub clock: Clock,
     /// Where and how to serve.
@@ -65,7 +69,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// A ledger that cannot be used, at the start or by the full check in the background; a bug that leaves nothing
 /// to serve.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
-    let Parts { clock, web, transport, store, reload } = parts;
+    let Parts { providers, clock, web, transport, store, reload } = parts;
     let began = clock.now();
     let metrics = SelfMetrics::new(began)?;
     let check = store.check();
@@ -94,6 +98,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     systemd::ready("serving").await;
 
     let content = Content {
+        providers,
         exposition: exposition.clone(),
         metrics: metrics.clone(),
         health: services.health.clone(),

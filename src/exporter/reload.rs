@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::config::ConfigErrors;
 use crate::config::secret::Secret;
-use crate::config::{Config, ConfigErrors};
 use crate::exporter::systemd;
 use crate::ledger::{Hurry, LedgerError};
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::fleet::Fleet;
 use crate::poll::hurry::{Selection, poll_now};
 use crate::poll::runner::Services;
+use crate::provider::config::Config;
 use crate::provider::http::{SetupError, Transport};
 use crate::util::error::error_chain;
 use crate::util::supervise::joined;

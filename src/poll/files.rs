@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
-use crate::config::files::within;
+use crate::config::read_file::within;
 use crate::ledger::{Mark, ReadFile};
 use crate::poll::feed::{Entry, Feed};
 use crate::poll::follow::{Follower, Line, Lines, Look};

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{App, Config};
 use crate::ledger::{LedgerError, Restored};
 use crate::poll::feed::{Feed, Target};
 use crate::poll::files::{self, Paths};
@@ -16,6 +15,7 @@ use crate::poll::health::app_labels;
 use crate::poll::hurry;
 use crate::poll::open::Opening;
 use crate::poll::runner::{Polling, Services};
+use crate::provider::config::{App, Config};
 use crate::provider::http::{AccountClient, Transport};
 
 /// An app by its provider and name.

@@ -8,7 +8,6 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use crate::config::{App, Config, UNFED};
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
 use crate::poll::feed::{Board, Target, message_counters};
 use crate::poll::files;
@@ -17,6 +16,7 @@ use crate::poll::messages::{MessageWork, Standing};
 use crate::poll::moments::MomentWork;
 use crate::poll::runner::{Poller, Polling, Services, counters};
 use crate::poll::windows::WindowWork;
+use crate::provider::config::{App, Config, UNFED};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::quota::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};

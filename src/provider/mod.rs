@@ -13,6 +13,7 @@
 //! A provider knows neither the ledger nor the page. Retries, quotas, counting of requests, measuring
 //! and back-off are the runner's ([`crate::poll`]), so that no provider can forget them.
 
+pub mod config;
 mod dns;
 pub mod easemob;
 pub mod error;
@@ -56,6 +57,9 @@ pub trait Provider: Send + Sync {
     /// Reads its own keys of an app's section; `None` after an error was noted.
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>>;
 }
+
+/// Providers that can be configured, in the order of the status page.
+pub type Providers = &'static [&'static dyn Provider];
 
 /// The credentials and settings of one app.
 pub trait Account: Send + Sync {

@@ -1,9 +1,9 @@
 //! The one list of providers.
 
-use crate::provider::Provider;
+use crate::provider::Providers;
 
 /// Every provider that can be configured, in the order of the status page.
-pub const PROVIDERS: &[&dyn Provider] = &[
+pub const PROVIDERS: Providers = &[
     &super::jpush::Jpush,
     &super::easemob::Easemob,
     &super::feishu::Feishu,

@@ -34,6 +34,7 @@ use crate::ledger::Hurry;
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::health::Health;
 use crate::poll::hurry::{Selection, poll_now};
+use crate::provider::Providers;
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
 use crate::web::connections::MAX_HEAD_BYTES;
@@ -47,6 +48,8 @@ use crate::web::{Door, Options, status};
 
 /// Everything an answer is made from.
 pub struct Content {
+    /// Providers in the order of the status page.
+    pub providers: Providers,
     /// The exposition.
     pub exposition: Exposition,
     /// The exporter's own metrics.
@@ -292,7 +295,7 @@ impl Site {
     fn status_page(&self, head: &Parts) -> Response<Body> {
         let (health, now) = (&self.content.health, self.content.clock.now());
         let senders = self.content.messages.senders().list(now);
-        match status::page(health, senders, self.content.began, now, &self.options) {
+        match status::page(health, senders, self.content.began, now, &self.options, self.content.providers) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());

@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
+use crate::provider::Providers;
 use crate::provider::error::Reason;
-use crate::provider::registry::PROVIDERS;
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
@@ -276,13 +276,14 @@ pub(super) fn page(
     began: Timestamp,
     now: Timestamp,
     options: &Options,
+    known: Providers,
 ) -> Result<String, askama::Error> {
     let everything = Everything::read(health);
     let (state, summary) = everything.summary();
     let app_count = everything.apps.len();
     let mut anchors = HashSet::new();
     let mut problems = Vec::new();
-    let mut providers: Vec<ProviderView> = PROVIDERS
+    let mut providers: Vec<ProviderView> = known
         .iter()
         .map(|provider| ProviderView { name: provider.name(), title: provider.title(), apps: Vec::new() })
         .collect();

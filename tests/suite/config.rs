@@ -1,5 +1,6 @@
 //! Bad configurations: exact messages, exit code 2, and no secret printed.
 
+use push_exporter::provider::registry::PROVIDERS;
 use std::path::Path;
 use std::process::Output;
 
@@ -249,7 +250,8 @@ fn what_looks_like_a_secret_and_is_none() {
 fn easemobs_two_names_as_one() {
     let text = EASEMOB.replace("org_name: acme", "app_key: 'acme#chat'").replace("    app_name: chat\n", "");
     let folder = tempfile::tempdir().unwrap();
-    let config = push_exporter::config::parse("x", &text, folder.path(), &Default::default()).unwrap();
+    let config =
+        push_exporter::provider::config::parse("x", &text, folder.path(), &Default::default(), PROVIDERS).unwrap();
     assert_eq!(config.apps[0].account.id(), "acme#chat");
 }
 

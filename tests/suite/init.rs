@@ -6,7 +6,8 @@ use std::process::Output;
 
 use push_exporter::commands::init::EXAMPLE;
 use push_exporter::config::section::{Context, read_document};
-use push_exporter::config::{self, Config};
+use push_exporter::provider::config::{self, Config};
+use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::{easemob, feishu, jpush};
 
 use crate::support::{Program, certificates};
@@ -40,7 +41,8 @@ fn with(choose: impl Fn(&str) -> bool) -> String {
 }
 
 fn load(text: &str, folder: &Path) -> Config {
-    config::parse("example", text, folder, &Default::default()).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+    config::parse("example", text, folder, &Default::default(), PROVIDERS)
+        .unwrap_or_else(|errors| panic!("{errors}\n{text}"))
 }
 
 /// All that a configuration comes to.

@@ -20,6 +20,7 @@ mod prometheus;
 mod support;
 mod truth;
 mod window_scripts;
+mod wren;
 
 mod alerts;
 mod attacks;

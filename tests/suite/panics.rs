@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
-use push_exporter::config;
 use push_exporter::exporter::Parts;
 use push_exporter::exporter::reload::Reload;
+use push_exporter::provider::config;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
 use push_exporter::web::settings::reread::Watched;
@@ -140,8 +141,9 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
     let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
     let folder = fast_dir();
     let text = "easemob: [{app: chat, base_url: 'http://fine', org_name: o, app_name: a, client_id: i, client_secret: s3cret}]";
-    let config = config::parse("test.yml", text, folder.path(), &Default::default()).unwrap();
+    let config = config::parse("test.yml", text, folder.path(), &Default::default(), PROVIDERS).unwrap();
     let parts = Parts {
+        providers: PROVIDERS,
         clock,
         web: Setup {
             listeners: vec![(TcpListener::bind("127.0.0.1:0").await.unwrap(), Door::Main)],

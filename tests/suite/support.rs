@@ -7,13 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use push_exporter::config;
 use push_exporter::exporter::reload::Reload;
 use push_exporter::exporter::{Parts, RunError};
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::poll::fleet::Changes;
+use push_exporter::provider::Providers;
+use push_exporter::provider::config;
 use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
+use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
@@ -86,8 +88,25 @@ impl Exporter {
         Exporter::start_on(Box::new(store), transport, text, folder, clock).await
     }
 
+    /// With providers of the test's own.
+    pub async fn start_of(providers: Providers, text: &str, folder: &Path, clock: &Clock) -> Exporter {
+        let store = Sqlite::open(&folder.join("push-exporter.db")).unwrap();
+        Exporter::start_whole(providers, Box::new(store), network(), text, folder, clock).await
+    }
+
     /// With a ledger of the test's own too.
     pub async fn start_on(
+        store: Box<dyn Store>,
+        transport: Arc<dyn Transport>,
+        text: &str,
+        folder: &Path,
+        clock: &Clock,
+    ) -> Exporter {
+        Exporter::start_whole(PROVIDERS, store, transport, text, folder, clock).await
+    }
+
+    async fn start_whole(
+        providers: Providers,
         store: Box<dyn Store>,
         transport: Arc<dyn Transport>,
         text: &str,
@@ -98,7 +117,7 @@ impl Exporter {
         let text = Arc::new(Mutex::new(text.to_owned()));
         let read = {
             let (text, folder) = (Arc::clone(&text), folder.to_owned());
-            move || config::parse("test.yml", &text.lock().unwrap(), &folder, &Default::default())
+            move || config::parse("test.yml", &text.lock().unwrap(), &folder, &Default::default(), providers)
         };
         let config = read().unwrap_or_else(|errors| panic!("{errors}"));
         let connect = {
@@ -110,6 +129,7 @@ impl Exporter {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let parts = Parts {
+            providers,
             clock: clock.clone(),
             web: Setup {
                 listeners: vec![(listener, Door::Main)],

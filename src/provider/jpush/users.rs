@@ -250,12 +250,12 @@ fn days(first: Date, last: Date) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::provider::{config, registry::PROVIDERS};
 
     /// When it is polled next, at these times, in a time zone.
     fn next(zone: &str, now: &str) -> String {
         let text = "jpush: [{app: a, app_key: k, master_secret: s, users: [day]}]";
-        let config = config::parse("test", text, std::path::Path::new(""), &Default::default()).unwrap();
+        let config = config::parse("test", text, std::path::Path::new(""), &Default::default(), PROVIDERS).unwrap();
         let surroundings = Surroundings {
             clock: crate::util::clock::Clock::system(),
             zone: TimeZone::get(zone).unwrap(),

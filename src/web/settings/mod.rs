@@ -19,8 +19,8 @@ use rustls::ServerConfig;
 
 use crate::config::secret::Environment;
 use crate::config::section::{self, Context, Section};
-use crate::config::tree::Place;
-use crate::config::{ConfigErrors, files};
+use crate::config::yaml::Place;
+use crate::config::{ConfigErrors, read_file};
 use crate::web::users::{Hash, Users};
 
 /// What every connection and request is subject to. Without a file: plain HTTP for everybody.
@@ -85,7 +85,7 @@ impl Reading {
 
     /// Whether all files still are as they were read.
     fn is_current(&self) -> bool {
-        let read = |path| files::read(path).map_err(|error| error.to_string());
+        let read = |path| read_file::read(path).map_err(|error| error.to_string());
         self.contents.iter().all(|(path, contents)| *contents == read(path))
     }
 }
@@ -102,7 +102,7 @@ impl Sources {
         if let Some(known) = self.contents.get(path) {
             return known.clone();
         }
-        let read = files::read(path);
+        let read = read_file::read(path);
         if matches!(&read, Err(error) if error.kind() == ErrorKind::TimedOut) {
             self.hangs = Some(path.to_owned());
         }

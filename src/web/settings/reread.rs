@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::config::ConfigErrors;
-use crate::config::tree::Place;
+use crate::config::yaml::Place;
 use crate::web::settings::{Reading, Settings};
 
 /// How often the files are looked at.

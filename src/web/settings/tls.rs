@@ -12,7 +12,7 @@ use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::section::{Context, Section};
-use crate::config::tree::Place;
+use crate::config::yaml::Place;
 use crate::web::settings::clients::{ClientAuth, Clients};
 use crate::web::settings::names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
 use crate::web::settings::{Material, Sources, boolean};

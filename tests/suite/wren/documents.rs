@@ -1,17 +1,16 @@
-//! The example of Wren's document gives exactly the readings written out by hand. With the patch applied, this is
-//! `tests/suite/wren_documents.rs`.
+//! The example of Wren's document gives exactly the readings written out by hand.
 
 use jiff::civil::{Date, date};
-use push_exporter::provider::{Ask, Numbers, wren};
 use push_exporter::model::reading::{Metric, WindowReadings};
 use push_exporter::model::window::Window;
+use push_exporter::provider::{Ask, Numbers};
 
 /// The example, byte for byte.
-const STATISTICS_DAILY: &str = include_str!("../fixtures/wren/statistics_daily.json");
+const STATISTICS_DAILY: &str = include_str!("../../fixtures/wren/statistics_daily.json");
 
 fn parse(first: Date, last: Date, body: &str) -> Numbers {
     let ask = Ask { first: Window::day(first), last: Window::day(last), department: None };
-    wren::readings::parse(&ask, body.as_bytes()).unwrap()
+    super::fields::parse(&ask, body.as_bytes()).unwrap()
 }
 
 /// Field path, metric, platform, channel, kind, value.

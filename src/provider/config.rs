@@ -1,0 +1,237 @@
+//! The configuration of the exporter: the settings of the whole file and every app with its provider. Checked and typed
+//! here, with every error at once; nothing checks a setting again afterwards.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use rustls::pki_types::CertificateDer;
+
+use crate::config::secret::{Environment, Secret};
+use crate::config::section::{self, Context, Section};
+use crate::config::yaml::Place;
+use crate::config::{ConfigErrors, read_file};
+use crate::provider::{Account, Messages, Provider, Providers, Surroundings};
+use crate::util::certificates;
+use crate::util::clock::Clock;
+
+/// A checked configuration; every optional setting has its value.
+pub struct Config {
+    /// The SQLite file of the ledger.
+    pub ledger: PathBuf,
+    /// How long a new series stays at 0.
+    pub new_series_hold: Duration,
+    /// How long window gauges stay without a successful poll of their report.
+    pub max_age: Duration,
+    /// What senders of message ids must show; the message API is off without.
+    pub message_token: Option<Secret>,
+    /// Certificates that are trusted besides this machine's CAs: of CAs, or of providers themselves.
+    pub ca: Vec<CertificateDer<'static>>,
+    /// Every app, in the order of the file.
+    pub apps: Vec<App>,
+}
+
+impl Config {
+    /// Every secret in it.
+    pub fn secrets(&self) -> Vec<Secret> {
+        self.apps.iter().flat_map(|app| app.account.secrets()).chain(self.message_token.clone()).collect()
+    }
+}
+
+/// One account at one provider.
+pub struct App {
+    /// The provider.
+    pub provider: &'static dyn Provider,
+    /// The configured name, which is the label `app`.
+    pub name: String,
+    /// Its calendar.
+    pub zone: TimeZone,
+    /// Explicit intervals by report.
+    pub intervals: HashMap<&'static str, Duration>,
+    /// Credentials and settings of the provider's own.
+    pub account: Box<dyn Account>,
+    /// Another number if anything that concerns the app is written differently.
+    pub fingerprint: u64,
+}
+
+/// Advice for an app that no message id can reach.
+pub const UNFED: &str = "no message of this app will ever be known, so it shows no deliveries; set message_api.token_file and register messages, or name messages: {files: […]} or ids of the app";
+
+impl App {
+    /// What its reports may use of the world outside.
+    pub fn surroundings(&self, clock: &Clock) -> Surroundings {
+        Surroundings { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
+    }
+}
+
+impl Config {
+    /// Returns true if an app asks by message, and there is no way in for message ids.
+    pub fn leaves_unfed(&self, messages: Option<&Messages>) -> bool {
+        self.message_token.is_none() && messages.is_some_and(Messages::lacks_ids)
+    }
+}
+
+const HOLD: Duration = Duration::from_secs(120);
+const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
+/// No report is polled faster than this.
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
+/// Longer names would make every line of the page longer.
+const MAX_APP_NAME: usize = 128;
+
+/// Reads and checks a configuration file, whose apps may be of these `providers`.
+///
+/// # Errors
+/// A file that cannot be read, or everything that is wrong in it.
+pub fn load(file: &Path, environment: &Environment, providers: Providers) -> Result<Config, ConfigErrors> {
+    let name = file.display().to_string();
+    match read_file::read_stream(file) {
+        Ok(text) => parse(&name, &text, file.parent().unwrap_or(Path::new("")), environment, providers),
+        Err(error) => {
+            let message =
+                format!("cannot read the configuration: {error}; name it with --config.file, or try the demo command");
+            Err(ConfigErrors::one(&name, Place::START, message))
+        }
+    }
+}
+
+/// Checks the text of a configuration. `file` is its name in errors, `folder` what paths in it are
+/// relative to.
+///
+/// # Errors
+/// Everything that is wrong in it.
+pub fn parse(
+    file: &str,
+    text: &str,
+    folder: &Path,
+    environment: &Environment,
+    providers: Providers,
+) -> Result<Config, ConfigErrors> {
+    let context = Context::new(folder, environment);
+    let config = section::read_document(file, text, context, |section| Some(read(section, folder, providers)))?;
+    config
+        .ok_or_else(|| ConfigErrors::one(file, Place::START, "the file is empty; it needs at least one app".to_owned()))
+}
+
+fn read(mut file: Section<'_>, folder: &Path, providers: Providers) -> Config {
+    let ledger = ledger(&mut file, folder);
+    let zone = file.timezone("timezone");
+    let zone = zone.unwrap_or_else(|| TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC));
+    let new_series_hold = file.duration("new_series_hold", Duration::ZERO).unwrap_or(HOLD);
+    let max_age = file.duration("max_age", MIN_INTERVAL).unwrap_or(MAX_AGE);
+    let message_token = file.section("message_api").and_then(|mut api| {
+        let token = api.secret("token");
+        api.finish();
+        token
+    });
+    let ca = file.file("ca_file").and_then(|(path, pem)| {
+        let place = file.place();
+        let read = certificates::read_pem(&pem);
+        read.map_err(|error| file.context().error(place, "ca_file", format!("{} {error}", path.display()))).ok()
+    });
+    let ca = ca.unwrap_or_default();
+    let mut seen = Seen::default();
+    let mut apps = Vec::new();
+    let mut sections = 0;
+    for provider in providers {
+        for section in file.sections(provider.name()) {
+            sections += 1;
+            apps.extend(app(*provider, section, &zone, &mut seen));
+        }
+    }
+    // What concerns all apps.
+    let ca_bytes: Vec<&[u8]> = ca.iter().map(AsRef::as_ref).collect();
+    let ca_bytes = ca_bytes.as_slice();
+    for app in &mut apps {
+        app.fingerprint = hash(&(app.fingerprint, new_series_hold, max_age, ca_bytes));
+    }
+    let (context, place) = (file.context(), file.place());
+    let names: Vec<&str> = providers.iter().map(|provider| provider.name()).collect();
+    file.finish();
+    if sections == 0 {
+        context.error(place, "", format!("no app is configured; add one under {}", names.join(" or ")));
+    }
+    Config { ledger, new_series_hold, max_age, message_token, ca, apps }
+}
+
+fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
+    let default = folder.join("push-exporter.db");
+    let Some((found, text)) = file.text("ledger") else { return default };
+    let context = file.context();
+    let message = match text.strip_prefix("sqlite:") {
+        Some(path) if path.starts_with("//") && !path.starts_with("///") => {
+            "must be sqlite: and a path, without slashes between them: sqlite:push-exporter.db or sqlite:/var/lib/push-exporter.db"
+        }
+        Some(path) if path.contains(":memory:") || path.starts_with("file:") => {
+            "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db"
+        }
+        Some(path) if path.contains('?') => "takes no parameters; leave ? and what follows away",
+        Some(path) if !path.is_empty() => {
+            return context.resolve(found.place, &found.path, path).unwrap_or(default);
+        }
+        _ => "must be sqlite:<file>, for example sqlite:push-exporter.db",
+    };
+    context.error(found.place, &found.path, message);
+    default
+}
+
+/// What may occur only once in a file.
+#[derive(Default)]
+struct Seen {
+    names: HashMap<String, usize>,
+    accounts: HashMap<(&'static str, String), usize>,
+}
+
+fn app(provider: &'static dyn Provider, mut section: Section<'_>, zone: &TimeZone, seen: &mut Seen) -> Option<App> {
+    let context = section.context();
+    let place = section.place();
+    let name = section.identifier("app");
+    if name.is_none() {
+        section.missing("app");
+    }
+    if let Some((found, name)) = &name {
+        if name.chars().count() > MAX_APP_NAME || name.chars().any(char::is_control) {
+            context.error(found.place, &found.path, format!("must be at most {MAX_APP_NAME} printable characters"));
+        }
+        if let Some(line) = seen.names.insert(name.clone(), found.place.line) {
+            context.error(
+                found.place,
+                &found.path,
+                format!("the same app name as in line {line}; names are unique in the file"),
+            );
+        }
+    }
+    let zone = section.timezone("timezone").unwrap_or_else(|| zone.clone());
+    let fingerprint = hash(&(section.written(), zone.iana_name()));
+    let common = section.duration("interval", MIN_INTERVAL);
+    let mut intervals: HashMap<&'static str, Duration> = HashMap::new();
+    if let Some(common) = common {
+        intervals.extend(provider.reports().iter().map(|report| (*report, common)));
+    }
+    if let Some(mut each) = section.section("intervals") {
+        for report in provider.reports() {
+            if let Some(interval) = each.duration(report, MIN_INTERVAL) {
+                intervals.insert(report, interval);
+            }
+        }
+        each.finish_choice();
+    }
+    let account = provider.configure(&mut section);
+    section.finish();
+    let account = account?;
+    let id = account.id();
+    if let Some(line) = seen.accounts.insert((provider.name(), id), place.line) {
+        let message =
+            format!("the same {} account as in line {line}; its numbers would be counted twice", provider.name());
+        context.error(place, name.as_ref().map_or("", |(found, _)| found.path.trim_end_matches(".app")), message);
+    }
+    let (_, name) = name?;
+    Some(App { provider, name, zone, intervals, account, fingerprint })
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,34 @@
+//! Wren's error bodies and its error table: what each code is in our words, and what to do.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use push_exporter::provider::error::{PollError, Reason, by_status};
+use push_exporter::provider::http::Reply;
+
+/// `{"code": 2001, "message": "…"}`
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    code: Option<i64>,
+    message: String,
+}
+
+/// What a reply that is not a success means.
+pub(super) fn refused(reply: &Reply) -> PollError {
+    let status = reply.status.as_u16();
+    // A proxy's HTML has no code; then the status says it all.
+    let ErrorBody { code, message } = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let (reason, advice) = match code {
+        Some(1001) => (Reason::BadRequest, "Wren does not accept the days; check timezone, and report it as a bug."),
+        Some(2001) => (Reason::Auth, "Check app_id and api_secret against Wren's console (App, Keys)."),
+        Some(2002) => (Reason::Forbidden, "The app's plan has no statistics; upgrade it to Standard."),
+        Some(3001) => (Reason::NotFound, "Check app_id, and that base_url is the host of the app's own region."),
+        Some(4001) => (Reason::RateLimited, "Others use the app's quota; poll less often with interval."),
+        _ => by_status(status),
+    };
+    let (code, log_id) = (code.map(|code| code.to_string()), reply.header("x-request-id").map(str::to_owned));
+    let reset = reply.number(&["retry-after"]).map(Duration::from_secs);
+    PollError::Refused { status, code: code.unwrap_or_default(), message, log_id, reason, advice, reset }
+}

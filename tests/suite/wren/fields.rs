@@ -1,0 +1,66 @@
+//! The field map of Wren's `statistics/daily`. Pure: an answer in, readings out.
+
+use super::client::{Daily, Day};
+use push_exporter::model::reading::{
+    Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members,
+};
+use push_exporter::model::window::{Window, plus_days};
+use push_exporter::provider::{Ask, Numbers};
+
+/// The readings of every day that was asked for; one that is not in the answer had nothing.
+pub(super) fn read(ask: &Ask, days: Vec<Day>) -> Numbers {
+    let asked = std::iter::successors(Some(ask.first), |day| Some(Window::day(plus_days(day.first, 1))));
+    let windows = asked.take_while(|day| *day <= ask.last).map(WindowReadings::empty).collect();
+    let mut numbers = Numbers { windows, ..Numbers::default() };
+    for Day { date, channels } in days {
+        // A day that was not asked for is left alone, and one that comes twice is no second one.
+        let is_it = |known: &&mut WindowReadings| known.window == Window::day(date) && known.readings.is_empty();
+        let Some(window) = numbers.windows.iter_mut().find(is_it) else { continue };
+        for (name, fields) in members(&channels, &mut numbers.unknown) {
+            let (platform, channel) = labels(name);
+            // Unknown names are read, and told by the runner: in a metric and in the log.
+            numbers.unknown.extend((!channel.is_known()).then(|| name.clone()));
+            for (field, value) in fields.as_object().into_iter().flatten() {
+                // The ledger keys its watermark by the path: it stays the same for ever.
+                let path = format!("{name}.{field}");
+                let metric = match field.as_str() {
+                    "sent" => Some(Metric::Sent),
+                    "failed" => Some(Metric::Failed),
+                    "received" => Some(Metric::Received),
+                    _ => None,
+                };
+                match (metric, count(Some(value))) {
+                    (_, Count::Absent) => {}
+                    (Some(metric), Count::Is(value)) => {
+                        let (platform, channel) = (platform.clone(), channel.clone());
+                        let series = SeriesKey { metric, platform, channel, kind: Label::known("notification") };
+                        window.readings.push(Reading { field: path, series, value });
+                    }
+                    _ => numbers.unknown.push(path),
+                }
+            }
+        }
+        window.readings.truncate(MAX_READINGS);
+    }
+    numbers
+}
+
+/// Platform and channel, in the words that all providers share.
+fn labels(channel: &str) -> (Label, Label) {
+    let (platform, channel) = match channel {
+        "apns" => ("ios", "apns"),
+        "fcm" => ("android", "fcm"),
+        "hms" => ("android", "huawei"),
+        "mipush" => ("android", "xiaomi"),
+        _ => return (Label::ANY, Label::unknown(channel)),
+    };
+    (Label::known(platform), Label::known(channel))
+}
+
+/// Parses the body of an answer as the client does, for tests and fuzzing.
+///
+/// # Errors
+/// A body that is not of the documented shape.
+pub fn parse(ask: &Ask, body: &[u8]) -> Result<Numbers, serde_json::Error> {
+    serde_json::from_slice(body).map(|Daily { days }| read(ask, days))
+}
