@@ -38,7 +38,7 @@ use push_exporter::poll::{files, follow};
 use push_exporter::provider::config::{self, App, Config};
 use push_exporter::provider::error::{PollError, Reason, shorten};
 use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
-use push_exporter::provider::quota::Priority;
+use push_exporter::provider::rate_limit::Priority;
 use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::{
     Answer, Asked, AskedMessage, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,

@@ -16,7 +16,7 @@ use crate::model::reading::SentMessage;
 use crate::provider::config::{App, UNFED};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
-use crate::provider::quota::{Limit, Priority, Rate};
+use crate::provider::rate_limit::{Limit, Priority, Rate};
 use crate::provider::{Answer, Ask, Asked, AskedMessage, Memory, MessageReport, MomentReport, Numbers, Report};
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;

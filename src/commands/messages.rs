@@ -19,7 +19,7 @@ use crate::commands::cli::AddMessages;
 use crate::poll::feed::{BadEntry, Registered};
 use crate::poll::wire::{self, MAX_LINE, WireId};
 use crate::provider::http::{self, Way};
-use crate::provider::jpush::ids::read_group_id;
+use crate::provider::jpush::message_id::read_group_id;
 
 /// What the message API takes at once, with room for what is around it.
 const MAX_ENTRIES: usize = 10_000;

@@ -18,7 +18,7 @@ use crate::metrics::catalog::Family;
 use crate::poll::health::{Health, Tracked, app_labels};
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
-use crate::provider::pace::{Pace, message_age};
+use crate::provider::message_schedule::{Pace, message_age};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 use crate::util::supervise::restart_on_panic;

@@ -11,7 +11,7 @@ use crate::ledger::TrackedMessage;
 use crate::poll::messages::{AT_10M, PARTS};
 use crate::poll::runner::{Poller, RETRIES};
 use crate::provider::error::PollError;
-use crate::provider::pace::message_age;
+use crate::provider::message_schedule::message_age;
 use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};
 
 /// Calls under way.

@@ -21,7 +21,7 @@ use crate::poll::newest::{Newest, NewestList, sums};
 use crate::poll::runner::{Answered, Done, Polled, Poller, Ready, Work};
 use crate::poll::schedule;
 use crate::provider::error::PollError;
-use crate::provider::pace::{DAY, Pace, message_age};
+use crate::provider::message_schedule::{DAY, Pace, message_age};
 use crate::provider::{MessageReadings, MessageReport};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};

@@ -18,7 +18,7 @@ use crate::poll::runner::{Poller, Polling, Services, counters};
 use crate::poll::windows::WindowWork;
 use crate::provider::config::{App, Config, UNFED};
 use crate::provider::http::{AccountClient, Client, Transport};
-use crate::provider::quota::{Limit, Priority};
+use crate::provider::rate_limit::{Limit, Priority};
 use crate::provider::{Messages, Surroundings};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockGuard;

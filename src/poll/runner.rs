@@ -24,7 +24,7 @@ use crate::poll::hurry::Bell;
 use crate::poll::schedule;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
-use crate::provider::quota::{LONGEST_RESET, Rate};
+use crate::provider::rate_limit::{LONGEST_RESET, Rate};
 use crate::util::clock::Clock;
 use crate::util::future::BoxFuture;
 use crate::util::supervise::spawn_isolated;

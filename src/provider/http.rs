@@ -18,7 +18,7 @@ use crate::config::secret::Scrubber;
 use crate::provider::dns::Resolver;
 use crate::provider::error::{PollError, redirected, shorten};
 use crate::provider::proxy::{self, ProxyError};
-use crate::provider::quota::{Budget, Limit, Priority, Rate};
+use crate::provider::rate_limit::{Budget, Limit, Priority, Rate};
 use crate::util::clock::{Clock, ProviderTime};
 use crate::util::future::BoxFuture;
 use crate::util::server_trust::{self, client_config};

@@ -20,9 +20,9 @@ pub mod error;
 pub mod feishu;
 pub mod http;
 pub mod jpush;
-pub mod pace;
+pub mod message_schedule;
 mod proxy;
-pub mod quota;
+pub mod rate_limit;
 pub mod registry;
 pub mod token;
 
@@ -44,7 +44,7 @@ use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use error::PollError;
 use http::Client;
-use pace::Pace;
+use message_schedule::Pace;
 
 /// A kind of account: its name, its reports and its configuration keys.
 pub trait Provider: Send + Sync {
@@ -109,7 +109,7 @@ pub trait MessageReport: Send + Sync {
     /// How often messages are polled.
     fn pace(&self) -> &Pace;
     /// The request limit of its API.
-    fn limit(&self) -> quota::Limit;
+    fn limit(&self) -> rate_limit::Limit;
     /// How many messages a request may name.
     fn batch(&self) -> usize;
     /// Returns true if a refusal blames a message id: the provider says so itself, in its own envelope and with its code for
@@ -161,7 +161,7 @@ pub trait MomentReport: Send + Sync {
     /// From poll to poll.
     fn interval(&self) -> Duration;
     /// The request limit of its API.
-    fn limit(&self) -> quota::Limit;
+    fn limit(&self) -> rate_limit::Limit;
     /// Which of the app's messages it asks about, if it does.
     fn choice(&self) -> Option<Choice> {
         None
@@ -221,7 +221,7 @@ pub trait Report: Send + Sync {
     /// The pace of polling while all is well, from which back-off is reckoned.
     fn interval(&self) -> Duration;
     /// The request limit of its API.
-    fn limit(&self) -> quota::Limit;
+    fn limit(&self) -> rate_limit::Limit;
     /// Whether gauges of a window are still wanted: the ledger keeps those of earlier configurations.
     fn shows(&self, department: &str, unit: Unit) -> bool;
     /// The next question of a poll that began at `now` and has asked `asked`; `None` ends the poll.

@@ -104,7 +104,7 @@ fn written(readings: &[Reading]) -> Vec<(&str, Metric, &str, &str, &str, i64)> {
 #[test]
 fn easemob_offline_push() {
     use Metric::{Failed, Received, Sent};
-    let numbers = easemob::readings::parse(&days((2024, 4, 1), (2024, 4, 2)), EASEMOB.as_bytes()).unwrap();
+    let numbers = easemob::fields::parse(&days((2024, 4, 1), (2024, 4, 2)), EASEMOB.as_bytes()).unwrap();
     assert!(numbers.unknown.is_empty());
     assert_eq!(numbers.windows.len(), 2);
     let (android, push) = ("android", "notification");
@@ -148,7 +148,7 @@ fn easemob_platforms_of_the_table_and_unknown_ones() {
         "APNS":{"successCount":1},"ANDROID":{"successCount":"2"},"MEIZUPUSH":{"successCount":3,"failCount":null},
         "HARMONYPUSH":{"successCount":4,"clickCount":9,"note":"x"},"HONOR":null,"total":5,"OPPOPUSH":{"failCount":-1,"successCount":1.5}},
         "2024-04-09":{"APNS":{"successCount":100}},"yesterday":{"APNS":{"successCount":100}},"2024-04-01":7}}"#;
-    let numbers = easemob::readings::parse(&days((2024, 4, 1), (2024, 4, 2)), body.as_bytes()).unwrap();
+    let numbers = easemob::fields::parse(&days((2024, 4, 1), (2024, 4, 2)), body.as_bytes()).unwrap();
     assert_eq!(numbers.windows.len(), 1, "a day that was not asked for is left alone");
     let sent = Metric::Sent;
     assert_eq!(
@@ -179,7 +179,7 @@ fn easemob_platforms_of_the_table_and_unknown_ones() {
 #[test]
 fn feishu_message_push_overview() {
     let ask = days((2021, 11, 18), (2021, 11, 18));
-    let Answer::Numbers(numbers) = feishu::readings::parse(&ask, FEISHU.as_bytes()).unwrap() else { panic!() };
+    let Answer::Numbers(numbers) = feishu::fields::parse(&ask, FEISHU.as_bytes()).unwrap() else { panic!() };
     assert!(numbers.unknown.is_empty());
     assert_eq!(numbers.windows.len(), 1);
     assert_eq!(numbers.windows[0].window, Window::day(date(2021, 11, 18)));
@@ -199,10 +199,10 @@ fn feishu_without_items_says_nothing() {
     let ask = days((2021, 11, 18), (2021, 11, 18));
     for body in [r#"{"code":0,"data":{}}"#, r#"{"code":0,"data":{"items":[]}}"#, r#"{"code":0,"data":{"items":null}}"#]
     {
-        assert_eq!(feishu::readings::parse(&ask, body.as_bytes()).unwrap(), Answer::NoData, "{body}");
+        assert_eq!(feishu::fields::parse(&ask, body.as_bytes()).unwrap(), Answer::NoData, "{body}");
     }
-    assert!(feishu::readings::parse(&ask, br#"{"code":0,"data":{"items":{}}}"#).is_err());
-    assert!(feishu::readings::parse(&ask, br#"{"code":0}"#).is_err());
+    assert!(feishu::fields::parse(&ask, br#"{"code":0,"data":{"items":{}}}"#).is_err());
+    assert!(feishu::fields::parse(&ask, br#"{"code":0}"#).is_err());
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn feishu_unknown_metrics() {
     let ask = days((2021, 11, 18), (2021, 11, 18));
     let body = r#"{"data":{"items":[{"metric_name":"click_count","metric_value":3},{"metric_name":"send_msg_count","metric_value":"12"},
         {"metric_name":"read_in_1h_count","metric_value":null},{"metric_name":"read_in_12h_count","metric_value":-1}]}}"#;
-    let Answer::Numbers(numbers) = feishu::readings::parse(&ask, body.as_bytes()).unwrap() else { panic!() };
+    let Answer::Numbers(numbers) = feishu::fields::parse(&ask, body.as_bytes()).unwrap() else { panic!() };
     assert_eq!(numbers.unknown, ["click_count", "read_in_12h_count"]);
     assert_eq!(written(&numbers.windows[0].readings), [("send_msg_count", Metric::Sent, "any", "bot", "message", 12)]);
 }

@@ -2,11 +2,11 @@
 //!
 //! Document: 查询离线推送结果统计数据 (`offline-push` under `/push/data`).
 
-mod api;
+mod client;
 pub mod config;
 mod errors;
-pub mod readings;
-pub mod rhythm;
+pub mod fields;
+pub mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
 use crate::model::window::Unit;
-use crate::provider::quota::Limit;
+use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
 use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::Settings;
-use rhythm::Rhythm;
+use schedule::Rhythm;
 
 /// The provider.
 pub struct Easemob;
@@ -69,7 +69,7 @@ impl Account for EasemobAccount {
             clock: surroundings.clock.clone(),
             rhythm: Rhythm {
                 zone: surroundings.zone.clone(),
-                interval: surroundings.intervals.get(OFFLINE_PUSH).copied().unwrap_or(rhythm::INTERVAL),
+                interval: surroundings.intervals.get(OFFLINE_PUSH).copied().unwrap_or(schedule::INTERVAL),
             },
         })]
     }
@@ -109,7 +109,7 @@ impl Report for OfflinePush {
     }
 
     fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
-        Box::pin(api::offline_push(&self.settings, &self.token, &self.clock, ask, client))
+        Box::pin(client::offline_push(&self.settings, &self.token, &self.clock, ask, client))
     }
 
     fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {

@@ -3,11 +3,11 @@
 //!
 //! Document: 获取消息推送概览 (`message_push_overview`).
 
-mod api;
+mod client;
 pub mod config;
 mod errors;
-pub mod readings;
-pub mod rhythm;
+pub mod fields;
+pub mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
 use crate::model::window::Unit;
-use crate::provider::pace::spread;
-use crate::provider::quota::Limit;
+use crate::provider::message_schedule::spread;
+use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
 use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::Settings;
-use rhythm::Rhythm;
+use schedule::Rhythm;
 
 /// The provider.
 pub struct Feishu;
@@ -74,7 +74,7 @@ impl Account for FeishuAccount {
                 interval: surroundings.intervals.get(MESSAGE_PUSH_OVERVIEW).copied(),
                 units: self.0.windows.clone(),
                 departments: self.0.departments.clone(),
-                jitter: spread(&self.0.app_id, rhythm::SPREAD),
+                jitter: spread(&self.0.app_id, schedule::SPREAD),
             },
         })]
     }
@@ -93,7 +93,7 @@ impl Report for MessagePushOverview {
     }
 
     fn interval(&self) -> Duration {
-        self.rhythm.interval.unwrap_or(rhythm::HOURLY)
+        self.rhythm.interval.unwrap_or(schedule::HOURLY)
     }
 
     fn limit(&self) -> Limit {
@@ -111,7 +111,7 @@ impl Report for MessagePushOverview {
 
     fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
         Box::pin(async move {
-            let answer = api::message_push_overview(&self.settings, &self.token, &self.clock, ask, client).await;
+            let answer = client::message_push_overview(&self.settings, &self.token, &self.clock, ask, client).await;
             match answer {
                 Err(error) if errors::is_out_of_range(&error) && self.rhythm.is_past(self.clock.now(), ask) => {
                     tracing::warn!(app_id = self.settings.app_id, window = ask.first.unit.name(), first = %ask.first.first,

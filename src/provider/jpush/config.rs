@@ -10,8 +10,8 @@ use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::model::window::Unit;
 use crate::provider::jpush::Delivery;
-use crate::provider::pace::{Pace, Step};
-use crate::provider::quota::Limit;
+use crate::provider::message_schedule::{Pace, Step};
+use crate::provider::rate_limit::Limit;
 
 /// Whose statistics they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

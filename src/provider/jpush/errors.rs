@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::provider::error::{PollError, Reason, by_status};
 use crate::provider::http::Reply;
-use crate::provider::quota::Rate;
+use crate::provider::rate_limit::Rate;
 
 /// `Invalid parameter 'msg_id'.`, which the document does not list.
 const BAD_PARAMETER: &str = "3002";

@@ -5,15 +5,15 @@
 //! 送达状态查询 (`status/message`, VIP), 用户统计 and 分组统计-用户统计 (`users`, `group/users`, VIP). The
 //! quota of vendors is of the Push API (`push/quota`, free).
 
-mod api;
+mod client;
 pub mod config;
-mod delivery;
-mod details;
+mod detail_fields;
 mod errors;
-pub mod ids;
+mod legacy_fields;
+pub mod message_id;
+mod message_reports;
 mod moments;
-mod older;
-mod readings;
+mod received_fields;
 mod table;
 mod users;
 
@@ -25,8 +25,8 @@ use crate::provider::{
     Account, Ask, MessageReport, Messages, MomentNumbers, MomentReport, Numbers, Provider, Report, Surroundings,
 };
 use config::{Holder, Settings};
-pub use delivery::Delivery;
-use delivery::DeliveryReport;
+pub use message_reports::Delivery;
+use message_reports::DeliveryReport;
 use moments::{STATUS_MESSAGE, TestDevices, VENDOR_QUOTA, VendorQuota};
 use users::{GROUP_USERS, USERS, Users};
 
@@ -148,8 +148,8 @@ impl Account for JpushAccount {
 impl Holder {
     fn read_id(self) -> fn(&str) -> Option<String> {
         match self {
-            Holder::App => ids::read_id,
-            Holder::Group => ids::read_group_id,
+            Holder::App => message_id::read_id,
+            Holder::Group => message_id::read_group_id,
         }
     }
 }

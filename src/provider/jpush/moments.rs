@@ -11,9 +11,9 @@ use crate::metrics::catalog::Family;
 use crate::model::reading::{Count, GaugeReading, Label, SentMessage, count, members};
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
-use crate::provider::jpush::api;
+use crate::provider::jpush::client;
 use crate::provider::jpush::config::Settings;
-use crate::provider::quota::Limit;
+use crate::provider::rate_limit::Limit;
 use crate::provider::{Choice, MomentAsk, MomentNumbers, MomentReport};
 use crate::util::future::BoxFuture;
 
@@ -74,7 +74,7 @@ impl MomentReport for TestDevices {
             let Some(message) = &ask.message else { return Ok(MomentNumbers::default()) };
             let date = self.zone.to_datetime(message.sent_at).date();
             let devices = self.part(ask);
-            api::status_message(&self.settings, &message.id, date, devices, client)
+            client::status_message(&self.settings, &message.id, date, devices, client)
                 .await
                 .map(|answer| self::devices(&answer, devices.len()))
         })
@@ -138,7 +138,7 @@ impl MomentReport for VendorQuota {
     }
 
     fn ask<'a>(&'a self, _ask: &'a MomentAsk, client: &'a Client) -> BoxFuture<'a, Result<MomentNumbers, PollError>> {
-        Box::pin(async move { api::vendor_quota(&self.settings, client).await.map(|answer| quotas(&answer)) })
+        Box::pin(async move { client::vendor_quota(&self.settings, client).await.map(|answer| quotas(&answer)) })
     }
 }
 

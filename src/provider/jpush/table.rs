@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::model::reading::{Label, Metric};
-use crate::provider::jpush::readings::{Sink, series};
+use crate::provider::jpush::received_fields::{Sink, series};
 
 /// A field of an answer and what it feeds.
 pub(super) struct Row {

@@ -13,10 +13,10 @@ use crate::model::reading::{Count, Label, UserCount, WindowReadings, count, memb
 use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
-use crate::provider::jpush::api;
+use crate::provider::jpush::client;
 use crate::provider::jpush::config::{Holder, Settings};
-use crate::provider::pace::spread;
-use crate::provider::quota::Limit;
+use crate::provider::message_schedule::spread;
+use crate::provider::rate_limit::Limit;
 use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
@@ -109,7 +109,7 @@ impl Report for Users {
     }
 
     fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
-        Box::pin(api::users(&self.settings, ask, client))
+        Box::pin(client::users(&self.settings, ask, client))
     }
 
     fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {

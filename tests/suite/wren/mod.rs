@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use push_exporter::config::{secret::Secret, section::Section};
 use push_exporter::model::window::Unit;
 use push_exporter::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
-use push_exporter::provider::{error::PollError, http::Client, quota::Limit};
+use push_exporter::provider::{error::PollError, http::Client, rate_limit::Limit};
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
 use {config::Settings, schedule::Schedule};

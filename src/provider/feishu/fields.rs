@@ -1,7 +1,7 @@
 //! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
 
 use crate::model::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
-use crate::provider::feishu::api::{Item, Overview};
+use crate::provider::feishu::client::{Item, Overview};
 use crate::provider::{Answer, Ask, Numbers};
 
 /// The readings of the window that was asked for.

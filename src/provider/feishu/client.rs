@@ -10,9 +10,9 @@ use crate::model::window::Unit;
 use crate::provider::error::PollError;
 use crate::provider::feishu::config::Settings;
 use crate::provider::feishu::errors::{self, Envelope};
-use crate::provider::feishu::readings;
+use crate::provider::feishu::fields;
 use crate::provider::http::{self, Client, Reply, url};
-use crate::provider::quota::Rate;
+use crate::provider::rate_limit::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{Answer, Ask};
 use crate::util::clock::Clock;
@@ -72,7 +72,7 @@ pub(super) async fn message_push_overview(
     http::read(reply, move |reply| match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
             let overview: Overview = reply.json()?;
-            Ok(readings::answer(&ask, overview.data.items.unwrap_or_default()))
+            Ok(fields::answer(&ask, overview.data.items.unwrap_or_default()))
         }
         Some(errors::NO_DATA) => Ok(Answer::NoData),
         _ => Err(errors::refused(&reply)),

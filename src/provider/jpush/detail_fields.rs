@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use crate::model::reading::{Count, Label, Metric, count, members};
-use crate::provider::jpush::older;
-use crate::provider::jpush::readings::{Sink, group_message_id, message_id, read_items, series};
+use crate::provider::jpush::legacy_fields;
+use crate::provider::jpush::received_fields::{Sink, group_message_id, message_id, read_items, series};
 use crate::provider::{AskedMessage, MessageNumbers};
 
 /// The five counts of a leaf and of a kind; clicks last.
@@ -88,7 +88,7 @@ impl Shape {
     /// Remembers how a thing that gave numbers was read.
     pub(super) fn fix(&mut self, thing: &str, by_leaves: bool) {
         let things = if by_leaves { &mut self.leaves } else { &mut self.totals };
-        let is_documented = KINDS.contains(&thing) || thing == older::VENDOR_BLOCK;
+        let is_documented = KINDS.contains(&thing) || thing == legacy_fields::VENDOR_BLOCK;
         if is_documented || things.len() < MAX_THINGS {
             things.insert(thing.to_owned());
         }
@@ -103,7 +103,7 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         let found = item.get("details").and_then(Value::as_object);
         let is_details = shape.is_details.unwrap_or(item.get("details").is_some_and(holds_numbers));
         if is_details {
-            sink.note_unknown("", item, |name| name == "details" || older::BLOCKS.contains(&name));
+            sink.note_unknown("", item, |name| name == "details" || legacy_fields::BLOCKS.contains(&name));
             let kinds = found.map(|details| members(details, sink.unknown));
             for (kind, value) in kinds.into_iter().flatten() {
                 match value {
@@ -113,7 +113,7 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
                 }
             }
         } else {
-            older::read(item, &mut shape, sink);
+            legacy_fields::read(item, &mut shape, sink);
         }
         if !sink.readings.is_empty() {
             shape.is_details = Some(is_details);
@@ -127,7 +127,7 @@ pub(super) fn read_group(items: &[Value], asked: &[AskedMessage]) -> MessageNumb
     let shapes = shapes(asked);
     read_items(items, group_message_id, |id, item, sink| {
         let mut shape = Shape::of(shapes.get(id).copied());
-        older::read_group(item, &mut shape, sink);
+        legacy_fields::read_group(item, &mut shape, sink);
         shape.write()
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::model::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
 use crate::model::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};
-use crate::provider::jpush::ids::{read_group_id, read_id};
+use crate::provider::jpush::message_id::{read_group_id, read_id};
 use crate::provider::jpush::table::{self, Row, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
 

@@ -104,7 +104,7 @@ fn series(key: &str) -> (Label, Label) {
 /// # Errors
 /// A body that is not of the documented shape.
 pub fn parse(ask: &Ask, body: &[u8]) -> Result<Numbers, serde_json::Error> {
-    let body: super::api::OfflinePush = serde_json::from_slice(body)?;
+    let body: super::client::OfflinePush = serde_json::from_slice(body)?;
     let mut numbers = Numbers::default();
     let data = serde_json::from_value::<Option<_>>(body.data.unwrap_or_default())?;
     read(ask, &data.unwrap_or_default(), &mut numbers);

@@ -9,14 +9,14 @@ use serde_json::Value;
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::config::{Holder, Settings};
-use crate::provider::jpush::{api, details, errors, readings};
-use crate::provider::pace::{self, Pace};
-use crate::provider::quota::Limit;
+use crate::provider::jpush::{client, detail_fields, errors, received_fields};
+use crate::provider::message_schedule::{self, Pace};
+use crate::provider::rate_limit::Limit;
 use crate::provider::{AskedMessage, MessageNumbers, MessageReport};
 use crate::util::future::BoxFuture;
 
 /// `received/detail` answers for 28 days; the last call comes an hour before.
-const RECEIVED_END: Duration = Duration::from_secs(28 * pace::DAY - 3600);
+const RECEIVED_END: Duration = Duration::from_secs(28 * message_schedule::DAY - 3600);
 
 /// A delivery report; an app has one of them, or deliveries would count twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +84,11 @@ impl Delivery {
     /// The field map.
     pub(super) fn read(self, items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
         match self {
-            Delivery::ReceivedDetail => readings::received_detail(items),
-            Delivery::MessagesDetail => details::read(items, asked),
-            Delivery::Received => readings::received(items),
-            Delivery::Messages => readings::messages(items),
-            Delivery::GroupMessagesDetail => details::read_group(items, asked),
+            Delivery::ReceivedDetail => received_fields::received_detail(items),
+            Delivery::MessagesDetail => detail_fields::read(items, asked),
+            Delivery::Received => received_fields::received(items),
+            Delivery::Messages => received_fields::messages(items),
+            Delivery::GroupMessagesDetail => detail_fields::read_group(items, asked),
         }
     }
 
@@ -134,6 +134,6 @@ impl MessageReport for DeliveryReport {
         messages: &'a [AskedMessage],
         client: &'a Client,
     ) -> BoxFuture<'a, Result<MessageNumbers, PollError>> {
-        Box::pin(api::delivery(&self.settings, self.kind, messages, client))
+        Box::pin(client::delivery(&self.settings, self.kind, messages, client))
     }
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::model::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use crate::model::reading::{Label, members};
-use crate::provider::jpush::details::{Shape, holds_numbers, known};
-use crate::provider::jpush::readings::{GROUP_IDS, Sink, series};
+use crate::provider::jpush::detail_fields::{Shape, holds_numbers, known};
+use crate::provider::jpush::received_fields::{GROUP_IDS, Sink, series};
 use crate::provider::jpush::table::{self, Row, nothing, row};
 
 /// Their names in an answer.

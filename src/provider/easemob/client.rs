@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use crate::provider::easemob::config::{Credentials, Settings};
-use crate::provider::easemob::{errors, readings};
+use crate::provider::easemob::{errors, fields};
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
@@ -52,7 +52,7 @@ pub(super) async fn offline_push(
         let says;
         (numbers, says) = http::read(reply, move |reply| read(&of, &reply, before)).await?;
         is_silent |= !says;
-        numbers.covers.extend((says && *platform != "ALL").then(|| readings::path(platform, "")));
+        numbers.covers.extend((says && *platform != "ALL").then(|| fields::path(platform, "")));
     }
     Ok(if is_silent && numbers.windows.is_empty() { Answer::NoData } else { Answer::Numbers(numbers) })
 }
@@ -75,7 +75,7 @@ fn read(ask: &Ask, reply: &Reply, mut numbers: Numbers) -> Result<(Numbers, bool
         Some(Value::Null) => return Ok((numbers, false)),
         Some(_) => return Err(PollError::Decode("data is no object".into())),
     };
-    readings::read(ask, &data, &mut numbers);
+    fields::read(ask, &data, &mut numbers);
     Ok((numbers, true))
 }
 
