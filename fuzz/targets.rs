@@ -41,7 +41,8 @@ use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, Tra
 use push_exporter::provider::rate_limit::Priority;
 use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::{
-    Answer, Asked, AskedMessage, Memory, MessageNumbers, MessageReport, MomentNumbers, MomentReport, Report,
+    EarlierQueries, MessageNumbers, MessageQuery, MessageReport, Report, ReportState, SnapshotNumbers, SnapshotReport,
+    WindowAnswer,
 };
 use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
@@ -142,7 +143,7 @@ struct Script {
     token: Option<Result<Reply, ()>>,
     answers: Vec<Result<Reply, ()>>,
     answered: AtomicUsize,
-    asked: AtomicUsize,
+    earlier: AtomicUsize,
 }
 
 impl Script {
@@ -154,7 +155,7 @@ impl Script {
         }
         answers.push(Script::answer(text));
         let token = (has_token && answers.len() > 1).then(|| answers.remove(0));
-        Script { token, answers, answered: AtomicUsize::new(0), asked: AtomicUsize::new(0) }
+        Script { token, answers, answered: AtomicUsize::new(0), earlier: AtomicUsize::new(0) }
     }
 
     /// Without a status there is no answer.
@@ -167,7 +168,7 @@ impl Script {
 
 impl Transport for Script {
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.earlier.fetch_add(1, Ordering::Relaxed);
         let is_for_token = request.uri().path().contains("token");
         let answer = match &self.token {
             Some(token) if is_for_token => Some(token),
@@ -182,15 +183,15 @@ impl Transport for Script {
 enum Polled {
     Windows(Box<dyn Report>),
     Messages(Box<dyn MessageReport>),
-    Moment(Box<dyn MomentReport>),
+    Moment(Box<dyn SnapshotReport>),
 }
 
 /// What came of a question.
 #[derive(Debug, PartialEq)]
 enum Outcome {
-    Windows(Answer),
+    Windows(WindowAnswer),
     Messages(MessageNumbers),
-    Moment(MomentNumbers),
+    Moment(SnapshotNumbers),
     Failure(String),
 }
 
@@ -243,7 +244,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
         Polled::Moment(report) => poll_moment(&*report, &client).await,
     };
     // A question may be asked again with a new token, and takes no longer than the longest pause each time.
-    let requests = script.asked.load(Ordering::Relaxed);
+    let requests = script.earlier.load(Ordering::Relaxed);
     assert!(requests <= outcomes.len() * 12, "{requests} requests for {} questions", outcomes.len());
     assert!(started.elapsed() <= Duration::from_secs(3700) * 12 * 5, "waited for {:?}", started.elapsed());
     for outcome in &outcomes {
@@ -258,7 +259,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
 
 /// The reports of an app, each with the app's name and its own.
 fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
-    let surroundings = app.surroundings(clock);
+    let surroundings = app.report_context(clock);
     let mut reports = Vec::new();
     let mut add = |name: &str, report| reports.push((format!("{} {name}", app.name), report));
     for report in app.account.open(&surroundings) {
@@ -274,36 +275,36 @@ fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
 }
 
 async fn poll_windows(report: &dyn Report, client: &Client, clock: &Clock) -> Vec<Outcome> {
-    let (mut asked, mut outcomes) = (Asked::default(), Vec::new());
-    let mut memory = Memory::default();
-    while asked.asks.len() < 5
-        && let Some(ask) = report.next(clock.now(), &memory, &asked)
+    let (mut earlier, mut outcomes) = (EarlierQueries::default(), Vec::new());
+    let mut state = ReportState::default();
+    while earlier.queries.len() < 5
+        && let Some(query) = report.next(clock.now(), &state, &earlier)
     {
-        match report.ask(&ask, client).await {
+        match report.query(&query, client).await {
             Ok(answer) => {
-                let digest = report.digest(ClockReading::sure(clock.now()), &ask, answer.clone(), &memory);
-                memory = digest.memory;
-                let windows = memory.windows.len();
+                let update = report.interpret(ClockReading::sure(clock.now()), &query, answer.clone(), &state);
+                state = update.state;
+                let windows = state.windows.len();
                 assert!(windows <= 2000, "{windows} windows are remembered");
-                let written = serde_json::to_string(&memory).expect("a memory can be written");
-                assert_eq!(memory, serde_json::from_str(&written).expect("a memory can be read"));
+                let written = serde_json::to_string(&state).expect("a memory can be written");
+                assert_eq!(state, serde_json::from_str(&written).expect("a memory can be read"));
                 outcomes.push(Outcome::Windows(answer));
             }
             Err(error) => outcomes.push(failure(&error)),
         }
-        asked.asks.push(ask);
+        earlier.queries.push(query);
     }
-    assert!(report.next_due(clock.now(), &memory) > clock.now(), "a poll is due that was just made");
+    assert!(report.next_due(clock.now(), &state) > clock.now(), "a poll is due that was just made");
     outcomes
 }
 
 /// Asks twice: the second time each message has the shape that it got from the first answer.
 async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outcome> {
     let ids = ["1613113584", "1229760629", "269978303", "123456789", "1", "bsp54sn8bpn8hc3etq40"];
-    let mut asked = ids.map(|id| AskedMessage { id: id.to_owned(), shape: String::new(), is_young: false });
+    let mut earlier = ids.map(|id| MessageQuery { id: id.to_owned(), shape: String::new(), is_young: false });
     let mut outcomes = Vec::new();
     for _ in 0..2 {
-        match report.ask(&asked, client).await {
+        match report.query(&earlier, client).await {
             Ok(numbers) => {
                 let mut seen = HashSet::new();
                 for message in &numbers.messages {
@@ -311,11 +312,11 @@ async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outco
                         && message.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
                     assert!(is_id && seen.insert(&message.id), "{:?} is no id, or comes twice", message.id);
                     assert!(message.shape.len() <= 4096, "a shape of {} bytes", message.shape.len());
-                    if let Some(asked) = asked.iter_mut().find(|asked| asked.id == message.id) {
+                    if let Some(earlier) = earlier.iter_mut().find(|earlier| earlier.id == message.id) {
                         let first = |shape: &str| shape.split(' ').next().map(str::to_owned);
-                        let is_same = asked.shape.is_empty() || first(&asked.shape) == first(&message.shape);
-                        assert!(is_same, "read as {:?}, then as {:?}", asked.shape, message.shape);
-                        asked.shape.clone_from(&message.shape);
+                        let is_same = earlier.shape.is_empty() || first(&earlier.shape) == first(&message.shape);
+                        assert!(is_same, "read as {:?}, then as {:?}", earlier.shape, message.shape);
+                        earlier.shape.clone_from(&message.shape);
                     }
                 }
                 outcomes.push(Outcome::Messages(numbers));
@@ -329,11 +330,11 @@ async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outco
     outcomes
 }
 
-async fn poll_moment(report: &dyn MomentReport, client: &Client) -> Vec<Outcome> {
+async fn poll_moment(report: &dyn SnapshotReport, client: &Client) -> Vec<Outcome> {
     let sent = SentMessage { id: "1613113584".to_owned(), sent_at: NOW.parse().expect("a time") };
     let mut outcomes = Vec::new();
-    for ask in report.questions(&[sent]) {
-        outcomes.push(match report.ask(&ask, client).await {
+    for query in report.queries(&[sent]) {
+        outcomes.push(match report.query(&query, client).await {
             Ok(numbers) => Outcome::Moment(numbers),
             Err(error) => failure(&error),
         });
@@ -363,7 +364,7 @@ impl Findings {
     fn of(outcome: &Outcome) -> Findings {
         let mut found = Findings::default();
         match outcome {
-            Outcome::Windows(Answer::Numbers(numbers)) => {
+            Outcome::Windows(WindowAnswer::Numbers(numbers)) => {
                 for window in &numbers.windows {
                     let fields: HashSet<&str> = window.readings.iter().map(|reading| reading.field.as_str()).collect();
                     assert_eq!(fields.len(), window.readings.len(), "a field of a window comes twice");
@@ -388,7 +389,7 @@ impl Findings {
                 numbers.gauges.iter().for_each(|gauge| found.gauge(gauge));
                 found.unknown(&numbers.unknown);
             }
-            Outcome::Windows(Answer::NoData | Answer::Lost) | Outcome::Failure(_) => {}
+            Outcome::Windows(WindowAnswer::NoData | WindowAnswer::Lost) | Outcome::Failure(_) => {}
         }
         found
     }
@@ -705,7 +706,7 @@ struct Answered {
 
 impl Exporter {
     /// Answers a request, which is a `POST` of messages where its first line is no request's.
-    fn ask(&self, request: &Message<'_>) -> Answered {
+    fn query(&self, request: &Message<'_>) -> Answered {
         let mut first = request.first.split(' ');
         let method = first.next().and_then(|method| Method::from_bytes(method.as_bytes()).ok()).unwrap_or(Method::POST);
         let uri = first.next().and_then(|uri| uri.parse::<Uri>().ok());
@@ -742,12 +743,12 @@ impl Exporter {
 pub fn message_api(request: &[u8]) {
     let request = Message::read(request);
     EXPORTER.with(|exporter| {
-        let answered = exporter.ask(&request);
+        let answered = exporter.query(&request);
         let status = answered.status.as_u16();
         if answered.path != "/api/v1/messages" {
             return check_page(&answered);
         }
-        assert_eq!(exporter.ask(&request).status, status, "the same request is answered in two ways");
+        assert_eq!(exporter.query(&request).status, status, "the same request is answered in two ways");
         assert!([200, 400, 401, 405, 408, 413, 415, 503].contains(&status), "{status}");
         if status == 405 {
             assert!(answered.method != Method::POST && answered.headers[header::ALLOW] == "POST");
@@ -785,7 +786,7 @@ pub fn request_headers(request: &[u8]) {
         request.first = "GET /metrics".to_owned();
     }
     EXPORTER.with(|exporter| {
-        let answered = exporter.ask(&request);
+        let answered = exporter.query(&request);
         let codings: Vec<_> = request.headers.get_all(header::ACCEPT_ENCODING).iter().collect();
         let names_gzip = |value: &&HeaderValue| {
             let value = value.as_bytes().to_ascii_lowercase();

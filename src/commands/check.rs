@@ -17,7 +17,10 @@ use crate::provider::config::{App, UNFED};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::rate_limit::{Limit, Priority, Rate};
-use crate::provider::{Answer, Ask, Asked, AskedMessage, Memory, MessageReport, MomentReport, Numbers, Report};
+use crate::provider::{
+    EarlierQueries, MessageQuery, MessageReport, Numbers, Report, ReportState, SnapshotReport, WindowAnswer,
+    WindowQuery,
+};
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
 use crate::web::settings::Reading;
@@ -41,7 +44,7 @@ const MADE_UP: &str = "1";
 pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
     let (file, config) = serve::load(flags)?;
     let clock = Clock::system();
-    let asked: Vec<Question> = config.apps.iter().flat_map(|app| questions(app, &clock)).collect();
+    let asked: Vec<Question> = config.apps.iter().flat_map(|app| queries(app, &clock)).collect();
     let (apps, reports) = (config.apps.len(), asked.len());
     super::print(&format!("{}: the configuration is good; apps: {apps}, reports: {reports}\n", file.display()))?;
     if let Some(file) = &flags.web_config_file {
@@ -49,7 +52,7 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
         super::print(&format!("{}: the web configuration is good\n", file.display()))?;
     }
     for app in &config.apps {
-        if config.leaves_unfed(app.account.messages(&app.surroundings(&clock)).as_ref()) {
+        if config.leaves_unfed(app.account.messages(&app.report_context(&clock)).as_ref()) {
             let (file, provider, name) = (file.display(), app.provider.name(), &app.name);
             super::print(&format!("{file}: {provider} {name}: warning: {UNFED}\n"))?;
         }
@@ -82,9 +85,9 @@ struct Question {
 
 /// What is asked.
 enum Kind {
-    Window(Box<dyn Report>, Option<Ask>),
-    Moment(Box<dyn MomentReport>, SentMessage),
-    Message(Box<dyn MessageReport>, AskedMessage),
+    Window(Box<dyn Report>, Option<WindowQuery>),
+    Moment(Box<dyn SnapshotReport>, SentMessage),
+    Message(Box<dyn MessageReport>, MessageQuery),
 }
 
 /// A line of the table.
@@ -114,8 +117,8 @@ struct Told {
 }
 
 /// The questions of an app: the first that each of its reports would ask.
-fn questions(app: &App, clock: &Clock) -> Vec<Question> {
-    let surroundings = app.surroundings(clock);
+fn queries(app: &App, clock: &Clock) -> Vec<Question> {
+    let report_context = app.report_context(clock);
     let account = Arc::new(AccountClient::new(clock));
     for secret in app.account.secrets() {
         account.scrubber().learn(&secret.current());
@@ -129,33 +132,33 @@ fn questions(app: &App, clock: &Clock) -> Vec<Question> {
         report,
         kind,
     };
-    let messages = app.account.messages(&surroundings);
+    let messages = app.account.messages(&report_context);
     let id = messages.as_ref().and_then(|messages| messages.ids.last().cloned());
     let id = id.unwrap_or_else(|| MADE_UP.to_owned());
-    let mut questions = Vec::new();
-    for report in app.account.open(&surroundings) {
-        let ask = report.next(clock.now(), &Memory::default(), &Asked::default());
-        questions.push(question(report.limit(), report.name(), Kind::Window(report, ask)));
+    let mut queries = Vec::new();
+    for report in app.account.open(&report_context) {
+        let query = report.next(clock.now(), &ReportState::default(), &EarlierQueries::default());
+        queries.push(question(report.limit(), report.name(), Kind::Window(report, query)));
     }
-    for report in app.account.moments(&surroundings) {
+    for report in app.account.moments(&report_context) {
         let message = SentMessage { id: id.clone(), sent_at: clock.now() };
-        questions.push(question(report.limit(), report.name(), Kind::Moment(report, message)));
+        queries.push(question(report.limit(), report.name(), Kind::Moment(report, message)));
     }
     let delivery = messages
         .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.name()) == messages.delivery));
     if let Some(report) = delivery {
-        let message = AskedMessage { id, shape: String::new(), is_young: false };
-        questions.push(question(report.limit(), report.name(), Kind::Message(report, message)));
+        let message = MessageQuery { id, shape: String::new(), is_young: false };
+        queries.push(question(report.limit(), report.name(), Kind::Message(report, message)));
     }
-    questions
+    queries
 }
 
 /// Asks them side by side; the rows come in the order of the questions.
-async fn ask_all(questions: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<Row> {
-    let count = questions.len();
+async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<Row> {
+    let count = queries.len();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut asking = JoinSet::new();
-    for (index, question) in questions.into_iter().enumerate() {
+    for (index, question) in queries.into_iter().enumerate() {
         let (transport, clock, places) = (Arc::clone(transport), clock.clone(), Arc::clone(&places));
         asking.spawn(async move {
             let _place = places.acquire().await;
@@ -182,7 +185,7 @@ impl Question {
     async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> Row {
         let Question { provider, app, zone, account, limit, report, kind } = self;
         let client = Client::new(transport, &account, report, limit, Priority::First);
-        let answered = tokio::time::timeout(LONGEST, kind.ask(&client, &zone, clock)).await;
+        let answered = tokio::time::timeout(LONGEST, kind.query(&client, &zone, clock)).await;
         let result = match answered.unwrap_or(Err(TransportError::Timeout.into())) {
             Ok(Some(format_age)) => Outcome::Works(format_age),
             Ok(None) => Outcome::NotAsked,
@@ -202,34 +205,34 @@ const NOTHING: &str = "-";
 
 impl Kind {
     /// Asks once and tells how old the numbers are; nothing if there is nothing to ask for.
-    async fn ask(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, PollError> {
+    async fn query(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, PollError> {
         match self {
             Kind::Window(_, None) => Ok(None),
-            Kind::Window(report, Some(ask)) => {
-                let answer = report.ask(ask, client).await?;
+            Kind::Window(report, Some(query)) => {
+                let answer = report.query(query, client).await?;
                 // The newest window may not be there yet; the one before tells more.
-                let asked = Asked { asks: vec![ask.clone()], ..Asked::default() };
-                let other = report.next(clock.now(), &Memory::default(), &asked);
-                if let (Answer::NoData, Some(other)) = (&answer, &other) {
-                    let earlier = report.ask(other, client).await?;
+                let asked = EarlierQueries { queries: vec![query.clone()], ..EarlierQueries::default() };
+                let other = report.next(clock.now(), &ReportState::default(), &asked);
+                if let (WindowAnswer::NoData, Some(other)) = (&answer, &other) {
+                    let earlier = report.query(other, client).await?;
                     return Ok(Some(data_age(&earlier, other, zone, clock.now())));
                 }
-                Ok(Some(data_age(&answer, ask, zone, clock.now())))
+                Ok(Some(data_age(&answer, query, zone, clock.now())))
             }
             Kind::Moment(report, message) => {
-                let Some(ask) = report.questions(std::slice::from_ref(message)).into_iter().next() else {
+                let Some(query) = report.queries(std::slice::from_ref(message)).into_iter().next() else {
                     return Ok(None);
                 };
-                match report.ask(&ask, client).await {
-                    Ok(_) if ask.message.is_none() || message.id != MADE_UP => Ok(Some(NOW.to_owned())),
+                match report.query(&query, client).await {
+                    Ok(_) if query.message.is_none() || message.id != MADE_UP => Ok(Some(NOW.to_owned())),
                     Ok(_) => Ok(Some(no_numbers(&message.id))),
-                    Err(error) if error.reason() == Reason::BadRequest && report.if_refused(&ask).is_some() => {
+                    Err(error) if error.reason() == Reason::BadRequest && report.if_refused(&query).is_some() => {
                         Ok(Some(refused(&message.id)))
                     }
                     Err(error) => Err(error),
                 }
             }
-            Kind::Message(report, message) => match report.ask(std::slice::from_ref(message), client).await {
+            Kind::Message(report, message) => match report.query(std::slice::from_ref(message), client).await {
                 Ok(numbers) if numbers.messages.iter().any(|found| !found.readings.is_empty()) => {
                     Ok(Some(NOW.to_owned()))
                 }
@@ -258,17 +261,17 @@ fn unless_made_up(id: &str, text: String) -> String {
 }
 
 /// How old the newest numbers of an answer are, and of which window they are.
-fn data_age(answer: &Answer, ask: &Ask, zone: &TimeZone, now: Timestamp) -> String {
+fn data_age(answer: &WindowAnswer, query: &WindowQuery, zone: &TimeZone, now: Timestamp) -> String {
     let newest = match answer {
-        Answer::Numbers(Numbers { windows, .. }) => windows
+        WindowAnswer::Numbers(Numbers { windows, .. }) => windows
             .iter()
             .filter(|found| !found.readings.is_empty() || !found.users.is_empty())
             .map(|found| found.window)
             .max(),
-        Answer::NoData | Answer::Lost => None,
+        WindowAnswer::NoData | WindowAnswer::Lost => None,
     };
     match newest {
-        None => format!("no numbers for {}", ask.last.key()),
+        None => format!("no numbers for {}", query.last.key()),
         Some(window) if window.end(zone) > now => format!("{NOW} ({})", window.key()),
         Some(window) => format!("{} ({})", format_age(now, window.end(zone)), window.key()),
     }

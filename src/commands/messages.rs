@@ -202,18 +202,18 @@ impl Sender {
                 .body(body.join("\n"));
             let trouble = match request.send().await {
                 Ok(response) => match self.read(response).await? {
-                    Answer::Registered(Registered { received, new, too_old }) => {
+                    WindowAnswer::Registered(Registered { received, new, too_old }) => {
                         tally.received += received;
                         tally.new += new;
                         tally.too_old += too_old;
                         return Ok(());
                     }
-                    Answer::Refused(index, reason) if index < entries.len() => {
+                    WindowAnswer::Refused(index, reason) if index < entries.len() => {
                         let (line, _) = entries.remove(index);
                         tally.refuse(line, &reason)?;
                         continue;
                     }
-                    Answer::Refused(_, reason) | Answer::Later(reason) => reason,
+                    WindowAnswer::Refused(_, reason) | WindowAnswer::Later(reason) => reason,
                 },
                 Err(error) => crate::util::error::error_chain(&error.without_url()),
             };
@@ -226,23 +226,23 @@ impl Sender {
         Ok(())
     }
 
-    async fn read(&self, response: reqwest::Response) -> anyhow::Result<Answer> {
+    async fn read(&self, response: reqwest::Response) -> anyhow::Result<WindowAnswer> {
         let status = response.status();
         let body = match response.bytes().await {
             Ok(body) => body,
-            Err(error) => return Ok(Answer::Later(crate::util::error::error_chain(&error.without_url()))),
+            Err(error) => return Ok(WindowAnswer::Later(crate::util::error::error_chain(&error.without_url()))),
         };
         if status == StatusCode::OK {
             let registered = serde_json::from_slice(&body);
-            return Ok(Answer::Registered(
+            return Ok(WindowAnswer::Registered(
                 registered.context("the answer is not that of a push-exporter; check --url")?,
             ));
         }
         let Refusal { error, index } = serde_json::from_slice(&body).unwrap_or_default();
         let said = if error.is_empty() { String::new() } else { format!(": {error}") };
         match (status.as_u16(), index) {
-            (400, Some(index)) => Ok(Answer::Refused(index, error)),
-            (408 | 429 | 500 | 502..=504, _) => Ok(Answer::Later(format!("the exporter answers {status}{said}"))),
+            (400, Some(index)) => Ok(WindowAnswer::Refused(index, error)),
+            (408 | 429 | 500 | 502..=504, _) => Ok(WindowAnswer::Later(format!("the exporter answers {status}{said}"))),
             (401, _) => bail!("the exporter does not take the token; give the one of message_api with --token-file"),
             (404, _) => {
                 bail!("there is no message API; check --url, and set message_api.token_file in the configuration")
@@ -253,7 +253,7 @@ impl Sender {
 }
 
 /// What became of a request.
-enum Answer {
+enum WindowAnswer {
     Registered(Registered),
     /// Which entry is not taken, and why.
     Refused(usize, String),

@@ -184,7 +184,7 @@ impl Entry<'_> {
     }
 
     fn report(&self, has_new_numbers: bool, succeeded: bool) -> Result<(), LedgerError> {
-        let Commit { app, report, now, sure, due, ref memory, .. } = *self.commit;
+        let Commit { app, report, now, sure, due, ref state, .. } = *self.commit;
         let last_success = succeeded.then_some(ms(now));
         let last_change = has_new_numbers.then_some(ms(now));
         self.transaction
@@ -194,7 +194,7 @@ impl Entry<'_> {
                  last_success = coalesce(excluded.last_success, report.last_success), \
                  last_change = coalesce(excluded.last_change, report.last_change), memory = coalesce(?6, report.memory)",
             )?
-            .execute(params![app, report, due.map(ms), last_success, last_change, memory])?;
+            .execute(params![app, report, due.map(ms), last_success, last_change, state])?;
         // An app counts its 90 days from when it was last polled, however long the process ran.
         self.transaction
             .prepare_cached("UPDATE app SET last_configured = ?2, last_seen = ?3 WHERE id = ?1")?

@@ -79,7 +79,7 @@ pub struct StoredReport {
     /// When a poll last brought a new number.
     pub last_change: Option<Timestamp>,
     /// What the provider remembers.
-    pub memory: String,
+    pub state: String,
     /// Its newest messages.
     pub newest: Vec<NewestMessage>,
     /// True if messages of it are failing.
@@ -138,7 +138,7 @@ pub struct Commit {
     /// Names that were not known.
     pub unknown: Vec<String>,
     /// What the provider remembers from now on, if it is worth writing.
-    pub memory: Option<String>,
+    pub state: Option<String>,
     /// Whether this answer completes a successful poll.
     pub succeeded: bool,
     /// When the next poll is due, where messages have no due times of their own.
@@ -429,7 +429,7 @@ pub struct Reschedule {
     /// Until which age, how often.
     pub steps: Vec<(Duration, Duration)>,
     /// What the report remembers from now on.
-    pub memory: String,
+    pub state: String,
     /// Messages that become due at once.
     pub hurry: Option<Hurry>,
 }

@@ -400,7 +400,7 @@ fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -
 
 /// Brings due times back to what the schedule allows, after the schedule or the clock has changed.
 pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> Result<(), LedgerError> {
-    let Reschedule { app, report, now, ref steps, ref memory, hurry } = *change;
+    let Reschedule { app, report, now, ref steps, ref state, hurry } = *change;
     let mut update = transaction.prepare_cached(
         "UPDATE message SET pace = ?5, due = min(due, ?6) \
          WHERE app = ?1 AND report = ?2 AND sent > ?3 AND sent <= ?4 AND (pace <> ?5 OR due > ?6)",
@@ -426,7 +426,7 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
     transaction.execute(
         "INSERT INTO report (app, report, memory) VALUES (?1, ?2, ?3) \
          ON CONFLICT (app, report) DO UPDATE SET memory = excluded.memory",
-        params![app, report, memory],
+        params![app, report, state],
     )?;
     Ok(())
 }

@@ -491,7 +491,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
                 due: row.get::<_, Option<i64>>(1)?.map(time),
                 last_success: row.get::<_, Option<i64>>(2)?.map(time),
                 last_change: row.get::<_, Option<i64>>(3)?.map(time),
-                memory: row.get(4)?,
+                state: row.get(4)?,
                 newest: Vec::new(),
                 is_failing: false,
             })

@@ -18,7 +18,7 @@ use crate::metrics::catalog::Family;
 use crate::poll::health::{Health, Tracked, app_labels};
 use crate::poll::runner::counters;
 use crate::provider::error::shorten;
-use crate::provider::message_schedule::{Pace, message_age};
+use crate::provider::message_schedule::{MessageSchedule, message_age};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 use crate::util::supervise::restart_on_panic;
@@ -95,7 +95,7 @@ pub struct Target {
     /// The report that polls them.
     pub report: &'static str,
     /// How often.
-    pub pace: Pace,
+    pub pace: MessageSchedule,
     /// Reads an id: as the provider writes it, or `None` if it can be none.
     pub read_id: fn(&str) -> Option<String>,
     /// Ids of the configuration.

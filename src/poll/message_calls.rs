@@ -12,7 +12,7 @@ use crate::poll::messages::{AT_10M, PARTS};
 use crate::poll::runner::{Poller, RETRIES};
 use crate::provider::error::PollError;
 use crate::provider::message_schedule::message_age;
-use crate::provider::{AskedMessage, MessageNumbers, MessageReadings, MessageReport};
+use crate::provider::{MessageNumbers, MessageQuery, MessageReadings, MessageReport};
 
 /// Calls under way.
 #[derive(Default)]
@@ -128,12 +128,12 @@ async fn call(
     let has_failed = is_divided || messages.iter().any(|message| message.failures > 0);
     let mut retries = if has_failed { 0 } else { RETRIES };
     let before = retries;
-    match ask(&poller, &*report, &messages, &mut retries).await {
+    match query(&poller, &*report, &messages, &mut retries).await {
         Ok(numbers) => called.add(messages, numbers, poller.services.clock.now()),
         Err(error) if messages.len() > 1 && !is_divided && retries == before && report.blames_an_id(&error) => {
             let other = messages.split_off(messages.len() / 2);
             for half in [messages, other] {
-                match ask(&poller, &*report, &half, &mut 0).await {
+                match query(&poller, &*report, &half, &mut 0).await {
                     Ok(numbers) => called.add(half, numbers, poller.services.clock.now()),
                     Err(error) => called.failed.push((half, error)),
                 }
@@ -144,20 +144,20 @@ async fn call(
     called
 }
 
-async fn ask(
+async fn query(
     poller: &Poller,
     report: &dyn MessageReport,
     messages: &[TrackedMessage],
     retries: &mut u32,
 ) -> Result<MessageNumbers, PollError> {
     let now = poller.services.clock.now();
-    let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| AskedMessage {
+    let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| MessageQuery {
         id: id.clone(),
         shape: shape.clone(),
         is_young: message_age(*sent_at, now) < AT_10M.start,
     };
-    let asked: Vec<AskedMessage> = messages.iter().map(asked).collect();
-    poller.ask(retries, || report.ask(&asked, &poller.client)).await
+    let asked: Vec<MessageQuery> = messages.iter().map(asked).collect();
+    poller.query(retries, || report.query(&asked, &poller.client)).await
 }
 
 impl Called {

@@ -21,7 +21,7 @@ use crate::poll::newest::{Newest, NewestList, sums};
 use crate::poll::runner::{Answered, Done, Polled, Poller, Ready, Work};
 use crate::poll::schedule;
 use crate::provider::error::PollError;
-use crate::provider::message_schedule::{DAY, Pace, message_age};
+use crate::provider::message_schedule::{DAY, MessageSchedule, message_age};
 use crate::provider::{MessageReadings, MessageReport};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
@@ -48,7 +48,7 @@ pub struct MessageWork {
     /// Whether new messages come to this report.
     is_current: bool,
     guard: ClockGuard,
-    memory: MessageMemory,
+    state: MessageReportState,
     /// The newest messages, which are shown one by one.
     newest: NewestList,
     /// Whether due times may not be what the schedule says.
@@ -67,12 +67,12 @@ pub struct MessageWork {
 /// What is remembered between polls and over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct MessageMemory {
+pub struct MessageReportState {
     /// The schedule that due times were made by.
-    pace: Option<Pace>,
+    pace: Option<MessageSchedule>,
 }
 
-impl MessageMemory {
+impl MessageReportState {
     fn write(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
@@ -103,11 +103,11 @@ impl MessageWork {
         stored: StoredReport,
     ) -> Ready<MessageWork> {
         let Standing { is_current, newest, next, was_ahead, last_seen } = standing;
-        let memory: MessageMemory = serde_json::from_str(&stored.memory).unwrap_or_default();
+        let state: MessageReportState = serde_json::from_str(&stored.state).unwrap_or_default();
         let newest = NewestList::new(newest, stored.newest.clone());
         let clock = &poller.services.clock;
         let now = clock.now();
-        let is_out_of_step = memory.pace.as_ref() != Some(report.pace())
+        let is_out_of_step = state.pace.as_ref() != Some(report.pace())
             || was_ahead
             || stored.last_success.is_some_and(|last| last > now);
         let guard = ClockGuard::new(clock, last_seen);
@@ -117,7 +117,7 @@ impl MessageWork {
             board,
             is_current,
             guard,
-            memory,
+            state,
             newest,
             is_out_of_step,
             hurry: None,
@@ -242,10 +242,10 @@ impl Poll<'_> {
 
     async fn reschedule(&mut self, now: Timestamp) -> Result<(), PollError> {
         let pace = self.work.report.pace();
-        self.work.memory.pace = Some(pace.clone());
+        self.work.state.pace = Some(pace.clone());
         let steps = pace.steps().iter().map(|step| (step.until, step.every)).collect();
         let (app, report) = (self.poller.app, self.work.report.name());
-        let change = Reschedule { app, report, now, steps, memory: self.work.memory.write(), hurry: self.work.hurry };
+        let change = Reschedule { app, report, now, steps, state: self.work.state.write(), hurry: self.work.hurry };
         self.poller.services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
         (self.work.is_out_of_step, self.work.hurry) = (false, None);
         Ok(())
@@ -461,7 +461,7 @@ impl Poll<'_> {
         let answered = Answered {
             content: Content::Messages { polled, failed, newest: plan.stored() },
             unknown,
-            memory: None,
+            state: None,
             succeeded,
             due: None,
             sure: reading.sure,

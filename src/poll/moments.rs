@@ -13,15 +13,15 @@ use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
 use crate::model::reading::GaugeReading;
 use crate::poll::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::provider::error::{PollError, Reason};
-use crate::provider::{MomentAsk, MomentNumbers, MomentReport};
+use crate::provider::{SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::clock::Clock;
 
 /// A report of this moment.
 pub struct MomentWork {
-    report: Arc<dyn MomentReport>,
+    report: Arc<dyn SnapshotReport>,
     exposition: Exposition,
     /// What was said last, to tell whether it is said again.
-    memory: String,
+    state: String,
     shown: Vec<Sample>,
     /// When it was said.
     fresh: Instant,
@@ -29,14 +29,14 @@ pub struct MomentWork {
 
 impl MomentWork {
     /// Makes the report ready to be polled.
-    pub async fn ready(poller: Poller, report: Box<dyn MomentReport>, stored: StoredReport) -> Ready<MomentWork> {
+    pub async fn ready(poller: Poller, report: Box<dyn SnapshotReport>, stored: StoredReport) -> Ready<MomentWork> {
         let now = poller.services.clock.now();
         // What it shows is not kept, so it is asked for at once.
         let next = stored.due.unwrap_or(now).min(now);
         let work = MomentWork {
             report: report.into(),
             exposition: poller.services.exposition.clone(),
-            memory: stored.memory.clone(),
+            state: stored.state.clone(),
             shown: Vec::new(),
             fresh: Instant::now(),
         };
@@ -53,7 +53,7 @@ impl MomentWork {
 /// What a poll of this moment brings.
 #[derive(Default)]
 pub struct Outcome {
-    memory: Option<String>,
+    state: Option<String>,
     samples: Vec<Sample>,
     has_nothing_to_ask: bool,
 }
@@ -69,7 +69,7 @@ impl Work for MomentWork {
         let mut poll = Poll {
             poller,
             report: Arc::clone(&self.report),
-            memory: self.memory.clone(),
+            state: self.state.clone(),
             outcome: Outcome::default(),
             has_new_numbers: false,
         };
@@ -81,11 +81,11 @@ impl Work for MomentWork {
     fn hurry(&mut self, _hurry: Hurry) {}
 
     async fn finish(&mut self, outcome: Outcome, is_ok: bool, _now: Timestamp) {
-        let Outcome { memory, samples, has_nothing_to_ask } = outcome;
+        let Outcome { state, samples, has_nothing_to_ask } = outcome;
         if has_nothing_to_ask {
             self.show(Vec::new()).await;
         } else if is_ok {
-            self.memory = memory.unwrap_or_default();
+            self.state = state.unwrap_or_default();
             self.fresh = Instant::now();
             self.show(samples).await;
         }
@@ -102,8 +102,8 @@ impl Work for MomentWork {
 /// One poll.
 struct Poll {
     poller: Arc<Poller>,
-    report: Arc<dyn MomentReport>,
-    memory: String,
+    report: Arc<dyn SnapshotReport>,
+    state: String,
     outcome: Outcome,
     has_new_numbers: bool,
 }
@@ -121,18 +121,18 @@ impl Poll {
             }
             None => Vec::new(),
         };
-        let questions = self.report.questions(&messages);
-        if questions.is_empty() {
+        let queries = self.report.queries(&messages);
+        if queries.is_empty() {
             self.outcome.has_nothing_to_ask = true;
             return Ok(Done::NothingDue(due));
         }
-        let (MomentNumbers { gauges, unknown }, error) = self.ask(&questions).await?;
-        let memory = written(&gauges);
-        let is_new = memory != self.memory;
+        let (SnapshotNumbers { gauges, unknown }, error) = self.query(&queries).await?;
+        let state = written(&gauges);
+        let is_new = state != self.state;
         let answered = Answered {
             content: Content::Moment { gauges, is_new },
             unknown,
-            memory: is_new.then(|| memory.clone()),
+            state: is_new.then(|| state.clone()),
             succeeded: error.is_none(),
             due,
             sure: now,
@@ -148,27 +148,27 @@ impl Poll {
             created: None,
         };
         self.outcome.samples = receipt.moment.into_iter().map(sample).collect();
-        self.outcome.memory = Some(memory);
+        self.outcome.state = Some(state);
         Ok(if error.is_some() { Done::Partly(error, due) } else { Done::Succeeded(due) })
     }
 
     /// Every question, with the retries of one poll. One that fails does not spoil the others: what it would have told
     /// is shown as unknown, and why it failed comes beside the numbers, unless that is only that it is not accepted.
-    async fn ask(&self, questions: &[MomentAsk]) -> Result<(MomentNumbers, Option<PollError>), PollError> {
+    async fn query(&self, queries: &[SnapshotQuery]) -> Result<(SnapshotNumbers, Option<PollError>), PollError> {
         let mut retries = RETRIES;
-        let mut numbers = MomentNumbers::default();
+        let mut numbers = SnapshotNumbers::default();
         let mut failed = Vec::new();
-        for ask in questions {
-            match self.poller.ask(&mut retries, || self.report.ask(ask, &self.poller.client)).await {
+        for query in queries {
+            match self.poller.query(&mut retries, || self.report.query(query, &self.poller.client)).await {
                 Ok(answer) => {
                     numbers.gauges.extend(answer.gauges);
                     numbers.unknown.extend(answer.unknown);
                 }
                 Err(error) if error.ends_the_poll() => return Err(error),
                 Err(error) => {
-                    let instead = self.report.if_refused(ask);
+                    let instead = self.report.if_refused(query);
                     failed.push((error, instead));
-                    if failed.len() == questions.len().min(TRIES) && numbers.gauges.is_empty() {
+                    if failed.len() == queries.len().min(TRIES) && numbers.gauges.is_empty() {
                         break;
                     }
                 }

@@ -19,7 +19,7 @@ use crate::poll::windows::WindowWork;
 use crate::provider::config::{App, Config, UNFED};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::rate_limit::{Limit, Priority};
-use crate::provider::{Messages, Surroundings};
+use crate::provider::{Messages, ReportContext};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockGuard;
 
@@ -27,7 +27,7 @@ use crate::util::clock_guard::ClockGuard;
 pub struct Opening<'a> {
     app: &'a App,
     services: Services,
-    surroundings: Surroundings,
+    report_context: ReportContext,
     messages: Option<Messages>,
     stored: Restored,
     board: Arc<Board>,
@@ -41,11 +41,11 @@ impl<'a> Opening<'a> {
     pub fn new(app: &'a App, services: Services, account: Arc<AccountClient>) -> Opening<'a> {
         let clock = Clock::of_account(Arc::clone(account.provider_time()));
         let services = Services { clock, ..services };
-        let surroundings = app.surroundings(&services.clock);
+        let report_context = app.report_context(&services.clock);
         let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.health.clone());
-        let messages = app.account.messages(&surroundings);
+        let messages = app.account.messages(&report_context);
         let (stored, board) = (Restored::default(), Arc::new(board));
-        Opening { app, services, surroundings, messages, stored, board, account, registered: Instant::now() }
+        Opening { app, services, report_context, messages, stored, board, account, registered: Instant::now() }
     }
 
     /// Its configuration.
@@ -131,7 +131,7 @@ impl<'a> Opening<'a> {
         transport: &Arc<dyn Transport>,
         is_first: bool,
     ) -> Result<Vec<Polling>, LedgerError> {
-        let Opening { app, services, surroundings, messages, stored, board, account, registered } = self;
+        let Opening { app, services, report_context, messages, stored, board, account, registered } = self;
         let account = &account;
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
@@ -157,7 +157,7 @@ impl<'a> Opening<'a> {
             found.unwrap_or_else(|| StoredReport { report: name.to_owned(), ..StoredReport::default() })
         };
         let mut pollings = Vec::new();
-        for report in app.account.open(&surroundings) {
+        for report in app.account.open(&report_context) {
             let name = report.name();
             let poller = poller(name, report.limit(), Priority::First).await;
             let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
@@ -166,7 +166,7 @@ impl<'a> Opening<'a> {
                 WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges, stored.last_seen).await;
             pollings.push(ready.run());
         }
-        for report in app.account.moments(&surroundings) {
+        for report in app.account.moments(&report_context) {
             let name = report.name();
             let poller = poller(name, report.limit(), Priority::First).await;
             let ready = MomentWork::ready(poller, report, of_report(name)).await;

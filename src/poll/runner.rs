@@ -328,10 +328,10 @@ impl Poller {
     }
 
     /// Asks once, and again while there are retries and asking again may help.
-    pub(super) async fn ask<'a, T>(
+    pub(super) async fn query<'a, T>(
         &self,
         retries: &mut u32,
-        ask: impl Fn() -> BoxFuture<'a, Result<T, PollError>>,
+        query: impl Fn() -> BoxFuture<'a, Result<T, PollError>>,
     ) -> Result<T, PollError> {
         let mut attempt = 0;
         let mut has_waited = self.client.budget().blocked_for().is_some();
@@ -339,7 +339,7 @@ impl Poller {
             self.waits(ANOTHER_REFUSED, RATE_ADVICE).await;
         }
         loop {
-            let error = match ask().await {
+            let error = match query().await {
                 Ok(answer) => {
                     if has_waited {
                         self.services.health.waits_no_more(&self.id).await;
@@ -405,7 +405,7 @@ impl Poller {
 
     /// Commits what was made of an answer, then shows what it has changed.
     pub(super) async fn commit(&self, commit: Answered) -> Result<Receipt, PollError> {
-        let Answered { content, unknown, memory, succeeded, due, sure } = commit;
+        let Answered { content, unknown, state, succeeded, due, sure } = commit;
         let now = self.services.clock.now();
         let confirmation = self.confirmation(now);
         let is_confirmed = confirmation.is_some();
@@ -419,7 +419,7 @@ impl Poller {
             content,
             // A name comes from the provider, which may repeat a secret, and itself for each message.
             unknown: BTreeSet::from_iter(unknown).iter().map(|name| self.account.scrubber().scrub(name)).collect(),
-            memory,
+            state,
             succeeded,
             due,
         };
@@ -575,7 +575,7 @@ impl Poller {
 pub(super) struct Answered {
     pub(super) content: Content,
     pub(super) unknown: Vec<String>,
-    pub(super) memory: Option<String>,
+    pub(super) state: Option<String>,
     pub(super) succeeded: bool,
     pub(super) due: Option<Timestamp>,
     /// The latest time that is certain.

@@ -16,7 +16,7 @@ use crate::poll::health::ReportId;
 use crate::poll::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::poll::schedule;
 use crate::provider::error::{PollError, Reason};
-use crate::provider::{Answer, Ask, Asked, Digest, Memory, Report};
+use crate::provider::{EarlierQueries, Report, ReportState, WindowAnswer, WindowQuery, WindowUpdate};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
@@ -24,7 +24,7 @@ use crate::util::clock_guard::{ClockGuard, ClockReading};
 pub struct WindowWork {
     report: Arc<dyn Report>,
     zone: TimeZone,
-    memory: Memory,
+    state: ReportState,
     gauges: Gauges,
     guard: ClockGuard,
     parts: Parts,
@@ -32,7 +32,7 @@ pub struct WindowWork {
 
 /// What a poll by window brings.
 pub struct Outcome {
-    memory: Memory,
+    state: ReportState,
     gauges: Vec<StoredGauges>,
 }
 
@@ -48,16 +48,16 @@ impl WindowWork {
         gauges: Vec<StoredGauges>,
         last_seen: Option<Timestamp>,
     ) -> Ready<WindowWork> {
-        let memory: Memory = serde_json::from_str(&stored.memory).unwrap_or_default();
+        let state: ReportState = serde_json::from_str(&stored.state).unwrap_or_default();
         let now = poller.services.clock.now();
-        let next = schedule::due_at_start(stored.due, report.next_due(now, &memory), now);
+        let next = schedule::due_at_start(stored.due, report.next_due(now, &state), now);
         let wanted = gauges.into_iter().filter(|window| report.shows(&window.department, window.unit));
         let fresh = stored.last_success.max(stored.last_change);
         let exposition = poller.services.exposition.clone();
         let mut gauges = Gauges::new(poller.id.clone(), exposition, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
-        let work = WindowWork { report: report.into(), zone, memory, gauges, guard, parts: Parts::default() };
+        let work = WindowWork { report: report.into(), zone, state, gauges, guard, parts: Parts::default() };
         Ready::new(poller, work, &stored, Some(next)).await
     }
 }
@@ -71,7 +71,7 @@ impl Work for WindowWork {
 
     async fn poll(&mut self, poller: Arc<Poller>) -> Polled<Outcome> {
         let reading = self.guard.read(&poller.services.clock);
-        let outcome = Outcome { memory: self.memory.clone(), gauges: Vec::new() };
+        let outcome = Outcome { state: self.state.clone(), gauges: Vec::new() };
         let mut poll = Poll {
             poller,
             report: Arc::clone(&self.report),
@@ -92,7 +92,7 @@ impl Work for WindowWork {
     }
 
     async fn finish(&mut self, outcome: Outcome, is_ok: bool, now: Timestamp) {
-        self.memory = outcome.memory;
+        self.state = outcome.state;
         if is_ok || !outcome.gauges.is_empty() {
             self.gauges.confirm(now).await;
         }
@@ -169,7 +169,7 @@ impl Parts {
 /// Progress of a poll.
 #[derive(Default)]
 struct Progress {
-    asked: Asked,
+    earlier: EarlierQueries,
     retries: u32,
     has_passed: bool,
     has_asked: bool,
@@ -191,33 +191,33 @@ const REFUSALS: u32 = 3;
 impl Poll<'_> {
     async fn ask_everything(&mut self) -> Result<Done, PollError> {
         let mut progress = Progress { retries: RETRIES, ..Progress::default() };
-        progress.asked.has_failed = !self.parts.failing.is_empty();
+        progress.earlier.has_failed = !self.parts.failing.is_empty();
         // What has failed before comes last, or it would use up what tries there are.
         let mut again = Vec::new();
         loop {
-            let next = self.report.next(self.reading.now, &self.outcome.memory, &progress.asked);
-            if let Some(ask) = next {
-                progress.asked.asks.push(ask.clone());
-                match self.parts.has_failed(&part_of(&ask)) {
-                    true => again.push(ask),
-                    false => self.ask(ask, &mut progress).await?,
+            let next = self.report.next(self.reading.now, &self.outcome.state, &progress.earlier);
+            if let Some(query) = next {
+                progress.earlier.queries.push(query.clone());
+                match self.parts.has_failed(&part_of(&query)) {
+                    true => again.push(query),
+                    false => self.query(query, &mut progress).await?,
                 }
             } else if again.is_empty() {
                 break;
             } else {
-                let ask = again.remove(0);
-                if !self.is_wanted(&ask, &progress.asked) {
+                let query = again.remove(0);
+                if !self.is_wanted(&query, &progress.earlier) {
                     // It settled with what was asked meanwhile.
-                    self.parts.failing.remove(&part_of(&ask));
-                } else if !self.parts.waits(&part_of(&ask)) {
-                    self.ask(ask, &mut progress).await?;
+                    self.parts.failing.remove(&part_of(&query));
+                } else if !self.parts.waits(&part_of(&query)) {
+                    self.query(query, &mut progress).await?;
                 }
             }
             if !progress.has_passed && progress.failed >= TRIES {
                 break;
             }
         }
-        let Progress { asked, has_passed, has_asked, fails_anew, error, .. } = progress;
+        let Progress { earlier, has_passed, has_asked, fails_anew, error, .. } = progress;
         let error = match error {
             // Where only parts were asked that have failed beside others that passed, they are parts still.
             Some(error) if !has_passed && (fails_anew || self.parts.is_whole) => {
@@ -230,11 +230,13 @@ impl Poll<'_> {
         };
         self.parts.is_whole = false;
         // What is not asked for any more fails no more.
-        let is_wanted = |part: &Part| asked.asks.iter().any(|ask| part_of(ask) == *part && self.is_wanted(ask, &asked));
+        let is_wanted = |part: &Part| {
+            earlier.queries.iter().any(|query| part_of(query) == *part && self.is_wanted(query, &earlier))
+        };
         let over: Vec<Part> = self.parts.failing.keys().filter(|part| !is_wanted(part)).cloned().collect();
         self.parts.failing.retain(|part, _| !over.contains(part));
         let now = self.reading.now;
-        let due = self.report.next_due(now, &self.outcome.memory);
+        let due = self.report.next_due(now, &self.outcome.state);
         let retry = self.parts.wait().map(|wait| now.saturating_add(wait).unwrap_or(due));
         let due = Some(retry.map_or(due, |retry| retry.min(due)));
         Ok(if !self.parts.failing.is_empty() {
@@ -247,51 +249,56 @@ impl Poll<'_> {
     }
 
     /// Returns true if a question would still be asked if it had not been.
-    fn is_wanted(&self, ask: &Ask, asked: &Asked) -> bool {
-        let others = asked.asks.iter().filter(|other| *other != ask).cloned().collect();
-        let asked = Asked { asks: others, has_failed: asked.has_failed };
-        self.report.next(self.reading.now, &self.outcome.memory, &asked).as_ref() == Some(ask)
+    fn is_wanted(&self, query: &WindowQuery, earlier: &EarlierQueries) -> bool {
+        let others = earlier.queries.iter().filter(|other| *other != query).cloned().collect();
+        let earlier = EarlierQueries { queries: others, has_failed: earlier.has_failed };
+        self.report.next(self.reading.now, &self.outcome.state, &earlier).as_ref() == Some(query)
     }
 
     /// Asks one question. A failure that would meet any other question too ends the poll.
-    async fn ask(&mut self, ask: Ask, progress: &mut Progress) -> Result<(), PollError> {
-        let part = part_of(&ask);
+    async fn query(&mut self, query: WindowQuery, progress: &mut Progress) -> Result<(), PollError> {
+        let part = part_of(&query);
         progress.has_asked = true;
-        let error = match self.answer(&ask, progress).await {
+        let error = match self.answer(&query, progress).await {
             Ok(Some(answer)) => {
                 self.parts.failing.remove(&part);
-                return self.take(ask, answer, progress).await;
+                return self.take(query, answer, progress).await;
             }
             // The clock was wrong: the poll begins again.
             Ok(None) => return Ok(()),
-            Err(error) if error.ends_the_poll() => return Err(of_department(&ask, error)),
+            Err(error) if error.ends_the_poll() => return Err(of_department(&query, error)),
             Err(error) => error,
         };
         let is_worth_it = progress.has_passed || self.parts.has_failed(&part);
         if error.reason() == Reason::BadRequest
             && is_worth_it
-            && self.report.may_be_out_of_reach(self.reading.now, &ask)
+            && self.report.may_be_out_of_reach(self.reading.now, &query)
         {
-            return self.narrow(ask, error, progress).await;
+            return self.narrow(query, error, progress).await;
         }
-        self.fail(&ask, error, progress);
+        self.fail(&query, error, progress);
         Ok(())
     }
 
-    fn fail(&mut self, ask: &Ask, error: PollError, progress: &mut Progress) {
+    fn fail(&mut self, query: &WindowQuery, error: PollError, progress: &mut Progress) {
         progress.failed += 1;
-        progress.error.get_or_insert(of_department(ask, error));
-        progress.asked.has_failed = true;
-        let part = part_of(ask);
+        progress.error.get_or_insert(of_department(query, error));
+        progress.earlier.has_failed = true;
+        let part = part_of(query);
         progress.fails_anew |= !self.parts.has_failed(&part);
         self.parts.fail(part, self.report.interval(), self.began);
     }
 
     /// Finds from which day on a range is answered that is refused as a whole, and takes what is. What lies before is
     /// lost: at once if the provider's own words refuse it, else after some polls.
-    async fn narrow(&mut self, ask: Ask, refusal: PollError, progress: &mut Progress) -> Result<(), PollError> {
-        let days = Window::days_between(ask.first, ask.last);
-        let range = |first: usize| Ask { first: days[first], ..ask.clone() };
+    async fn narrow(
+        &mut self,
+        query: WindowQuery,
+        refusal: PollError,
+        progress: &mut Progress,
+    ) -> Result<(), PollError> {
+        let days = Window::days_between(query.first, query.last);
+        let range = |first: usize| WindowQuery { first: days[first], ..query.clone() };
         // Every range that begins before `reached` is refused, from there on they are answered.
         let (mut refused, mut reached) = (0, days.len());
         let mut last_refusal = refusal;
@@ -306,20 +313,20 @@ impl Poll<'_> {
                 Err(error) if error.ends_the_poll() => return Err(error),
                 Err(error) if error.reason() == Reason::BadRequest => (refused, last_refusal) = (middle, error),
                 Err(error) => {
-                    self.fail(&ask, error, progress);
+                    self.fail(&query, error, progress);
                     return Ok(());
                 }
             }
         }
         let is_believed =
-            last_refusal.is_in_the_providers_words() || self.parts.failures(&part_of(&ask)) + 1 >= REFUSALS;
+            last_refusal.is_in_the_providers_words() || self.parts.failures(&part_of(&query)) + 1 >= REFUSALS;
         if !progress.has_passed || !is_believed {
-            self.fail(&ask, last_refusal, progress);
+            self.fail(&query, last_refusal, progress);
             return Ok(());
         }
         let ReportId { provider, app, report } = &self.poller.id;
         // Older ranges are not asked for any more.
-        let oldest = progress.asked.asks.iter().map(|ask| ask.first.first).min().unwrap_or(ask.first.first);
+        let oldest = progress.earlier.queries.iter().map(|query| query.first.first).min().unwrap_or(query.first.first);
         let (from, to) = (oldest.to_string(), days[refused].first.to_string());
         tracing::warn!(
             provider,
@@ -329,42 +336,56 @@ impl Poll<'_> {
             to,
             "the provider does not answer for these days any more; they are lost"
         );
-        self.parts.failing.remove(&part_of(&ask));
-        self.take(Ask { last: days[refused], ..ask }, Answer::Lost, progress).await
+        self.parts.failing.remove(&part_of(&query));
+        self.take(WindowQuery { last: days[refused], ..query }, WindowAnswer::Lost, progress).await
     }
 
     /// Sends a question. `None` if the answer shows that the clock was wrong: then the poll begins again.
-    async fn answer(&mut self, ask: &Ask, progress: &mut Progress) -> Result<Option<Answer>, PollError> {
+    async fn answer(
+        &mut self,
+        query: &WindowQuery,
+        progress: &mut Progress,
+    ) -> Result<Option<WindowAnswer>, PollError> {
         let asked_at = Instant::now();
         let report = Arc::clone(&self.report);
-        let answer = self.poller.ask(&mut progress.retries, || report.ask(ask, &self.poller.client)).await;
+        let answer = self.poller.query(&mut progress.retries, || report.query(query, &self.poller.client)).await;
         let reading = self.guard.read(&self.poller.services.clock);
         let expected = self.reading.now.saturating_add(asked_at.elapsed()).unwrap_or(reading.now);
         let is_other = reading.now.duration_since(expected).abs() > OTHER_TIME;
         self.reading = reading;
         if is_other && !progress.has_passed && !progress.has_begun_again && answer.is_ok() {
             progress.has_begun_again = true;
-            progress.asked.asks.clear();
+            progress.earlier.queries.clear();
             return Ok(None);
         }
         answer.map(Some)
     }
 
     /// Commits what an answer means.
-    async fn take(&mut self, ask: Ask, answer: Answer, progress: &mut Progress) -> Result<(), PollError> {
-        progress.has_passed |= answer != Answer::Lost;
-        let digest = self.report.digest(self.reading, &ask, answer, &self.outcome.memory);
-        let next = self.report.next(self.reading.now, &digest.memory, &progress.asked);
+    async fn take(
+        &mut self,
+        query: WindowQuery,
+        answer: WindowAnswer,
+        progress: &mut Progress,
+    ) -> Result<(), PollError> {
+        progress.has_passed |= answer != WindowAnswer::Lost;
+        let update = self.report.interpret(self.reading, &query, answer, &self.outcome.state);
+        let next = self.report.next(self.reading.now, &update.state, &progress.earlier);
         let is_last = next.is_none() && progress.error.is_none() && self.parts.failing.is_empty();
-        let due = is_last.then(|| self.report.next_due(self.reading.now, &digest.memory));
+        let due = is_last.then(|| self.report.next_due(self.reading.now, &update.state));
         // What departments were told is asked again after a crash; only counts must be remembered.
-        let is_remembered = ask.department.is_none() || next.is_none();
-        self.commit(digest, is_remembered, due).await
+        let is_remembered = query.department.is_none() || next.is_none();
+        self.commit(update, is_remembered, due).await
     }
 
     /// Commits what was made of an answer; `due` if it completes a successful poll.
-    async fn commit(&mut self, digest: Digest, is_remembered: bool, due: Option<Timestamp>) -> Result<(), PollError> {
-        let Digest { counted, covers, gauges, unknown, memory } = digest;
+    async fn commit(
+        &mut self,
+        update: WindowUpdate,
+        is_remembered: bool,
+        due: Option<Timestamp>,
+    ) -> Result<(), PollError> {
+        let WindowUpdate { counted, covers, gauges, unknown, state } = update;
         let subjects = counted
             .into_iter()
             .map(|numbers| SubjectReadings {
@@ -377,25 +398,25 @@ impl Poll<'_> {
         let answered = Answered {
             content: Content::Windows { subjects, covers, gauges },
             unknown,
-            memory: is_remembered.then(|| serde_json::to_string(&memory).unwrap_or_default()),
+            state: is_remembered.then(|| serde_json::to_string(&state).unwrap_or_default()),
             succeeded: due.is_some(),
             due,
             sure: self.reading.sure,
         };
         let receipt = self.poller.commit(answered).await?;
-        self.outcome.memory = memory;
+        self.outcome.state = state;
         self.outcome.gauges.extend(receipt.gauges);
         self.has_new_numbers |= receipt.has_new_numbers;
         Ok(())
     }
 }
 
-fn part_of(ask: &Ask) -> Part {
-    (ask.department.clone(), ask.first)
+fn part_of(query: &WindowQuery) -> Part {
+    (query.department.clone(), query.first)
 }
 
-fn of_department(ask: &Ask, error: PollError) -> PollError {
-    match ask.department.clone() {
+fn of_department(query: &WindowQuery, error: PollError) -> PollError {
+    match query.department.clone() {
         Some(department) => PollError::Department { department, error: Box::new(error) },
         None => error,
     }

@@ -13,7 +13,7 @@ use crate::config::secret::{Environment, Secret};
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
 use crate::config::{ConfigErrors, read_file};
-use crate::provider::{Account, Messages, Provider, Providers, Surroundings};
+use crate::provider::{Account, Messages, Provider, Providers, ReportContext};
 use crate::util::certificates;
 use crate::util::clock::Clock;
 
@@ -61,8 +61,8 @@ pub const UNFED: &str = "no message of this app will ever be known, so it shows 
 
 impl App {
     /// What its reports may use of the world outside.
-    pub fn surroundings(&self, clock: &Clock) -> Surroundings {
-        Surroundings { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
+    pub fn report_context(&self, clock: &Clock) -> ReportContext {
+        ReportContext { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
     }
 }
 

@@ -246,16 +246,16 @@ pub fn by_status(status: u16) -> (Reason, &'static str) {
     }
 }
 
-/// An answer to a request for `asked` that sends us to `location`, which was not followed.
-pub fn redirected(status: u16, asked: &str, location: Option<&str>) -> PollError {
-    let asked = Url::parse(asked).ok();
-    let target = asked.as_ref().zip(location).and_then(|(asked, location)| asked.join(location).ok());
-    let (to, advice) = match (target, asked) {
-        (Some(to), Some(asked)) if to.origin() == asked.origin() => {
+/// An answer to a request for `earlier` that sends us to `location`, which was not followed.
+pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> PollError {
+    let earlier = Url::parse(earlier).ok();
+    let target = earlier.as_ref().zip(location).and_then(|(earlier, location)| earlier.join(location).ok());
+    let (to, advice) = match (target, earlier) {
+        (Some(to), Some(earlier)) if to.origin() == earlier.origin() => {
             ("its own host again".to_owned(), "The provider sends us in circles; check the path of base_url.")
         }
-        (Some(to), Some(asked)) => {
-            let is_same_host = to.host_str() == asked.host_str();
+        (Some(to), Some(earlier)) => {
+            let is_same_host = to.host_str() == earlier.host_str();
             let advice = match is_same_host {
                 true => "Write base_url with the scheme and port that the provider sends us to.",
                 false => "The provider sends us to another host; if it is the right one, name it in base_url.",
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_redirection_names_where_it_leads_and_what_to_write() {
-        let asked = "http://report.jpush.cn/v3/received/detail?msg_ids=1";
+        let earlier = "http://report.jpush.cn/v3/received/detail?msg_ids=1";
         for (location, to, advice) in [
             (Some("https://report.jpush.cn/v3/received/detail"), "https://report.jpush.cn", "scheme and port"),
             (Some("http://report.jpush.cn:8080/v3"), "http://report.jpush.cn:8080", "scheme and port"),
@@ -294,7 +294,7 @@ mod tests {
             (Some("http://["), "nowhere that can be read", "names no place"),
             (None, "nowhere that can be read", "names no place"),
         ] {
-            let error = redirected(301, asked, location);
+            let error = redirected(301, earlier, location);
             assert_eq!(error.to_string(), format!("HTTP 301: sent to {to}"), "{location:?}");
             assert!(error.advice().contains(advice), "{location:?}: {}", error.advice());
             assert_eq!(error.reason(), Reason::NotFound);

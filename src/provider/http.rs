@@ -18,7 +18,7 @@ use crate::config::secret::Scrubber;
 use crate::provider::dns::Resolver;
 use crate::provider::error::{PollError, redirected, shorten};
 use crate::provider::proxy::{self, ProxyError};
-use crate::provider::rate_limit::{Budget, Limit, Priority, Rate};
+use crate::provider::rate_limit::{Limit, Priority, Rate, RateLimiter};
 use crate::util::clock::{Clock, ProviderTime};
 use crate::util::future::BoxFuture;
 use crate::util::server_trust::{self, client_config};
@@ -306,7 +306,7 @@ impl Requests {
 /// What one report sends its requests through.
 pub struct Client {
     transport: Arc<dyn Transport>,
-    budget: Arc<Budget>,
+    budget: Arc<RateLimiter>,
     priority: Priority,
     requests: Arc<Requests>,
     token_requests: Arc<Requests>,
@@ -386,7 +386,7 @@ impl Client {
     }
 
     /// The budget.
-    pub fn budget(&self) -> &Budget {
+    pub fn budget(&self) -> &RateLimiter {
         &self.budget
     }
 
@@ -421,13 +421,13 @@ type Rates = Mutex<BTreeMap<&'static str, Rate>>;
 
 /// The budgets of an account, by API.
 #[derive(Debug, Default)]
-pub struct Budgets(Mutex<BTreeMap<&'static str, Arc<Budget>>>);
+pub struct RateLimiters(Mutex<BTreeMap<&'static str, Arc<RateLimiter>>>);
 
-impl Budgets {
+impl RateLimiters {
     /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
-    fn of(&self, limit: Limit) -> Arc<Budget> {
+    fn of(&self, limit: Limit) -> Arc<RateLimiter> {
         let mut budgets = self.0.lock();
-        let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(Budget::new(limit)));
+        let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(RateLimiter::new(limit)));
         budget.set_limit(limit);
         Arc::clone(budget)
     }
@@ -438,7 +438,7 @@ pub struct AccountClient {
     /// By report.
     requests: Mutex<BTreeMap<&'static str, Arc<Requests>>>,
     rates: Arc<Rates>,
-    budgets: Arc<Budgets>,
+    budgets: Arc<RateLimiters>,
     token_requests: Arc<Requests>,
     token_expiry: Arc<Mutex<Option<jiff::Timestamp>>>,
     scrubber: Scrubber,
@@ -452,7 +452,7 @@ impl AccountClient {
     }
 
     /// The same with budgets that another app of the account has used.
-    pub fn within(wall: &Clock, budgets: Arc<Budgets>) -> AccountClient {
+    pub fn within(wall: &Clock, budgets: Arc<RateLimiters>) -> AccountClient {
         AccountClient {
             requests: Mutex::default(),
             rates: Arc::default(),
@@ -470,7 +470,7 @@ impl AccountClient {
     }
 
     /// The budgets, which belong to the account whatever its app is called.
-    pub fn budgets(&self) -> Arc<Budgets> {
+    pub fn budgets(&self) -> Arc<RateLimiters> {
         Arc::clone(&self.budgets)
     }
 

@@ -18,7 +18,7 @@ pub struct Step {
 /// The schedule of a report's messages: steps of growing age. After the last one a message is polled
 /// once more, and retired by that poll if it succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pace(Vec<Step>);
+pub struct MessageSchedule(Vec<Step>);
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -29,27 +29,27 @@ pub const DAY: u64 = 24 * HOUR;
 const FIRST_FIVE_DAYS: [(u64, u64); 4] =
     [(10 * MINUTE, MINUTE), (2 * HOUR, 5 * MINUTE), (DAY, 30 * MINUTE), (5 * DAY, 3 * HOUR)];
 
-impl Pace {
+impl MessageSchedule {
     /// For numbers that are final five days after sending.
-    pub fn five_days() -> Pace {
-        Pace::new(FIRST_FIVE_DAYS.map(step).to_vec())
+    pub fn five_days() -> MessageSchedule {
+        MessageSchedule::new(FIRST_FIVE_DAYS.map(step).to_vec())
     }
 
     /// For numbers that grow as long as they are kept: daily to the end.
-    pub fn until(end: Duration) -> Pace {
+    pub fn until(end: Duration) -> MessageSchedule {
         let mut steps = FIRST_FIVE_DAYS.map(step).to_vec();
         steps.push(Step { until: end, every: Duration::from_secs(DAY) });
-        Pace::new(steps)
+        MessageSchedule::new(steps)
     }
 
     /// The same pace at any age, with the same end.
-    pub fn always(&self, every: Duration) -> Pace {
-        Pace::new(vec![Step { until: self.end(), every }])
+    pub fn always(&self, every: Duration) -> MessageSchedule {
+        MessageSchedule::new(vec![Step { until: self.end(), every }])
     }
 
     /// Of one step or more, in the order of their ages.
-    pub fn new(steps: Vec<Step>) -> Pace {
-        Pace(steps)
+    pub fn new(steps: Vec<Step>) -> MessageSchedule {
+        MessageSchedule(steps)
     }
 
     /// The steps.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     /// The ages in seconds at which a message is polled that is polled first at an age of 5 s.
-    fn polls(pace: &Pace) -> Vec<u64> {
+    fn polls(pace: &MessageSchedule) -> Vec<u64> {
         let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let mut at = sent.saturating_add(secs(5)).unwrap();
         let mut ages = vec![5];
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_documented_pace() {
-        let ages = polls(&Pace::five_days());
+        let ages = polls(&MessageSchedule::five_days());
         let between = |from: u64, to: u64| ages.iter().filter(|age| (from..to).contains(*age)).count();
         assert_eq!(between(0, 600), 10, "every minute until ten minutes");
         assert_eq!(between(600, 1200), 2);
@@ -133,16 +133,16 @@ mod tests {
         assert_eq!(between(7200, DAY), 44, "every half hour until a day");
         assert_eq!(between(DAY, 5 * DAY), 32, "every 3 hours until five days");
         assert_eq!(*ages.last().unwrap(), 5 * DAY, "and a last time");
-        let ages = polls(&Pace::until(secs(28 * DAY)));
+        let ages = polls(&MessageSchedule::until(secs(28 * DAY)));
         let between = |from: u64, to: u64| ages.iter().filter(|age| (from..to).contains(*age)).count();
         assert_eq!((between(5 * DAY, 28 * DAY), *ages.last().unwrap()), (23, 28 * DAY));
-        let steady = Pace::five_days().always(secs(3600));
+        let steady = MessageSchedule::five_days().always(secs(3600));
         assert_eq!((polls(&steady).len(), steady.end()), (121, secs(5 * DAY)));
     }
 
     #[test]
     fn a_step_lasts_until_its_age() {
-        let pace = Pace::five_days();
+        let pace = MessageSchedule::five_days();
         assert_eq!((pace.fastest(), pace.steps().len()), (secs(60), 4));
         for (age, every) in [(0, 60), (599, 60), (600, 300), (7200, 1800), (DAY, 3 * HOUR), (9 * DAY, 3 * HOUR)] {
             assert_eq!(pace.at(secs(age)), secs(every), "{age}");
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_ahead_retires_nothing() {
-        let pace = Pace::five_days();
+        let pace = MessageSchedule::five_days();
         let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let [sure, ahead] = [secs(3600), secs(30 * DAY)].map(|age| sent.saturating_add(age).unwrap());
         let (due, every) = pace.next(sent, ahead, sure).unwrap();

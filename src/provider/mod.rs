@@ -3,10 +3,10 @@
 //! # How to add a provider
 //!
 //! 1. A folder beside `easemob/` with `config.rs` (its keys), `api.rs` (wire types and HTTP),
-//!    `readings.rs` (a pure function from an answer to readings: the field map), `rhythm.rs` (pure
+//!    `readings.rs` (a pure function from an answer to readings: the field map), `schedule.rs` (pure
 //!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice). What
 //!    is asked by window is a [`Report`], what is asked by message id a [`MessageReport`], and what is only
-//!    shown as it stands a [`MomentReport`].
+//!    shown as it stands a [`SnapshotReport`].
 //! 2. Its `pub mod` below, and a line in [`registry::PROVIDERS`].
 //! 3. The documents, and a simulator: CONTRIBUTING.md has the whole list and a worked example.
 //!
@@ -44,7 +44,7 @@ use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use error::PollError;
 use http::Client;
-use message_schedule::Pace;
+use message_schedule::MessageSchedule;
 
 /// A kind of account: its name, its reports and its configuration keys.
 pub trait Provider: Send + Sync {
@@ -68,13 +68,13 @@ pub trait Account: Send + Sync {
     /// Every secret of the account, to be kept out of texts and watched for changes.
     fn secrets(&self) -> Vec<Secret>;
     /// Its reports by window, ready to be polled.
-    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>>;
+    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>>;
     /// Its reports of this moment, where it has any.
-    fn moments(&self, _surroundings: &Surroundings) -> Vec<Box<dyn MomentReport>> {
+    fn moments(&self, _surroundings: &ReportContext) -> Vec<Box<dyn SnapshotReport>> {
         Vec::new()
     }
     /// Its reports by message, where it has any.
-    fn messages(&self, _surroundings: &Surroundings) -> Option<Messages> {
+    fn messages(&self, _surroundings: &ReportContext) -> Option<Messages> {
         None
     }
 }
@@ -107,7 +107,7 @@ pub trait MessageReport: Send + Sync {
     /// The label `report`.
     fn name(&self) -> &'static str;
     /// How often messages are polled.
-    fn pace(&self) -> &Pace;
+    fn pace(&self) -> &MessageSchedule;
     /// The request limit of its API.
     fn limit(&self) -> rate_limit::Limit;
     /// How many messages a request may name.
@@ -116,16 +116,16 @@ pub trait MessageReport: Send + Sync {
     /// that. A gateway's does not.
     fn blames_an_id(&self, error: &PollError) -> bool;
     /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
-    fn ask<'a>(
+    fn query<'a>(
         &'a self,
-        messages: &'a [AskedMessage],
+        messages: &'a [MessageQuery],
         client: &'a Client,
     ) -> BoxFuture<'a, Result<MessageNumbers, PollError>>;
 }
 
 /// A message to ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskedMessage {
+pub struct MessageQuery {
     /// Its id.
     pub id: String,
     /// How its answers are read, as the report said when it first had a number; else empty.
@@ -155,7 +155,7 @@ pub struct MessageReadings {
 }
 
 /// One statistics endpoint that is asked how things stand at this moment. What it says is shown, not kept.
-pub trait MomentReport: Send + Sync {
+pub trait SnapshotReport: Send + Sync {
     /// The label `report`.
     fn name(&self) -> &'static str;
     /// From poll to poll.
@@ -167,14 +167,18 @@ pub trait MomentReport: Send + Sync {
         None
     }
     /// The questions of a poll; none if there is nothing to ask. Pure.
-    fn questions(&self, messages: &[SentMessage]) -> Vec<MomentAsk>;
+    fn queries(&self, messages: &[SentMessage]) -> Vec<SnapshotQuery>;
     /// What is shown of a question that the provider does not accept while it answers others; `None` if that
     /// fails the poll.
-    fn if_refused(&self, _ask: &MomentAsk) -> Option<MomentNumbers> {
+    fn if_refused(&self, _ask: &SnapshotQuery) -> Option<SnapshotNumbers> {
         None
     }
     /// Asks the provider, once.
-    fn ask<'a>(&'a self, ask: &'a MomentAsk, client: &'a Client) -> BoxFuture<'a, Result<MomentNumbers, PollError>>;
+    fn query<'a>(
+        &'a self,
+        query: &'a SnapshotQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<SnapshotNumbers, PollError>>;
 }
 
 /// The newest messages of an app.
@@ -186,9 +190,9 @@ pub struct Choice {
     pub max_age: Duration,
 }
 
-/// One question of a [`MomentReport`].
+/// One question of a [`SnapshotReport`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MomentAsk {
+pub struct SnapshotQuery {
     /// The message it is about, if it is about one.
     pub message: Option<SentMessage>,
     /// Which part of what a call has no room for, from 0.
@@ -197,7 +201,7 @@ pub struct MomentAsk {
 
 /// What an answer says about this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MomentNumbers {
+pub struct SnapshotNumbers {
     /// Its numbers; those of one series are added.
     pub gauges: Vec<GaugeReading>,
     /// Names in the answer that the exporter does not know, or values it cannot read.
@@ -205,7 +209,7 @@ pub struct MomentNumbers {
 }
 
 /// What a report may use of the world outside.
-pub struct Surroundings {
+pub struct ReportContext {
     /// The time.
     pub clock: Clock,
     /// The app's calendar.
@@ -224,26 +228,36 @@ pub trait Report: Send + Sync {
     fn limit(&self) -> rate_limit::Limit;
     /// Whether gauges of a window are still wanted: the ledger keeps those of earlier configurations.
     fn shows(&self, department: &str, unit: Unit) -> bool;
-    /// The next question of a poll that began at `now` and has asked `asked`; `None` ends the poll.
+    /// The next question of a poll that began at `now` and has asked `earlier`; `None` ends the poll.
     /// Pure.
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask>;
+    fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery>;
     /// Returns true if a question that is refused as a bad one may be for windows that the provider does not answer for
     /// any more: those are then narrowed down and lost.
-    fn may_be_out_of_reach(&self, _now: Timestamp, _ask: &Ask) -> bool {
+    fn may_be_out_of_reach(&self, _now: Timestamp, _ask: &WindowQuery) -> bool {
         false
     }
     /// Asks the provider, once.
-    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>>;
+    fn query<'a>(
+        &'a self,
+        query: &'a WindowQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>>;
     /// Interprets an answer: counts, windows that close, and what is remembered. Nothing settles by a time
     /// that is not sure. Pure.
-    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest;
+    fn interpret(
+        &self,
+        reading: ClockReading,
+        query: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate;
     /// When the next poll is due after one at `now` that succeeded. Pure.
-    fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp;
+    fn next_due(&self, now: Timestamp, state: &ReportState) -> Timestamp;
 }
 
 /// One question: windows of one unit from `first` to `last`, of the whole account or one department.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct WindowQuery {
     /// The first window.
     pub first: Window,
     /// The last window; the same as the first where an API takes one at a time.
@@ -254,16 +268,16 @@ pub struct Ask {
 
 /// Questions of a poll so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct EarlierQueries {
     /// The questions.
-    pub asks: Vec<Ask>,
+    pub queries: Vec<WindowQuery>,
     /// True if one of them has failed, in this poll or in those before: the newest windows go first then.
     pub has_failed: bool,
 }
 
 /// What a provider said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum WindowAnswer {
     /// Numbers. A window in the asked range that is not here had nothing.
     Numbers(Numbers),
     /// "No data": there is nothing, or not yet.
@@ -285,7 +299,7 @@ pub struct Numbers {
 
 /// What is made of an answer, in one commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Digest {
+pub struct WindowUpdate {
     /// Windows whose readings feed counters, and which the answer covers even if empty.
     pub counted: Vec<WindowReadings>,
     /// Which fields were asked for, as in [`Numbers::covers`].
@@ -295,7 +309,7 @@ pub struct Digest {
     /// Names not known.
     pub unknown: Vec<String>,
     /// What the report remembers from now on.
-    pub memory: Memory,
+    pub state: ReportState,
 }
 
 /// The gauges of the newest closed window of a unit.
@@ -312,7 +326,7 @@ pub struct WindowGauges {
 /// What a report remembers between polls and over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memory {
+pub struct ReportState {
     /// Every day before this one is settled.
     pub settled_before: Option<Date>,
     /// Windows looked at lately.

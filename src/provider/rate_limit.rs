@@ -46,7 +46,7 @@ pub enum Priority {
 
 /// The budget of one account at one API.
 #[derive(Debug)]
-pub struct Budget {
+pub struct RateLimiter {
     api: &'static str,
     limit: Mutex<Limit>,
     /// Time from which on requests are known: those of a process before this one are not.
@@ -60,10 +60,10 @@ pub struct Budget {
     blocked_until: Mutex<Option<Instant>>,
 }
 
-impl Budget {
+impl RateLimiter {
     /// A budget that nothing has been taken from.
     pub fn new(limit: Limit) -> Self {
-        Budget {
+        RateLimiter {
             api: limit.api,
             limit: Mutex::new(limit),
             since: Instant::now(),
@@ -90,7 +90,7 @@ impl Budget {
 
     /// Waits until a request may start and takes its place. Returns how long it waited.
     pub async fn acquire(&self, priority: Priority) -> Duration {
-        let asked = Instant::now();
+        let earlier = Instant::now();
         let _last = match priority {
             Priority::First => None,
             Priority::Last => Some(self.last.lock().await),
@@ -119,7 +119,7 @@ impl Budget {
                     if let Some((left, _)) = &mut *self.left.lock() {
                         *left = left.saturating_sub(1);
                     }
-                    return now.duration_since(asked);
+                    return now.duration_since(earlier);
                 }
             }
         }
@@ -182,7 +182,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_window_holds_more_than_the_limit() {
         let limit = LIMIT;
-        let budget = Arc::new(Budget::new(limit));
+        let budget = Arc::new(RateLimiter::new(limit));
         let tasks: Vec<_> = (0..95)
             .map(|_| {
                 let budget = Arc::clone(&budget);
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_window_takes_half() {
-        let budget = Budget::new(LIMIT);
+        let budget = RateLimiter::new(LIMIT);
         for _ in 0..5 {
             assert_eq!(budget.acquire(Priority::First).await, Duration::ZERO);
         }
@@ -223,26 +223,26 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_window_is_a_little_longer_than_the_providers() {
         // Requests that leave ten seconds apart may arrive closer together.
-        let budget = Budget::new(Limit { requests: 1, ..LIMIT });
+        let budget = RateLimiter::new(Limit { requests: 1, ..LIMIT });
         budget.acquire(Priority::First).await;
         assert_eq!(budget.acquire(Priority::First).await, Duration::from_millis(10_500));
     }
 
     #[tokio::test(start_paused = true)]
     async fn few_requests_go_before_many() {
-        let budget = Arc::new(Budget::new(Limit { requests: 1, ..LIMIT }));
+        let budget = Arc::new(RateLimiter::new(Limit { requests: 1, ..LIMIT }));
         budget.acquire(Priority::First).await;
         let order: Arc<Mutex<Vec<&str>>> = Arc::default();
-        let ask = |name: &'static str, priority| {
+        let query = |name: &'static str, priority| {
             let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
             tokio::spawn(async move {
                 budget.acquire(priority).await;
                 order.lock().push(name);
             })
         };
-        let mut tasks: Vec<_> = (0..5).map(|_| ask("message", Priority::Last)).collect();
+        let mut tasks: Vec<_> = (0..5).map(|_| query("message", Priority::Last)).collect();
         tokio::task::yield_now().await;
-        tasks.extend((0..3).map(|_| ask("window", Priority::First)));
+        tasks.extend((0..3).map(|_| query("window", Priority::First)));
         for task in tasks {
             task.await.unwrap();
         }
@@ -253,7 +253,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_providers_own_count_is_kept() {
-        let budget = Budget::new(Limit { requests: 100, window: Duration::from_secs(60), ..LIMIT });
+        let budget = RateLimiter::new(Limit { requests: 100, window: Duration::from_secs(60), ..LIMIT });
         let rate = |remaining, reset| Rate {
             limit: Some(40),
             remaining: Some(remaining),
@@ -280,7 +280,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_named_reset_is_waited_for() {
-        let budget = Budget::new(LIMIT);
+        let budget = RateLimiter::new(LIMIT);
         budget.block(Some(Duration::from_secs(52)));
         assert_eq!(budget.acquire(Priority::First).await.as_secs(), 52);
         budget.block(Some(Duration::MAX));

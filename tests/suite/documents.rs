@@ -3,7 +3,7 @@
 use jiff::civil::date;
 use push_exporter::model::reading::{Metric, Reading};
 use push_exporter::model::window::Window;
-use push_exporter::provider::{Answer, Ask, easemob, feishu};
+use push_exporter::provider::{WindowAnswer, WindowQuery, easemob, feishu};
 
 /// 响应示例 of 查询离线推送结果统计数据.
 const EASEMOB: &str = r#"{
@@ -82,9 +82,9 @@ const FEISHU: &str = r#"{
     "msg": "success"
 }"#;
 
-fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> Ask {
+fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> WindowQuery {
     let day = |(year, month, day)| Window::day(date(year, month, day));
-    Ask { first: day(first), last: day(last), department: None }
+    WindowQuery { first: day(first), last: day(last), department: None }
 }
 
 /// Field path, metric, platform, channel, kind, value; sorted by path.
@@ -178,8 +178,8 @@ fn easemob_platforms_of_the_table_and_unknown_ones() {
 
 #[test]
 fn feishu_message_push_overview() {
-    let ask = days((2021, 11, 18), (2021, 11, 18));
-    let Answer::Numbers(numbers) = feishu::fields::parse(&ask, FEISHU.as_bytes()).unwrap() else { panic!() };
+    let query = days((2021, 11, 18), (2021, 11, 18));
+    let WindowAnswer::Numbers(numbers) = feishu::fields::parse(&query, FEISHU.as_bytes()).unwrap() else { panic!() };
     assert!(numbers.unknown.is_empty());
     assert_eq!(numbers.windows.len(), 1);
     assert_eq!(numbers.windows[0].window, Window::day(date(2021, 11, 18)));
@@ -196,21 +196,21 @@ fn feishu_message_push_overview() {
 
 #[test]
 fn feishu_without_items_says_nothing() {
-    let ask = days((2021, 11, 18), (2021, 11, 18));
+    let query = days((2021, 11, 18), (2021, 11, 18));
     for body in [r#"{"code":0,"data":{}}"#, r#"{"code":0,"data":{"items":[]}}"#, r#"{"code":0,"data":{"items":null}}"#]
     {
-        assert_eq!(feishu::fields::parse(&ask, body.as_bytes()).unwrap(), Answer::NoData, "{body}");
+        assert_eq!(feishu::fields::parse(&query, body.as_bytes()).unwrap(), WindowAnswer::NoData, "{body}");
     }
-    assert!(feishu::fields::parse(&ask, br#"{"code":0,"data":{"items":{}}}"#).is_err());
-    assert!(feishu::fields::parse(&ask, br#"{"code":0}"#).is_err());
+    assert!(feishu::fields::parse(&query, br#"{"code":0,"data":{"items":{}}}"#).is_err());
+    assert!(feishu::fields::parse(&query, br#"{"code":0}"#).is_err());
 }
 
 #[test]
 fn feishu_unknown_metrics() {
-    let ask = days((2021, 11, 18), (2021, 11, 18));
+    let query = days((2021, 11, 18), (2021, 11, 18));
     let body = r#"{"data":{"items":[{"metric_name":"click_count","metric_value":3},{"metric_name":"send_msg_count","metric_value":"12"},
         {"metric_name":"read_in_1h_count","metric_value":null},{"metric_name":"read_in_12h_count","metric_value":-1}]}}"#;
-    let Answer::Numbers(numbers) = feishu::fields::parse(&ask, body.as_bytes()).unwrap() else { panic!() };
+    let WindowAnswer::Numbers(numbers) = feishu::fields::parse(&query, body.as_bytes()).unwrap() else { panic!() };
     assert_eq!(numbers.unknown, ["click_count", "read_in_12h_count"]);
     assert_eq!(written(&numbers.windows[0].readings), [("send_msg_count", Metric::Sent, "any", "bot", "message", 12)]);
 }

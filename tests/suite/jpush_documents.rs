@@ -3,7 +3,7 @@
 
 use push_exporter::model::reading::Metric::{self, Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use push_exporter::provider::jpush::Delivery;
-use push_exporter::provider::{AskedMessage, MessageNumbers};
+use push_exporter::provider::{MessageNumbers, MessageQuery};
 
 const RECEIVED_DETAIL: &str = include_str!("../fixtures/jpush/received_detail.json");
 const MESSAGES_DETAIL: &str = include_str!("../fixtures/jpush/messages_detail.json");
@@ -52,7 +52,7 @@ fn detail(body: &str) -> MessageNumbers {
 
 /// An answer to a question for a message of this shape; readings and the shape from then on.
 fn shaped(body: &str, shape: &str) -> (Vec<Row>, String) {
-    let asked = [AskedMessage { id: "1".to_owned(), shape: shape.to_owned(), is_young: false }];
+    let asked = [MessageQuery { id: "1".to_owned(), shape: shape.to_owned(), is_young: false }];
     let numbers = Delivery::MessagesDetail.parse(body.as_bytes(), &asked).unwrap();
     (written(&numbers, "1"), numbers.messages[0].shape.clone())
 }
@@ -387,7 +387,7 @@ fn the_first_number_fixes_the_shape() {
 
     // Totals without parts fix nothing in the first ten minutes: the parts may still come.
     let early = |body: &str| {
-        let asked = [AskedMessage { id: "1".to_owned(), shape: String::new(), is_young: true }];
+        let asked = [MessageQuery { id: "1".to_owned(), shape: String::new(), is_young: true }];
         let numbers = Delivery::MessagesDetail.parse(body.as_bytes(), &asked).unwrap();
         (written(&numbers, "1"), numbers.messages[0].shape.clone())
     };

@@ -10,7 +10,7 @@ use http::Request;
 use jiff::civil::date;
 use push_exporter::model::window::Window;
 use push_exporter::provider::jpush::{parse_devices, parse_quotas, parse_users};
-use push_exporter::provider::{Ask, MomentNumbers, Numbers};
+use push_exporter::provider::{Numbers, SnapshotNumbers, WindowQuery};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -18,9 +18,9 @@ use push_exporter::util::clock::Clock;
 use crate::fake::Fake;
 use crate::support::{Exporter, fast_dir, post, simulate};
 
-fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> Ask {
+fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> WindowQuery {
     let day = |(year, month, day)| Window::day(date(year, month, day));
-    Ask { first: day(first), last: day(last), department: None }
+    WindowQuery { first: day(first), last: day(last), department: None }
 }
 
 /// Every count as `window platform state value`.
@@ -39,7 +39,7 @@ fn written(numbers: &Numbers) -> Vec<String> {
 }
 
 /// Every gauge that is not 0 as `name labels value`.
-fn gauges(numbers: &MomentNumbers) -> Vec<String> {
+fn gauges(numbers: &SnapshotNumbers) -> Vec<String> {
     let line = |gauge: &push_exporter::model::reading::GaugeReading| {
         let labels: Vec<&str> = gauge.labels.iter().map(|(_, label)| label.as_str()).collect();
         format!("{} {} {}", gauge.family.name(), labels.join(" "), gauge.value)
@@ -82,15 +82,18 @@ fn the_documents_example_of_group_users() {
 
 #[test]
 fn hours_months_and_what_is_not_known() {
-    let hours =
-        Ask { first: Window::hour(date(2026, 3, 10), 0), last: Window::hour(date(2026, 3, 10), 9), department: None };
+    let hours = WindowQuery {
+        first: Window::hour(date(2026, 3, 10), 0),
+        last: Window::hour(date(2026, 3, 10), 9),
+        department: None,
+    };
     let body = br#"{"items":[{"time":"2026-03-10 09","ios":{"online":"3"}},{"time":"2026-03-10 10","ios":{"online":9}},
         {"time":"2026-03-10T08:00","ios":{"online":2,"new":null}},{"time":"2026-03-09 09","ios":{"online":7}}]}"#;
     let numbers = parse_users(body, &hours).unwrap();
     assert_eq!(written(&numbers), ["hour 2026-03-10 08 ios online 2", "hour 2026-03-10 09 ios online 3"]);
 
     let february = Window::holding(push_exporter::model::window::Unit::Month, date(2026, 2, 1));
-    let month = Ask { first: february, last: february, department: None };
+    let month = WindowQuery { first: february, last: february, department: None };
     let body = br#"{"items":[{"time":"2026-02","web":{"new":1},"android":{"new":-1,"left":4},"ios":null},{"android":{"new":5}},7]}"#;
     let numbers = parse_users(body, &month).unwrap();
     assert_eq!(written(&numbers), ["month 2026-02-01 web new 1"]);

@@ -11,7 +11,7 @@ use crate::provider::easemob::{errors, fields};
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
-use crate::provider::{Answer, Ask, Numbers};
+use crate::provider::{Numbers, WindowAnswer, WindowQuery};
 use crate::util::clock::Clock;
 
 /// The body of a successful answer. New platforms and fields may come at any level.
@@ -36,29 +36,29 @@ struct TokenBody {
     expires_in: Option<Value>,
 }
 
-/// Asks for the days of `ask`, once for each platform of the settings.
+/// Asks for the days of `query`, once for each platform of the settings.
 pub(super) async fn offline_push(
     settings: &Settings,
     cache: &TokenCache,
     clock: &Clock,
-    ask: &Ask,
+    query: &WindowQuery,
     client: &Client,
-) -> Result<Answer, PollError> {
+) -> Result<WindowAnswer, PollError> {
     let mut numbers = Numbers::default();
     let mut is_silent = false;
     for platform in &settings.platforms {
-        let reply = authorized(settings, cache, clock, ask, platform, client).await?;
-        let (of, before) = (ask.clone(), std::mem::take(&mut numbers));
+        let reply = authorized(settings, cache, clock, query, platform, client).await?;
+        let (of, before) = (query.clone(), std::mem::take(&mut numbers));
         let says;
         (numbers, says) = http::read(reply, move |reply| read(&of, &reply, before)).await?;
         is_silent |= !says;
         numbers.covers.extend((says && *platform != "ALL").then(|| fields::path(platform, "")));
     }
-    Ok(if is_silent && numbers.windows.is_empty() { Answer::NoData } else { Answer::Numbers(numbers) })
+    Ok(if is_silent && numbers.windows.is_empty() { WindowAnswer::NoData } else { WindowAnswer::Numbers(numbers) })
 }
 
 /// Adds what an answer says to `numbers`; false with them if it says nothing.
-fn read(ask: &Ask, reply: &Reply, mut numbers: Numbers) -> Result<(Numbers, bool), PollError> {
+fn read(query: &WindowQuery, reply: &Reply, mut numbers: Numbers) -> Result<(Numbers, bool), PollError> {
     if reply.status != StatusCode::OK {
         return Err(errors::refused(reply));
     }
@@ -75,7 +75,7 @@ fn read(ask: &Ask, reply: &Reply, mut numbers: Numbers) -> Result<(Numbers, bool
         Some(Value::Null) => return Ok((numbers, false)),
         Some(_) => return Err(PollError::Decode("data is no object".into())),
     };
-    fields::read(ask, &data, &mut numbers);
+    fields::read(query, &data, &mut numbers);
     Ok((numbers, true))
 }
 
@@ -84,11 +84,11 @@ async fn authorized(
     settings: &Settings,
     cache: &TokenCache,
     clock: &Clock,
-    ask: &Ask,
+    query: &WindowQuery,
     platform: &str,
     client: &Client,
 ) -> Result<Reply, PollError> {
-    let send = |token: Token| async move { client.send(request(settings, ask, platform, &token)?).await };
+    let send = |token: Token| async move { client.send(request(settings, query, platform, &token)?).await };
     match &settings.credentials {
         Credentials::AppToken(token) => {
             let value = token.current();
@@ -102,8 +102,13 @@ async fn authorized(
     }
 }
 
-fn request(settings: &Settings, ask: &Ask, platform: &str, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
-    let (begin, end) = (ask.first.first.to_string(), ask.last.last().to_string());
+fn request(
+    settings: &Settings,
+    query: &WindowQuery,
+    platform: &str,
+    token: &Token,
+) -> Result<Request<Vec<u8>>, PollError> {
+    let (begin, end) = (query.first.first.to_string(), query.last.last().to_string());
     let path = [&*settings.org_name, &settings.app_name, "push", "data", "offline-push", "begin", &begin, "end", &end];
     let mut url = url(&settings.base_url, &path);
     url.set_query(Some(&format!("platform={platform}")));

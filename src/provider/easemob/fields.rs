@@ -6,19 +6,19 @@ use crate::model::reading::{
     Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members, note_too_many,
 };
 use crate::model::window::Window;
-use crate::provider::{Ask, Numbers};
+use crate::provider::{Numbers, WindowQuery};
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
 ///
 /// `successCount` → sent, `failCount` → failed, `arriveCount` → received; kind notification.
-pub(super) fn read(ask: &Ask, data: &Map<String, Value>, numbers: &mut Numbers) {
+pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut Numbers) {
     for (day, platforms) in data {
         let (Ok(date), Value::Object(platforms)) = (day.parse(), platforms) else {
             numbers.unknown.extend((!platforms.is_null()).then(|| day.clone()));
             continue;
         };
         let window = Window::day(date);
-        if window < ask.first || window > ask.last {
+        if window < query.first || window > query.last {
             continue;
         }
         let mut readings = Vec::new();
@@ -103,10 +103,10 @@ fn series(key: &str) -> (Label, Label) {
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse(ask: &Ask, body: &[u8]) -> Result<Numbers, serde_json::Error> {
+pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<Numbers, serde_json::Error> {
     let body: super::client::OfflinePush = serde_json::from_slice(body)?;
     let mut numbers = Numbers::default();
     let data = serde_json::from_value::<Option<_>>(body.data.unwrap_or_default())?;
-    read(ask, &data.unwrap_or_default(), &mut numbers);
+    read(query, &data.unwrap_or_default(), &mut numbers);
     Ok(numbers)
 }

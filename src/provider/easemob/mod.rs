@@ -17,12 +17,14 @@ use crate::config::{secret::Secret, section::Section};
 use crate::model::window::Unit;
 use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
-use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
+use crate::provider::{
+    Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
+};
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::Settings;
-use schedule::Rhythm;
+use schedule::Schedule;
 
 /// The provider.
 pub struct Easemob;
@@ -62,14 +64,14 @@ impl Account for EasemobAccount {
         vec![self.0.credentials.secret().clone()]
     }
 
-    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
+    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
         vec![Box::new(OfflinePush {
             settings: Arc::clone(&self.0),
-            token: TokenCache::new(surroundings.clock.clone()),
-            clock: surroundings.clock.clone(),
-            rhythm: Rhythm {
-                zone: surroundings.zone.clone(),
-                interval: surroundings.intervals.get(OFFLINE_PUSH).copied().unwrap_or(schedule::INTERVAL),
+            token: TokenCache::new(context.clock.clone()),
+            clock: context.clock.clone(),
+            schedule: Schedule {
+                zone: context.zone.clone(),
+                interval: context.intervals.get(OFFLINE_PUSH).copied().unwrap_or(schedule::INTERVAL),
             },
         })]
     }
@@ -79,7 +81,7 @@ struct OfflinePush {
     settings: Arc<Settings>,
     token: TokenCache,
     clock: crate::util::clock::Clock,
-    rhythm: Rhythm,
+    schedule: Schedule,
 }
 
 impl Report for OfflinePush {
@@ -88,7 +90,7 @@ impl Report for OfflinePush {
     }
 
     fn interval(&self) -> Duration {
-        self.rhythm.interval
+        self.schedule.interval
     }
 
     fn limit(&self) -> Limit {
@@ -99,24 +101,34 @@ impl Report for OfflinePush {
         department.is_empty() && unit == Unit::Day
     }
 
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
-        self.rhythm.next(now, memory, asked)
+    fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
+        self.schedule.next(now, state, earlier)
     }
 
     /// The document does not say how far back it answers.
-    fn may_be_out_of_reach(&self, now: Timestamp, ask: &Ask) -> bool {
-        self.rhythm.is_past(now, ask)
+    fn may_be_out_of_reach(&self, now: Timestamp, query: &WindowQuery) -> bool {
+        self.schedule.is_past(now, query)
     }
 
-    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
-        Box::pin(client::offline_push(&self.settings, &self.token, &self.clock, ask, client))
+    fn query<'a>(
+        &'a self,
+        query: &'a WindowQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+        Box::pin(client::offline_push(&self.settings, &self.token, &self.clock, query, client))
     }
 
-    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
-        self.rhythm.digest(reading, ask, answer, memory)
+    fn interpret(
+        &self,
+        reading: ClockReading,
+        query: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate {
+        self.schedule.interpret(reading, query, answer, state)
     }
 
-    fn next_due(&self, now: Timestamp, _memory: &Memory) -> Timestamp {
-        now.saturating_add(self.rhythm.interval).unwrap_or(now)
+    fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
+        now.saturating_add(self.schedule.interval).unwrap_or(now)
     }
 }

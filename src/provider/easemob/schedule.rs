@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, date_of, plus_days};
-use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, WindowGauges};
+use crate::provider::{EarlierQueries, Numbers, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowUpdate};
 use crate::util::clock_guard::ClockReading;
 
 /// How often `offline_push` is polled unless the configuration says otherwise.
@@ -23,65 +23,71 @@ const LONGEST_DOWNTIME: i32 = 366;
 
 /// The rhythm of one app.
 #[derive(Clone, Debug)]
-pub struct Rhythm {
+pub struct Schedule {
     /// The app's calendar.
     pub zone: TimeZone,
     /// From poll to poll.
     pub interval: Duration,
 }
 
-impl Rhythm {
+impl Schedule {
     /// The next range to ask for: at most 7 days, the oldest first unless something has failed.
-    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
-        let mut ranges = self.ranges(now, memory, asked);
-        if asked.has_failed {
+    pub fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
+        let mut ranges = self.ranges(now, state, earlier);
+        if earlier.has_failed {
             ranges.reverse();
         }
-        ranges.into_iter().find(|ask| !asked.asks.iter().any(|other| other.first == ask.first))
+        ranges.into_iter().find(|query| !earlier.queries.iter().any(|other| other.first == query.first))
     }
 
     /// The ranges of a poll: as they were at its first question, whatever has settled since.
-    fn ranges(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Vec<Ask> {
+    fn ranges(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Vec<WindowQuery> {
         let today = date_of(now, &self.zone);
         // Whatever the clock did, the last days are asked for.
-        let oldest_open = settled_before(memory, today).unwrap_or(plus_days(today, -SETTLES_AFTER));
-        let first = asked.asks.iter().map(|ask| ask.first.first).min().unwrap_or(oldest_open);
+        let oldest_open = settled_before(state, today).unwrap_or(plus_days(today, -SETTLES_AFTER));
+        let first = earlier.queries.iter().map(|query| query.first.first).min().unwrap_or(oldest_open);
         let mut ranges = Vec::new();
         let mut day = first.min(oldest_open);
         while day <= today {
             let last = plus_days(day, DAYS_A_CALL - 1).min(today);
-            ranges.push(Ask { first: Window::day(day), last: Window::day(last), department: None });
+            ranges.push(WindowQuery { first: Window::day(day), last: Window::day(last), department: None });
             day = plus_days(last, 1);
         }
-        ranges.retain(|ask| ask.last.first >= oldest_open);
+        ranges.retain(|query| query.last.first >= oldest_open);
         ranges
     }
 
     /// Returns true if a range begins before the days that are asked for in any case.
-    pub fn is_past(&self, now: Timestamp, ask: &Ask) -> bool {
-        ask.first.first < plus_days(date_of(now, &self.zone), -SETTLES_AFTER)
+    pub fn is_past(&self, now: Timestamp, query: &WindowQuery) -> bool {
+        query.first.first < plus_days(date_of(now, &self.zone), -SETTLES_AFTER)
     }
 
     /// Every asked day is covered, with or without numbers. Yesterday is the newest closed day.
-    pub fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+    pub fn interpret(
+        &self,
+        reading: ClockReading,
+        query: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate {
         let today = date_of(reading.now, &self.zone);
-        let mut memory = memory.clone();
+        let mut state = state.clone();
         // What the provider refuses is lost whatever our clock says, and so are the days before.
-        let is_lost = answer == Answer::Lost;
+        let is_lost = answer == WindowAnswer::Lost;
         // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
         let oldest_open = plus_days(if is_lost { today } else { date_of(reading.sure, &self.zone) }, -SETTLES_AFTER);
-        let settled_before = settled_before(&memory, today);
-        if is_lost || settled_before.is_none_or(|day| ask.first.first <= day) {
-            let covered = plus_days(ask.last.first, 1).min(oldest_open);
-            memory.settled_before = settled_before.max(Some(covered));
+        let settled_before = settled_before(&state, today);
+        if is_lost || settled_before.is_none_or(|day| query.first.first <= day) {
+            let covered = plus_days(query.last.first, 1).min(oldest_open);
+            state.settled_before = settled_before.max(Some(covered));
         }
-        let Answer::Numbers(Numbers { windows, covers, unknown }) = answer else {
-            return Digest { memory, ..Digest::default() };
+        let WindowAnswer::Numbers(Numbers { windows, covers, unknown }) = answer else {
+            return WindowUpdate { state, ..WindowUpdate::default() };
         };
 
         let mut counted = Vec::new();
-        let mut day = ask.first;
-        while day <= ask.last {
+        let mut day = query.first;
+        while day <= query.last {
             let found = windows.iter().find(|numbers| numbers.window == day);
             let empty = WindowReadings::empty(day);
             counted.push(found.cloned().unwrap_or(empty));
@@ -93,15 +99,15 @@ impl Rhythm {
             .filter(|numbers| numbers.window == yesterday)
             .map(|numbers| WindowGauges { department: None, end: yesterday.end(&self.zone), numbers: numbers.clone() })
             .collect();
-        Digest { counted, covers, gauges, unknown, memory }
+        WindowUpdate { counted, covers, gauges, unknown, state }
     }
 }
 
 /// What is remembered as settled, within what can be: not days that are open whatever a clock said, and
 /// not days too long ago to be caught up.
-fn settled_before(memory: &Memory, today: Date) -> Option<Date> {
+fn settled_before(state: &ReportState, today: Date) -> Option<Date> {
     let (oldest, newest) = (plus_days(today, -LONGEST_DOWNTIME), plus_days(today, -SETTLES_AFTER));
-    memory.settled_before.map(|day| day.clamp(oldest, newest))
+    state.settled_before.map(|day| day.clamp(oldest, newest))
 }
 
 #[cfg(test)]
@@ -109,17 +115,17 @@ mod tests {
     use super::*;
     use jiff::civil::date;
 
-    fn rhythm() -> Rhythm {
-        Rhythm { zone: TimeZone::get("Asia/Shanghai").unwrap(), interval: INTERVAL }
+    fn schedule() -> Schedule {
+        Schedule { zone: TimeZone::get("Asia/Shanghai").unwrap(), interval: INTERVAL }
     }
 
-    fn ranges(now: &str, memory: &Memory) -> Vec<(String, String)> {
+    fn ranges(now: &str, state: &ReportState) -> Vec<(String, String)> {
         let now = now.parse().unwrap();
-        let mut asked = Asked::default();
-        while let Some(ask) = rhythm().next(now, memory, &asked) {
-            asked.asks.push(ask);
+        let mut earlier = EarlierQueries::default();
+        while let Some(query) = schedule().next(now, state, &earlier) {
+            earlier.queries.push(query);
         }
-        asked.asks.iter().map(|ask| (ask.first.first.to_string(), ask.last.first.to_string())).collect()
+        earlier.queries.iter().map(|query| (query.first.first.to_string(), query.last.first.to_string())).collect()
     }
 
     fn range(first: &str, last: &str) -> (String, String) {
@@ -130,75 +136,88 @@ mod tests {
     fn asks_from_the_oldest_unsettled_day_to_today() {
         // 2026-03-10 00:30 in Shanghai: the 7th ended on the 8th at 00:00 and settles on the 11th.
         let at = "2026-03-09T16:30:00Z";
-        assert_eq!(ranges(at, &Memory::default()), [range("2026-03-07", "2026-03-10")]);
-        let memory = Memory { settled_before: Some(date(2026, 3, 7)), ..Memory::default() };
-        assert_eq!(ranges(at, &memory), [range("2026-03-07", "2026-03-10")]);
+        assert_eq!(ranges(at, &ReportState::default()), [range("2026-03-07", "2026-03-10")]);
+        let state = ReportState { settled_before: Some(date(2026, 3, 7)), ..ReportState::default() };
+        assert_eq!(ranges(at, &state), [range("2026-03-07", "2026-03-10")]);
     }
 
     #[test]
     fn catches_up_in_calls_of_seven_days() {
-        let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
+        let state = ReportState { settled_before: Some(date(2026, 2, 27)), ..ReportState::default() };
         assert_eq!(
-            ranges("2026-03-10T04:00:00Z", &memory),
+            ranges("2026-03-10T04:00:00Z", &state),
             [range("2026-02-27", "2026-03-05"), range("2026-03-06", "2026-03-10")]
         );
     }
 
     #[test]
     fn a_clock_that_was_ahead_loses_no_day() {
-        let memory = Memory { settled_before: Some(date(2027, 3, 1)), ..Memory::default() };
-        assert_eq!(ranges("2026-03-10T04:00:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
-        let memory = Memory { settled_before: Some(date(1970, 1, 1)), ..Memory::default() };
-        assert_eq!(ranges("2026-03-10T04:00:00Z", &memory).len(), 53);
+        let state = ReportState { settled_before: Some(date(2027, 3, 1)), ..ReportState::default() };
+        assert_eq!(ranges("2026-03-10T04:00:00Z", &state), [range("2026-03-07", "2026-03-10")]);
+        let state = ReportState { settled_before: Some(date(1970, 1, 1)), ..ReportState::default() };
+        assert_eq!(ranges("2026-03-10T04:00:00Z", &state).len(), 53);
     }
 
     #[test]
     fn catching_up_on_years_ends() {
         let now = "2026-03-10T04:00:00Z".parse().unwrap();
-        let mut memory = Memory { settled_before: Some(date(2020, 1, 1)), ..Memory::default() };
-        let mut asked = Asked::default();
-        while let Some(ask) = rhythm().next(now, &memory, &asked) {
+        let mut state = ReportState { settled_before: Some(date(2020, 1, 1)), ..ReportState::default() };
+        let mut earlier = EarlierQueries::default();
+        while let Some(query) = schedule().next(now, &state, &earlier) {
             let reading = ClockReading::sure(now);
-            memory = rhythm().digest(reading, &ask, Answer::Numbers(Numbers::default()), &memory).memory;
-            asked.asks.push(ask);
+            state = schedule().interpret(reading, &query, WindowAnswer::Numbers(Numbers::default()), &state).state;
+            earlier.queries.push(query);
         }
-        assert_eq!((asked.asks.len(), memory.settled_before), (53, Some(date(2026, 3, 7))));
-        assert_eq!(ranges("2026-03-10T04:05:00Z", &memory), [range("2026-03-07", "2026-03-10")]);
+        assert_eq!((earlier.queries.len(), state.settled_before), (53, Some(date(2026, 3, 7))));
+        assert_eq!(ranges("2026-03-10T04:05:00Z", &state), [range("2026-03-07", "2026-03-10")]);
     }
 
     #[test]
     fn a_range_that_failed_is_asked_for_again() {
         let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
-        let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
-        let ask = Ask { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), department: None };
-        let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &memory);
-        assert_eq!(digest.memory.settled_before, Some(date(2026, 2, 27)));
+        let state = ReportState { settled_before: Some(date(2026, 2, 27)), ..ReportState::default() };
+        let query = WindowQuery {
+            first: Window::day(date(2026, 3, 6)),
+            last: Window::day(date(2026, 3, 10)),
+            department: None,
+        };
+        let update = schedule().interpret(now, &query, WindowAnswer::Numbers(Numbers::default()), &state);
+        assert_eq!(update.state.settled_before, Some(date(2026, 2, 27)));
     }
 
     #[test]
     fn settles_by_answers_only() {
         let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
-        let ask = Ask { first: Window::day(date(2026, 2, 27)), last: Window::day(date(2026, 3, 5)), department: None };
-        let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &Memory::default());
-        assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 6)));
-        assert_eq!(digest.counted.len(), 7, "an answer covers the days that it has nothing for");
-        assert!(digest.gauges.is_empty());
-        let ask = Ask { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), department: None };
-        let digest = rhythm().digest(now, &ask, Answer::Numbers(Numbers::default()), &digest.memory);
-        assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 7)));
-        assert_eq!(digest.gauges[0].numbers.window, Window::day(date(2026, 3, 9)));
-        assert_eq!(digest.gauges[0].end.to_string(), "2026-03-09T16:00:00Z");
+        let query = WindowQuery {
+            first: Window::day(date(2026, 2, 27)),
+            last: Window::day(date(2026, 3, 5)),
+            department: None,
+        };
+        let update =
+            schedule().interpret(now, &query, WindowAnswer::Numbers(Numbers::default()), &ReportState::default());
+        assert_eq!(update.state.settled_before, Some(date(2026, 3, 6)));
+        assert_eq!(update.counted.len(), 7, "an answer covers the days that it has nothing for");
+        assert!(update.gauges.is_empty());
+        let query = WindowQuery {
+            first: Window::day(date(2026, 3, 6)),
+            last: Window::day(date(2026, 3, 10)),
+            department: None,
+        };
+        let update = schedule().interpret(now, &query, WindowAnswer::Numbers(Numbers::default()), &update.state);
+        assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
+        assert_eq!(update.gauges[0].numbers.window, Window::day(date(2026, 3, 9)));
+        assert_eq!(update.gauges[0].end.to_string(), "2026-03-09T16:00:00Z");
     }
 
     #[test]
     fn the_newest_range_goes_first_after_a_failure() {
         let now = "2026-03-10T04:00:00Z".parse().unwrap();
-        let memory = Memory { settled_before: Some(date(2026, 2, 27)), ..Memory::default() };
-        let mut asked = Asked { has_failed: true, ..Asked::default() };
+        let state = ReportState { settled_before: Some(date(2026, 2, 27)), ..ReportState::default() };
+        let mut earlier = EarlierQueries { has_failed: true, ..EarlierQueries::default() };
         let mut first = Vec::new();
-        while let Some(ask) = rhythm().next(now, &memory, &asked) {
-            first.push(ask.first.first.to_string());
-            asked.asks.push(ask);
+        while let Some(query) = schedule().next(now, &state, &earlier) {
+            first.push(query.first.first.to_string());
+            earlier.queries.push(query);
         }
         assert_eq!(first, ["2026-03-06", "2026-02-27"]);
     }
@@ -206,11 +225,12 @@ mod tests {
     #[test]
     fn what_lies_before_a_lost_day_is_lost_too() {
         let reading = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
-        let memory = Memory { settled_before: Some(date(2026, 1, 1)), ..Memory::default() };
-        let lost = Ask { first: Window::day(date(2026, 2, 5)), last: Window::day(date(2026, 2, 8)), department: None };
-        let digest = rhythm().digest(reading, &lost, Answer::Lost, &memory);
-        assert_eq!(digest.memory.settled_before, Some(date(2026, 2, 9)));
-        assert!(digest.counted.is_empty());
+        let state = ReportState { settled_before: Some(date(2026, 1, 1)), ..ReportState::default() };
+        let lost =
+            WindowQuery { first: Window::day(date(2026, 2, 5)), last: Window::day(date(2026, 2, 8)), department: None };
+        let update = schedule().interpret(reading, &lost, WindowAnswer::Lost, &state);
+        assert_eq!(update.state.settled_before, Some(date(2026, 2, 9)));
+        assert!(update.counted.is_empty());
     }
 
     #[test]
@@ -218,9 +238,13 @@ mod tests {
         let now: Timestamp = "2026-04-09T04:00:00Z".parse().unwrap();
         let reading =
             ClockReading { now, sure: "2026-03-10T04:00:00Z".parse().unwrap(), was_set_back: false, is_steady: true };
-        let memory = Memory { settled_before: Some(date(2026, 3, 7)), ..Memory::default() };
-        let ask = Ask { first: Window::day(date(2026, 3, 7)), last: Window::day(date(2026, 3, 13)), department: None };
-        let digest = rhythm().digest(reading, &ask, Answer::Numbers(Numbers::default()), &memory);
-        assert_eq!(digest.memory.settled_before, Some(date(2026, 3, 7)));
+        let state = ReportState { settled_before: Some(date(2026, 3, 7)), ..ReportState::default() };
+        let query = WindowQuery {
+            first: Window::day(date(2026, 3, 7)),
+            last: Window::day(date(2026, 3, 13)),
+            department: None,
+        };
+        let update = schedule().interpret(reading, &query, WindowAnswer::Numbers(Numbers::default()), &state);
+        assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
     }
 }

@@ -14,7 +14,7 @@ use crate::provider::feishu::fields;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::rate_limit::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
-use crate::provider::{Answer, Ask};
+use crate::provider::{WindowAnswer, WindowQuery};
 use crate::util::clock::Clock;
 
 /// The body of a successful answer.
@@ -56,11 +56,11 @@ pub(super) async fn message_push_overview(
     settings: &Settings,
     cache: &TokenCache,
     clock: &Clock,
-    ask: &Ask,
+    query: &WindowQuery,
     client: &Client,
-) -> Result<Answer, PollError> {
+) -> Result<WindowAnswer, PollError> {
     let fetch = || fetch_token(settings, clock, client);
-    let send = |token: Token| async move { client.send(request(settings, ask, &token)?).await };
+    let send = |token: Token| async move { client.send(request(settings, query, &token)?).await };
     // A gateway may answer in Feishu's place, without a code. A refusal is a few hundred bytes.
     let code = |reply: &Reply| reply.is_small().then(|| code_of(reply).ok().flatten()).flatten();
     let refuses = |reply: &Reply| code(reply).map_or(reply.status == StatusCode::UNAUTHORIZED, errors::refuses_token);
@@ -68,13 +68,13 @@ pub(super) async fn message_push_overview(
     // Only answers over the limit tell it.
     let limit = reply.number(&["x-ogw-ratelimit-limit"]);
     client.note_rate(Rate { limit, ..Rate::default() });
-    let ask = ask.clone();
+    let query = query.clone();
     http::read(reply, move |reply| match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
             let overview: Overview = reply.json()?;
-            Ok(fields::answer(&ask, overview.data.items.unwrap_or_default()))
+            Ok(fields::answer(&query, overview.data.items.unwrap_or_default()))
         }
-        Some(errors::NO_DATA) => Ok(Answer::NoData),
+        Some(errors::NO_DATA) => Ok(WindowAnswer::NoData),
         _ => Err(errors::refused(&reply)),
     })
     .await
@@ -92,19 +92,19 @@ fn code_of(reply: &Reply) -> Result<Option<i64>, PollError> {
     }
 }
 
-fn request(settings: &Settings, ask: &Ask, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
+fn request(settings: &Settings, query: &WindowQuery, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
     let path =
         ["open-apis", "application", "v6", "applications", &settings.app_id, "app_usage", "message_push_overview"];
     let mut url = url(&settings.base_url, &path);
     url.set_query(Some(&format!("department_id_type={}", settings.department_id_type)));
-    let cycle_type = match ask.first.unit {
+    let cycle_type = match query.first.unit {
         // Feishu knows nothing shorter.
         Unit::Hour | Unit::Day => 1,
         Unit::Week => 2,
         Unit::Month => 3,
     };
-    let mut body = json!({ "date": ask.first.first.to_string(), "cycle_type": cycle_type });
-    if let Some(department) = &ask.department {
+    let mut body = json!({ "date": query.first.first.to_string(), "cycle_type": cycle_type });
+    if let Some(department) = &query.department {
         body["department_id"] = json!(department);
     }
     Request::post(url.as_str())

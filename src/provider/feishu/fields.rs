@@ -2,19 +2,19 @@
 
 use crate::model::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
 use crate::provider::feishu::client::{Item, Overview};
-use crate::provider::{Answer, Ask, Numbers};
+use crate::provider::{Numbers, WindowAnswer, WindowQuery};
 
 /// The readings of the window that was asked for.
 ///
 /// `send_msg_count` → sent, `read_in_1h_count` → read_within_1h, `read_in_12h_count` →
 /// read_within_12h, `send_user_count` → users_reached; platform any, channel bot, kind message.
 /// An answer without items says nothing, and a metric that comes twice is no second one.
-pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
+pub(super) fn answer(query: &WindowQuery, items: Vec<Item>) -> WindowAnswer {
     if items.is_empty() {
-        return Answer::NoData;
+        return WindowAnswer::NoData;
     }
     let mut numbers = Numbers::default();
-    let mut window = WindowReadings::empty(ask.first);
+    let mut window = WindowReadings::empty(query.first);
     for Item { metric_name, metric_value } in items {
         let value = count(metric_value.as_ref());
         let metric = match metric_name.as_str() {
@@ -44,16 +44,16 @@ pub(super) fn answer(ask: &Ask, items: Vec<Item>) -> Answer {
         }
     }
     numbers.windows.push(window);
-    Answer::Numbers(numbers)
+    WindowAnswer::Numbers(numbers)
 }
 
 /// Parses the body of a successful answer as the client does, for tests and fuzzing.
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse(ask: &Ask, body: &[u8]) -> Result<Answer, serde_json::Error> {
+pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowAnswer, serde_json::Error> {
     let body: Overview = serde_json::from_slice(body)?;
-    Ok(answer(ask, body.data.items.unwrap_or_default()))
+    Ok(answer(query, body.data.items.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -64,11 +64,11 @@ mod tests {
     #[test]
     fn a_metric_that_comes_twice_counts_once() {
         let day = Window::day(jiff::civil::date(2026, 3, 8));
-        let ask = Ask { first: day, last: day, department: None };
+        let query = WindowQuery { first: day, last: day, department: None };
         let body = br#"{"data":{"items":[{"metric_name":"send_msg_count","metric_value":30},
             {"metric_name":"send_msg_count","metric_value":31},{"metric_name":"send_user_count","metric_value":7},
             {"metric_name":"send_user_count","metric_value":8}]}}"#;
-        let Answer::Numbers(Numbers { windows, .. }) = parse(&ask, body).unwrap() else { panic!("no numbers") };
+        let WindowAnswer::Numbers(Numbers { windows, .. }) = parse(&query, body).unwrap() else { panic!("no numbers") };
         let values: Vec<i64> = windows[0].readings.iter().map(|reading| reading.value).collect();
         assert_eq!((values, windows[0].users_reached), (vec![30], Some(7)));
     }

@@ -19,12 +19,14 @@ use crate::model::window::Unit;
 use crate::provider::message_schedule::spread;
 use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
-use crate::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
+use crate::provider::{
+    Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
+};
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::Settings;
-use schedule::Rhythm;
+use schedule::Schedule;
 
 /// The provider.
 pub struct Feishu;
@@ -64,14 +66,14 @@ impl Account for FeishuAccount {
         vec![self.0.app_secret.clone()]
     }
 
-    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
+    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
         vec![Box::new(MessagePushOverview {
             settings: Arc::clone(&self.0),
-            token: TokenCache::new(surroundings.clock.clone()),
-            clock: surroundings.clock.clone(),
-            rhythm: Rhythm {
-                zone: surroundings.zone.clone(),
-                interval: surroundings.intervals.get(MESSAGE_PUSH_OVERVIEW).copied(),
+            token: TokenCache::new(context.clock.clone()),
+            clock: context.clock.clone(),
+            schedule: Schedule {
+                zone: context.zone.clone(),
+                interval: context.intervals.get(MESSAGE_PUSH_OVERVIEW).copied(),
                 units: self.0.windows.clone(),
                 departments: self.0.departments.clone(),
                 jitter: spread(&self.0.app_id, schedule::SPREAD),
@@ -84,7 +86,7 @@ struct MessagePushOverview {
     settings: Arc<Settings>,
     token: TokenCache,
     clock: crate::util::clock::Clock,
-    rhythm: Rhythm,
+    schedule: Schedule,
 }
 
 impl Report for MessagePushOverview {
@@ -93,7 +95,7 @@ impl Report for MessagePushOverview {
     }
 
     fn interval(&self) -> Duration {
-        self.rhythm.interval.unwrap_or(schedule::HOURLY)
+        self.schedule.interval.unwrap_or(schedule::HOURLY)
     }
 
     fn limit(&self) -> Limit {
@@ -101,33 +103,43 @@ impl Report for MessagePushOverview {
     }
 
     fn shows(&self, department: &str, unit: Unit) -> bool {
-        let is_asked = department.is_empty() || self.settings.departments.iter().any(|asked| asked == department);
+        let is_asked = department.is_empty() || self.settings.departments.iter().any(|earlier| earlier == department);
         is_asked && self.settings.windows.contains(&unit)
     }
 
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
-        self.rhythm.next(now, memory, asked)
+    fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
+        self.schedule.next(now, state, earlier)
     }
 
-    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
+    fn query<'a>(
+        &'a self,
+        query: &'a WindowQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
         Box::pin(async move {
-            let answer = client::message_push_overview(&self.settings, &self.token, &self.clock, ask, client).await;
+            let answer = client::message_push_overview(&self.settings, &self.token, &self.clock, query, client).await;
             match answer {
-                Err(error) if errors::is_out_of_range(&error) && self.rhythm.is_past(self.clock.now(), ask) => {
-                    tracing::warn!(app_id = self.settings.app_id, window = ask.first.unit.name(), first = %ask.first.first,
+                Err(error) if errors::is_out_of_range(&error) && self.schedule.is_past(self.clock.now(), query) => {
+                    tracing::warn!(app_id = self.settings.app_id, window = query.first.unit.name(), first = %query.first.first,
                         "Feishu has no data that old any more; the window is settled as lost");
-                    Ok(Answer::Lost)
+                    Ok(WindowAnswer::Lost)
                 }
                 answer => answer,
             }
         })
     }
 
-    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
-        self.rhythm.digest(reading, ask, answer, memory)
+    fn interpret(
+        &self,
+        reading: ClockReading,
+        query: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate {
+        self.schedule.interpret(reading, query, answer, state)
     }
 
-    fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp {
-        self.rhythm.next_due(now, memory)
+    fn next_due(&self, now: Timestamp, state: &ReportState) -> Timestamp {
+        self.schedule.next_due(now, state)
     }
 }

@@ -13,7 +13,9 @@ use jiff::tz::TimeZone;
 
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, at, date_of, plus_days};
-use crate::provider::{Answer, Ask, Asked, Digest, Memory, WindowGauges, WindowState};
+use crate::provider::{
+    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState, WindowUpdate,
+};
 use crate::util::clock_guard::ClockReading;
 
 /// The pace while a day is awaited.
@@ -33,7 +35,7 @@ const REMEMBERED: usize = 6;
 
 /// The rhythm of one app.
 #[derive(Clone, Debug)]
-pub struct Rhythm {
+pub struct Schedule {
     /// The app's calendar.
     pub zone: TimeZone,
     /// An explicit interval, if configured.
@@ -49,42 +51,42 @@ pub struct Rhythm {
 /// How far apps are spread behind 10:00.
 pub const SPREAD: Duration = Duration::from_secs(600);
 
-impl Rhythm {
+impl Schedule {
     /// The next window to ask for: the tenant's days, the newest first, then its weeks and months, then the
     /// departments' windows.
-    pub fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
-        let memory = &self.heal(now, memory);
-        let new = |ask: &Ask| !asked.asks.contains(ask);
-        let days = self.days(now, memory).into_iter().rev().filter(|day| self.wants_day(now, memory, *day));
-        if let Some(ask) = days.map(|day| question(Window::day(day), None)).find(new) {
-            return Some(ask);
+    pub fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
+        let state = &self.heal(now, state);
+        let new = |query: &WindowQuery| !earlier.queries.contains(query);
+        let days = self.days(now, state).into_iter().rev().filter(|day| self.wants_day(now, state, *day));
+        if let Some(query) = days.map(|day| question(Window::day(day), None)).find(new) {
+            return Some(query);
         }
-        let tenant = self.windows(now, memory, None).into_iter().filter(|window| window.unit != Unit::Day);
+        let tenant = self.windows(now, state, None).into_iter().filter(|window| window.unit != Unit::Day);
         let departments = self.departments.iter().flat_map(|department| {
-            let windows = self.windows(now, memory, Some(department));
+            let windows = self.windows(now, state, Some(department));
             windows.into_iter().map(move |window| question(window, Some(department)))
         });
         let next = tenant.map(|window| question(window, None)).chain(departments).find(new);
         // A poll asks something, or it could not tell whether the report works.
-        next.or_else(|| asked.asks.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
+        next.or_else(|| earlier.queries.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
     }
 
     /// What is remembered, without what a clock that was ahead has left in it. Asking again is harmless:
     /// the ledger counts nothing twice.
-    fn heal(&self, now: Timestamp, memory: &Memory) -> Memory {
-        let mut memory = memory.clone();
-        memory.windows.retain(|_, state| state.answered.is_none_or(|at| at <= now));
+    fn heal(&self, now: Timestamp, state: &ReportState) -> ReportState {
+        let mut state = state.clone();
+        state.windows.retain(|_, known| known.answered.is_none_or(|at| at <= now));
         let newest = self.newest_day(now);
-        memory.settled_before = memory.settled_before.map(|day| day.min(newest));
-        memory
+        state.settled_before = state.settled_before.map(|day| day.min(newest));
+        state
     }
 
     /// The tenant's days that are not settled, oldest first.
-    fn days(&self, now: Timestamp, memory: &Memory) -> Vec<Date> {
+    fn days(&self, now: Timestamp, state: &ReportState) -> Vec<Date> {
         let newest = self.newest_day(now);
         let oldest = plus_days(newest, 1 - UNSETTLED);
         let mut day =
-            memory.settled_before.map_or(oldest, |day| day.min(oldest)).max(plus_days(newest, -LONGEST_DOWNTIME));
+            state.settled_before.map_or(oldest, |day| day.min(oldest)).max(plus_days(newest, -LONGEST_DOWNTIME));
         let mut days = Vec::new();
         while day <= newest {
             days.push(day);
@@ -113,36 +115,36 @@ impl Rhythm {
     }
 
     /// Whether the window lies before the two newest days, so that asking for it is catching up.
-    pub fn is_past(&self, now: Timestamp, ask: &Ask) -> bool {
-        ask.last.last() < plus_days(self.newest_day(now), -1)
+    pub fn is_past(&self, now: Timestamp, query: &WindowQuery) -> bool {
+        query.last.last() < plus_days(self.newest_day(now), -1)
     }
 
     /// Returns true if a day is asked for in a poll now: once a day, the newest until it is there.
-    fn wants_day(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
-        let state = state(memory, None, Window::day(day));
+    fn wants_day(&self, now: Timestamp, state: &ReportState, day: Date) -> bool {
+        let known = known(state, None, Window::day(day));
         let is_newest = day == self.newest_day(now);
-        !state.lost && (self.interval.is_some() || self.is_stale(now, state) || (is_newest && !state.has_numbers))
+        !known.lost && (self.interval.is_some() || self.is_stale(now, known) || (is_newest && !known.has_numbers))
     }
 
     /// Returns true if a window has not been answered for since data were last due.
-    fn is_stale(&self, now: Timestamp, state: WindowState) -> bool {
+    fn is_stale(&self, now: Timestamp, known: WindowState) -> bool {
         let today = date_of(now, &self.zone);
         let last = if now < self.slot(today) { self.slot(plus_days(today, -1)) } else { self.slot(today) };
-        state.answered.is_none_or(|answered| answered < last)
+        known.answered.is_none_or(|answered| answered < last)
     }
 
     /// Returns true if the provider has produced a day: it has numbers, or will have none.
-    fn is_produced(&self, now: Timestamp, memory: &Memory, day: Date) -> bool {
-        let state = state(memory, None, Window::day(day));
-        let first_open = memory.settled_before.unwrap_or_else(|| plus_days(self.newest_day(now), -1));
-        state.has_numbers || state.empty || day < first_open
+    fn is_produced(&self, now: Timestamp, state: &ReportState, day: Date) -> bool {
+        let known = known(state, None, Window::day(day));
+        let first_open = state.settled_before.unwrap_or_else(|| plus_days(self.newest_day(now), -1));
+        known.has_numbers || known.empty || day < first_open
     }
 
     /// The newest window of a unit whose last day has been produced.
-    fn newest_closed(&self, now: Timestamp, memory: &Memory, unit: Unit) -> Window {
+    fn newest_closed(&self, now: Timestamp, state: &ReportState, unit: Unit) -> Window {
         let mut day = self.newest_day(now);
         for _ in 0..LONGEST_DOWNTIME {
-            if self.is_produced(now, memory, day) {
+            if self.is_produced(now, state, day) {
                 break;
             }
             day = plus_days(day, -1);
@@ -153,7 +155,7 @@ impl Rhythm {
 
     /// The windows of the configured units to ask for: those that hold an unsettled day (of a department one of the two
     /// newest, since they count nothing), once a day, and the newest closed one until it has been answered as closed.
-    fn windows(&self, now: Timestamp, memory: &Memory, department: Option<&str>) -> Vec<Window> {
+    fn windows(&self, now: Timestamp, state: &ReportState, department: Option<&str>) -> Vec<Window> {
         let newest = self.newest_day(now);
         let oldest = plus_days(newest, if department.is_none() { 1 - UNSETTLED } else { -1 });
         let mut windows = Vec::new();
@@ -163,12 +165,12 @@ impl Rhythm {
                     windows.push(window);
                 }
             };
-            let closed = self.newest_closed(now, memory, *unit);
-            let is_answered = state(memory, department, closed).closed;
+            let closed = self.newest_closed(now, state, *unit);
+            let is_answered = known(state, department, closed).closed;
             let mut window = Window::holding(*unit, oldest);
             add(closed, !is_answered && closed < window);
             while window.first <= newest {
-                let is_due = self.interval.is_some() || self.is_stale(now, state(memory, department, window));
+                let is_due = self.interval.is_some() || self.is_stale(now, known(state, department, window));
                 add(window, is_due || (window == closed && !is_answered));
                 window = Window::holding(*unit, plus_days(window.last(), 1));
             }
@@ -177,92 +179,98 @@ impl Rhythm {
     }
 
     /// What an answer counts, closes and settles.
-    pub fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+    pub fn interpret(
+        &self,
+        reading: ClockReading,
+        query: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate {
         let now = reading.now;
-        let window = ask.first;
-        let department = ask.department.as_deref();
-        let mut memory = self.heal(now, memory);
-        let mut digest = Digest::default();
+        let window = query.first;
+        let department = query.department.as_deref();
+        let mut state = self.heal(now, state);
+        let mut update = WindowUpdate::default();
         let is_tenant_day = window.unit == Unit::Day && department.is_none();
-        let found_numbers = matches!(answer, Answer::Numbers(_));
+        let found_numbers = matches!(answer, WindowAnswer::Numbers(_));
 
-        let mut new = state(&memory, department, window);
+        let mut new = known(&state, department, window);
         new.answered = Some(now);
         let mut numbers = WindowReadings::empty(window);
         match answer {
-            Answer::Numbers(found) => {
-                digest.unknown = found.unknown;
+            WindowAnswer::Numbers(found) => {
+                update.unknown = found.unknown;
                 new.has_numbers = true;
                 new.empty = false;
                 if let Some(found) = found.windows.into_iter().find(|found| found.window == window) {
                     numbers = found;
                 }
                 if is_tenant_day {
-                    digest.counted.push(numbers.clone());
+                    update.counted.push(numbers.clone());
                 }
             }
-            Answer::NoData => new.empty = !new.has_numbers && self.is_overdue(now, window.last()),
-            Answer::Lost => {
+            WindowAnswer::NoData => new.empty = !new.has_numbers && self.is_overdue(now, window.last()),
+            WindowAnswer::Lost => {
                 new.empty = !new.has_numbers;
                 new.lost = true;
             }
         }
-        remember(&mut memory, department, window, new);
+        remember(&mut state, department, window, new);
         if is_tenant_day {
-            self.settle(reading, &mut memory);
+            self.settle(reading, &mut state);
         }
 
-        if self.units.contains(&window.unit) && self.newest_closed(now, &memory, window.unit) == window {
+        if self.units.contains(&window.unit) && self.newest_closed(now, &state, window.unit) == window {
             new.closed = true;
-            remember(&mut memory, department, window, new);
+            remember(&mut state, department, window, new);
             let end = window.end(&self.zone);
             // Numbers that were there and vanish leave the gauges as they are.
             let is_news = found_numbers || !new.has_numbers;
-            digest.gauges.extend(is_news.then(|| WindowGauges { department: ask.department.clone(), end, numbers }));
+            update.gauges.extend(is_news.then(|| WindowGauges { department: query.department.clone(), end, numbers }));
         }
-        digest.memory = memory;
-        digest
+        update.state = state;
+        update
     }
 
     /// Settles days that have left the newest seven and been answered for, with numbers or without.
-    fn settle(&self, reading: ClockReading, memory: &mut Memory) {
+    fn settle(&self, reading: ClockReading, state: &mut ReportState) {
         let oldest = plus_days(self.newest_day(reading.sure), 1 - UNSETTLED);
-        let days = self.days(reading.now, memory);
+        let days = self.days(reading.now, state);
         let is_over = |day: &Date| {
-            let state = state(memory, None, Window::day(*day));
-            state.lost || (*day < oldest && state.answered.is_some())
+            let known = known(state, None, Window::day(*day));
+            known.lost || (*day < oldest && known.answered.is_some())
         };
         let settled = days.iter().take_while(|day| is_over(day)).last();
         let open = settled.map(|day| plus_days(*day, 1)).or(days.first().copied());
-        memory.settled_before = memory.settled_before.max(open);
+        state.settled_before = state.settled_before.max(open);
     }
 
     /// Whether a closed window was never asked for: a department or unit is new in the configuration.
-    fn has_unanswered(&self, now: Timestamp, memory: &Memory) -> bool {
+    fn has_unanswered(&self, now: Timestamp, state: &ReportState) -> bool {
         let departments = self.departments.iter().map(|department| Some(department.as_str()));
         [None].into_iter().chain(departments).any(|department| {
-            let mut closed = self.units.iter().map(|unit| self.newest_closed(now, memory, *unit));
+            let mut closed = self.units.iter().map(|unit| self.newest_closed(now, state, *unit));
             // The tenant's days are asked for in any case.
             closed.any(|window| {
                 let is_asked_anyway = department.is_none() && window.unit == Unit::Day;
-                !is_asked_anyway && !state(memory, department, window).closed
+                !is_asked_anyway && !known(state, department, window).closed
             })
         })
     }
 
     /// The explicit interval, or the next of: 10:00 with jitter, an hour from now while a day is awaited.
-    pub fn next_due(&self, now: Timestamp, memory: &Memory) -> Timestamp {
+    pub fn next_due(&self, now: Timestamp, state: &ReportState) -> Timestamp {
         if let Some(interval) = self.interval {
             return now.saturating_add(interval).unwrap_or(now);
         }
-        let memory = &self.heal(now, memory);
+        let state = &self.heal(now, state);
         let today = date_of(now, &self.zone);
         let slot = |day| self.slot(day).saturating_add(self.jitter).unwrap_or(now);
         let next_slot = if now < slot(today) { slot(today) } else { slot(plus_days(today, 1)) };
         let newest = self.newest_day(now);
-        let awaited = self.due(newest) <= now && !state(memory, None, Window::day(newest)).has_numbers;
+        let awaited = self.due(newest) <= now && !known(state, None, Window::day(newest)).has_numbers;
         let soon = |wait: Duration| next_slot.min(now.saturating_add(wait).unwrap_or(now));
-        if self.has_unanswered(now, memory) {
+        if self.has_unanswered(now, state) {
             soon(SHORTLY)
         } else if awaited {
             soon(HOURLY)
@@ -272,30 +280,30 @@ impl Rhythm {
     }
 }
 
-fn question(window: Window, department: Option<&str>) -> Ask {
-    Ask { first: window, last: window, department: department.map(str::to_owned) }
+fn question(window: Window, department: Option<&str>) -> WindowQuery {
+    WindowQuery { first: window, last: window, department: department.map(str::to_owned) }
 }
 
-fn state(memory: &Memory, department: Option<&str>, window: Window) -> WindowState {
-    memory.windows.get(&(department.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
+fn known(state: &ReportState, department: Option<&str>, window: Window) -> WindowState {
+    state.windows.get(&(department.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
 }
 
 /// Keeps the state of a window, and forgets those that nobody will ask about again.
-fn remember(memory: &mut Memory, department: Option<&str>, window: Window, state: WindowState) {
+fn remember(state: &mut ReportState, department: Option<&str>, window: Window, known: WindowState) {
     let department = department.unwrap_or_default();
-    memory.windows.insert((department.to_owned(), window), state);
-    let settled_before = memory.settled_before;
+    state.windows.insert((department.to_owned(), window), known);
+    let settled_before = state.settled_before;
     let is_open = |window: &Window| {
         department.is_empty() && window.unit == Unit::Day && settled_before.is_some_and(|day| window.first >= day)
     };
-    let forgettable: Vec<Window> = memory
+    let forgettable: Vec<Window> = state
         .windows
         .keys()
         .filter(|(of, other)| of == department && other.unit == window.unit && !is_open(other))
         .map(|(_, other)| *other)
         .collect();
     for old in forgettable.iter().rev().skip(REMEMBERED) {
-        memory.windows.remove(&(department.to_owned(), *old));
+        state.windows.remove(&(department.to_owned(), *old));
     }
 }
 
@@ -311,8 +319,8 @@ mod tests {
         midnight + jiff::SignedDuration::from_hours(hours)
     }
 
-    fn rhythm() -> Rhythm {
-        Rhythm {
+    fn schedule() -> Schedule {
+        Schedule {
             zone: TimeZone::get("Asia/Shanghai").unwrap(),
             interval: None,
             units: vec![Unit::Day, Unit::Week, Unit::Month],
@@ -323,32 +331,42 @@ mod tests {
 
     /// What a poll asked for, and the windows that gauges were set for (and whether with numbers).
     struct Polled {
-        asked: Vec<String>,
+        earlier: Vec<String>,
         closed: Vec<(String, bool)>,
     }
 
     /// `answer` says for which days Feishu has data.
-    fn poll(rhythm: &Rhythm, memory: &mut Memory, now: Timestamp, answer: impl Fn(&Ask) -> Answer) -> Polled {
-        poll_at(rhythm, memory, ClockReading::sure(now), answer)
+    fn poll(
+        schedule: &Schedule,
+        state: &mut ReportState,
+        now: Timestamp,
+        answer: impl Fn(&WindowQuery) -> WindowAnswer,
+    ) -> Polled {
+        poll_at(schedule, state, ClockReading::sure(now), answer)
     }
 
-    fn poll_at(rhythm: &Rhythm, memory: &mut Memory, reading: ClockReading, answer: impl Fn(&Ask) -> Answer) -> Polled {
-        let mut asked = Asked::default();
-        let mut polled = Polled { asked: Vec::new(), closed: Vec::new() };
-        while let Some(ask) = rhythm.next(reading.now, memory, &asked) {
-            asked.asks.push(ask.clone());
-            assert!(asked.asks.len() < 500, "it asks for ever");
-            let department = ask.department.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
-            polled.asked.push(format!("{}{department}", ask.first.key()));
-            let given = answer(&ask);
-            let has_numbers = matches!(given, Answer::Numbers(_));
-            let digest = rhythm.digest(reading, &ask, given, memory);
-            polled.closed.extend(digest.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
+    fn poll_at(
+        schedule: &Schedule,
+        state: &mut ReportState,
+        reading: ClockReading,
+        answer: impl Fn(&WindowQuery) -> WindowAnswer,
+    ) -> Polled {
+        let mut earlier = EarlierQueries::default();
+        let mut polled = Polled { earlier: Vec::new(), closed: Vec::new() };
+        while let Some(query) = schedule.next(reading.now, state, &earlier) {
+            earlier.queries.push(query.clone());
+            assert!(earlier.queries.len() < 500, "it asks for ever");
+            let department = query.department.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+            polled.earlier.push(format!("{}{department}", query.first.key()));
+            let given = answer(&query);
+            let has_numbers = matches!(given, WindowAnswer::Numbers(_));
+            let update = schedule.interpret(reading, &query, given, state);
+            polled.closed.extend(update.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
             assert_eq!(
-                digest.counted.len(),
-                usize::from(has_numbers && ask.first.unit == Unit::Day && department.is_empty())
+                update.counted.len(),
+                usize::from(has_numbers && query.first.unit == Unit::Day && department.is_empty())
             );
-            *memory = digest.memory;
+            *state = update.state;
         }
         polled
     }
@@ -358,87 +376,87 @@ mod tests {
         days.rev().map(|day| format!("day 2026-03-{day:02}")).collect()
     }
 
-    fn numbers() -> Answer {
-        Answer::Numbers(Numbers::default())
+    fn numbers() -> WindowAnswer {
+        WindowAnswer::Numbers(Numbers::default())
     }
 
     /// Data up to a day; a week or month has data if its first day has.
-    fn up_to(day: Date) -> impl Fn(&Ask) -> Answer {
-        move |ask| if ask.first.first <= day { numbers() } else { Answer::NoData }
+    fn up_to(day: Date) -> impl Fn(&WindowQuery) -> WindowAnswer {
+        move |query| if query.first.first <= day { numbers() } else { WindowAnswer::NoData }
     }
 
     #[test]
     fn the_first_start_asks_the_newest_seven_days_at_any_hour_and_the_newest_closed_week_and_month() {
         // Tuesday 2026-03-10 03:00: the 8th (Sunday) is not there before 10:00, the 7th is.
-        let mut memory = Memory::default();
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 3), up_to(date(2026, 3, 7)));
+        let mut state = ReportState::default();
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 3), up_to(date(2026, 3, 7)));
         let windows = ["week 2026-02-23", "week 2026-03-02", "month 2026-02-01", "month 2026-03-01"];
-        assert_eq!(polled.asked, [days(2..=8), windows.map(str::to_owned).to_vec()].concat());
+        assert_eq!(polled.earlier, [days(2..=8), windows.map(str::to_owned).to_vec()].concat());
         let closed = [("day 2026-03-07", true), ("week 2026-02-23", true), ("month 2026-02-01", true)];
         assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
-        assert_eq!(rhythm().next_due(beijing("2026-03-10", 3), &memory).to_string(), "2026-03-10T02:01:00Z", "10:01");
+        assert_eq!(schedule().next_due(beijing("2026-03-10", 3), &state).to_string(), "2026-03-10T02:01:00Z", "10:01");
 
         // At 10:01 Sunday is there and closes its week; the other days are asked for once more.
         let now = beijing("2026-03-10", 10) + jiff::SignedDuration::from_secs(60);
-        let polled = poll(&rhythm(), &mut memory, now, up_to(date(2026, 3, 8)));
+        let polled = poll(&schedule(), &mut state, now, up_to(date(2026, 3, 8)));
         let windows = ["week 2026-03-02", "month 2026-03-01"];
-        assert_eq!(polled.asked, [days(2..=8), windows.map(str::to_owned).to_vec()].concat());
+        assert_eq!(polled.earlier, [days(2..=8), windows.map(str::to_owned).to_vec()].concat());
         let closed = [("day 2026-03-08", true), ("week 2026-03-02", true)];
         assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
-        assert_eq!(rhythm().next_due(now, &memory).to_string(), "2026-03-11T02:01:00Z", "tomorrow");
+        assert_eq!(schedule().next_due(now, &state).to_string(), "2026-03-11T02:01:00Z", "tomorrow");
     }
 
     #[test]
     fn the_newest_day_is_asked_for_hourly_until_it_is_there() {
-        let mut memory = Memory::default();
+        let mut state = ReportState::default();
         let start = beijing("2026-03-10", 11);
-        poll(&rhythm(), &mut memory, start, up_to(date(2026, 3, 7)));
-        assert_eq!(rhythm().next_due(start, &memory), beijing("2026-03-10", 12));
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 7)));
-        assert_eq!(polled.asked, days(8..=8), "the others were asked for today");
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-10", 13), up_to(date(2026, 3, 8)));
-        assert_eq!(polled.asked[..1], days(8..=8));
+        poll(&schedule(), &mut state, start, up_to(date(2026, 3, 7)));
+        assert_eq!(schedule().next_due(start, &state), beijing("2026-03-10", 12));
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 12), up_to(date(2026, 3, 7)));
+        assert_eq!(polled.earlier, days(8..=8), "the others were asked for today");
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 13), up_to(date(2026, 3, 8)));
+        assert_eq!(polled.earlier[..1], days(8..=8));
         assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
         let tomorrow = beijing("2026-03-11", 10) + jiff::SignedDuration::from_secs(60);
-        assert_eq!(rhythm().next_due(beijing("2026-03-10", 13), &memory), tomorrow);
+        assert_eq!(schedule().next_due(beijing("2026-03-10", 13), &state), tomorrow);
     }
 
     #[test]
     fn a_day_that_comes_days_late_is_still_counted_and_one_that_never_comes_settles() {
-        let mut memory = Memory::default();
+        let mut state = ReportState::default();
         let late = |is_there: bool| {
-            move |ask: &Ask| match ask.first {
-                window if window == Window::day(date(2026, 3, 8)) && !is_there => Answer::NoData,
+            move |query: &WindowQuery| match query.first {
+                window if window == Window::day(date(2026, 3, 8)) && !is_there => WindowAnswer::NoData,
                 _ => numbers(),
             }
         };
         for day in 10..=13 {
-            let polled = poll(&rhythm(), &mut memory, beijing(&format!("2026-03-{day}"), 12), late(false));
-            assert!(polled.asked.contains(&"day 2026-03-08".to_owned()), "on the {day}th");
+            let polled = poll(&schedule(), &mut state, beijing(&format!("2026-03-{day}"), 12), late(false));
+            assert!(polled.earlier.contains(&"day 2026-03-08".to_owned()), "on the {day}th");
         }
         // Digest counts it: the helper asserts that what has numbers is counted.
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-14", 12), late(true));
-        assert!(polled.asked.contains(&"day 2026-03-08".to_owned()));
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-14", 12), late(true));
+        assert!(polled.earlier.contains(&"day 2026-03-08".to_owned()));
         assert!(!polled.closed.contains(&("day 2026-03-08".to_owned(), true)), "later days have closed");
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 6)));
-        poll(&rhythm(), &mut memory, beijing("2026-03-17", 12), late(false));
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 9)), "it has left the newest seven");
+        assert_eq!(state.settled_before, Some(date(2026, 3, 6)));
+        poll(&schedule(), &mut state, beijing("2026-03-17", 12), late(false));
+        assert_eq!(state.settled_before, Some(date(2026, 3, 9)), "it has left the newest seven");
     }
 
     #[test]
     fn a_day_without_numbers_closes_empty_a_day_after_it_was_due() {
-        let mut memory = Memory::default();
-        poll(&rhythm(), &mut memory, beijing("2026-03-10", 11), up_to(date(2026, 3, 7)));
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 10), up_to(date(2026, 3, 7)));
+        let mut state = ReportState::default();
+        poll(&schedule(), &mut state, beijing("2026-03-10", 11), up_to(date(2026, 3, 7)));
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-11", 10), up_to(date(2026, 3, 7)));
         assert!(polled.closed.contains(&("day 2026-03-08".to_owned(), false)), "{:?}", polled.closed);
         assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 3)), "but it may still come");
+        assert_eq!(state.settled_before, Some(date(2026, 3, 3)), "but it may still come");
     }
 
     #[test]
     fn a_clock_that_was_ahead_settles_nothing() {
-        let mut memory = Memory::default();
-        poll(&rhythm(), &mut memory, beijing("2026-03-10", 12), up_to(date(2026, 3, 8)));
+        let mut state = ReportState::default();
+        poll(&schedule(), &mut state, beijing("2026-03-10", 12), up_to(date(2026, 3, 8)));
         // A month ahead for one poll, which nobody has confirmed.
         let ahead = ClockReading {
             now: beijing("2026-04-09", 12),
@@ -446,66 +464,66 @@ mod tests {
             was_set_back: false,
             is_steady: true,
         };
-        poll_at(&rhythm(), &mut memory, ahead, up_to(date(2026, 3, 8)));
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 2)));
-        let polled = poll(&rhythm(), &mut memory, beijing("2026-03-11", 12), up_to(date(2026, 3, 9)));
-        assert_eq!(polled.asked[..7], days(3..=9));
+        poll_at(&schedule(), &mut state, ahead, up_to(date(2026, 3, 8)));
+        assert_eq!(state.settled_before, Some(date(2026, 3, 2)));
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-11", 12), up_to(date(2026, 3, 9)));
+        assert_eq!(polled.earlier[..7], days(3..=9));
         assert!(polled.closed.contains(&("day 2026-03-09".to_owned(), true)));
     }
 
     #[test]
     fn downtime_is_caught_up_and_what_is_too_old_is_lost() {
-        let mut memory = Memory { settled_before: Some(date(2026, 2, 26)), ..Memory::default() };
-        let answer = |ask: &Ask| match ask.first.first {
-            day if day < date(2026, 2, 28) && ask.first.unit == Unit::Day => Answer::Lost,
-            day if day > date(2026, 3, 8) => Answer::NoData,
+        let mut state = ReportState { settled_before: Some(date(2026, 2, 26)), ..ReportState::default() };
+        let answer = |query: &WindowQuery| match query.first.first {
+            day if day < date(2026, 2, 28) && query.first.unit == Unit::Day => WindowAnswer::Lost,
+            day if day > date(2026, 3, 8) => WindowAnswer::NoData,
             _ => numbers(),
         };
         let now = beijing("2026-03-10", 12);
-        let polled = poll(&rhythm(), &mut memory, now, answer);
-        let days: Vec<&String> = polled.asked.iter().filter(|window| window.starts_with("day")).collect();
+        let polled = poll(&schedule(), &mut state, now, answer);
+        let days: Vec<&String> = polled.earlier.iter().filter(|window| window.starts_with("day")).collect();
         assert_eq!((days.len(), days[0].as_str(), days[10].as_str()), (11, "day 2026-03-08", "day 2026-02-26"));
-        assert_eq!(memory.settled_before, Some(date(2026, 3, 2)));
-        let late = |day| Ask { first: Window::day(day), last: Window::day(day), department: None };
-        assert!(rhythm().is_past(now, &late(date(2026, 3, 6))));
-        assert!(!rhythm().is_past(now, &late(date(2026, 3, 7))), "one of the newest two is not catching up");
+        assert_eq!(state.settled_before, Some(date(2026, 3, 2)));
+        let late = |day| WindowQuery { first: Window::day(day), last: Window::day(day), department: None };
+        assert!(schedule().is_past(now, &late(date(2026, 3, 6))));
+        assert!(!schedule().is_past(now, &late(date(2026, 3, 7))), "one of the newest two is not catching up");
     }
 
     #[test]
     fn an_explicit_interval_asks_for_all_unsettled_windows_each_time() {
-        let rhythm = Rhythm { interval: Some(Duration::from_secs(5)), units: vec![Unit::Day], ..rhythm() };
-        let mut memory = Memory::default();
+        let schedule = Schedule { interval: Some(Duration::from_secs(5)), units: vec![Unit::Day], ..schedule() };
+        let mut state = ReportState::default();
         let now = beijing("2026-03-10", 20);
         for _ in 0..3 {
-            let polled = poll(&rhythm, &mut memory, now, up_to(date(2026, 3, 8)));
-            assert_eq!(polled.asked, days(2..=8));
+            let polled = poll(&schedule, &mut state, now, up_to(date(2026, 3, 8)));
+            assert_eq!(polled.earlier, days(2..=8));
         }
-        assert_eq!(rhythm.next_due(now, &memory), now + jiff::SignedDuration::from_secs(5));
+        assert_eq!(schedule.next_due(now, &state), now + jiff::SignedDuration::from_secs(5));
     }
 
     #[test]
     fn a_department_that_is_new_in_the_configuration_is_asked_soon() {
-        let mut memory = Memory::default();
+        let mut state = ReportState::default();
         let now = beijing("2026-03-10", 12);
-        poll(&rhythm(), &mut memory, now, up_to(date(2026, 3, 8)));
-        let with = Rhythm { departments: vec!["od-1".to_owned()], ..rhythm() };
-        assert_eq!(with.next_due(now, &memory), now + jiff::SignedDuration::from_secs(60));
-        let polled = poll(&with, &mut memory, now, up_to(date(2026, 3, 8)));
+        poll(&schedule(), &mut state, now, up_to(date(2026, 3, 8)));
+        let with = Schedule { departments: vec!["od-1".to_owned()], ..schedule() };
+        assert_eq!(with.next_due(now, &state), now + jiff::SignedDuration::from_secs(60));
+        let polled = poll(&with, &mut state, now, up_to(date(2026, 3, 8)));
         assert!(polled.closed.contains(&("month 2026-02-01".to_owned(), true)));
-        assert!(polled.asked.contains(&"day 2026-03-08 od-1".to_owned()));
-        assert_eq!(with.next_due(now, &memory), beijing("2026-03-11", 10) + jiff::SignedDuration::from_secs(60));
+        assert!(polled.earlier.contains(&"day 2026-03-08 od-1".to_owned()));
+        assert_eq!(with.next_due(now, &state), beijing("2026-03-11", 10) + jiff::SignedDuration::from_secs(60));
     }
 
     #[test]
     fn what_is_remembered_stays_small_and_survives_its_stored_form() {
-        let with = Rhythm { departments: vec!["od-1".to_owned(), "od-2".to_owned()], ..rhythm() };
-        let mut memory = Memory::default();
+        let with = Schedule { departments: vec!["od-1".to_owned(), "od-2".to_owned()], ..schedule() };
+        let mut state = ReportState::default();
         for day in 0..400 {
             let now = beijing("2026-03-10", 11 + 24 * day);
-            poll(&with, &mut memory, now, |ask| up_to(plus_days(date(2026, 3, 8), day as i32))(ask));
-            let stored = serde_json::to_string(&memory).unwrap();
-            assert_eq!(serde_json::from_str::<Memory>(&stored).unwrap(), memory);
+            poll(&with, &mut state, now, |query| up_to(plus_days(date(2026, 3, 8), day as i32))(query));
+            let stored = serde_json::to_string(&state).unwrap();
+            assert_eq!(serde_json::from_str::<ReportState>(&stored).unwrap(), state);
         }
-        assert!(memory.windows.len() < 80, "{} windows", memory.windows.len());
+        assert!(state.windows.len() < 80, "{} windows", state.windows.len());
     }
 }

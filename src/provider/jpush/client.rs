@@ -14,13 +14,13 @@ use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::jpush::{Delivery, errors, users};
-use crate::provider::{Answer, Ask, AskedMessage, MessageNumbers};
+use crate::provider::{MessageNumbers, MessageQuery, WindowAnswer, WindowQuery};
 
 /// `GET received/detail?msg_ids=…` and its like.
 pub(super) async fn delivery(
     settings: &Settings,
     kind: Delivery,
-    messages: &[AskedMessage],
+    messages: &[MessageQuery],
     client: &Client,
 ) -> Result<MessageNumbers, PollError> {
     let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
@@ -28,20 +28,24 @@ pub(super) async fn delivery(
     let name = if settings.holder == Holder::Group { "group_msgids" } else { "msg_ids" };
     // Ids and commas, as the document writes them.
     url.set_query(Some(&format!("{name}={}", ids.join(","))));
-    let asked = messages.to_vec();
-    ask(settings, &url, None, client, move |reply| Ok(kind.read(&reply.json::<Vec<Value>>()?, &asked))).await
+    let earlier = messages.to_vec();
+    query(settings, &url, None, client, move |reply| Ok(kind.read(&reply.json::<Vec<Value>>()?, &earlier))).await
 }
 
 /// `GET users?time_unit=…&start=…&duration=…`, of a group `group/users`.
-pub(super) async fn users(settings: &Settings, question: &Ask, client: &Client) -> Result<Answer, PollError> {
+pub(super) async fn users(
+    settings: &Settings,
+    question: &WindowQuery,
+    client: &Client,
+) -> Result<WindowAnswer, PollError> {
     let path: &[&str] = if settings.holder == Holder::Group { &["group", "users"] } else { &["users"] };
     let mut url = url(&settings.base_url, path);
     url.query_pairs_mut().extend_pairs(users::query(question));
     let of = question.clone();
-    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(Answer::Numbers);
-    match ask(settings, &url, None, client, read).await {
+    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
+    match query(settings, &url, None, client, read).await {
         // A month begins before the 60 or 30 days that are answered soon after it is over.
-        Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(Answer::Lost),
+        Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(WindowAnswer::Lost),
         answer => answer,
     }
 }
@@ -58,13 +62,13 @@ pub(super) async fn status_message(
     // A text is refused (3002), and a float would be another id.
     let id: u64 = id.parse().map_err(|_| PollError::Decode("a message id that is no number".to_owned()))?;
     let body = json!({ "msg_id": id, "registration_ids": devices, "date": date.to_string() });
-    ask(settings, &url, Some(body), client, |reply| reply.json()).await
+    query(settings, &url, Some(body), client, |reply| reply.json()).await
 }
 
 /// `GET push/quota` of the Push API.
 pub(super) async fn vendor_quota(settings: &Settings, client: &Client) -> Result<Map<String, Value>, PollError> {
     let url = url(&settings.push_url, &["push", "quota"]);
-    ask(settings, &url, None, client, |reply| {
+    query(settings, &url, None, client, |reply| {
         let answer: Map<String, Value> = reply.json()?;
         match answer.get("code") {
             None | Some(Value::Null) => Ok(answer),
@@ -76,7 +80,7 @@ pub(super) async fn vendor_quota(settings: &Settings, client: &Client) -> Result
 }
 
 /// Sends a question, a body with POST, and reads the answer if it is a success.
-async fn ask<T: Send + 'static>(
+async fn query<T: Send + 'static>(
     settings: &Settings,
     url: &Url,
     body: Option<Value>,

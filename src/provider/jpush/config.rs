@@ -10,7 +10,7 @@ use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::model::window::Unit;
 use crate::provider::jpush::Delivery;
-use crate::provider::message_schedule::{Pace, Step};
+use crate::provider::message_schedule::{MessageSchedule, Step};
 use crate::provider::rate_limit::Limit;
 
 /// Whose statistics they are.
@@ -38,7 +38,7 @@ pub struct Settings {
     /// The one delivery report of new messages, if any.
     pub delivery: Option<Delivery>,
     /// How often messages are polled by age, if set.
-    pub schedule: Option<Pace>,
+    pub schedule: Option<MessageSchedule>,
     /// Message ids to track.
     pub ids: Vec<String>,
     /// Files of message ids to follow.
@@ -172,7 +172,7 @@ fn delivery(section: &mut Section<'_>, holder: Holder) -> Option<Option<Delivery
 }
 
 /// `schedule: [{until: 10m, every: 1m}, …]`, in the order of the ages.
-fn schedule(section: &mut Section<'_>) -> Option<Pace> {
+fn schedule(section: &mut Section<'_>) -> Option<MessageSchedule> {
     let second = Duration::from_secs(1);
     let found = section.find("schedule")?;
     let mut steps: Vec<Step> = Vec::new();
@@ -197,7 +197,7 @@ fn schedule(section: &mut Section<'_>) -> Option<Pace> {
     if is_empty {
         section.context().error(found.place, &found.path, "needs at least one step, such as {until: 5d, every: 1h}");
     }
-    (!steps.is_empty()).then(|| Pace::new(steps))
+    (!steps.is_empty()).then(|| MessageSchedule::new(steps))
 }
 
 fn test_devices(section: &mut Section<'_>) -> Vec<String> {

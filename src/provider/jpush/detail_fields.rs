@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::model::reading::{Count, Label, Metric, count, members};
 use crate::provider::jpush::legacy_fields;
 use crate::provider::jpush::received_fields::{Sink, group_message_id, message_id, read_items, series};
-use crate::provider::{AskedMessage, MessageNumbers};
+use crate::provider::{MessageNumbers, MessageQuery};
 
 /// The five counts of a leaf and of a kind; clicks last.
 const COUNTS: [(&str, Metric); 5] = [
@@ -50,8 +50,8 @@ pub(super) struct Shape {
 
 impl Shape {
     /// As it was remembered of a message; of one that was not asked for nothing is.
-    fn of(asked: Option<&AskedMessage>) -> Shape {
-        let Some(AskedMessage { shape: text, is_young, .. }) = asked else { return Shape::default() };
+    fn of(earlier: Option<&MessageQuery>) -> Shape {
+        let Some(MessageQuery { shape: text, is_young, .. }) = earlier else { return Shape::default() };
         let mut shape = Shape { is_young: *is_young, ..Shape::default() };
         for word in text.split(' ') {
             match (word, word.split_at_checked(1)) {
@@ -96,8 +96,8 @@ impl Shape {
 }
 
 /// Reads the items of `messages/detail` as each message's shape says.
-pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
-    let shapes = shapes(asked);
+pub(super) fn read(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
+    let shapes = shapes(earlier);
     read_items(items, message_id, |id, item, sink| {
         let mut shape = Shape::of(shapes.get(id).copied());
         let found = item.get("details").and_then(Value::as_object);
@@ -123,8 +123,8 @@ pub(super) fn read(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
 }
 
 /// Reads the items of `group/messages/detail`, which have older blocks only.
-pub(super) fn read_group(items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
-    let shapes = shapes(asked);
+pub(super) fn read_group(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
+    let shapes = shapes(earlier);
     read_items(items, group_message_id, |id, item, sink| {
         let mut shape = Shape::of(shapes.get(id).copied());
         legacy_fields::read_group(item, &mut shape, sink);
@@ -132,8 +132,8 @@ pub(super) fn read_group(items: &[Value], asked: &[AskedMessage]) -> MessageNumb
     })
 }
 
-fn shapes(asked: &[AskedMessage]) -> HashMap<&str, &AskedMessage> {
-    asked.iter().map(|message| (message.id.as_str(), message)).collect()
+fn shapes(earlier: &[MessageQuery]) -> HashMap<&str, &MessageQuery> {
+    earlier.iter().map(|message| (message.id.as_str(), message)).collect()
 }
 
 /// Returns true if there is a count anywhere in a value: an object without one is as good as absent.

@@ -10,9 +10,9 @@ use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::jpush::{client, detail_fields, errors, received_fields};
-use crate::provider::message_schedule::{self, Pace};
+use crate::provider::message_schedule::{self, MessageSchedule};
 use crate::provider::rate_limit::Limit;
-use crate::provider::{AskedMessage, MessageNumbers, MessageReport};
+use crate::provider::{MessageNumbers, MessageQuery, MessageReport};
 use crate::util::future::BoxFuture;
 
 /// `received/detail` answers for 28 days; the last call comes an hour before.
@@ -58,11 +58,13 @@ impl Delivery {
         if self == Delivery::GroupMessagesDetail { Holder::Group } else { Holder::App }
     }
 
-    pub(super) fn pace(self) -> Pace {
+    pub(super) fn pace(self) -> MessageSchedule {
         match self {
-            Delivery::ReceivedDetail | Delivery::Received => Pace::until(RECEIVED_END),
+            Delivery::ReceivedDetail | Delivery::Received => MessageSchedule::until(RECEIVED_END),
             // 5天之后的送达数量不被计算在内
-            Delivery::MessagesDetail | Delivery::Messages | Delivery::GroupMessagesDetail => Pace::five_days(),
+            Delivery::MessagesDetail | Delivery::Messages | Delivery::GroupMessagesDetail => {
+                MessageSchedule::five_days()
+            }
         }
     }
 
@@ -82,22 +84,22 @@ impl Delivery {
     }
 
     /// The field map.
-    pub(super) fn read(self, items: &[Value], asked: &[AskedMessage]) -> MessageNumbers {
+    pub(super) fn read(self, items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
         match self {
             Delivery::ReceivedDetail => received_fields::received_detail(items),
-            Delivery::MessagesDetail => detail_fields::read(items, asked),
+            Delivery::MessagesDetail => detail_fields::read(items, earlier),
             Delivery::Received => received_fields::received(items),
             Delivery::Messages => received_fields::messages(items),
-            Delivery::GroupMessagesDetail => detail_fields::read_group(items, asked),
+            Delivery::GroupMessagesDetail => detail_fields::read_group(items, earlier),
         }
     }
 
-    /// Parses the body of an answer to a question for `asked` as the client does, for tests and fuzzing.
+    /// Parses the body of an answer to a question for `earlier` as the client does, for tests and fuzzing.
     ///
     /// # Errors
     /// A body that is not an array.
-    pub fn parse(self, body: &[u8], asked: &[AskedMessage]) -> Result<MessageNumbers, serde_json::Error> {
-        Ok(self.read(&serde_json::from_slice::<Vec<Value>>(body)?, asked))
+    pub fn parse(self, body: &[u8], earlier: &[MessageQuery]) -> Result<MessageNumbers, serde_json::Error> {
+        Ok(self.read(&serde_json::from_slice::<Vec<Value>>(body)?, earlier))
     }
 }
 
@@ -105,7 +107,7 @@ impl Delivery {
 pub(super) struct DeliveryReport {
     pub(super) settings: Arc<Settings>,
     pub(super) kind: Delivery,
-    pub(super) pace: Pace,
+    pub(super) pace: MessageSchedule,
 }
 
 impl MessageReport for DeliveryReport {
@@ -113,7 +115,7 @@ impl MessageReport for DeliveryReport {
         self.kind.name()
     }
 
-    fn pace(&self) -> &Pace {
+    fn pace(&self) -> &MessageSchedule {
         &self.pace
     }
 
@@ -129,9 +131,9 @@ impl MessageReport for DeliveryReport {
         errors::blames_an_id(error)
     }
 
-    fn ask<'a>(
+    fn query<'a>(
         &'a self,
-        messages: &'a [AskedMessage],
+        messages: &'a [MessageQuery],
         client: &'a Client,
     ) -> BoxFuture<'a, Result<MessageNumbers, PollError>> {
         Box::pin(client::delivery(&self.settings, self.kind, messages, client))

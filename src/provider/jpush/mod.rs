@@ -22,7 +22,8 @@ use std::sync::Arc;
 use crate::config::{secret::Secret, section::Section};
 use crate::provider::error::PollError;
 use crate::provider::{
-    Account, Ask, MessageReport, Messages, MomentNumbers, MomentReport, Numbers, Provider, Report, Surroundings,
+    Account, MessageReport, Messages, Numbers, Provider, Report, ReportContext, SnapshotNumbers, SnapshotReport,
+    WindowQuery,
 };
 use config::{Holder, Settings};
 pub use message_reports::Delivery;
@@ -33,28 +34,28 @@ use users::{GROUP_USERS, USERS, Users};
 /// The provider.
 pub struct Jpush;
 
-/// Parses the body of an answer of `users` or `group/users` to `ask` as the client does, for tests and
+/// Parses the body of an answer of `users` or `group/users` to `query` as the client does, for tests and
 /// fuzzing.
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse_users(body: &[u8], ask: &Ask) -> Result<Numbers, PollError> {
-    users::read(&object(body)?, ask)
+pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<Numbers, PollError> {
+    users::read(&object(body)?, query)
 }
 
-/// The same for `status/message` about `asked` devices.
+/// The same for `status/message` about `earlier` devices.
 ///
 /// # Errors
 /// A body that is not an object.
-pub fn parse_devices(body: &[u8], asked: usize) -> Result<MomentNumbers, PollError> {
-    Ok(moments::devices(&object(body)?, asked))
+pub fn parse_devices(body: &[u8], earlier: usize) -> Result<SnapshotNumbers, PollError> {
+    Ok(moments::devices(&object(body)?, earlier))
 }
 
 /// The same for `push/quota`.
 ///
 /// # Errors
 /// A body that is not an object.
-pub fn parse_quotas(body: &[u8]) -> Result<MomentNumbers, PollError> {
+pub fn parse_quotas(body: &[u8]) -> Result<SnapshotNumbers, PollError> {
     Ok(moments::quotas(&object(body)?))
 }
 
@@ -102,19 +103,19 @@ impl Account for JpushAccount {
         vec![self.0.master_secret.clone()]
     }
 
-    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
+    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
         if self.0.users.is_empty() {
             return Vec::new();
         }
-        vec![Box::new(Users::new(Arc::clone(&self.0), surroundings))]
+        vec![Box::new(Users::new(Arc::clone(&self.0), context))]
     }
 
-    fn moments(&self, surroundings: &Surroundings) -> Vec<Box<dyn MomentReport>> {
+    fn moments(&self, context: &ReportContext) -> Vec<Box<dyn SnapshotReport>> {
         let settings = || Arc::clone(&self.0);
-        let interval = |report| surroundings.intervals.get(report).copied().unwrap_or(moments::INTERVAL);
-        let mut reports: Vec<Box<dyn MomentReport>> = Vec::new();
+        let interval = |report| context.intervals.get(report).copied().unwrap_or(moments::INTERVAL);
+        let mut reports: Vec<Box<dyn SnapshotReport>> = Vec::new();
         if !self.0.test_devices.is_empty() {
-            let zone = surroundings.zone.clone();
+            let zone = context.zone.clone();
             reports.push(Box::new(TestDevices { settings: settings(), zone, interval: interval(STATUS_MESSAGE) }));
         }
         if self.0.vendor_quota {
@@ -123,9 +124,9 @@ impl Account for JpushAccount {
         reports
     }
 
-    fn messages(&self, surroundings: &Surroundings) -> Option<Messages> {
+    fn messages(&self, context: &ReportContext) -> Option<Messages> {
         let report = |kind: &Delivery| {
-            let interval = surroundings.intervals.get(kind.name()).copied();
+            let interval = context.intervals.get(kind.name()).copied();
             let pace = match (&self.0.schedule, interval) {
                 (Some(schedule), _) => schedule.clone(),
                 (None, Some(interval)) => kind.pace().always(interval),

@@ -14,7 +14,7 @@ use crate::provider::http::Client;
 use crate::provider::jpush::client;
 use crate::provider::jpush::config::Settings;
 use crate::provider::rate_limit::Limit;
-use crate::provider::{Choice, MomentAsk, MomentNumbers, MomentReport};
+use crate::provider::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::future::BoxFuture;
 
 /// 送达状态查询 (VIP).
@@ -39,7 +39,7 @@ pub(super) struct TestDevices {
     pub(super) interval: Duration,
 }
 
-impl MomentReport for TestDevices {
+impl SnapshotReport for TestDevices {
     fn name(&self) -> &'static str {
         STATUS_MESSAGE
     }
@@ -56,24 +56,28 @@ impl MomentReport for TestDevices {
         Some(NEWEST)
     }
 
-    fn questions(&self, messages: &[SentMessage]) -> Vec<MomentAsk> {
+    fn queries(&self, messages: &[SentMessage]) -> Vec<SnapshotQuery> {
         let parts = self.settings.test_devices.len().div_ceil(DEVICES_A_CALL);
         let of = |message: &SentMessage| {
             let message = message.clone();
-            (0..parts).map(move |part| MomentAsk { message: Some(message.clone()), part })
+            (0..parts).map(move |part| SnapshotQuery { message: Some(message.clone()), part })
         };
         messages.iter().flat_map(of).collect()
     }
 
-    fn if_refused(&self, ask: &MomentAsk) -> Option<MomentNumbers> {
-        Some(devices(&Map::new(), self.part(ask).len()))
+    fn if_refused(&self, query: &SnapshotQuery) -> Option<SnapshotNumbers> {
+        Some(devices(&Map::new(), self.part(query).len()))
     }
 
-    fn ask<'a>(&'a self, ask: &'a MomentAsk, client: &'a Client) -> BoxFuture<'a, Result<MomentNumbers, PollError>> {
+    fn query<'a>(
+        &'a self,
+        query: &'a SnapshotQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<SnapshotNumbers, PollError>> {
         Box::pin(async move {
-            let Some(message) = &ask.message else { return Ok(MomentNumbers::default()) };
+            let Some(message) = &query.message else { return Ok(SnapshotNumbers::default()) };
             let date = self.zone.to_datetime(message.sent_at).date();
-            let devices = self.part(ask);
+            let devices = self.part(query);
             client::status_message(&self.settings, &message.id, date, devices, client)
                 .await
                 .map(|answer| self::devices(&answer, devices.len()))
@@ -82,17 +86,17 @@ impl MomentReport for TestDevices {
 }
 
 impl TestDevices {
-    fn part(&self, ask: &MomentAsk) -> &[String] {
-        self.settings.test_devices.chunks(DEVICES_A_CALL).nth(ask.part).unwrap_or_default()
+    fn part(&self, query: &SnapshotQuery) -> &[String] {
+        self.settings.test_devices.chunks(DEVICES_A_CALL).nth(query.part).unwrap_or_default()
     }
 }
 
 /// Reads `{"02078f0f1b8":{"status":2},…}`: how many of the devices that were asked for are in each status.
 /// Those that the answer does not name are in none that is known.
-pub(super) fn devices(answer: &Map<String, Value>, asked: usize) -> MomentNumbers {
+pub(super) fn devices(answer: &Map<String, Value>, earlier: usize) -> SnapshotNumbers {
     let mut unknown = Vec::new();
     let mut counts = [0_i64; STATUSES.len()];
-    let mut others = i64::try_from(asked.saturating_sub(answer.len())).unwrap_or(i64::MAX);
+    let mut others = i64::try_from(earlier.saturating_sub(answer.len())).unwrap_or(i64::MAX);
     for device in answer.values() {
         match count(device.get("status")) {
             Count::Is(status) if (0..STATUSES.len() as i64).contains(&status) => counts[status as usize] += 1,
@@ -110,7 +114,7 @@ pub(super) fn devices(answer: &Map<String, Value>, asked: usize) -> MomentNumber
         let labels = vec![("status", Label::known(status))];
         GaugeReading { family: Family::TestDevices, labels, value }
     };
-    MomentNumbers { gauges: counts.map(gauge).collect(), unknown }
+    SnapshotNumbers { gauges: counts.map(gauge).collect(), unknown }
 }
 
 /// The vendors' quotas of one app.
@@ -119,7 +123,7 @@ pub(super) struct VendorQuota {
     pub(super) interval: Duration,
 }
 
-impl MomentReport for VendorQuota {
+impl SnapshotReport for VendorQuota {
     fn name(&self) -> &'static str {
         VENDOR_QUOTA
     }
@@ -133,11 +137,15 @@ impl MomentReport for VendorQuota {
         Limit { api: "push", requests: 60, window: Duration::from_secs(60) }
     }
 
-    fn questions(&self, _messages: &[SentMessage]) -> Vec<MomentAsk> {
-        vec![MomentAsk { message: None, part: 0 }]
+    fn queries(&self, _messages: &[SentMessage]) -> Vec<SnapshotQuery> {
+        vec![SnapshotQuery { message: None, part: 0 }]
     }
 
-    fn ask<'a>(&'a self, _ask: &'a MomentAsk, client: &'a Client) -> BoxFuture<'a, Result<MomentNumbers, PollError>> {
+    fn query<'a>(
+        &'a self,
+        _ask: &'a SnapshotQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<SnapshotNumbers, PollError>> {
         Box::pin(async move { client::vendor_quota(&self.settings, client).await.map(|answer| quotas(&answer)) })
     }
 }
@@ -152,8 +160,8 @@ fn is_minus_one(value: &Value) -> bool {
 
 /// Reads `{"data":{"xiaomi_quota":{"operation":{"total":N,"used":N}},…}}`, of which each level may be missing;
 /// −1 stands where there is no limit.
-pub(super) fn quotas(answer: &Map<String, Value>) -> MomentNumbers {
-    let mut numbers = MomentNumbers::default();
+pub(super) fn quotas(answer: &Map<String, Value>) -> SnapshotNumbers {
+    let mut numbers = SnapshotNumbers::default();
     let no_data = Map::new();
     let data = answer.get("data").and_then(Value::as_object).unwrap_or(&no_data);
     for (name, classes) in members(data, &mut numbers.unknown).filter(|(_, classes)| !classes.is_null()) {

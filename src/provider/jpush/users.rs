@@ -17,7 +17,10 @@ use crate::provider::jpush::client;
 use crate::provider::jpush::config::{Holder, Settings};
 use crate::provider::message_schedule::spread;
 use crate::provider::rate_limit::Limit;
-use crate::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, Report, Surroundings, WindowGauges, WindowState};
+use crate::provider::{
+    EarlierQueries, Numbers, Report, ReportContext, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState,
+    WindowUpdate,
+};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 
@@ -50,15 +53,15 @@ pub(super) struct Users {
 }
 
 impl Users {
-    pub(super) fn new(settings: Arc<Settings>, surroundings: &Surroundings) -> Users {
-        let interval = surroundings.intervals.get(name(settings.holder)).copied();
+    pub(super) fn new(settings: Arc<Settings>, context: &ReportContext) -> Users {
+        let interval = context.intervals.get(name(settings.holder)).copied();
         let spread = spread(&settings.user, SPREAD);
-        Users { zone: surroundings.zone.clone(), interval, spread, settings }
+        Users { zone: context.zone.clone(), interval, spread, settings }
     }
 
     /// The newest closed window of a unit, if it is in reach; of hours all of today's, since the newest may not be there yet.
     /// The end is never in the future.
-    fn question(&self, now: Timestamp, unit: Unit) -> Option<Ask> {
+    fn question(&self, now: Timestamp, unit: Unit) -> Option<WindowQuery> {
         let local = self.zone.to_datetime(now);
         let today = local.date();
         let (first, last) = match unit {
@@ -75,7 +78,7 @@ impl Users {
                 (closed, closed)
             }
         };
-        Some(Ask { first, last, department: None })
+        Some(WindowQuery { first, last, department: None })
     }
 }
 
@@ -103,42 +106,54 @@ impl Report for Users {
         department.is_empty() && self.settings.users.contains(&unit)
     }
 
-    fn next(&self, now: Timestamp, _memory: &Memory, asked: &Asked) -> Option<Ask> {
-        let units = self.settings.users.iter().filter(|unit| !asked.asks.iter().any(|ask| ask.first.unit == **unit));
+    fn next(&self, now: Timestamp, _memory: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
+        let units =
+            self.settings.users.iter().filter(|unit| !earlier.queries.iter().any(|query| query.first.unit == **unit));
         units.copied().find_map(|unit| self.question(now, unit))
     }
 
-    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
-        Box::pin(client::users(&self.settings, ask, client))
+    fn query<'a>(
+        &'a self,
+        query: &'a WindowQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+        Box::pin(client::users(&self.settings, query, client))
     }
 
-    fn digest(&self, reading: ClockReading, ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
+    fn interpret(
+        &self,
+        reading: ClockReading,
+        query: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate {
         let now = reading.now;
-        let mut digest = Digest { memory: memory.clone(), ..Digest::default() };
+        let mut update = WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
         // Out of reach: what was read stays.
-        let Answer::Numbers(Numbers { windows, unknown, .. }) = answer else { return digest };
-        digest.unknown = unknown;
+        let WindowAnswer::Numbers(Numbers { windows, unknown, .. }) = answer else { return update };
+        update.unknown = unknown;
         let newest = windows.into_iter().filter(|window| !window.users.is_empty()).max_by_key(|found| found.window);
-        let remembered = &mut digest.memory.windows;
-        remembered.retain(|(_, window), _| window.unit != ask.first.unit || (ask.first..=ask.last).contains(window));
+        let remembered = &mut update.state.windows;
+        remembered
+            .retain(|(_, window), _| window.unit != query.first.unit || (query.first..=query.last).contains(window));
         // Numbers that were there and vanish leave the gauges as they are.
-        let had_numbers = remembered.keys().any(|(_, window)| window.unit == ask.first.unit);
+        let had_numbers = remembered.keys().any(|(_, window)| window.unit == query.first.unit);
         if let Some(found) = &newest {
             let state = WindowState { answered: Some(now), has_numbers: true, ..WindowState::default() };
             remembered.insert((String::new(), found.window), state);
         }
-        let is_empty = !had_numbers && now.duration_since(ask.first.end(&self.zone)) >= EMPTY_AFTER;
-        let numbers = newest.or_else(|| is_empty.then(|| WindowReadings::empty(ask.last)));
-        digest.gauges.extend(numbers.map(|numbers| WindowGauges {
+        let is_empty = !had_numbers && now.duration_since(query.first.end(&self.zone)) >= EMPTY_AFTER;
+        let numbers = newest.or_else(|| is_empty.then(|| WindowReadings::empty(query.last)));
+        update.gauges.extend(numbers.map(|numbers| WindowGauges {
             department: None,
             end: numbers.window.end(&self.zone),
             numbers,
         }));
-        digest
+        update
     }
 
     /// The explicit interval, or five minutes past the hour.
-    fn next_due(&self, now: Timestamp, _memory: &Memory) -> Timestamp {
+    fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
         if let Some(interval) = self.interval {
             return now.saturating_add(interval).unwrap_or(now);
         }
@@ -152,23 +167,23 @@ impl Report for Users {
     }
 }
 
-/// Reads an answer to `ask`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
+/// Reads an answer to `query`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
 /// time are one window; items out of the range that was asked for are not read.
 ///
 /// # Errors
 /// No items.
-pub(super) fn read(answer: &Map<String, Value>, ask: &Ask) -> Result<Numbers, PollError> {
+pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<Numbers, PollError> {
     let Some(Value::Array(items)) = answer.get("items") else {
         return Err(PollError::Decode("not of the documented shape: no items".to_owned()));
     };
     let mut numbers = Numbers::default();
     for item in items.iter().take(MAX_ITEMS) {
-        let time = item.get("time").and_then(Value::as_str).and_then(|time| window(time, ask.first.unit));
+        let time = item.get("time").and_then(Value::as_str).and_then(|time| window(time, query.first.unit));
         let (Some(window), Value::Object(platforms)) = (time, item) else {
             numbers.unknown.push("an item without a time".to_owned());
             continue;
         };
-        if !(ask.first..=ask.last).contains(&window) {
+        if !(query.first..=query.last).contains(&window) {
             continue;
         }
         let index = match numbers.windows.iter().position(|known| known.window == window) {
@@ -229,12 +244,12 @@ fn window(time: &str, unit: Unit) -> Option<Window> {
 }
 
 /// The query of a question: time_unit, start and duration.
-pub(super) fn query(ask: &Ask) -> [(&'static str, String); 3] {
-    let Window { unit, first, hour } = ask.first;
+pub(super) fn query(query: &WindowQuery) -> [(&'static str, String); 3] {
+    let Window { unit, first, hour } = query.first;
     let (unit, start, duration) = match unit {
-        Unit::Hour => ("HOUR", format!("{first} {hour:02}"), i32::from(ask.last.hour - hour) + 1),
+        Unit::Hour => ("HOUR", format!("{first} {hour:02}"), i32::from(query.last.hour - hour) + 1),
         Unit::Month => ("MONTH", first.strftime("%Y-%m").to_string(), 1),
-        Unit::Day | Unit::Week => ("DAY", first.to_string(), days(first, ask.last.first)),
+        Unit::Day | Unit::Week => ("DAY", first.to_string(), days(first, query.last.first)),
     };
     [("time_unit", unit.to_owned()), ("start", start), ("duration", duration.to_string())]
 }
@@ -256,13 +271,13 @@ mod tests {
     fn next(zone: &str, now: &str) -> String {
         let text = "jpush: [{app: a, app_key: k, master_secret: s, users: [day]}]";
         let config = config::parse("test", text, std::path::Path::new(""), &Default::default(), PROVIDERS).unwrap();
-        let surroundings = Surroundings {
+        let context = ReportContext {
             clock: crate::util::clock::Clock::system(),
             zone: TimeZone::get(zone).unwrap(),
             intervals: Default::default(),
         };
-        let report = config.apps[0].account.open(&surroundings).remove(0);
-        let due = report.next_due(now.parse().unwrap(), &Memory::default());
+        let report = config.apps[0].account.open(&context).remove(0);
+        let due = report.next_due(now.parse().unwrap(), &ReportState::default());
         // Up to four minutes later, by account.
         let minutes = due.strftime("%M").to_string().parse::<u8>().unwrap();
         assert!((5..9).contains(&minutes), "{due}");

@@ -12,7 +12,7 @@ use super::config::Settings;
 use super::{errors, fields};
 use push_exporter::provider::error::PollError;
 use push_exporter::provider::http::{Client, url};
-use push_exporter::provider::{Answer, Ask};
+use push_exporter::provider::{WindowAnswer, WindowQuery};
 
 /// The body of a successful answer.
 #[derive(Deserialize)]
@@ -27,10 +27,14 @@ pub(super) struct Day {
     pub(super) channels: Map<String, Value>,
 }
 
-/// `GET /v1/apps/{app_id}/statistics/daily` for the days of `ask`.
-pub(super) async fn statistics_daily(settings: &Settings, ask: &Ask, client: &Client) -> Result<Answer, PollError> {
+/// `GET /v1/apps/{app_id}/statistics/daily` for the days of `query`.
+pub(super) async fn statistics_daily(
+    settings: &Settings,
+    query: &WindowQuery,
+    client: &Client,
+) -> Result<WindowAnswer, PollError> {
     let mut url = url(&settings.base_url, &["v1", "apps", &settings.app_id, "statistics", "daily"]);
-    url.set_query(Some(&format!("from={}&to={}", ask.first.first, ask.last.last())));
+    url.set_query(Some(&format!("from={}&to={}", query.first.first, query.last.last())));
     let secret = settings.api_secret.current();
     let credentials: SecretString = STANDARD.encode(format!("{}:{}", settings.app_id, secret.expose_secret())).into();
     // The secret in another form, to be taken out of all texts too.
@@ -44,5 +48,5 @@ pub(super) async fn statistics_daily(settings: &Settings, ask: &Ask, client: &Cl
         return Err(errors::refused(&reply));
     }
     let Daily { days } = reply.json()?;
-    Ok(Answer::Numbers(fields::read(ask, days)))
+    Ok(WindowAnswer::Numbers(fields::read(query, days)))
 }

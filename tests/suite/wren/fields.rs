@@ -5,12 +5,12 @@ use push_exporter::model::reading::{
     Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members,
 };
 use push_exporter::model::window::{Window, plus_days};
-use push_exporter::provider::{Ask, Numbers};
+use push_exporter::provider::{Numbers, WindowQuery};
 
 /// The readings of every day that was asked for; one that is not in the answer had nothing.
-pub(super) fn read(ask: &Ask, days: Vec<Day>) -> Numbers {
-    let asked = std::iter::successors(Some(ask.first), |day| Some(Window::day(plus_days(day.first, 1))));
-    let windows = asked.take_while(|day| *day <= ask.last).map(WindowReadings::empty).collect();
+pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> Numbers {
+    let earlier = std::iter::successors(Some(query.first), |day| Some(Window::day(plus_days(day.first, 1))));
+    let windows = earlier.take_while(|day| *day <= query.last).map(WindowReadings::empty).collect();
     let mut numbers = Numbers { windows, ..Numbers::default() };
     for Day { date, channels } in days {
         // A day that was not asked for is left alone, and one that comes twice is no second one.
@@ -61,6 +61,6 @@ fn labels(channel: &str) -> (Label, Label) {
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse(ask: &Ask, body: &[u8]) -> Result<Numbers, serde_json::Error> {
-    serde_json::from_slice(body).map(|Daily { days }| read(ask, days))
+pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<Numbers, serde_json::Error> {
+    serde_json::from_slice(body).map(|Daily { days }| read(query, days))
 }

@@ -15,7 +15,9 @@ use jiff::Timestamp;
 
 use push_exporter::config::{secret::Secret, section::Section};
 use push_exporter::model::window::Unit;
-use push_exporter::provider::{Account, Answer, Ask, Asked, Digest, Memory, Provider, Report, Surroundings};
+use push_exporter::provider::{
+    Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
+};
 use push_exporter::provider::{error::PollError, http::Client, rate_limit::Limit};
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
@@ -60,9 +62,9 @@ impl Account for WrenAccount {
         vec![self.0.api_secret.clone()]
     }
 
-    fn open(&self, surroundings: &Surroundings) -> Vec<Box<dyn Report>> {
-        let interval = surroundings.intervals.get(STATISTICS_DAILY).copied().unwrap_or(schedule::INTERVAL);
-        let schedule = Schedule { zone: surroundings.zone.clone(), interval };
+    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
+        let interval = context.intervals.get(STATISTICS_DAILY).copied().unwrap_or(schedule::INTERVAL);
+        let schedule = Schedule { zone: context.zone.clone(), interval };
         vec![Box::new(StatisticsDaily { settings: Arc::clone(&self.0), schedule })]
     }
 }
@@ -89,19 +91,29 @@ impl Report for StatisticsDaily {
         department.is_empty() && unit == Unit::Day
     }
 
-    fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
-        self.schedule.next(now, memory, asked)
+    fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
+        self.schedule.next(now, state, earlier)
     }
 
-    fn ask<'a>(&'a self, ask: &'a Ask, client: &'a Client) -> BoxFuture<'a, Result<Answer, PollError>> {
-        Box::pin(client::statistics_daily(&self.settings, ask, client))
+    fn query<'a>(
+        &'a self,
+        query: &'a WindowQuery,
+        client: &'a Client,
+    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+        Box::pin(client::statistics_daily(&self.settings, query, client))
     }
 
-    fn digest(&self, reading: ClockReading, _ask: &Ask, answer: Answer, memory: &Memory) -> Digest {
-        self.schedule.digest(reading.now, answer, memory)
+    fn interpret(
+        &self,
+        reading: ClockReading,
+        _ask: &WindowQuery,
+        answer: WindowAnswer,
+        state: &ReportState,
+    ) -> WindowUpdate {
+        self.schedule.interpret(reading.now, answer, state)
     }
 
-    fn next_due(&self, now: Timestamp, _memory: &Memory) -> Timestamp {
+    fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
         now.saturating_add(self.schedule.interval).unwrap_or(now)
     }
 }

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use push_exporter::model::window::{Window, date_of, plus_days};
-use push_exporter::provider::{Answer, Ask, Asked, Digest, Memory, Numbers, WindowGauges};
+use push_exporter::provider::{
+    EarlierQueries, Numbers, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowUpdate,
+};
 
 /// How often `statistics/daily` is polled unless the configuration says otherwise: its numbers change that often.
 pub(super) const INTERVAL: Duration = Duration::from_secs(600);
@@ -23,24 +25,28 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// After a downtime the range is longer, but no longer than Wren keeps its numbers.
-    pub(super) fn next(&self, now: Timestamp, memory: &Memory, asked: &Asked) -> Option<Ask> {
+    pub(super) fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
         let today = date_of(now, &self.zone);
         let (oldest, newest) = (plus_days(today, -KEPT), plus_days(today, -FINAL_AFTER));
         // A clock that was ahead may have written the memory.
-        let first = memory.settled_before.map_or(newest, |day| day.clamp(oldest, newest));
-        asked.asks.is_empty().then(|| Ask { first: Window::day(first), last: Window::day(today), department: None })
+        let first = state.settled_before.map_or(newest, |day| day.clamp(oldest, newest));
+        earlier.queries.is_empty().then(|| WindowQuery {
+            first: Window::day(first),
+            last: Window::day(today),
+            department: None,
+        })
     }
 
     /// Every day counts, yesterday is the newest closed day, and what is final is not asked for again.
-    pub(super) fn digest(&self, now: Timestamp, answer: Answer, memory: &Memory) -> Digest {
-        let Answer::Numbers(Numbers { windows, covers, unknown }) = answer else {
-            return Digest { memory: memory.clone(), ..Digest::default() };
+    pub(super) fn interpret(&self, now: Timestamp, answer: WindowAnswer, state: &ReportState) -> WindowUpdate {
+        let WindowAnswer::Numbers(Numbers { windows, covers, unknown }) = answer else {
+            return WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
         };
         let today = date_of(now, &self.zone);
-        let memory = Memory { settled_before: Some(plus_days(today, -FINAL_AFTER)), ..memory.clone() };
+        let state = ReportState { settled_before: Some(plus_days(today, -FINAL_AFTER)), ..state.clone() };
         let yesterday = Window::day(plus_days(today, -1));
         let (closed, end) = (windows.iter().find(|day| day.window == yesterday).cloned(), yesterday.end(&self.zone));
         let gauges = closed.into_iter().map(|numbers| WindowGauges { department: None, end, numbers }).collect();
-        Digest { counted: windows, covers, gauges, unknown, memory }
+        WindowUpdate { counted: windows, covers, gauges, unknown, state }
     }
 }
