@@ -31,9 +31,7 @@ use push_exporter::ledger::{
 use push_exporter::metrics::self_metrics::SelfMetrics;
 use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage, SeriesId};
 use push_exporter::poll::feed::Feed;
-use push_exporter::poll::health::Health;
 use push_exporter::poll::open::Opening;
-use push_exporter::poll::runner::Services;
 use push_exporter::poll::{files, follow};
 use push_exporter::provider::config::{self, App, Config};
 use push_exporter::provider::error::{PollError, Reason, shorten};
@@ -44,6 +42,8 @@ use push_exporter::provider::{
     EarlierQueries, MessageNumbers, MessageQuery, MessageReport, Report, ReportState, SnapshotNumbers, SnapshotReport,
     WindowAnswer,
 };
+use push_exporter::status::Health;
+use push_exporter::status::Services;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;

@@ -52,5 +52,6 @@ pub mod model;
 pub mod poll;
 pub mod provider;
 pub mod simulator;
+pub mod status;
 pub mod util;
 pub mod web;

@@ -12,10 +12,10 @@ use crate::exporter::systemd;
 use crate::ledger::{Hurry, LedgerError};
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::fleet::Fleet;
-use crate::poll::hurry::{Selection, poll_now};
-use crate::poll::runner::Services;
 use crate::provider::config::Config;
 use crate::provider::http::{SetupError, Transport};
+use crate::status::Services;
+use crate::status::bell::Selection;
 use crate::util::error::error_chain;
 use crate::util::supervise::joined;
 use crate::web::lifecycle::{ReloadError, ReloadRequest, ReloadResult, Reloader};
@@ -81,7 +81,7 @@ impl Reloading {
                     tracing::info!(changes = changes.to_string(), "the configuration was read again");
                     // Whatever was done about what is failing can show at once.
                     let everywhere = Selection { provider: None, app: None, hurry: Hurry::Failing };
-                    poll_now(&self.services.health, &everywhere);
+                    self.services.health.poll_now(&everywhere);
                 }
                 Err(error) => {
                     self.metrics.config_ok.set(0);

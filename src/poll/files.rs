@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
@@ -16,9 +14,9 @@ use crate::config::read_file::within;
 use crate::ledger::{Mark, ReadFile};
 use crate::poll::feed::{Entry, Feed};
 use crate::poll::follow::{Follower, Line, Lines, Look};
-use crate::poll::health::FileHealth;
-use crate::poll::runner::Services;
 use crate::poll::wire::{self, WireApp, WireMessage};
+use crate::status::Services;
+use crate::status::{BadLine, FileHealth};
 use crate::util::supervise::{joined, restart_on_panic};
 
 /// From look to look at a file that has nothing new.
@@ -30,17 +28,6 @@ const NUMBERED: usize = 200;
 static LOOKS: Semaphore = Semaphore::const_new(16);
 /// From word to word about a file that takes long.
 const PROGRESS: Duration = Duration::from_secs(10);
-
-/// A line that is no message id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BadLine {
-    /// Its number, from 1.
-    pub line: u64,
-    /// What is wrong with it; nothing of what it says, which may be a secret.
-    pub reason: String,
-    /// When it was read.
-    pub at: Timestamp,
-}
 
 /// What the marks of a file are kept by.
 pub fn key(path: &Path) -> String {

@@ -11,12 +11,13 @@ use tokio_util::task::TaskTracker;
 use crate::ledger::{LedgerError, Restored};
 use crate::poll::feed::{Feed, Target};
 use crate::poll::files::{self, Paths};
-use crate::poll::health::app_labels;
-use crate::poll::hurry;
 use crate::poll::open::Opening;
-use crate::poll::runner::{Polling, Services};
+use crate::poll::runner::Polling;
 use crate::provider::config::{App, Config};
 use crate::provider::http::{AccountClient, Transport};
+use crate::status::Services;
+use crate::status::app_labels;
+use crate::status::bell;
 
 /// An app by its provider and name.
 type Name = (&'static str, String);
@@ -212,7 +213,7 @@ impl Fleet {
         let targets = opened.iter().filter_map(|(_, running, ..)| running.target.as_ref());
         targets.flat_map(|target| &target.files).for_each(|(path, _)| self.paths.add(path));
         // After downtime all of them are due at once.
-        let pace = hurry::pace(opened.iter().map(|(.., pollings)| pollings.len()).sum());
+        let pace = bell::pace(opened.iter().map(|(.., pollings)| pollings.len()).sum());
         let mut wait = Duration::ZERO;
         for (name, running, services, pollings) in opened {
             for polling in pollings {

@@ -12,8 +12,8 @@ use crate::ledger::{GaugeReadings, StoredGauges};
 use crate::metrics::catalog::Family;
 use crate::model::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
 use crate::model::window::Unit;
-use crate::poll::health::ReportId;
 use crate::provider::WindowGauges;
+use crate::status::ReportId;
 
 /// The window gauges of a report, and whether they are on the page.
 pub(super) struct Gauges {

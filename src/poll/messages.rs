@@ -15,7 +15,6 @@ use crate::ledger::{
     Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
 use crate::poll::feed::Board;
-use crate::poll::health::ReportId;
 use crate::poll::message_calls::{Answers, Called, Calls, companies};
 use crate::poll::newest::{Newest, NewestList, sums};
 use crate::poll::runner::{Answered, Done, Polled, Poller, Ready, Work};
@@ -23,6 +22,7 @@ use crate::poll::schedule;
 use crate::provider::error::PollError;
 use crate::provider::message_schedule::{DAY, MessageSchedule, message_age};
 use crate::provider::{MessageReadings, MessageReport};
+use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 

@@ -7,8 +7,6 @@ pub mod files;
 pub mod fleet;
 pub mod follow;
 mod gauges;
-pub mod health;
-pub mod hurry;
 mod message_calls;
 pub mod messages;
 pub mod moments;

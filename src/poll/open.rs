@@ -11,15 +11,16 @@ use tokio::time::Instant;
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
 use crate::poll::feed::{Board, Target, message_counters};
 use crate::poll::files;
-use crate::poll::health::ReportId;
 use crate::poll::messages::{MessageWork, Standing};
 use crate::poll::moments::MomentWork;
-use crate::poll::runner::{Poller, Polling, Services, counters};
+use crate::poll::runner::{Poller, Polling};
 use crate::poll::windows::WindowWork;
 use crate::provider::config::{App, Config, UNFED};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::rate_limit::{Limit, Priority};
 use crate::provider::{Messages, ReportContext};
+use crate::status::ReportId;
+use crate::status::{Services, counters};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockGuard;
 

@@ -11,20 +11,17 @@ use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 use crate::config::secret::Secret;
-use crate::exposition::{Counter, Exposition, Sample, Update, text};
-use crate::ledger::{
-    AppId, Commit, Confirmation, Content, Hurry, Ledger, LedgerError, Receipt, SeriesTotal, StoredReport,
-};
+use crate::exposition::{Update, text};
+use crate::ledger::{AppId, Commit, Confirmation, Content, Hurry, LedgerError, Receipt, StoredReport};
 use crate::metrics::catalog::Family;
-use crate::poll::health::{Ended, Failure, Health, Quota, ReportHealth, ReportId, State};
-use crate::poll::hurry::Bell;
 use crate::poll::schedule;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::rate_limit::{LONGEST_RESET, Rate};
+use crate::status::bell::Bell;
+use crate::status::{Ended, Failure, Quota, ReportHealth, ReportId, Services, State, counters};
 use crate::util::clock::Clock;
 use crate::util::future::BoxFuture;
 use crate::util::supervise::spawn_isolated;
@@ -72,23 +69,6 @@ pub struct Poller {
     pub known_since: Option<Instant>,
     /// The rest of the exporter.
     pub services: Services,
-}
-
-/// What every poller uses.
-#[derive(Clone)]
-pub struct Services {
-    /// The time.
-    pub clock: Clock,
-    /// The ledger.
-    pub ledger: Ledger,
-    /// The page.
-    pub exposition: Exposition,
-    /// The health of all reports.
-    pub health: Health,
-    /// Counts panics.
-    pub panics: prometheus::IntCounter,
-    /// The tasks of the app: it has stopped when none of them is left.
-    pub tasks: TaskTracker,
 }
 
 /// What a report asks for in a poll.
@@ -589,19 +569,4 @@ enum Scope {
     Whole(Duration),
     /// A part; the next poll is due then.
     Part(Option<Timestamp>),
-}
-
-/// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.
-pub fn counters(app_labels: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration) -> Vec<Counter> {
-    let counter = |SeriesTotal { id, family, labels, total, is_held, created }| Counter {
-        sample: Sample {
-            family,
-            app_labels: Arc::clone(app_labels),
-            labels: labels,
-            value: total,
-            created: Some(created),
-        },
-        hold: is_held.then_some((id, hold)),
-    };
-    series.into_iter().map(counter).collect()
 }

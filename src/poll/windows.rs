@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
 use crate::model::window::Window;
 use crate::poll::gauges::{Gauges, gauge_readings};
-use crate::poll::health::ReportId;
 use crate::poll::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::poll::schedule;
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{EarlierQueries, Report, ReportState, WindowAnswer, WindowQuery, WindowUpdate};
+use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 

@@ -7,7 +7,7 @@
 //! | `/-/healthy` | 200 while the process serves |
 //! | `/-/ready` | 200 once every report has a first result or nothing due, else 503 and which have not |
 //! | `POST /-/reload` | reads the configuration again ([`super::lifecycle`]), where `--web.enable-lifecycle` allows it |
-//! | `POST /-/poll` | polls what is failing, or everything, out of turn ([`crate::poll::hurry`]), where it is allowed too |
+//! | `POST /-/poll` | polls what is failing, or everything, out of turn ([`crate::status::bell`]), where it is allowed too |
 //! | `/api/v1/status` | the status page as JSON |
 //! | `POST /api/v1/messages` | registers message ids ([`super::messages`]), where it is on |
 //!
@@ -32,9 +32,9 @@ use tokio::time::Instant;
 use crate::exposition::{self, Exposition, Piece, encode_self_metrics};
 use crate::ledger::Hurry;
 use crate::metrics::self_metrics::SelfMetrics;
-use crate::poll::health::Health;
-use crate::poll::hurry::{Selection, poll_now};
 use crate::provider::Providers;
+use crate::status::Health;
+use crate::status::bell::Selection;
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
 use crate::web::connections::MAX_HEAD_BYTES;
@@ -349,7 +349,7 @@ impl Site {
         if health.bells(&everything).is_empty() {
             return message(StatusCode::NOT_FOUND, "No report of such an app is polled.\n");
         }
-        let count = poll_now(health, &selection);
+        let count = health.poll_now(&selection);
         tracing::info!(reports = count, "polling out of turn, as asked");
         let text = match count {
             0 => "Nothing is failing; add all to the query to poll everything.\n".to_owned(),

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::poll::health::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
+use crate::status::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;

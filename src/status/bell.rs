@@ -1,13 +1,12 @@
 //! Polls out of turn: what is failing, or everything, is polled now because somebody says so, by a reload or by
 //! `POST /-/poll`.
 
-use parking_lot::Mutex;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::ledger::Hurry;
-use crate::poll::health::Health;
 
 /// From one report's poll to the next one's, where many become due at once.
 const PACE: Duration = Duration::from_millis(20);
@@ -38,7 +37,7 @@ pub struct Bell {
 }
 
 impl Bell {
-    fn ring(&self, hurry: Hurry) {
+    pub(super) fn ring(&self, hurry: Hurry) {
         let mut asked = self.asked.lock();
         *asked = (*asked).max(Some(hurry));
         self.rung.notify_one();
@@ -55,17 +54,4 @@ impl Bell {
     pub fn answer(&self) -> Option<Hurry> {
         self.asked.lock().take()
     }
-}
-
-/// Has the reports of a selection polled, one shortly after the other. Returns how many there are.
-pub fn poll_now(health: &Health, selection: &Selection) -> usize {
-    let bells = health.bells(selection);
-    let (count, hurry) = (bells.len(), selection.hurry);
-    tokio::spawn(async move {
-        for bell in bells {
-            bell.ring(hurry);
-            tokio::time::sleep(pace(count)).await;
-        }
-    });
-    count
 }

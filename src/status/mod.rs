@@ -1,209 +1,32 @@
-//! The health of every report: what the status page lists and the health metrics on the page. Both come
-//! from here, so they cannot differ.
+//! The status of every report: what the status page lists and the health metrics show. Both come from here, so they
+//! cannot differ.
 
-use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+pub mod bell;
+mod counters;
+mod report;
+mod services;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use parking_lot::Mutex;
 
 use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::Hurry;
 use crate::metrics::catalog::Family;
-use crate::poll::files::BadLine;
-use crate::poll::hurry::{Bell, Selection};
 use crate::provider::error::Reason;
 use crate::provider::http::Requests;
+use crate::status::bell::{Bell, Selection};
+use crate::status::report::Errors;
 
-/// Which report of which app.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct ReportId {
-    /// The provider.
-    pub provider: &'static str,
-    /// The app.
-    pub app: String,
-    /// The report.
-    pub report: &'static str,
-}
-
-impl ReportId {
-    /// The labels provider and app, the owner of a series.
-    pub fn app_labels(&self) -> Arc<str> {
-        app_labels(self.provider, &self.app)
-    }
-
-    fn labels(&self, more: &[(&str, &str)]) -> String {
-        let pairs: Vec<(&str, &str)> = [("report", self.report)].into_iter().chain(more.iter().copied()).collect();
-        text::labels(&pairs)
-    }
-
-    /// A sample with the labels of this report and perhaps more.
-    pub fn sample(&self, family: Family, more: &[(&str, &str)], value: i64) -> Sample {
-        Sample { family, app_labels: self.app_labels(), labels: self.labels(more), value, created: None }
-    }
-
-    fn set(&self, family: Family, more: &[(&str, &str)], value: i64) -> Update {
-        Update::Set(self.sample(family, more, value))
-    }
-
-    fn set_due(&self, due: Option<Timestamp>) -> Update {
-        Update::show(Family::PollDue, self.app_labels(), self.labels(&[]), due.map(Timestamp::as_millisecond))
-    }
-
-    /// Shows a failure instead of the one before.
-    fn replace_failing(&self, before: Option<Failure>, failure: &Failure) -> Vec<Update> {
-        let gone = before.filter(|before| before.labels() != failure.labels());
-        let mut updates: Vec<Update> = gone.map(|gone| self.not_failing(&gone)).into_iter().collect();
-        updates.push(self.set(Family::PollFailing, &failure.labels(), 1));
-        updates
-    }
-
-    fn not_failing(&self, failure: &Failure) -> Update {
-        self.remove(Family::PollFailing, &failure.labels())
-    }
-
-    /// The removal of such a series.
-    pub fn remove(&self, family: Family, more: &[(&str, &str)]) -> Update {
-        Update::remove(self.sample(family, more, 0))
-    }
-}
-
-/// The labels provider and app.
-pub fn app_labels(provider: &str, app: &str) -> Arc<str> {
-    text::labels(&[("provider", provider), ("app", app)]).into()
-}
-
-/// How a report is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Not polled since the start.
-    #[default]
-    Waiting,
-    /// The last poll succeeded.
-    Up,
-    /// The last poll failed.
-    Failing,
-}
-
-/// What is known of a report.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct ReportHealth {
-    /// How it is.
-    pub state: State,
-    /// When a poll last succeeded.
-    pub last_success: Option<Timestamp>,
-    /// When a poll last brought a new number.
-    pub last_change: Option<Timestamp>,
-    /// When it is polled next.
-    pub next_poll: Option<Timestamp>,
-    /// The failure that lasts.
-    pub error: Option<Failure>,
-    /// The last failures since the start, the newest first, each once in a row; also after it works again.
-    pub last_errors: VecDeque<LastError>,
-    /// Messages that should have been polled a whole interval ago, as the last poll found them.
-    pub late_messages: i64,
-    /// Has it polled out of turn.
-    #[serde(skip)]
-    pub bell: Arc<Bell>,
-    /// How it was before it failed.
-    #[serde(skip)]
-    pub before_outage: State,
-    /// Failed polls in a row.
-    #[serde(skip)]
-    pub failures: u32,
-    /// Failed polls since the start, by reason.
-    #[serde(skip)]
-    pub errors: Errors,
-}
-
-/// Failed polls by reason.
-type Errors = BTreeMap<&'static str, i64>;
-
-/// Why a report is failing, in words without secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// The label value.
-    pub reason: &'static str,
-    /// True if a part of the report fails (a window, a batch of messages, a department) while others work.
-    pub is_part: bool,
-    /// True if no poll has failed: one waits for the end of a rate limit.
-    #[serde(skip)]
-    pub is_wait: bool,
-    /// Code that tells it from another failure with the same reason.
-    #[serde(skip)]
-    pub code: String,
-    /// What happened.
-    pub message: String,
-    /// The provider's id of the last request that failed, for its support.
-    pub log_id: Option<String>,
-    /// What to do.
-    pub advice: &'static str,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-impl Failure {
-    /// Its labels behind those of the report.
-    fn labels(&self) -> Vec<(&'static str, &'static str)> {
-        let scope = self.is_part.then_some(("scope", "part"));
-        [("reason", self.reason)].into_iter().chain(scope).collect()
-    }
-}
-
-/// A failed poll.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LastError {
-    /// When.
-    pub at: Timestamp,
-    /// The label value.
-    pub reason: &'static str,
-    /// What happened.
-    pub message: String,
-    /// What to do.
-    pub advice: &'static str,
-}
-
-/// What is known of an app besides its reports.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct AppHealth {
-    /// Its messages, if it takes any.
-    #[serde(rename = "tracked_messages")]
-    pub tracked: Option<Tracked>,
-    /// True if messages may be registered for it.
-    #[serde(skip)]
-    pub takes_messages: bool,
-    /// When the newest of them was sent.
-    pub newest_message: Option<Timestamp>,
-    /// What the provider says of its quotas, by API.
-    pub quotas: BTreeMap<&'static str, Quota>,
-    /// When its token expires.
-    pub token_expiry: Option<Timestamp>,
-    /// Seconds by which our clock is ahead of the provider's, by its answers.
-    pub clock_skew_seconds: Option<f64>,
-    /// True if it has had so many unknown names that further ones are not counted.
-    pub unknown_fields_full: bool,
-}
-
-/// Messages that are polled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tracked {
-    /// Those without a number.
-    pub waiting: i64,
-    /// Those with one.
-    pub live: i64,
-}
-
-/// A quota as the provider's headers say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Quota {
-    /// Requests in a window.
-    pub limit: Option<u64>,
-    /// What is left of them.
-    pub remaining: Option<u64>,
-}
+pub use counters::counters;
+pub use report::{
+    AppHealth, BadLine, Ended, Failure, FileHealth, LastError, Quota, ReportHealth, ReportId, State, Tracked,
+    app_labels,
+};
+pub use services::Services;
 
 /// Unknown names of a provider's report.
 #[derive(Default)]
@@ -216,66 +39,52 @@ struct Unknown {
 /// Failures of a report that are remembered.
 const FAILURES_KEPT: usize = 5;
 
-/// How a followed file of message ids is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FileHealth {
-    /// Lines read.
-    pub lines: u64,
-    /// Lines since the start that were no ids.
-    pub bad_lines: i64,
-    /// The last of them.
-    pub last_bad_line: Option<BadLine>,
-    /// Why it cannot be read, if it cannot.
-    pub trouble: Option<String>,
-}
-
-/// The health of all reports, shared by the pollers and the web.
+/// The status of all reports, shared by the pollers and the web.
 #[derive(Clone)]
 pub struct Health {
-    /// Followed files by app and path.
-    files: Arc<Mutex<BTreeMap<(String, String), FileHealth>>>,
-    reports: Arc<Mutex<BTreeMap<ReportId, ReportHealth>>>,
-    apps: Arc<Mutex<BTreeMap<(&'static str, String), AppHealth>>>,
-    /// Reports without a first result, because one is due.
-    pending: Arc<Mutex<BTreeSet<ReportId>>>,
-    /// Unknown names seen so far, by provider and report.
-    unknown: Arc<Mutex<BTreeMap<(&'static str, &'static str), Unknown>>>,
-    /// Failed polls since the start of reports that a reload has stopped.
-    errors_before: Arc<Mutex<BTreeMap<ReportId, Errors>>>,
-    /// Since when apps of a provider are known.
-    known_since: Arc<Mutex<BTreeMap<&'static str, Timestamp>>>,
+    registry: Arc<Mutex<Registry>>,
     exposition: Exposition,
 }
 
-/// A poll that has ended, as far as its health goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    /// Time of its end.
-    pub now: Timestamp,
-    /// True if a number was new.
-    pub has_new_numbers: bool,
-    /// Duration; `None` if it was not made or not finished.
-    pub took: Option<Duration>,
+/// Everything that is known, under one lock: what is read together was true together.
+#[derive(Default)]
+struct Registry {
+    /// Followed files by app and path.
+    files: BTreeMap<(String, String), FileHealth>,
+    reports: BTreeMap<ReportId, ReportHealth>,
+    apps: BTreeMap<(&'static str, String), AppHealth>,
+    /// Reports without a first result, because one is due.
+    pending: BTreeSet<ReportId>,
+    /// Unknown names seen so far, by provider and report.
+    unknown: BTreeMap<(&'static str, &'static str), Unknown>,
+    /// Failed polls since the start of reports that a reload has stopped.
+    errors_before: BTreeMap<ReportId, Errors>,
+    /// Since when apps of a provider are known.
+    known_since: BTreeMap<&'static str, Timestamp>,
 }
 
 impl Health {
     /// Knows nothing yet.
     pub fn new(exposition: Exposition) -> Health {
-        Health {
-            files: Arc::default(),
-            reports: Arc::default(),
-            apps: Arc::default(),
-            pending: Arc::default(),
-            unknown: Arc::default(),
-            errors_before: Arc::default(),
-            known_since: Arc::default(),
-            exposition,
-        }
+        Health { registry: Arc::default(), exposition }
     }
 
     /// All reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
-        self.reports.lock().iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+        self.registry.lock().reports.iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+    }
+
+    /// Has the reports of a selection polled, one shortly after the other. Returns how many there are.
+    pub fn poll_now(&self, selection: &Selection) -> usize {
+        let bells = self.bells(selection);
+        let (count, hurry) = (bells.len(), selection.hurry);
+        tokio::spawn(async move {
+            for bell in bells {
+                bell.ring(hurry);
+                tokio::time::sleep(bell::pace(count)).await;
+            }
+        });
+        count
     }
 
     /// The bells of the reports of a selection.
@@ -286,17 +95,17 @@ impl Health {
                 && app.as_ref().is_none_or(|app| id.app == *app)
                 && (*hurry == Hurry::All || health.state == State::Failing)
         };
-        self.reports.lock().iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
+        self.registry.lock().reports.iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
     }
 
     /// What is known of apps besides their reports.
     pub fn apps(&self) -> Vec<((&'static str, String), AppHealth)> {
-        self.apps.lock().iter().map(|(name, health)| (name.clone(), health.clone())).collect()
+        self.registry.lock().apps.iter().map(|(name, health)| (name.clone(), health.clone())).collect()
     }
 
     /// Notes something of an app.
     pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppHealth)) {
-        change(self.apps.lock().entry((provider, app.to_owned())).or_default());
+        change(self.registry.lock().apps.entry((provider, app.to_owned())).or_default());
     }
 
     /// Tells, once, that further unknown names of an app are not counted.
@@ -317,34 +126,34 @@ impl Health {
 
     /// Notes how many messages of a report are late.
     pub fn late(&self, id: &ReportId, messages: i64) {
-        if let Some(health) = self.reports.lock().get_mut(id) {
+        if let Some(health) = self.registry.lock().reports.get_mut(id) {
             health.late_messages = messages;
         }
     }
 
     /// All followed files by app and path.
     pub fn files(&self) -> Vec<((String, String), FileHealth)> {
-        self.files.lock().iter().map(|(key, health)| (key.clone(), health.clone())).collect()
+        self.registry.lock().files.iter().map(|(key, health)| (key.clone(), health.clone())).collect()
     }
 
     /// Notes how a followed file of an app is.
     pub fn file(&self, app: &str, path: &str, health: FileHealth) {
-        self.files.lock().insert((app.to_owned(), path.to_owned()), health);
+        self.registry.lock().files.insert((app.to_owned(), path.to_owned()), health);
     }
 
     /// The reports that are due and have no first result.
     pub fn pending(&self) -> Vec<ReportId> {
-        self.pending.lock().iter().cloned().collect()
+        self.registry.lock().pending.iter().cloned().collect()
     }
 
     /// A report has a first result, though its poll may go on for long.
     pub fn has_result(&self, id: &ReportId) {
-        self.pending.lock().remove(id);
+        self.registry.lock().pending.remove(id);
     }
 
     /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
     pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
-        let errors = self.errors_before.lock().get(id).cloned().unwrap_or_default();
+        let errors = self.registry.lock().errors_before.get(id).cloned().unwrap_or_default();
         let count = |reason: &Reason| {
             let count = errors.get(reason.name()).copied().unwrap_or_default();
             id.set(Family::PollErrors, &[("reason", reason.name())], count)
@@ -358,24 +167,23 @@ impl Health {
         updates.extend(times.into_iter().filter_map(|(family, at)| Some(id.set(family, &[], at?.as_millisecond()))));
         updates.extend((restored.state == State::Up).then(|| id.set(Family::Up, &[], 1)));
         if due.is_some_and(|due| due <= now) {
-            self.pending.lock().insert(id.clone());
+            self.registry.lock().pending.insert(id.clone());
         }
-        self.reports.lock().insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
+        self.registry.lock().reports.insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
         self.exposition.update(updates).await;
     }
 
     /// An app is not polled any more.
     pub fn forget(&self, provider: &str, app: &str) {
         let is_its = |id: &ReportId| id.provider == provider && id.app == app;
-        self.pending.lock().retain(|id| !is_its(id));
-        self.files.lock().retain(|(of, _), _| of != app);
-        self.apps.lock().retain(|(of, name), _| (*of, name.as_str()) != (provider, app));
-        let mut reports = self.reports.lock();
-        let gone: Vec<ReportId> = reports.keys().filter(|id| is_its(id)).cloned().collect();
-        let mut before = self.errors_before.lock();
+        let mut registry = self.registry.lock();
+        registry.pending.retain(|id| !is_its(id));
+        registry.files.retain(|(of, _), _| of != app);
+        registry.apps.retain(|(of, name), _| (*of, name.as_str()) != (provider, app));
+        let gone: Vec<ReportId> = registry.reports.keys().filter(|id| is_its(id)).cloned().collect();
         for id in gone {
-            if let Some(health) = reports.remove(&id) {
-                before.insert(id, health.errors);
+            if let Some(health) = registry.reports.remove(&id) {
+                registry.errors_before.insert(id, health.errors);
             }
         }
     }
@@ -386,8 +194,8 @@ impl Health {
     pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>, parts_are_well: bool) {
         let mut updates = vec![id.set_due(due)];
         {
-            let mut reports = self.reports.lock();
-            let health = reports.entry(id.clone()).or_default();
+            let mut registry = self.registry.lock();
+            let health = registry.reports.entry(id.clone()).or_default();
             health.next_poll = due;
             let is_over = |failure: &mut Failure| {
                 let is_ledger = failure.reason == Reason::Ledger.name();
@@ -406,7 +214,7 @@ impl Health {
                 });
             }
         }
-        self.pending.lock().remove(id);
+        self.registry.lock().pending.remove(id);
         self.exposition.update(updates).await;
     }
 
@@ -419,8 +227,8 @@ impl Health {
     pub async fn succeeded(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
         let now = ended.now;
         let (was_failing, failure) = {
-            let mut reports = self.reports.lock();
-            let health = reports.entry(id.clone()).or_default();
+            let mut registry = self.registry.lock();
+            let health = registry.reports.entry(id.clone()).or_default();
             let failure = health.error.take();
             let was_failing = failure.as_ref().is_some_and(|failure| !failure.is_wait);
             health.state = State::Up;
@@ -444,8 +252,8 @@ impl Health {
     /// is. False if nothing is known to fail.
     pub async fn still_failing(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
         let (before, after) = {
-            let mut reports = self.reports.lock();
-            let health = reports.entry(id.clone()).or_default();
+            let mut registry = self.registry.lock();
+            let health = registry.reports.entry(id.clone()).or_default();
             let Some(failure) = health.error.as_mut().filter(|failure| !failure.is_wait) else { return false };
             let before = failure.clone();
             failure.is_part = true;
@@ -474,8 +282,8 @@ impl Health {
     ) -> (Option<Timestamp>, bool) {
         let reason = failure.reason;
         let (next, previous, errors) = {
-            let mut reports = self.reports.lock();
-            let health = reports.entry(id.clone()).or_default();
+            let mut registry = self.registry.lock();
+            let health = registry.reports.entry(id.clone()).or_default();
             health.failures = if failure.is_part { 0 } else { health.failures.saturating_add(1) };
             let next = next(health.failures);
             if health.state != State::Failing {
@@ -523,8 +331,8 @@ impl Health {
     /// whether it was not failing before.
     pub async fn waits(&self, id: &ReportId, failure: Failure, next: Option<Timestamp>) -> bool {
         {
-            let mut reports = self.reports.lock();
-            let health = reports.entry(id.clone()).or_default();
+            let mut registry = self.registry.lock();
+            let health = registry.reports.entry(id.clone()).or_default();
             if health.state == State::Failing {
                 return false;
             }
@@ -541,8 +349,8 @@ impl Health {
     /// Ends [`Health::waits`]: the poll goes on.
     pub async fn waits_no_more(&self, id: &ReportId) {
         let (failure, state) = {
-            let mut reports = self.reports.lock();
-            let Some(health) = reports.get_mut(id) else { return };
+            let mut registry = self.registry.lock();
+            let Some(health) = registry.reports.get_mut(id) else { return };
             let Some(failure) = health.error.take_if(|failure| failure.is_wait) else { return };
             health.state = health.before_outage;
             (failure, health.state)
@@ -557,10 +365,10 @@ impl Health {
     /// Updates that follow every poll.
     fn ended(&self, id: &ReportId, ended: Ended) -> Vec<Update> {
         let Ended { now, has_new_numbers, took } = ended;
-        self.pending.lock().remove(id);
+        self.registry.lock().pending.remove(id);
         let mut updates: Vec<Update> = took.map(|took| duration(id, took)).into_iter().collect();
         if has_new_numbers {
-            self.reports.lock().entry(id.clone()).or_default().last_change = Some(now);
+            self.registry.lock().reports.entry(id.clone()).or_default().last_change = Some(now);
             updates.push(id.set(Family::LastChange, &[], now.as_millisecond()));
         }
         updates
@@ -568,7 +376,7 @@ impl Health {
 
     /// An app of a provider is known since then; said of all apps before their unknown names are counted.
     pub fn known_since(&self, provider: &'static str, at: Timestamp) {
-        self.known_since.lock().entry(provider).and_modify(|first| *first = at.min(*first)).or_insert(at);
+        self.registry.lock().known_since.entry(provider).and_modify(|first| *first = at.min(*first)).or_insert(at);
     }
 
     /// Adds names that an app was the first to see.
@@ -583,15 +391,15 @@ impl Health {
 
     async fn count_unknown(&self, id: &ReportId, change: impl FnOnce(i64) -> i64) {
         let total = {
-            let mut unknown = self.unknown.lock();
-            let Unknown { total, apps } = unknown.entry((id.provider, id.report)).or_default();
+            let mut registry = self.registry.lock();
+            let Unknown { total, apps } = registry.unknown.entry((id.provider, id.report)).or_default();
             let count = apps.entry(id.app.clone()).or_default();
             let before = std::mem::replace(count, change(*count));
             *total = total.saturating_add(*count - before);
             *total
         };
         let app_labels = text::labels(&[("provider", id.provider)]).into();
-        let created = self.known_since.lock().get(id.provider).copied();
+        let created = self.registry.lock().known_since.get(id.provider).copied();
         let sample =
             Sample { family: Family::UnknownFields, app_labels, labels: id.labels(&[]), value: total, created };
         self.exposition.update(vec![Update::Set(sample)]).await;

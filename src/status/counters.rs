@@ -1,0 +1,22 @@
+//! Counters on their way from the ledger to the exposition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::exposition::{Counter, Sample};
+use crate::ledger::SeriesTotal;
+
+/// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.
+pub fn counters(app_labels: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration) -> Vec<Counter> {
+    let counter = |SeriesTotal { id, family, labels, total, is_held, created }| Counter {
+        sample: Sample {
+            family,
+            app_labels: Arc::clone(app_labels),
+            labels: labels,
+            value: total,
+            created: Some(created),
+        },
+        hold: is_held.then_some((id, hold)),
+    };
+    series.into_iter().map(counter).collect()
+}
