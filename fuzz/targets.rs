@@ -28,11 +28,11 @@ use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
     NewMessages, NewestQuery, Receipt, Reschedule, Restored, Store,
 };
+use push_exporter::messages::registry::MessageRegistry;
+use push_exporter::messages::tail;
 use push_exporter::metrics::self_metrics::SelfMetrics;
 use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage, SeriesId};
-use push_exporter::poll::feed::Feed;
-use push_exporter::poll::open::Opening;
-use push_exporter::poll::{files, follow};
+use push_exporter::poll::app::AppStart;
 use push_exporter::provider::config::{self, App, Config};
 use push_exporter::provider::error::{PollError, Reason, shorten};
 use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
@@ -515,17 +515,17 @@ fn tells_secret(value: &Value) -> bool {
 /// Bytes of a file of message ids.
 pub fn message_files(chunk: &[u8]) {
     let feed = EXPORTER.with(|exporter| Arc::clone(&exporter.feed));
-    let (lines, taken) = follow::split(chunk, 1);
+    let (lines, taken) = tail::split(chunk, 1);
     assert!(taken <= chunk.len() && lines.len() <= chunk.len());
     let given: Vec<&[u8]> = chunk[..taken].split_inclusive(|byte| *byte == b'\n').collect();
     assert_eq!(given.len(), lines.len(), "lines are lost or made up");
     // Wherever a chunk begins, the lines are the same.
     let half = given.iter().take(given.len() / 2).map(|line| line.len()).sum::<usize>();
-    let (mut first, _) = follow::split(&chunk[..half], 1);
-    first.extend(follow::split(&chunk[half..taken], first.len() as u64 + 1).0);
+    let (mut first, _) = tail::split(&chunk[..half], 1);
+    first.extend(tail::split(&chunk[half..taken], first.len() as u64 + 1).0);
     assert_eq!(first, lines, "the lines depend on how the file is read");
     for (line, given) in lines.iter().zip(given) {
-        match files::read_line(&feed, "shop", line) {
+        match file_source::read_line(&feed, "shop", line) {
             Ok(None) => {}
             Ok(Some(entry)) => {
                 assert_eq!(entry.app, "shop");
@@ -554,7 +554,7 @@ struct Exporter {
     runtime: Runtime,
     clock: Clock,
     site: Site,
-    feed: Arc<Feed>,
+    feed: Arc<MessageRegistry>,
     kept: Arc<Kept>,
 }
 
@@ -569,12 +569,12 @@ impl Exporter {
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
-            let feed = Arc::new(Feed::new(clock.clone(), ledger.clone()));
+            let feed = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
             let tasks = TaskTracker::new();
             let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), health, panics, tasks };
             let mut targets = BTreeMap::new();
             for app in &config.apps {
-                let mut opening = Opening::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
+                let mut opening = AppStart::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
                 opening.show(Restored::default(), config).await;
                 targets.extend(opening.target().map(|target| (app.name.clone(), Arc::new(target))));
             }

@@ -47,6 +47,7 @@ pub mod config;
 pub mod exporter;
 pub mod exposition;
 pub mod ledger;
+pub mod messages;
 pub mod metrics;
 pub mod model;
 pub mod poll;

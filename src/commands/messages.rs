@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::commands::Failure;
 use crate::commands::cli::AddMessages;
-use crate::poll::feed::{BadEntry, Registered};
-use crate::poll::wire::{self, MAX_LINE, WireId};
+use crate::messages::input::{self, MAX_LINE, WireId};
+use crate::messages::registry::{BadEntry, Registered};
 use crate::provider::http::{self, Way};
 use crate::provider::jpush::message_id::read_group_id;
 
@@ -172,7 +172,7 @@ struct Refusal {
 impl Sender {
     /// A line as the message API takes it; nothing for one that is empty.
     fn entry(&self, line: Option<&[u8]>) -> Result<Option<String>, String> {
-        let Some(line) = wire::text_of(line)? else { return Ok(None) };
+        let Some(line) = input::text_of(line)? else { return Ok(None) };
         let mut entry = match line.starts_with('{') {
             true => serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?,
             false => serde_json::json!({ "msg_id": line }),

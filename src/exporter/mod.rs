@@ -16,9 +16,9 @@ use crate::config::secret;
 use crate::exporter::reload::{Reload, Reloading};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Store};
+use crate::messages::registry::MessageRegistry;
 use crate::metrics::self_metrics::SelfMetrics;
-use crate::poll::feed::Feed;
-use crate::poll::fleet::{self, Fleet, Left};
+use crate::poll::manager::{self, PollManager, StoppedApps};
 use crate::provider::Providers;
 use crate::provider::config::Config;
 use crate::provider::http::Transport;
@@ -83,16 +83,16 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         panics: metrics.task_panics.clone(),
         tasks: TaskTracker::new(),
     };
-    fleet::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
-    let feed = Arc::new(Feed::new(clock.clone(), ledger));
+    manager::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
+    let feed = Arc::new(MessageRegistry::new(clock.clone(), ledger));
     let (message_token, current_token) = watch::channel(config.message_token.clone());
     let (secrets, watched_secrets) = watch::channel(config.secrets());
-    let mut fleet = Fleet::new(services.clone(), Arc::clone(&feed), stop.clone());
-    fleet.join(&config, &transport, &Left::default()).await?;
+    let mut fleet = PollManager::new(services.clone(), Arc::clone(&feed), stop.clone());
+    fleet.join(&config, &transport, &StoppedApps::default()).await?;
     metrics.config_read(clock.now());
     let upkeep = Arc::clone(&feed).upkeep(services.tasks.clone(), services.panics.clone());
-    fleet::spawn(&services.tasks, &stop, upkeep);
-    fleet::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
+    manager::spawn(&services.tasks, &stop, upkeep);
+    manager::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
     // The first scrape must be complete.
     exposition.flush().await;
     systemd::ready("serving").await;

@@ -1,5 +1,5 @@
 //! Reading the configuration again, asked for by SIGHUP or `POST /-/reload`: one at a time, and whoever asks is
-//! told how it went. What becomes of the apps is in [`crate::poll::fleet`].
+//! told how it went. What becomes of the apps is in [`crate::poll::manager`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::config::secret::Secret;
 use crate::exporter::systemd;
 use crate::ledger::{Hurry, LedgerError};
 use crate::metrics::self_metrics::SelfMetrics;
-use crate::poll::fleet::Fleet;
+use crate::poll::manager::PollManager;
 use crate::provider::config::Config;
 use crate::provider::http::{SetupError, Transport};
 use crate::status::Services;
@@ -71,7 +71,7 @@ pub(crate) struct Reloading {
 
 impl Reloading {
     /// Reads the configuration again whenever it is asked to.
-    pub(crate) async fn reload_for_ever(&mut self, fleet: &mut Fleet) {
+    pub(crate) async fn reload_for_ever(&mut self, fleet: &mut PollManager) {
         while let Some(request) = self.reload.requests.recv().await {
             systemd::reloading().await;
             let outcome = self.reload_once(fleet).await;
@@ -101,7 +101,7 @@ impl Reloading {
         }
     }
 
-    async fn reload_once(&mut self, fleet: &mut Fleet) -> ReloadResult {
+    async fn reload_once(&mut self, fleet: &mut PollManager) -> ReloadResult {
         let (read, connect) = self.reload.source.clone().ok_or(ReloadError::NoFile)?;
         let read = tokio::task::spawn_blocking(move || read()).await;
         let config = joined(read).ok_or(ReloadError::Stopping)??;

@@ -8,8 +8,8 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::ledger::TrackedMessage;
-use crate::poll::messages::{AT_10M, PARTS};
-use crate::poll::runner::{Poller, RETRIES};
+use crate::poll::message_poll::{AT_10M, PARTS};
+use crate::poll::poller::{Poller, RETRIES};
 use crate::provider::error::PollError;
 use crate::provider::message_schedule::message_age;
 use crate::provider::{MessageNumbers, MessageQuery, MessageReadings, MessageReport};

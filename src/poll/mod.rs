@@ -2,17 +2,13 @@
 //! being polled ([`runner`]) by window ([`windows`]), by message ([`messages`]) or as it stands ([`moments`]),
 //! where message ids come in ([`feed`], [`files`]), how reports are ([`health`]), and polls out of turn ([`hurry`]).
 
-pub mod feed;
-pub mod files;
-pub mod fleet;
-pub mod follow;
-mod gauges;
+pub mod app;
+pub mod backoff;
+pub mod manager;
 mod message_calls;
-pub mod messages;
-pub mod moments;
-mod newest;
-pub mod open;
-pub mod runner;
-pub mod schedule;
-pub mod windows;
-pub mod wire;
+pub mod message_poll;
+mod newest_messages;
+pub mod poller;
+pub mod snapshot_poll;
+mod window_gauges;
+pub mod window_poll;

@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::ConfigErrors;
 use crate::ledger::LedgerError;
-use crate::poll::fleet::Changes;
+use crate::poll::manager::Changes;
 use crate::provider::http::SetupError;
 
 /// Why the configuration stays as it was.

@@ -23,8 +23,8 @@ use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
 use crate::config::secret::Secret;
-use crate::poll::feed::{BadEntry, Entry, Feed, Registered};
-use crate::poll::wire::{WireApp, WireMessage};
+use crate::messages::input::{WireApp, WireMessage};
+use crate::messages::registry::{BadEntry, Entry, MessageRegistry, Registered};
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
 use crate::web::routes::{Body, RequestBody, respond};
@@ -46,7 +46,7 @@ const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered,
 pub struct MessageApi {
     /// What senders show; the API is off without.
     token: watch::Receiver<Option<Secret>>,
-    feed: Arc<Feed>,
+    feed: Arc<MessageRegistry>,
     places: Semaphore,
     senders: Senders,
 }
@@ -81,7 +81,7 @@ impl Refusal {
 impl MessageApi {
     /// Takes ids into `feed` from senders that show the token.
     /// The token may change while it serves.
-    pub fn new(token: watch::Receiver<Option<Secret>>, feed: Arc<Feed>) -> MessageApi {
+    pub fn new(token: watch::Receiver<Option<Secret>>, feed: Arc<MessageRegistry>) -> MessageApi {
         MessageApi { token, feed, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use push_exporter::poll::fleet::Changes;
+use push_exporter::poll::manager::Changes;
 use push_exporter::provider::http::{Reply, Transport, TransportError};
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::util::clock::Clock;

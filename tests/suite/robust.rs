@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use push_exporter::poll::files::Paths;
-use push_exporter::poll::follow::{Follower, Line, Look, split};
+use push_exporter::messages::followed_paths::Paths;
+use push_exporter::messages::tail::{Follower, Line, Look, split};
 
 use crate::support::fast_dir;
 use targets::{TARGETS, Target};

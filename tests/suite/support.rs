@@ -11,7 +11,7 @@ use push_exporter::exporter::reload::Reload;
 use push_exporter::exporter::{Parts, RunError};
 use push_exporter::ledger::Store;
 use push_exporter::ledger::sqlite::Sqlite;
-use push_exporter::poll::fleet::Changes;
+use push_exporter::poll::manager::Changes;
 use push_exporter::provider::Providers;
 use push_exporter::provider::config;
 use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 
 use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
 use crate::model::window::Window;
-use crate::poll::gauges::{Gauges, gauge_readings};
-use crate::poll::runner::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
-use crate::poll::schedule;
+use crate::poll::backoff;
+use crate::poll::poller::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
+use crate::poll::window_gauges::{ShownWindows, gauge_readings};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{EarlierQueries, Report, ReportState, WindowAnswer, WindowQuery, WindowUpdate};
 use crate::status::ReportId;
@@ -21,11 +21,11 @@ use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
 /// A report by window.
-pub struct WindowWork {
+pub struct WindowPoll {
     report: Arc<dyn Report>,
     zone: TimeZone,
     state: ReportState,
-    gauges: Gauges,
+    gauges: ShownWindows,
     guard: ClockGuard,
     parts: Parts,
 }
@@ -36,7 +36,7 @@ pub struct Outcome {
     gauges: Vec<StoredGauges>,
 }
 
-impl WindowWork {
+impl WindowPoll {
     /// Shows what the ledger remembers of the report, and makes it ready to be polled. `max_age` is how long
     /// its gauges stay without a successful poll.
     pub async fn ready(
@@ -47,22 +47,22 @@ impl WindowWork {
         stored: StoredReport,
         gauges: Vec<StoredGauges>,
         last_seen: Option<Timestamp>,
-    ) -> Ready<WindowWork> {
+    ) -> Ready<WindowPoll> {
         let state: ReportState = serde_json::from_str(&stored.state).unwrap_or_default();
         let now = poller.services.clock.now();
-        let next = schedule::due_at_start(stored.due, report.next_due(now, &state), now);
+        let next = backoff::due_at_start(stored.due, report.next_due(now, &state), now);
         let wanted = gauges.into_iter().filter(|window| report.shows(&window.department, window.unit));
         let fresh = stored.last_success.max(stored.last_change);
         let exposition = poller.services.exposition.clone();
-        let mut gauges = Gauges::new(poller.id.clone(), exposition, max_age, wanted, fresh);
+        let mut gauges = ShownWindows::new(poller.id.clone(), exposition, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
-        let work = WindowWork { report: report.into(), zone, state, gauges, guard, parts: Parts::default() };
+        let work = WindowPoll { report: report.into(), zone, state, gauges, guard, parts: Parts::default() };
         Ready::new(poller, work, &stored, Some(next)).await
     }
 }
 
-impl Work for WindowWork {
+impl Work for WindowPoll {
     type Outcome = Outcome;
 
     fn interval(&self) -> Duration {
@@ -151,7 +151,7 @@ impl Parts {
     fn fail(&mut self, part: Part, interval: Duration, began: Instant) {
         let (failures, next) = self.failing.entry(part).or_insert((0, began));
         *failures = failures.saturating_add(1);
-        *next = began + schedule::back_off(interval, *failures);
+        *next = began + backoff::back_off(interval, *failures);
     }
 
     /// All of them are asked for in the next poll.

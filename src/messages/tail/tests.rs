@@ -1,8 +1,8 @@
 //! Files that are written, rotated, cut, copied and removed while somebody follows them or nobody does.
 
 use super::*;
-use crate::poll::follow::lines::CHUNK;
-use crate::poll::wire::MAX_LINE;
+use crate::messages::input::MAX_LINE;
+use crate::messages::tail::lines::CHUNK;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;

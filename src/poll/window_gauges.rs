@@ -16,7 +16,7 @@ use crate::provider::WindowGauges;
 use crate::status::ReportId;
 
 /// The window gauges of a report, and whether they are on the page.
-pub(super) struct Gauges {
+pub(super) struct ShownWindows {
     id: ReportId,
     exposition: Exposition,
     max_age: Duration,
@@ -26,7 +26,7 @@ pub(super) struct Gauges {
     fresh: Option<Timestamp>,
 }
 
-impl Gauges {
+impl ShownWindows {
     /// What the ledger has, last confirmed at `fresh`; not shown yet.
     pub(super) fn new(
         id: ReportId,
@@ -34,9 +34,9 @@ impl Gauges {
         max_age: Duration,
         stored: impl Iterator<Item = StoredGauges>,
         fresh: Option<Timestamp>,
-    ) -> Gauges {
+    ) -> ShownWindows {
         let windows = stored.map(|window| ((window.department.clone(), window.unit), window)).collect();
-        Gauges { id, exposition, max_age, windows, are_shown: false, fresh }
+        ShownWindows { id, exposition, max_age, windows, are_shown: false, fresh }
     }
 
     /// Shows them unless they are too old, and takes them off the page when they have become so.

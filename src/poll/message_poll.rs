@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use crate::ledger::{
     Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
-use crate::poll::feed::Board;
+use crate::messages::registry::Board;
+use crate::poll::backoff;
 use crate::poll::message_calls::{Answers, Called, Calls, companies};
-use crate::poll::newest::{Newest, NewestList, sums};
-use crate::poll::runner::{Answered, Done, Polled, Poller, Ready, Work};
-use crate::poll::schedule;
+use crate::poll::newest_messages::{Newest, NewestList, sums};
+use crate::poll::poller::{Answered, Done, Polled, Poller, Ready, Work};
 use crate::provider::error::PollError;
 use crate::provider::message_schedule::{DAY, MessageSchedule, message_age};
 use crate::provider::{MessageReadings, MessageReport};
@@ -42,7 +42,7 @@ const REFUSALS: u32 = 3;
 const A_DAY: Duration = Duration::from_secs(DAY);
 
 /// A report by message.
-pub struct MessageWork {
+pub struct MessagePoll {
     report: Arc<dyn MessageReport>,
     board: Arc<Board>,
     /// Whether new messages come to this report.
@@ -93,7 +93,7 @@ pub struct Standing {
     pub last_seen: Option<Timestamp>,
 }
 
-impl MessageWork {
+impl MessagePoll {
     /// Shows what the ledger remembers of the report, and makes it ready to be polled.
     pub async fn ready(
         poller: Poller,
@@ -101,7 +101,7 @@ impl MessageWork {
         board: Arc<Board>,
         standing: Standing,
         stored: StoredReport,
-    ) -> Ready<MessageWork> {
+    ) -> Ready<MessagePoll> {
         let Standing { is_current, newest, next, was_ahead, last_seen } = standing;
         let state: MessageReportState = serde_json::from_str(&stored.state).unwrap_or_default();
         let newest = NewestList::new(newest, stored.newest.clone());
@@ -112,7 +112,7 @@ impl MessageWork {
             || stored.last_success.is_some_and(|last| last > now);
         let guard = ClockGuard::new(clock, last_seen);
         poller.services.exposition.update(newest.show(&board)).await;
-        let work = MessageWork {
+        let work = MessagePoll {
             report: report.into(),
             board,
             is_current,
@@ -132,7 +132,7 @@ impl MessageWork {
     }
 }
 
-impl Work for MessageWork {
+impl Work for MessagePoll {
     type Outcome = ();
 
     fn interval(&self) -> Duration {
@@ -170,7 +170,7 @@ impl Work for MessageWork {
 /// ended by then go over into the next poll.
 struct Poll<'a> {
     poller: Arc<Poller>,
-    work: &'a mut MessageWork,
+    work: &'a mut MessagePoll,
     round: Round,
 }
 
@@ -386,9 +386,9 @@ impl Poll<'_> {
             } else if is_refused {
                 every
             } else if is_alone {
-                schedule::back_off(every, failures)
+                backoff::back_off(every, failures)
             } else {
-                schedule::back_off(pace.fastest(), failures).min(every)
+                backoff::back_off(pace.fastest(), failures).min(every)
             };
             let ends = pace.end() + if is_aside { Duration::ZERO } else { A_DAY };
             let is_over = message_age(sent_at, reading.sure) >= ends;

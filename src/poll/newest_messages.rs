@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::exposition::{Sample, Update, text};
 use crate::ledger::{NewestMessage, NewestMessages};
+use crate::messages::registry::Board;
 use crate::model::reading::{Metric, Reading};
-use crate::poll::feed::Board;
 
 /// Metrics that are shown of each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];

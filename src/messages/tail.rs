@@ -24,7 +24,7 @@ use tokio::time::Instant;
 pub use self::lines::{Line, split};
 use self::lines::{Reading, read_at};
 use crate::ledger::{FileId, Mark};
-use crate::poll::files::Paths;
+use crate::messages::followed_paths::Paths;
 
 /// Bytes before a mark that are remembered: enough for several lines, since lines may end alike.
 const BEFORE: u64 = 1024;

@@ -114,7 +114,7 @@ pub struct Target {
 type Given<'a> = Vec<(&'a str, Option<Timestamp>)>;
 
 /// The way in for message ids.
-pub struct Feed {
+pub struct MessageRegistry {
     clock: Clock,
     ledger: Ledger,
     apps: parking_lot::Mutex<Apps>,
@@ -177,10 +177,10 @@ pub enum BadEntry {
     BadId,
 }
 
-impl Feed {
+impl MessageRegistry {
     /// Into no app yet.
-    pub fn new(clock: Clock, ledger: Ledger) -> Feed {
-        Feed { clock, ledger, apps: parking_lot::Mutex::default(), registering: RwLock::default() }
+    pub fn new(clock: Clock, ledger: Ledger) -> MessageRegistry {
+        MessageRegistry { clock, ledger, apps: parking_lot::Mutex::default(), registering: RwLock::default() }
     }
 
     /// From now on into these apps by name; `others` take no messages.

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 use crate::exposition::{Exposition, Sample, Update};
 use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
 use crate::model::reading::GaugeReading;
-use crate::poll::runner::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
+use crate::poll::poller::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::clock::Clock;
 
 /// A report of this moment.
-pub struct MomentWork {
+pub struct SnapshotPoll {
     report: Arc<dyn SnapshotReport>,
     exposition: Exposition,
     /// What was said last, to tell whether it is said again.
@@ -27,13 +27,13 @@ pub struct MomentWork {
     fresh: Instant,
 }
 
-impl MomentWork {
+impl SnapshotPoll {
     /// Makes the report ready to be polled.
-    pub async fn ready(poller: Poller, report: Box<dyn SnapshotReport>, stored: StoredReport) -> Ready<MomentWork> {
+    pub async fn ready(poller: Poller, report: Box<dyn SnapshotReport>, stored: StoredReport) -> Ready<SnapshotPoll> {
         let now = poller.services.clock.now();
         // What it shows is not kept, so it is asked for at once.
         let next = stored.due.unwrap_or(now).min(now);
-        let work = MomentWork {
+        let work = SnapshotPoll {
             report: report.into(),
             exposition: poller.services.exposition.clone(),
             state: stored.state.clone(),
@@ -58,7 +58,7 @@ pub struct Outcome {
     has_nothing_to_ask: bool,
 }
 
-impl Work for MomentWork {
+impl Work for SnapshotPoll {
     type Outcome = Outcome;
 
     fn interval(&self) -> Duration {

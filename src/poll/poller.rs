@@ -16,7 +16,7 @@ use crate::config::secret::Secret;
 use crate::exposition::{Update, text};
 use crate::ledger::{AppId, Commit, Confirmation, Content, Hurry, LedgerError, Receipt, StoredReport};
 use crate::metrics::catalog::Family;
-use crate::poll::schedule;
+use crate::poll::backoff;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::rate_limit::{LONGEST_RESET, Rate};
@@ -346,7 +346,7 @@ impl Poller {
                 has_waited = true;
                 self.waits(&message, error.advice()).await;
             }
-            tokio::time::sleep(schedule::retry_delay(attempt)).await;
+            tokio::time::sleep(backoff::retry_delay(attempt)).await;
             attempt += 1;
         }
     }
@@ -462,8 +462,8 @@ impl Poller {
         let next = |failures| match scope {
             Scope::Whole(interval) => {
                 let wait = match self.has_succeeded.load(Ordering::Relaxed) {
-                    true => schedule::back_off(interval, failures),
-                    false => schedule::back_off_at_start(interval, failures),
+                    true => backoff::back_off(interval, failures),
+                    false => backoff::back_off_at_start(interval, failures),
                 };
                 Some(now.saturating_add(wait.max(reset.min(LONGEST_RESET))).unwrap_or(now))
             }

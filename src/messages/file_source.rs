@@ -1,7 +1,6 @@
 //! Message ids from files: each file is followed, its lines are checked, and what was read is registered in
 //! one transaction with the mark behind it, so that a crash loses nothing and counts nothing twice.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +11,10 @@ use tokio::time::Instant;
 
 use crate::config::read_file::within;
 use crate::ledger::{Mark, ReadFile};
-use crate::poll::feed::{Entry, Feed};
-use crate::poll::follow::{Follower, Line, Lines, Look};
-use crate::poll::wire::{self, WireApp, WireMessage};
+use crate::messages::followed_paths::Paths;
+use crate::messages::input::{self, WireApp, WireMessage};
+use crate::messages::registry::{Entry, MessageRegistry};
+use crate::messages::tail::{Follower, Line, Lines, Look};
 use crate::status::Services;
 use crate::status::{BadLine, FileHealth};
 use crate::util::supervise::{joined, restart_on_panic};
@@ -34,24 +34,15 @@ pub fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Every file that is followed.
-#[derive(Clone, Default)]
-pub struct Paths(Arc<parking_lot::Mutex<HashSet<PathBuf>>>);
-
-impl Paths {
-    /// One more, for good: a file that was followed is no rotation of another one.
-    pub fn add(&self, path: &Path) {
-        self.0.lock().insert(path.to_owned());
-    }
-
-    /// Whether this one is.
-    pub fn contains(&self, path: &Path) -> bool {
-        self.0.lock().contains(path)
-    }
-}
-
 /// Follows a file of message ids of an app, for ever. `others` are followed too, and never taken for it.
-pub async fn follow(feed: Arc<Feed>, services: Services, app: String, path: PathBuf, marks: Vec<Mark>, others: Paths) {
+pub async fn follow(
+    feed: Arc<MessageRegistry>,
+    services: Services,
+    app: String,
+    path: PathBuf,
+    marks: Vec<Mark>,
+    others: Paths,
+) {
     let key = key(&path);
     let state = FileHealth {
         lines: marks.iter().find(|mark| mark.is_at_path).map_or(0, |mark| mark.lines),
@@ -80,7 +71,7 @@ pub async fn follow(feed: Arc<Feed>, services: Services, app: String, path: Path
 }
 
 struct Following {
-    feed: Arc<Feed>,
+    feed: Arc<MessageRegistry>,
     services: Services,
     app: String,
     path: PathBuf,
@@ -228,9 +219,9 @@ fn told(error: &serde_json::Error) -> String {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read_line(feed: &Feed, app: &str, line: &Line) -> Result<Option<Entry>, String> {
+pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Option<Entry>, String> {
     let is_ended = line.is_ended;
-    let Some(line) = wire::text_of(line.text.as_deref())? else { return Ok(None) };
+    let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(None) };
     let (id, sent_at) = if line.starts_with('{') {
         let WireMessage { app: named, msg_id, sent_at, .. } =
             serde_json::from_str(line).map_err(|error| told(&error))?;

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::ledger::Mark;
-use crate::poll::follow::BEFORE;
-use crate::poll::wire::MAX_LINE;
+use crate::messages::input::MAX_LINE;
+use crate::messages::tail::BEFORE;
 
 /// As much is read at once.
 pub(super) const CHUNK: usize = 1024 * 1024;

@@ -9,12 +9,12 @@ use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 
 use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
-use crate::poll::feed::{Board, Target, message_counters};
-use crate::poll::files;
-use crate::poll::messages::{MessageWork, Standing};
-use crate::poll::moments::MomentWork;
-use crate::poll::runner::{Poller, Polling};
-use crate::poll::windows::WindowWork;
+use crate::messages::file_source;
+use crate::messages::registry::{Board, Target, message_counters};
+use crate::poll::message_poll::{MessagePoll, Standing};
+use crate::poll::poller::{Poller, Polling};
+use crate::poll::snapshot_poll::SnapshotPoll;
+use crate::poll::window_poll::WindowPoll;
 use crate::provider::config::{App, Config, UNFED};
 use crate::provider::http::{AccountClient, Client, Transport};
 use crate::provider::rate_limit::{Limit, Priority};
@@ -25,7 +25,7 @@ use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockGuard;
 
 /// An app on its way from the configuration to its pollers.
-pub struct Opening<'a> {
+pub struct AppStart<'a> {
     app: &'a App,
     services: Services,
     report_context: ReportContext,
@@ -37,16 +37,16 @@ pub struct Opening<'a> {
     registered: Instant,
 }
 
-impl<'a> Opening<'a> {
+impl<'a> AppStart<'a> {
     /// Knows nothing of the ledger yet.
-    pub fn new(app: &'a App, services: Services, account: Arc<AccountClient>) -> Opening<'a> {
+    pub fn new(app: &'a App, services: Services, account: Arc<AccountClient>) -> AppStart<'a> {
         let clock = Clock::of_account(Arc::clone(account.provider_time()));
         let services = Services { clock, ..services };
         let report_context = app.report_context(&services.clock);
         let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.health.clone());
         let messages = app.account.messages(&report_context);
         let (stored, board) = (Restored::default(), Arc::new(board));
-        Opening { app, services, report_context, messages, stored, board, account, registered: Instant::now() }
+        AppStart { app, services, report_context, messages, stored, board, account, registered: Instant::now() }
     }
 
     /// Its configuration.
@@ -117,7 +117,7 @@ impl<'a> Opening<'a> {
 
     /// How far a file has been read.
     fn marks(&self, path: &Path) -> Vec<Mark> {
-        let key = files::key(path);
+        let key = file_source::key(path);
         self.stored.files.iter().filter(|(path, _)| *path == key).map(|(_, mark)| mark.clone()).collect()
     }
 
@@ -132,7 +132,7 @@ impl<'a> Opening<'a> {
         transport: &Arc<dyn Transport>,
         is_first: bool,
     ) -> Result<Vec<Polling>, LedgerError> {
-        let Opening { app, services, report_context, messages, stored, board, account, registered } = self;
+        let AppStart { app, services, report_context, messages, stored, board, account, registered } = self;
         let account = &account;
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
@@ -164,13 +164,13 @@ impl<'a> Opening<'a> {
             let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
             let (zone, max_age) = (app.zone.clone(), config.max_age);
             let ready =
-                WindowWork::ready(poller, report, zone, max_age, of_report(name), gauges, stored.last_seen).await;
+                WindowPoll::ready(poller, report, zone, max_age, of_report(name), gauges, stored.last_seen).await;
             pollings.push(ready.run());
         }
         for report in app.account.moments(&report_context) {
             let name = report.name();
             let poller = poller(name, report.limit(), Priority::First).await;
-            let ready = MomentWork::ready(poller, report, of_report(name)).await;
+            let ready = SnapshotPoll::ready(poller, report, of_report(name)).await;
             pollings.push(ready.run());
         }
         let Some(messages) = messages else { return Ok(pollings) };
@@ -191,7 +191,7 @@ impl<'a> Opening<'a> {
                     last_seen: stored.last_seen,
                 };
                 let board = Arc::clone(&board);
-                let ready = MessageWork::ready(poller, report, board, standing, of_report(name)).await;
+                let ready = MessagePoll::ready(poller, report, board, standing, of_report(name)).await;
                 pollings.push(ready.run());
             }
         }

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ledger::{LedgerError, Restored};
-use crate::poll::feed::{Feed, Target};
-use crate::poll::files::{self, Paths};
-use crate::poll::open::Opening;
-use crate::poll::runner::Polling;
+use crate::messages::registry::{MessageRegistry, Target};
+use crate::messages::{file_source, followed_paths::Paths};
+use crate::poll::app::AppStart;
+use crate::poll::poller::Polling;
 use crate::provider::config::{App, Config};
 use crate::provider::http::{AccountClient, Transport};
 use crate::status::Services;
@@ -23,9 +23,9 @@ use crate::status::bell;
 type Name = (&'static str, String);
 
 /// All apps that are polled.
-pub struct Fleet {
+pub struct PollManager {
     services: Services,
-    feed: Arc<Feed>,
+    feed: Arc<MessageRegistry>,
     apps: BTreeMap<Name, Running>,
     /// Accounts by app, with their ids, also of apps that are gone: requests and budgets go on when they are back.
     accounts: BTreeMap<Name, (String, Arc<AccountClient>)>,
@@ -66,21 +66,21 @@ impl std::fmt::Display for Changes {
 
 /// What is left of the apps that have been stopped.
 #[derive(Default)]
-pub struct Left {
+pub struct StoppedApps {
     /// How many apps are gone, and how many are to be started with other settings.
     changes: Changes,
 }
 
-impl Fleet {
+impl PollManager {
     /// No app yet; all of them stop with `stop`.
-    pub fn new(services: Services, feed: Arc<Feed>, stop: CancellationToken) -> Fleet {
+    pub fn new(services: Services, feed: Arc<MessageRegistry>, stop: CancellationToken) -> PollManager {
         let (apps, accounts) = (BTreeMap::new(), BTreeMap::new());
-        Fleet { services, feed, apps, accounts, paths: Paths::default(), has_begun: false, stop }
+        PollManager { services, feed, apps, accounts, paths: Paths::default(), has_begun: false, stop }
     }
 
     /// Stops the apps that are not in this configuration, or not as they are, and takes them off the page.
-    pub async fn leave(&mut self, config: &Config) -> Left {
-        let mut left = Left::default();
+    pub async fn leave(&mut self, config: &Config) -> StoppedApps {
+        let mut left = StoppedApps::default();
         let wanted: BTreeMap<Name, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
         let stays = |name: &Name, running: &Running| wanted.get(name) == Some(&running.fingerprint);
         let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -114,20 +114,20 @@ impl Fleet {
         &mut self,
         config: &Config,
         transport: &Arc<dyn Transport>,
-        left: &Left,
+        left: &StoppedApps,
     ) -> Result<Changes, LedgerError> {
-        let apps: Vec<Opening<'_>> = config
+        let apps: Vec<AppStart<'_>> = config
             .apps
             .iter()
             .map(|app| {
                 let services = Services { tasks: TaskTracker::new(), ..self.services.clone() };
-                Opening::new(app, services, self.account(app))
+                AppStart::new(app, services, self.account(app))
             })
             .collect();
         // All of them: what is not named for long is forgotten.
-        let keys = apps.iter().map(Opening::key).collect();
+        let keys = apps.iter().map(AppStart::key).collect();
         let stored = self.services.ledger.register(keys, self.services.clock.now()).await?;
-        let is_running = |app: &Opening<'_>| self.apps.contains_key(&name(app.app()));
+        let is_running = |app: &AppStart<'_>| self.apps.contains_key(&name(app.app()));
         let mut new = Vec::new();
         for (app, stored) in apps.into_iter().zip(stored) {
             self.services.health.known_since(app.app().provider.name(), stored.created);
@@ -151,7 +151,7 @@ impl Fleet {
     /// Shows what the ledger knows of apps, and starts to poll them.
     async fn show_and_start(
         &mut self,
-        new: Vec<(Opening<'_>, Restored)>,
+        new: Vec<(AppStart<'_>, Restored)>,
         config: &Config,
         transport: &Arc<dyn Transport>,
     ) -> Result<(), LedgerError> {
@@ -198,7 +198,7 @@ impl Fleet {
     }
 
     /// What is kept of an app while it is polled.
-    fn ready(&self, app: &Opening<'_>) -> Running {
+    fn ready(&self, app: &AppStart<'_>) -> Running {
         Running {
             fingerprint: app.app().fingerprint,
             target: app.target().map(Arc::new),
@@ -250,7 +250,7 @@ impl Fleet {
         let Some(target) = &running.target else { return };
         for (path, marks) in &target.files {
             let (feed, services, paths) = (Arc::clone(&self.feed), services.clone(), self.paths.clone());
-            let file = files::follow(feed, services, app.to_owned(), path.clone(), marks.clone(), paths);
+            let file = file_source::follow(feed, services, app.to_owned(), path.clone(), marks.clone(), paths);
             spawn(&running.tasks, &running.stop, file);
         }
     }

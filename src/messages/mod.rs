@@ -1,0 +1,8 @@
+//! Message ids on their way in: from the configuration, from followed files and from the message API, through
+//! [`registry`] into the ledger.
+
+pub mod file_source;
+pub mod followed_paths;
+pub mod input;
+pub mod registry;
+pub mod tail;
