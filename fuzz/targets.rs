@@ -42,14 +42,14 @@ use push_exporter::provider::{
     EarlierQueries, MessageNumbers, MessageQuery, MessageReport, Report, ReportState, SnapshotNumbers, SnapshotReport,
     WindowAnswer,
 };
-use push_exporter::status::Health;
 use push_exporter::status::Services;
+use push_exporter::status::Status;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
 use push_exporter::web::Options;
 use push_exporter::web::messages::MessageApi;
-use push_exporter::web::routes::{Content, Site};
+use push_exporter::web::routes::{AppState, Router};
 use push_exporter::web::settings::{self, Settings};
 use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
@@ -192,7 +192,7 @@ enum Outcome {
     Windows(WindowAnswer),
     Messages(MessageNumbers),
     Moment(SnapshotNumbers),
-    Failure(String),
+    PollFailure(String),
 }
 
 /// The answers of JPush to each of its reports.
@@ -249,7 +249,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
     assert!(started.elapsed() <= Duration::from_secs(3700) * 12 * 5, "waited for {:?}", started.elapsed());
     for outcome in &outcomes {
         Findings::of(outcome).check(size);
-        if let Outcome::Failure(text) = outcome {
+        if let Outcome::PollFailure(text) = outcome {
             let shown = account.scrubber().scrub(text);
             assert!(!shown.contains(SECRET), "a secret is told: {shown}");
         }
@@ -349,7 +349,7 @@ fn failure(error: &PollError) -> Outcome {
     let (_, _, _) = (error.reset(), error.log_id(), error.ends_the_poll());
     let text = push_exporter::util::error::error_chain(error);
     assert!(shorten(&text).chars().count() <= 301);
-    Outcome::Failure(text)
+    Outcome::PollFailure(text)
 }
 
 /// What was read, in all.
@@ -364,7 +364,7 @@ impl Findings {
     fn of(outcome: &Outcome) -> Findings {
         let mut found = Findings::default();
         match outcome {
-            Outcome::Windows(WindowAnswer::Numbers(numbers)) => {
+            Outcome::Windows(WindowAnswer::WindowNumbers(numbers)) => {
                 for window in &numbers.windows {
                     let fields: HashSet<&str> = window.readings.iter().map(|reading| reading.field.as_str()).collect();
                     assert_eq!(fields.len(), window.readings.len(), "a field of a window comes twice");
@@ -389,7 +389,7 @@ impl Findings {
                 numbers.gauges.iter().for_each(|gauge| found.gauge(gauge));
                 found.unknown(&numbers.unknown);
             }
-            Outcome::Windows(WindowAnswer::NoData | WindowAnswer::Lost) | Outcome::Failure(_) => {}
+            Outcome::Windows(WindowAnswer::NoData | WindowAnswer::Lost) | Outcome::PollFailure(_) => {}
         }
         found
     }
@@ -525,7 +525,7 @@ pub fn message_files(chunk: &[u8]) {
     first.extend(tail::split(&chunk[half..taken], first.len() as u64 + 1).0);
     assert_eq!(first, lines, "the lines depend on how the file is read");
     for (line, given) in lines.iter().zip(given) {
-        match file_source::read_line(&feed, "shop", line) {
+        match push_exporter::messages::file_source::read_line(&feed, "shop", line) {
             Ok(None) => {}
             Ok(Some(entry)) => {
                 assert_eq!(entry.app, "shop");
@@ -553,7 +553,7 @@ fn is_message_id(id: &str) -> bool {
 struct Exporter {
     runtime: Runtime,
     clock: Clock,
-    site: Site,
+    site: Router,
     feed: Arc<MessageRegistry>,
     kept: Arc<Kept>,
 }
@@ -568,7 +568,7 @@ impl Exporter {
             let (page, ..) = Exposition::start(clock.now());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
-            let (health, panics) = (Health::new(page.clone()), metrics.task_panics.clone());
+            let (health, panics) = (Status::new(page.clone()), metrics.task_panics.clone());
             let feed = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
             let tasks = TaskTracker::new();
             let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), health, panics, tasks };
@@ -584,7 +584,7 @@ impl Exporter {
             let messages = MessageApi::new(token, Arc::clone(&feed));
             let (health, reloader) = (services.health.clone(), Reload::never().reloader());
             let began = clock.now();
-            let content = Content {
+            let content = AppState {
                 providers: PROVIDERS,
                 exposition: page,
                 metrics,
@@ -594,7 +594,7 @@ impl Exporter {
                 messages,
                 reloader,
             };
-            let site = Site::new(content, Options::default());
+            let site = Router::new(content, Options::default());
             (clock, site, feed, kept)
         });
         Exporter { runtime, clock, site, feed, kept }

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 
 use push_exporter::commands::cli::Cli;
-use push_exporter::commands::{Failure, LAST_LINES, dispatch};
+use push_exporter::commands::{CommandFailure, LAST_LINES, dispatch};
 use push_exporter::util::log_writer::say_last;
 
 fn main() -> ExitCode {
@@ -14,11 +14,11 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match dispatch(&Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(text)) => {
+        Err(CommandFailure::Usage(text)) => {
             say_last(format!("{text}\n"), LAST_LINES);
             ExitCode::from(2)
         }
-        Err(Failure::Failed(error)) => {
+        Err(CommandFailure::Failed(error)) => {
             say_last(
                 format!("push-exporter: {}\n", push_exporter::util::error::error_chain(error.as_ref())),
                 LAST_LINES,

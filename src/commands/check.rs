@@ -11,19 +11,19 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::commands::cli::{Check, Flags};
-use crate::commands::{Failure, serve};
+use crate::commands::{CommandFailure, serve};
 use crate::model::reading::SentMessage;
 use crate::provider::config::{App, UNFED};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::rate_limit::{Limit, Priority, Rate};
 use crate::provider::{
-    EarlierQueries, MessageQuery, MessageReport, Numbers, Report, ReportState, SnapshotReport, WindowAnswer,
+    EarlierQueries, MessageQuery, MessageReport, Report, ReportState, SnapshotReport, WindowAnswer, WindowNumbers,
     WindowQuery,
 };
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
-use crate::web::settings::Reading;
+use crate::web::settings::ConfigReading;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
@@ -41,14 +41,14 @@ const MADE_UP: &str = "1";
 ///
 /// # Errors
 /// A wrong configuration (exit code 2), or a report that fails (1).
-pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
+pub fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
     let (file, config) = serve::load(flags)?;
     let clock = Clock::system();
     let asked: Vec<Question> = config.apps.iter().flat_map(|app| queries(app, &clock)).collect();
     let (apps, reports) = (config.apps.len(), asked.len());
     super::print(&format!("{}: the configuration is good; apps: {apps}, reports: {reports}\n", file.display()))?;
     if let Some(file) = &flags.web_config_file {
-        Reading::of(file).result.map_err(|errors| Failure::Usage(errors.to_string()))?;
+        ConfigReading::of(file).result.map_err(|errors| CommandFailure::Usage(errors.to_string()))?;
         super::print(&format!("{}: the web configuration is good\n", file.display()))?;
     }
     for app in &config.apps {
@@ -64,7 +64,7 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), Failure> {
     super::block_on(async {
         let rows = ask_all(asked, &transport, &clock).await;
         super::print(&format!("\n{}", table(&rows)))?;
-        match rows.iter().filter(|row| matches!(row.result, Outcome::Fails(_))).count() {
+        match rows.iter().filter(|row| matches!(row.result, CheckResult::Fails(_))).count() {
             0 => Ok(super::print(AFTERWARDS)?),
             failed => Err(anyhow!("{failed} of {} reports failed", rows.len()).into()),
         }
@@ -80,37 +80,37 @@ struct Question {
     account: Arc<AccountClient>,
     limit: Limit,
     report: &'static str,
-    kind: Kind,
+    kind: ReportKind,
 }
 
 /// What is asked.
-enum Kind {
+enum ReportKind {
     Window(Box<dyn Report>, Option<WindowQuery>),
     Moment(Box<dyn SnapshotReport>, SentMessage),
     Message(Box<dyn MessageReport>, MessageQuery),
 }
 
 /// A line of the table.
-struct Row {
+struct CheckRow {
     provider: &'static str,
     app: String,
     report: &'static str,
-    result: Outcome,
+    result: CheckResult,
     quota: String,
 }
 
 /// What became of a question.
-enum Outcome {
+enum CheckResult {
     /// It was answered; how old the numbers are, in words.
     Works(String),
     /// There was nothing to ask for at this time.
     NotAsked,
     /// Why it failed, in words without secrets.
-    Fails(Told),
+    Fails(FailureText),
 }
 
 /// Why a report fails.
-struct Told {
+struct FailureText {
     reason: &'static str,
     message: String,
     advice: &'static str,
@@ -138,23 +138,23 @@ fn queries(app: &App, clock: &Clock) -> Vec<Question> {
     let mut queries = Vec::new();
     for report in app.account.open(&report_context) {
         let query = report.next(clock.now(), &ReportState::default(), &EarlierQueries::default());
-        queries.push(question(report.limit(), report.name(), Kind::Window(report, query)));
+        queries.push(question(report.limit(), report.name(), ReportKind::Window(report, query)));
     }
     for report in app.account.moments(&report_context) {
         let message = SentMessage { id: id.clone(), sent_at: clock.now() };
-        queries.push(question(report.limit(), report.name(), Kind::Moment(report, message)));
+        queries.push(question(report.limit(), report.name(), ReportKind::Moment(report, message)));
     }
     let delivery = messages
         .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.name()) == messages.delivery));
     if let Some(report) = delivery {
         let message = MessageQuery { id, shape: String::new(), is_young: false };
-        queries.push(question(report.limit(), report.name(), Kind::Message(report, message)));
+        queries.push(question(report.limit(), report.name(), ReportKind::Message(report, message)));
     }
     queries
 }
 
 /// Asks them side by side; the rows come in the order of the questions.
-async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<Row> {
+async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<CheckRow> {
     let count = queries.len();
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut asking = JoinSet::new();
@@ -165,7 +165,7 @@ async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: 
             (index, question.answer(transport, &clock).await)
         });
     }
-    let mut rows: Vec<(usize, Row)> = Vec::new();
+    let mut rows: Vec<(usize, CheckRow)> = Vec::new();
     let mut progress = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
     loop {
         tokio::select! {
@@ -182,33 +182,33 @@ async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: 
 }
 
 impl Question {
-    async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> Row {
+    async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> CheckRow {
         let Question { provider, app, zone, account, limit, report, kind } = self;
         let client = Client::new(transport, &account, report, limit, Priority::First);
         let answered = tokio::time::timeout(LONGEST, kind.query(&client, &zone, clock)).await;
         let result = match answered.unwrap_or(Err(TransportError::Timeout.into())) {
-            Ok(Some(format_age)) => Outcome::Works(format_age),
-            Ok(None) => Outcome::NotAsked,
-            Err(error) => Outcome::Fails(Told {
+            Ok(Some(format_age)) => CheckResult::Works(format_age),
+            Ok(None) => CheckResult::NotAsked,
+            Err(error) => CheckResult::Fails(FailureText {
                 reason: error.reason().name(),
                 message: account.in_words(&error),
                 advice: error.advice(),
             }),
         };
         let quota = account.take_rate(limit.api).map_or_else(|| NOTHING.to_owned(), quota);
-        Row { provider, app, report, result, quota }
+        CheckRow { provider, app, report, result, quota }
     }
 }
 
 /// What stands in the table where nothing is told.
 const NOTHING: &str = "-";
 
-impl Kind {
+impl ReportKind {
     /// Asks once and tells how old the numbers are; nothing if there is nothing to ask for.
     async fn query(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, PollError> {
         match self {
-            Kind::Window(_, None) => Ok(None),
-            Kind::Window(report, Some(query)) => {
+            ReportKind::Window(_, None) => Ok(None),
+            ReportKind::Window(report, Some(query)) => {
                 let answer = report.query(query, client).await?;
                 // The newest window may not be there yet; the one before tells more.
                 let asked = EarlierQueries { queries: vec![query.clone()], ..EarlierQueries::default() };
@@ -219,7 +219,7 @@ impl Kind {
                 }
                 Ok(Some(data_age(&answer, query, zone, clock.now())))
             }
-            Kind::Moment(report, message) => {
+            ReportKind::Moment(report, message) => {
                 let Some(query) = report.queries(std::slice::from_ref(message)).into_iter().next() else {
                     return Ok(None);
                 };
@@ -232,7 +232,7 @@ impl Kind {
                     Err(error) => Err(error),
                 }
             }
-            Kind::Message(report, message) => match report.query(std::slice::from_ref(message), client).await {
+            ReportKind::Message(report, message) => match report.query(std::slice::from_ref(message), client).await {
                 Ok(numbers) if numbers.messages.iter().any(|found| !found.readings.is_empty()) => {
                     Ok(Some(NOW.to_owned()))
                 }
@@ -263,7 +263,7 @@ fn unless_made_up(id: &str, text: String) -> String {
 /// How old the newest numbers of an answer are, and of which window they are.
 fn data_age(answer: &WindowAnswer, query: &WindowQuery, zone: &TimeZone, now: Timestamp) -> String {
     let newest = match answer {
-        WindowAnswer::Numbers(Numbers { windows, .. }) => windows
+        WindowAnswer::WindowNumbers(WindowNumbers { windows, .. }) => windows
             .iter()
             .filter(|found| !found.readings.is_empty() || !found.users.is_empty())
             .map(|found| found.window)
@@ -287,12 +287,12 @@ fn quota(rate: Rate) -> String {
 }
 
 /// The rows in columns, and under a report that fails what happened and what to do.
-fn table(rows: &[Row]) -> String {
-    let cells = |row: &Row| {
+fn table(rows: &[CheckRow]) -> String {
+    let cells = |row: &CheckRow| {
         let (result, format_age) = match &row.result {
-            Outcome::Works(format_age) => ("works", format_age.as_str()),
-            Outcome::NotAsked => ("not asked", "nothing to ask for now"),
-            Outcome::Fails(told) => (told.reason, NOTHING),
+            CheckResult::Works(format_age) => ("works", format_age.as_str()),
+            CheckResult::NotAsked => ("not asked", "nothing to ask for now"),
+            CheckResult::Fails(told) => (told.reason, NOTHING),
         };
         [row.provider, &row.app, row.report, result, format_age, &row.quota].map(str::to_owned)
     };
@@ -308,7 +308,7 @@ fn table(rows: &[Row]) -> String {
     let mut text = line(&head);
     for (row, cells) in rows.iter().zip(&body) {
         text += &line(cells);
-        if let Outcome::Fails(Told { message, advice, .. }) = &row.result {
+        if let CheckResult::Fails(FailureText { message, advice, .. }) = &row.result {
             text += &format!("    {message}\n    {advice}\n");
         }
     }

@@ -12,7 +12,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::Failure;
+use crate::commands::CommandFailure;
 use crate::commands::cli::Flags;
 use crate::exporter::reload::Reload;
 use crate::provider::config::{self, Config};
@@ -23,7 +23,7 @@ use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
 use crate::simulator::{Simulator, Trouble};
 use crate::util::clock::Clock;
-use crate::web::{self, Door};
+use crate::web::{self, ListenerRole};
 
 /// From push to push.
 const PUSHES: Duration = Duration::from_secs(8);
@@ -41,9 +41,9 @@ const TOKEN: &str = "demo-token";
 ///
 /// # Errors
 /// `--config.file` (exit code 2), or an address that cannot be used (1).
-pub fn run(flags: &Flags) -> Result<(), Failure> {
+pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     if flags.config_file.is_some() {
-        return Err(Failure::Usage(
+        return Err(CommandFailure::Usage(
             "the demo has nothing to configure; leave --config.file away, or use the command serve".to_owned(),
         ));
     }
@@ -82,7 +82,7 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
         // The senders come in by a door of their own, whatever the web configuration asks of others.
         let door = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the demo's senders")?;
         let address = door.local_addr().context("cannot listen for the demo's senders")?;
-        listeners.push((door, Door::Senders));
+        listeners.push((door, ListenerRole::Senders));
         let options = super::web_options(flags);
         let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
         tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));

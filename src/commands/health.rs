@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use reqwest::{Client, StatusCode};
 
-use crate::commands::Failure;
+use crate::commands::CommandFailure;
 use crate::commands::cli::{Flags, ListenAddress};
 
 /// Below the time that container engines are usually told to wait for a check.
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// No answer, or another one than 200 (exit code 1).
-pub fn run(flags: &Flags) -> Result<(), Failure> {
+pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let url = url(flags)?;
     let client =
         Client::builder().tls_certs_only([]).timeout(TIMEOUT).no_proxy().build().context("cannot set up HTTP")?;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 
-use crate::commands::Failure;
+use crate::commands::CommandFailure;
 use crate::commands::cli::Flags;
 
 /// Every key, with those that are not needed commented out.
@@ -13,7 +13,7 @@ pub const EXAMPLE: &str = include_str!("../config/example.yml");
 ///
 /// # Errors
 /// A file that is there already, or cannot be written (exit code 1).
-pub fn run(flags: &Flags) -> Result<(), Failure> {
+pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let Some(path) = &flags.config_file else { return Ok(super::print(EXAMPLE)?) };
     let written = File::create_new(path).and_then(|mut file| file.write_all(EXAMPLE.as_bytes()));
     written.map_err(|error| {

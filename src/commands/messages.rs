@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::commands::Failure;
+use crate::commands::CommandFailure;
 use crate::commands::cli::AddMessages;
 use crate::messages::input::{self, MAX_LINE, WireId};
 use crate::messages::registry::{BadEntry, Registered};
@@ -39,10 +39,11 @@ const MAX_REFUSED: u64 = 1000;
 /// # Errors
 /// Input, token or exporter that cannot be used, or lines that are no message ids (exit code 1); a wrong URL
 /// (2).
-pub fn add(options: &AddMessages) -> Result<(), Failure> {
+pub fn add(options: &AddMessages) -> Result<(), CommandFailure> {
     let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
     let url = options.url.parse().ok().filter(is_http);
-    let mut url = url.ok_or_else(|| Failure::Usage("--url should look like http://localhost:10110".to_owned()))?;
+    let mut url =
+        url.ok_or_else(|| CommandFailure::Usage("--url should look like http://localhost:10110".to_owned()))?;
     let path = url.path().trim_end_matches('/').trim_end_matches("/api/v1/messages").to_owned();
     url.set_path(&format!("{path}/api/v1/messages"));
     let token = token(&options.token_file)?;
@@ -164,7 +165,7 @@ struct Sender {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Refusal {
+struct ApiRefusal {
     error: String,
     index: Option<usize>,
 }
@@ -202,18 +203,18 @@ impl Sender {
                 .body(body.join("\n"));
             let trouble = match request.send().await {
                 Ok(response) => match self.read(response).await? {
-                    WindowAnswer::Registered(Registered { received, new, too_old }) => {
+                    ApiAnswer::Registered(Registered { received, new, too_old }) => {
                         tally.received += received;
                         tally.new += new;
                         tally.too_old += too_old;
                         return Ok(());
                     }
-                    WindowAnswer::Refused(index, reason) if index < entries.len() => {
+                    ApiAnswer::Refused(index, reason) if index < entries.len() => {
                         let (line, _) = entries.remove(index);
                         tally.refuse(line, &reason)?;
                         continue;
                     }
-                    WindowAnswer::Refused(_, reason) | WindowAnswer::Later(reason) => reason,
+                    ApiAnswer::Refused(_, reason) | ApiAnswer::Later(reason) => reason,
                 },
                 Err(error) => crate::util::error::error_chain(&error.without_url()),
             };
@@ -226,23 +227,23 @@ impl Sender {
         Ok(())
     }
 
-    async fn read(&self, response: reqwest::Response) -> anyhow::Result<WindowAnswer> {
+    async fn read(&self, response: reqwest::Response) -> anyhow::Result<ApiAnswer> {
         let status = response.status();
         let body = match response.bytes().await {
             Ok(body) => body,
-            Err(error) => return Ok(WindowAnswer::Later(crate::util::error::error_chain(&error.without_url()))),
+            Err(error) => return Ok(ApiAnswer::Later(crate::util::error::error_chain(&error.without_url()))),
         };
         if status == StatusCode::OK {
             let registered = serde_json::from_slice(&body);
-            return Ok(WindowAnswer::Registered(
+            return Ok(ApiAnswer::Registered(
                 registered.context("the answer is not that of a push-exporter; check --url")?,
             ));
         }
-        let Refusal { error, index } = serde_json::from_slice(&body).unwrap_or_default();
+        let ApiRefusal { error, index } = serde_json::from_slice(&body).unwrap_or_default();
         let said = if error.is_empty() { String::new() } else { format!(": {error}") };
         match (status.as_u16(), index) {
-            (400, Some(index)) => Ok(WindowAnswer::Refused(index, error)),
-            (408 | 429 | 500 | 502..=504, _) => Ok(WindowAnswer::Later(format!("the exporter answers {status}{said}"))),
+            (400, Some(index)) => Ok(ApiAnswer::Refused(index, error)),
+            (408 | 429 | 500 | 502..=504, _) => Ok(ApiAnswer::Later(format!("the exporter answers {status}{said}"))),
             (401, _) => bail!("the exporter does not take the token; give the one of message_api with --token-file"),
             (404, _) => {
                 bail!("there is no message API; check --url, and set message_api.token_file in the configuration")
@@ -253,7 +254,7 @@ impl Sender {
 }
 
 /// What became of a request.
-enum WindowAnswer {
+enum ApiAnswer {
     Registered(Registered),
     /// Which entry is not taken, and why.
     Refused(usize, String),

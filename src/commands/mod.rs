@@ -26,28 +26,28 @@ use crate::provider::http::SetupError;
 use crate::util::log_writer::LogWriter;
 use crate::web::lifecycle::Reloader;
 use crate::web::settings::reread::{Followed, Watched};
-use crate::web::{self, Door};
+use crate::web::{self, ListenerRole};
 
 /// Why a command ends badly, and with which exit code.
 #[derive(Debug)]
-pub enum Failure {
+pub enum CommandFailure {
     /// Exit code 2: the command line or the configuration is wrong. The text stands for itself.
     Usage(String),
     /// Exit code 1: it could not be done.
     Failed(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Failure {
-        Failure::Failed(error)
+impl From<anyhow::Error> for CommandFailure {
+    fn from(error: anyhow::Error) -> CommandFailure {
+        CommandFailure::Failed(error)
     }
 }
 
-impl From<SetupError> for Failure {
-    fn from(error: SetupError) -> Failure {
+impl From<SetupError> for CommandFailure {
+    fn from(error: SetupError) -> CommandFailure {
         match error {
-            SetupError::Proxy(error) => Failure::Usage(error.to_string()),
-            error => Failure::Failed(error.into()),
+            SetupError::Proxy(error) => CommandFailure::Usage(error.to_string()),
+            error => CommandFailure::Failed(error.into()),
         }
     }
 }
@@ -57,7 +57,7 @@ impl From<SetupError> for Failure {
 /// # Errors
 /// What the process should end with.
 #[expect(clippy::disallowed_methods, reason = "written to by a thread of its own")]
-pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
+pub fn dispatch(cli: &Cli) -> Result<(), CommandFailure> {
     let log = LogWriter::start(std::io::stderr()).context("cannot start the thread that logs")?;
     start_logging(&cli.flags, log.clone());
     let result = run(cli);
@@ -65,7 +65,7 @@ pub fn dispatch(cli: &Cli) -> Result<(), Failure> {
     result
 }
 
-fn run(cli: &Cli) -> Result<(), Failure> {
+fn run(cli: &Cli) -> Result<(), CommandFailure> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(&cli.flags),
         Some(Command::Demo) => demo::run(&cli.flags),
@@ -108,7 +108,7 @@ pub const LAST_LINES: Duration = Duration::from_secs(1);
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// Runs a command to its end in a runtime of its own.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on(command: impl Future<Output = Result<(), CommandFailure>>) -> Result<(), CommandFailure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let result = runtime.block_on(command);
@@ -130,19 +130,19 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Listens wherever the flags say, and says where; for port 0 on standard output too, where a script reads it.
-async fn listen(flags: &Flags) -> anyhow::Result<Vec<(TcpListener, Door)>> {
+async fn listen(flags: &Flags) -> anyhow::Result<Vec<(TcpListener, ListenerRole)>> {
     let mut listeners = Vec::new();
     if flags.systemd_socket {
         for listener in passed_sockets()? {
-            listeners.push((listener, Door::Main));
+            listeners.push((listener, ListenerRole::Main));
         }
     } else {
         for address in &flags.listen_addresses {
-            listeners.push((listen_on(address, "listening on").await?, Door::Main));
+            listeners.push((listen_on(address, "listening on").await?, ListenerRole::Main));
         }
     }
     if let Some(address) = &flags.probe_address {
-        listeners.push((listen_on(address, "probes on").await?, Door::Probe));
+        listeners.push((listen_on(address, "probes on").await?, ListenerRole::Probe));
     }
     Ok(listeners)
 }
@@ -204,9 +204,10 @@ fn web_options(flags: &Flags) -> web::Options {
 }
 
 /// The web configuration that the flags name, which is followed from now on.
-fn web_settings(flags: &Flags) -> Result<Watched, Failure> {
+fn web_settings(flags: &Flags) -> Result<Watched, CommandFailure> {
     let Some(file) = &flags.web_config_file else { return Ok(Watched::nothing()) };
-    let (followed, watched) = Followed::open(file.clone()).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    let (followed, watched) =
+        Followed::open(file.clone()).map_err(|errors| CommandFailure::Usage(errors.to_string()))?;
     tokio::spawn(followed.follow());
     Ok(watched)
 }

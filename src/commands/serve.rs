@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::Failure;
+use crate::commands::CommandFailure;
 use crate::commands::cli::Flags;
 use crate::config::secret::Environment;
 use crate::exporter::reload::Reload;
@@ -24,7 +24,7 @@ const DEFAULT_FILE: &str = "push-exporter.yml";
 ///
 /// # Errors
 /// A wrong configuration (exit code 2), or an address or ledger that cannot be used (1).
-pub fn run(flags: &Flags) -> Result<(), Failure> {
+pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let (file, config) = load(flags)?;
     let transport = connect(&config)?;
     tracing::info!(
@@ -48,9 +48,10 @@ pub fn run(flags: &Flags) -> Result<(), Failure> {
 }
 
 /// Reads the configuration that the flags name.
-pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), Failure> {
+pub(super) fn load(flags: &Flags) -> Result<(PathBuf, Config), CommandFailure> {
     let file = flags.config_file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
-    let config = config::load(&file, &environment(), PROVIDERS).map_err(|errors| Failure::Usage(errors.to_string()))?;
+    let config =
+        config::load(&file, &environment(), PROVIDERS).map_err(|errors| CommandFailure::Usage(errors.to_string()))?;
     Ok((file, config))
 }
 

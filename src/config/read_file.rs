@@ -67,11 +67,11 @@ fn read_limited(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-type Work = Box<dyn FnOnce() + Send>;
+type ReadJob = Box<dyn FnOnce() + Send>;
 
 /// Threads that wait for work, and folders in which one has not come back.
 struct Readers {
-    idle: Vec<Sender<Work>>,
+    idle: Vec<Sender<ReadJob>>,
     stuck: Option<HashSet<PathBuf>>,
 }
 
@@ -119,8 +119,8 @@ pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-fn start_reader() -> io::Result<Sender<Work>> {
-    let (sender, works) = channel::<Work>();
+fn start_reader() -> io::Result<Sender<ReadJob>> {
+    let (sender, works) = channel::<ReadJob>();
     let read = move || works.into_iter().for_each(|work| work());
     std::thread::Builder::new().name("file-reader".to_owned()).spawn(read)?;
     Ok(sender)

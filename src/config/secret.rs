@@ -17,10 +17,10 @@ pub type Environment = HashMap<String, String>;
 
 /// A credential.
 #[derive(Clone, Debug)]
-pub struct Secret(Arc<Source>);
+pub struct Secret(Arc<SecretSource>);
 
 #[derive(Debug)]
-enum Source {
+enum SecretSource {
     Value(SecretString),
     File { path: PathBuf, last: Mutex<Last> },
 }
@@ -86,7 +86,7 @@ impl Secret {
             _ if text.is_empty() => return Err(SecretError::Empty("the value".to_owned())),
             _ => text,
         };
-        Ok(Secret(Arc::new(Source::Value(value.into()))))
+        Ok(Secret(Arc::new(SecretSource::Value(value.into()))))
     }
 
     /// From a file, without line ends and a byte order mark around it.
@@ -95,21 +95,21 @@ impl Secret {
     /// A file that cannot be read or is empty.
     pub fn in_file(path: PathBuf) -> Result<Secret, SecretError> {
         let last = Mutex::new(Last { secret: read(&path)?, trouble: None });
-        Ok(Secret(Arc::new(Source::File { path, last })))
+        Ok(Secret(Arc::new(SecretSource::File { path, last })))
     }
 
     /// Returns the value that was read last, from memory.
     pub fn current(&self) -> SecretString {
         match &*self.0 {
-            Source::Value(value) => value.clone(),
-            Source::File { last, .. } => last.lock().secret.clone(),
+            SecretSource::Value(value) => value.clone(),
+            SecretSource::File { last, .. } => last.lock().secret.clone(),
         }
     }
 
     /// Reads the file again, if there is one. A file that is missing, broken or does not answer keeps its last value,
     /// since secret stores replace files by removing them first; that is logged once. Blocks.
     pub fn refresh(&self) {
-        let Source::File { path, last } = &*self.0 else { return };
+        let SecretSource::File { path, last } = &*self.0 else { return };
         let fresh = read(path);
         let mut last = last.lock();
         match fresh {
@@ -131,7 +131,7 @@ impl Secret {
 
     /// Whether the secret can change while the exporter runs.
     pub fn can_change(&self) -> bool {
-        matches!(&*self.0, Source::File { .. })
+        matches!(&*self.0, SecretSource::File { .. })
     }
 }
 

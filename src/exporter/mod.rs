@@ -22,12 +22,12 @@ use crate::poll::manager::{self, PollManager, StoppedApps};
 use crate::provider::Providers;
 use crate::provider::config::Config;
 use crate::provider::http::Transport;
-use crate::status::Health;
 use crate::status::Services;
+use crate::status::Status;
 use crate::util::clock::Clock;
 use crate::web;
 use crate::web::messages::MessageApi;
-use crate::web::routes::{Content, Site};
+use crate::web::routes::{AppState, Router};
 
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
 /// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
@@ -79,7 +79,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         clock: clock.clone(),
         ledger: ledger.clone(),
         exposition: exposition.clone(),
-        health: Health::new(exposition.clone()),
+        health: Status::new(exposition.clone()),
         panics: metrics.task_panics.clone(),
         tasks: TaskTracker::new(),
     };
@@ -97,7 +97,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     exposition.flush().await;
     systemd::ready("serving").await;
 
-    let content = Content {
+    let content = AppState {
         providers,
         exposition: exposition.clone(),
         metrics: metrics.clone(),
@@ -107,7 +107,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         messages: MessageApi::new(current_token, feed),
         reloader: reload.reloader(),
     };
-    let site = Site::new(content, web.options);
+    let site = Router::new(content, web.options);
     let serving = web::serve(web.listeners, web.settings, site, stop.clone());
     tokio::pin!(serving);
     let mut reloading =

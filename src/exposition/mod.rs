@@ -63,29 +63,29 @@ pub struct Snapshot {
 impl Snapshot {
     /// The page as pieces of text, with `last` behind it.
     pub fn plain(&self, last: Vec<u8>) -> Vec<Piece> {
-        let blocks = self.blocks.iter().map(|block| Source::Plain(block.plain()));
-        blocks.chain([Source::Own(last)]).map(Piece).collect()
+        let blocks = self.blocks.iter().map(|block| PieceSource::Plain(block.plain()));
+        blocks.chain([PieceSource::Own(last)]).map(Piece).collect()
     }
 
     /// The page as pieces of one gzip member, with `last` behind it; `None` if it cannot be compressed.
     pub fn gzip(&self, last: &[u8]) -> Option<Vec<Piece>> {
         let last = Arc::new(Rendered::new(last)?);
         let mut crc = flate2::Crc::new();
-        let mut pieces = vec![Piece(Source::Own(gzip::HEADER.to_vec()))];
+        let mut pieces = vec![Piece(PieceSource::Own(gzip::HEADER.to_vec()))];
         for block in self.blocks.iter().chain([&last]) {
             crc.combine(&block.deflated.crc);
-            pieces.push(Piece(Source::Deflated(Arc::clone(block))));
+            pieces.push(Piece(PieceSource::Deflated(Arc::clone(block))));
         }
-        pieces.push(Piece(Source::Own(gzip::trailer(&crc).to_vec())));
+        pieces.push(Piece(PieceSource::Own(gzip::trailer(&crc).to_vec())));
         Some(pieces)
     }
 }
 
 /// A piece of an answer, shared with every scrape that needs it.
-pub struct Piece(Source);
+pub struct Piece(PieceSource);
 
 /// Where the bytes of a piece are.
-enum Source {
+enum PieceSource {
     /// Text of a block.
     Plain(Arc<[u8]>),
     /// A compressed block.
@@ -97,9 +97,9 @@ enum Source {
 impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
         match &self.0 {
-            Source::Plain(text) => text,
-            Source::Deflated(block) => &block.deflated.bytes,
-            Source::Own(bytes) => bytes,
+            PieceSource::Plain(text) => text,
+            PieceSource::Deflated(block) => &block.deflated.bytes,
+            PieceSource::Own(bytes) => bytes,
         }
     }
 }
@@ -115,11 +115,11 @@ pub struct Counter {
 
 /// A change: a new counter shows 0 for a while.
 #[derive(Debug)]
-enum Change {
+enum ExpositionChange {
     Now(Update),
     Counter(Counter),
     /// The ledger knows that these show their totals from now on.
-    Released(Vec<Name>),
+    Released(Vec<SeriesName>),
     Flush(oneshot::Sender<()>),
     /// Somebody wants this format.
     Want(Form),
@@ -128,7 +128,7 @@ enum Change {
 /// The way to the page's task.
 #[derive(Clone)]
 pub struct Exposition {
-    changes: mpsc::Sender<Vec<Change>>,
+    changes: mpsc::Sender<Vec<ExpositionChange>>,
     published: watch::Receiver<Published>,
     wanted: Arc<Wanted>,
     began: Instant,
@@ -167,10 +167,10 @@ impl Exposition {
         let wanted = Arc::new(Wanted::default());
         // As many as there are held series, at most.
         let (hold_ends, ended) = mpsc::unbounded_channel();
-        let task = Task {
+        let task = ExpositionTask {
             table: Table::new(began),
             hold_ends,
-            held: Held::default(),
+            held: HeldCounters::default(),
             publish,
             flushes: Vec::new(),
             forms: Vec::new(),
@@ -184,20 +184,20 @@ impl Exposition {
 
     /// Makes changes visible with the next rendering.
     pub async fn update(&self, updates: Vec<Update>) {
-        self.send(updates.into_iter().map(Change::Now).collect()).await;
+        self.send(updates.into_iter().map(ExpositionChange::Now).collect()).await;
     }
 
     /// Shows counters, each at 0 until its hold is over.
     pub async fn count(&self, counters: Vec<Counter>) {
-        self.send(counters.into_iter().map(Change::Counter).collect()).await;
+        self.send(counters.into_iter().map(ExpositionChange::Counter).collect()).await;
     }
 
     /// Shows the totals of series whose holds have ended.
     pub async fn show_totals(&self, ended: EndedHolds) {
-        self.send(vec![Change::Released(ended.names)]).await;
+        self.send(vec![ExpositionChange::Released(ended.names)]).await;
     }
 
-    async fn send(&self, changes: Vec<Change>) {
+    async fn send(&self, changes: Vec<ExpositionChange>) {
         if !changes.is_empty() {
             // The task is gone only when the exporter stops.
             let _ = self.changes.send(changes).await;
@@ -207,7 +207,7 @@ impl Exposition {
     /// Waits until everything sent so far is visible.
     pub async fn flush(&self) {
         let (done, is_done) = oneshot::channel();
-        self.send(vec![Change::Flush(done)]).await;
+        self.send(vec![ExpositionChange::Flush(done)]).await;
         let _ = is_done.await;
     }
 
@@ -230,20 +230,20 @@ impl Exposition {
         if let Some(blocks) = rendered() {
             return Snapshot { blocks };
         }
-        self.send(vec![Change::Want(form)]).await;
+        self.send(vec![ExpositionChange::Want(form)]).await;
         self.flush().await;
         Snapshot { blocks: rendered().unwrap_or_default() }
     }
 }
 
 /// What a series is found by: its family, owner and other labels.
-type Name = (Family, Arc<str>, String);
+type SeriesName = (Family, Arc<str>, String);
 
 /// Counters that show 0 for now, with their numbers in the ledger and the totals they will show.
 #[derive(Default)]
-struct Held {
-    totals: HashMap<Name, (SeriesId, Sample)>,
-    ends: BTreeMap<Instant, Vec<Name>>,
+struct HeldCounters {
+    totals: HashMap<SeriesName, (SeriesId, Sample)>,
+    ends: BTreeMap<Instant, Vec<SeriesName>>,
 }
 
 /// Receives the holds that have ended. Their series show their totals once the ledger has recorded the end of the hold:
@@ -262,13 +262,13 @@ impl HoldEnds {
 pub struct EndedHolds {
     /// Numbers of the series in the ledger.
     pub series: Vec<SeriesId>,
-    names: Vec<Name>,
+    names: Vec<SeriesName>,
 }
 
-struct Task {
+struct ExpositionTask {
     table: Table,
     hold_ends: mpsc::UnboundedSender<EndedHolds>,
-    held: Held,
+    held: HeldCounters,
     publish: watch::Sender<Published>,
     /// Who waits for the next rendering.
     flushes: Vec<oneshot::Sender<()>>,
@@ -279,8 +279,8 @@ struct Task {
     paused: watch::Receiver<usize>,
 }
 
-impl Task {
-    async fn run(mut self, mut queue: mpsc::Receiver<Vec<Change>>) {
+impl ExpositionTask {
+    async fn run(mut self, mut queue: mpsc::Receiver<Vec<ExpositionChange>>) {
         let mut next_rendering = Instant::now();
         loop {
             let wait = self.until_release();
@@ -324,20 +324,20 @@ impl Task {
         Some(end.saturating_duration_since(Instant::now()))
     }
 
-    fn apply(&mut self, changes: Vec<Change>) {
+    fn apply(&mut self, changes: Vec<ExpositionChange>) {
         for change in changes {
             match change {
-                Change::Now(update) => {
+                ExpositionChange::Now(update) => {
                     if let Update::Forget(app_labels) = &update {
                         self.held.totals.retain(|(_, of, _), _| of != app_labels);
                     }
                     self.table.apply(update);
                 }
-                Change::Want(form) if self.forms.contains(&form) => {}
-                Change::Want(form) => self.forms.push(form),
-                Change::Counter(counter) => self.counter(counter),
-                Change::Released(names) => self.show_totals(names),
-                Change::Flush(done) => self.flushes.push(done),
+                ExpositionChange::Want(form) if self.forms.contains(&form) => {}
+                ExpositionChange::Want(form) => self.forms.push(form),
+                ExpositionChange::Counter(counter) => self.counter(counter),
+                ExpositionChange::Released(names) => self.show_totals(names),
+                ExpositionChange::Flush(done) => self.flushes.push(done),
             }
         }
     }
@@ -382,7 +382,7 @@ impl Task {
         }
     }
 
-    fn show_totals(&mut self, names: Vec<Name>) {
+    fn show_totals(&mut self, names: Vec<SeriesName>) {
         for name in names {
             if let Some((_, sample)) = self.held.totals.remove(&name) {
                 self.table.apply(Update::Set(sample));

@@ -4,7 +4,7 @@
 use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::exposition::text;
-use crate::metrics::catalog::{Family, Kind, ValueFormat};
+use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 
 /// The end of the page.
 pub(super) const END: &[u8] = b"# EOF\n";
@@ -15,8 +15,8 @@ const UNITS: [&str; 2] = ["seconds", "bytes"];
 /// The TYPE, UNIT and HELP lines of a family of the table.
 pub(super) fn head(out: &mut Vec<u8>, family: Family) {
     let (kind, name) = match family.kind() {
-        Kind::Counter => ("counter", base(family.name())),
-        Kind::Gauge => ("gauge", family.name()),
+        FamilyKind::Counter => ("counter", base(family.name())),
+        FamilyKind::Gauge => ("gauge", family.name()),
     };
     write_head(out, name, kind, family.help());
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::exposition::{ExpositionFormat, gzip, openmetrics, text};
-use crate::metrics::catalog::{Family, Kind};
+use crate::metrics::catalog::{Family, FamilyKind};
 
 /// Rows in a block.
 const ROWS: usize = 1000;
@@ -147,13 +147,13 @@ struct Series {
 /// About a thousand series of one family.
 #[derive(Default)]
 struct Block {
-    rows: Vec<Row>,
+    rows: Vec<SeriesRow>,
     /// As it is sent; nothing after a change.
     forms: Forms,
 }
 
 #[derive(Clone, Copy)]
-struct Row {
+struct SeriesRow {
     app_labels: u32,
     labels: u32,
     value: i64,
@@ -284,7 +284,7 @@ impl Table {
         let (app_labels, labels) = (self.texts.intern(&app_labels), self.texts.intern(&labels));
         self.places.insert((family, app_labels, labels), (free as u32, block.rows.len() as u32));
         let created = created.map_or(self.began, Timestamp::as_millisecond);
-        block.rows.push(Row { app_labels, labels, value, created });
+        block.rows.push(SeriesRow { app_labels, labels, value, created });
         block.forms = Forms::default();
         true
     }
@@ -329,9 +329,9 @@ impl Table {
             }));
             for Block { rows, forms } in blocks.iter_mut().filter(|block| !block.rows.is_empty()) {
                 // Gauges are the same in every format.
-                let form = if family.kind() == Kind::Gauge { Form::Text } else { form };
+                let form = if family.kind() == FamilyKind::Gauge { Form::Text } else { form };
                 page.extend(forms.get(form, |text| {
-                    for Row { app_labels, labels, value, created } in rows.iter() {
+                    for SeriesRow { app_labels, labels, value, created } in rows.iter() {
                         let [app_labels, labels] = [*app_labels, *labels].map(|number| self.texts.text(number));
                         let (Some(app_labels), Some(labels)) = (app_labels, labels) else { continue };
                         match form {
@@ -350,7 +350,7 @@ impl Table {
     /// Gives up what was rendered in a format that nobody wants any more.
     pub(super) fn drop_form(&mut self, form: Form) {
         for (family, Series { blocks, .. }) in &mut self.families {
-            if family.kind() == Kind::Counter {
+            if family.kind() == FamilyKind::Counter {
                 blocks.iter_mut().for_each(|block| *block.forms.of_mut(form) = None);
             }
         }

@@ -1,6 +1,6 @@
 //! The text exposition format 0.0.4, written straight from the table.
 
-use crate::metrics::catalog::{Family, Kind, ValueFormat};
+use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 
 /// Labels as they stand between the braces: `a="b",c="d"`.
 pub fn labels(pairs: &[(&str, &str)]) -> String {
@@ -34,8 +34,8 @@ pub(super) fn escaped(value: &str) -> String {
 /// The HELP and TYPE lines of a family.
 pub(super) fn head(out: &mut Vec<u8>, family: Family) {
     let kind = match family.kind() {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
+        FamilyKind::Counter => "counter",
+        FamilyKind::Gauge => "gauge",
     };
     write(out, &["# HELP ", family.name(), " ", family.help(), "\n# TYPE ", family.name(), " ", kind, "\n"]);
 }

@@ -3,7 +3,7 @@
 
 /// What is remembered of one field of one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct FieldState {
     /// The series it feeds.
     pub series: i64,
     /// What had happened before the ledger knew the app: remembered, never counted.
@@ -16,7 +16,7 @@ pub struct Mark {
 
 /// What a reading adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct FieldChange {
     /// To the counter.
     pub counted: i64,
     /// To the restatements: how much lower than ever since the highest.
@@ -25,27 +25,27 @@ pub struct Change {
     pub is_new: bool,
 }
 
-impl Mark {
+impl FieldState {
     /// The mark of a field that is read for the first time. `is_baseline` says that the reading tells of
     /// a time before the ledger knew the app.
-    pub fn first(series: i64, reading: i64, is_baseline: bool) -> (Mark, Change) {
+    pub fn first(series: i64, reading: i64, is_baseline: bool) -> (FieldState, FieldChange) {
         let baseline = if is_baseline { reading } else { 0 };
-        let mark = Mark { series, baseline, highest: reading, lowest: reading };
-        (mark, Change { counted: reading - baseline, fallen: 0, is_new: true })
+        let mark = FieldState { series, baseline, highest: reading, lowest: reading };
+        (mark, FieldChange { counted: reading - baseline, fallen: 0, is_new: true })
     }
 
     /// Takes a further reading. Over all readings, `counted` sums up to highest − baseline.
-    pub fn read(&mut self, reading: i64) -> Change {
+    pub fn read(&mut self, reading: i64) -> FieldChange {
         if reading > self.highest {
             let counted = reading - self.highest;
             (self.highest, self.lowest) = (reading, reading);
-            Change { counted, fallen: 0, is_new: true }
+            FieldChange { counted, fallen: 0, is_new: true }
         } else if reading < self.lowest {
             let fallen = self.lowest - reading;
             self.lowest = reading;
-            Change { counted: 0, fallen, is_new: true }
+            FieldChange { counted: 0, fallen, is_new: true }
         } else {
-            Change::default()
+            FieldChange::default()
         }
     }
 }
@@ -57,7 +57,7 @@ mod tests {
 
     /// Counted and fallen over a whole history.
     fn history(readings: &[i64], is_baseline: bool) -> (i64, i64) {
-        let (mut mark, first) = Mark::first(1, readings[0], is_baseline);
+        let (mut mark, first) = FieldState::first(1, readings[0], is_baseline);
         readings[1..].iter().map(|reading| mark.read(*reading)).fold((first.counted, first.fallen), |sum, change| {
             (sum.0 + change.counted, sum.1.saturating_add(change.fallen))
         })
@@ -74,10 +74,10 @@ mod tests {
 
     #[test]
     fn the_same_again_is_nothing_new() {
-        let (mut mark, _) = Mark::first(1, 100, false);
-        assert_eq!(mark.read(100), Change::default());
+        let (mut mark, _) = FieldState::first(1, 100, false);
+        assert_eq!(mark.read(100), FieldChange::default());
         assert!(mark.read(90).is_new);
-        assert_eq!([90, 95, 100].map(|reading| mark.read(reading)), [Change::default(); 3]);
+        assert_eq!([90, 95, 100].map(|reading| mark.read(reading)), [FieldChange::default(); 3]);
     }
 
     proptest! {
@@ -101,7 +101,7 @@ mod tests {
         #[test]
         fn a_mark_that_was_stored_goes_on(readings in prop::collection::vec(0..1_000_000_i64, 2..40), cut in 1..39_usize) {
             let cut = cut.min(readings.len() - 1);
-            let (mut mark, _) = Mark::first(1, readings[0], false);
+            let (mut mark, _) = FieldState::first(1, readings[0], false);
             let before: i64 = readings[1..cut].iter().map(|reading| mark.read(*reading).counted).sum();
             let mut restored = mark;
             // The last answer before a crash may come again after it.

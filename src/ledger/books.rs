@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use crate::exposition::text;
-use crate::ledger::account::Mark;
+use crate::ledger::account::FieldState;
 use crate::ledger::sqlite::{ms, span_ms, time};
 use crate::ledger::watermark::Watermark;
 use crate::ledger::{AppId, LedgerError, SeriesTotal};
@@ -122,7 +122,7 @@ impl<'a> Books<'a> {
                 None => {
                     let series = self.series(metric.counter(), &reading.series)?;
                     let is_baseline = is_before && !is_covered(&reading.field);
-                    let (mark, change) = Mark::first(series, reading.value, is_baseline);
+                    let (mark, change) = FieldState::first(series, reading.value, is_baseline);
                     watermark.marks.insert(field, mark);
                     // So that its first growth is seen.
                     self.restated(metric)?;

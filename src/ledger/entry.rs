@@ -7,7 +7,9 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::ledger::books::Books;
 use crate::ledger::sqlite::{ms, stored_gauges, time};
-use crate::ledger::{Commit, Content, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages};
+use crate::ledger::{
+    Commit, CommitContent, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages,
+};
 use crate::model::window::Unit;
 
 /// Settled windows whose watermarks are kept for each report, so that a clock that was wrong counts
@@ -34,12 +36,12 @@ fn apart(unit: Unit) -> i64 {
 }
 
 /// One answer on its way into the ledger.
-pub(super) struct Entry<'a> {
+pub(super) struct CommitWriter<'a> {
     pub(super) transaction: &'a Transaction<'a>,
     pub(super) commit: &'a Commit,
 }
 
-impl Entry<'_> {
+impl CommitWriter<'_> {
     /// Writes all of it; the caller commits.
     pub(super) fn write(self) -> Result<Receipt, LedgerError> {
         let Commit { app, report, now, hold, .. } = *self.commit;
@@ -49,7 +51,7 @@ impl Entry<'_> {
         }
         let mut books = Books::open(self.transaction, app, report, now, hold)?;
         match &self.commit.content {
-            Content::Windows { subjects, covers, gauges } => {
+            CommitContent::Windows { subjects, covers, gauges } => {
                 let everything = [String::new()];
                 let covers = if covers.is_empty() { &everything[..] } else { covers };
                 for subject in subjects {
@@ -62,11 +64,11 @@ impl Entry<'_> {
                     receipt.has_new_numbers |= are_new && gauge.department.is_empty() && subjects.is_empty();
                 }
             }
-            Content::Moment { gauges, is_new } => {
+            CommitContent::Moment { gauges, is_new } => {
                 receipt.moment = books.gauges(gauges)?;
                 receipt.has_new_numbers = *is_new;
             }
-            Content::Messages { polled, failed, newest } => {
+            CommitContent::Messages { polled, failed, newest } => {
                 messages::polled(self.transaction, app, now, polled, &mut books)?;
                 messages::failed(self.transaction, app, now, failed, &mut books)?;
                 messages::write_newest(self.transaction, app, report, newest)?;

@@ -51,7 +51,7 @@ pub struct Restored {
     /// Its messages.
     pub messages: MessageState,
     /// How far its files of message ids have been read, by the path that is followed.
-    pub files: Vec<(String, Mark)>,
+    pub files: Vec<(String, FileMark)>,
 }
 
 /// The messages of an app, in numbers.
@@ -134,7 +134,7 @@ pub struct Commit {
     /// How long a series that is new stays at 0.
     pub hold: Duration,
     /// What it says.
-    pub content: Content,
+    pub content: CommitContent,
     /// Names that were not known.
     pub unknown: Vec<String>,
     /// What the provider remembers from now on, if it is worth writing.
@@ -164,7 +164,7 @@ impl Confirmation {
 
 /// What an answer is about.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum CommitContent {
     /// Windows.
     Windows {
         /// Readings that feed counters.
@@ -194,7 +194,7 @@ pub enum Content {
 
 /// Where a message id came from, which is the label `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum MessageSource {
     /// The configuration.
     Config,
     /// A followed file.
@@ -203,16 +203,16 @@ pub enum Source {
     Api,
 }
 
-impl Source {
+impl MessageSource {
     /// All of them, each of which starts at 0.
-    pub const ALL: [Source; 3] = [Source::Config, Source::File, Source::Api];
+    pub const ALL: [MessageSource; 3] = [MessageSource::Config, MessageSource::File, MessageSource::Api];
 
     /// The label value.
     pub fn name(self) -> &'static str {
         match self {
-            Source::Config => "config",
-            Source::File => "file",
-            Source::Api => "api",
+            MessageSource::Config => "config",
+            MessageSource::File => "file",
+            MessageSource::Api => "api",
         }
     }
 }
@@ -225,7 +225,7 @@ pub struct NewMessages {
     /// The report they are polled with.
     pub report: &'static str,
     /// Where they came from.
-    pub source: Source,
+    pub source: MessageSource,
     /// When.
     pub now: Timestamp,
     /// The messages.
@@ -245,7 +245,7 @@ pub struct FileId {
 
 /// How far a file has been read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct FileMark {
     /// Which file.
     pub file: FileId,
     /// Bytes read.
@@ -266,7 +266,7 @@ pub struct ReadFile {
     /// Its path.
     pub path: String,
     /// Up to where, with other marks that have changed.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<FileMark>,
     /// Files of which the marks are to be forgotten.
     pub gone: Vec<FileId>,
     /// Lines among it that were no ids.

@@ -2,7 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
-use crate::ledger::{AppId, FileId, LedgerError, Mark, ReadFile};
+use crate::ledger::{AppId, FileId, FileMark, LedgerError, ReadFile};
 
 /// Keeps the marks of what was read of a file.
 pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -> Result<(), LedgerError> {
@@ -16,7 +16,7 @@ pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -
         "INSERT OR REPLACE INTO file_mark (app, path, device, inode, position, lines, before, at_path, awaited) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
-    for Mark { file: FileId { device, inode }, offset, lines, before, is_at_path, is_awaited } in marks {
+    for FileMark { file: FileId { device, inode }, offset, lines, before, is_at_path, is_awaited } in marks {
         // SQL knows signed numbers only; the same bits come back.
         let [device, inode, offset, lines] = [device, inode, offset, lines].map(|number| number.cast_signed());
         insert.execute(params![app, path, device, inode, offset, lines, before, is_at_path, is_awaited])?;
@@ -25,14 +25,14 @@ pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -
 }
 
 /// Every mark of an app, with the path that is followed.
-pub(super) fn kept(transaction: &Transaction<'_>, app: AppId) -> Result<Vec<(String, Mark)>, LedgerError> {
+pub(super) fn kept(transaction: &Transaction<'_>, app: AppId) -> Result<Vec<(String, FileMark)>, LedgerError> {
     let mut select = transaction.prepare_cached(
         "SELECT path, device, inode, position, lines, before, at_path, awaited FROM file_mark WHERE app = ?1",
     )?;
     let rows = select.query_map([app], |row| {
         let number = |index| row.get::<_, i64>(index).map(i64::cast_unsigned);
         let file = FileId { device: number(1)?, inode: number(2)? };
-        let mark = Mark {
+        let mark = FileMark {
             file,
             offset: number(3)?,
             lines: number(4)?,

@@ -11,8 +11,9 @@ use crate::exposition::text;
 use crate::ledger::books::Books;
 use crate::ledger::sqlite::{DAY_MS, ms, span_ms, time};
 use crate::ledger::{
-    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageState,
-    NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, Source, TrackedMessage, files,
+    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageSource,
+    MessageState, NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, TrackedMessage,
+    files,
 };
 use crate::metrics::catalog::Family;
 use crate::model::reading::SentMessage;
@@ -49,7 +50,7 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
         if insert.execute(params![app, message.id, report, ms(message.sent_at), pace, due, message.is_guessed])? > 0 {
             added += 1;
             newest = newest.max(Some(ms(message.sent_at)));
-        } else if source != Source::Config
+        } else if source != MessageSource::Config
             && let Some(is_live) = take_back(transaction, app, &message.id, pace, due)?
         {
             added += 1;

@@ -23,10 +23,10 @@ use crate::metrics::self_metrics::LedgerMetrics;
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
 pub use exchange::{
-    AddedMessages, AppId, AppKey, Commit, Confirmation, Content, DueMessages, DueQuery, FailedMessage, FileId,
-    GaugeReadings, Hurry, Mark, MessageState, NewMessage, NewMessages, NewestMessage, NewestMessages, NewestQuery,
-    PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, Source, StoredGauges, StoredReport,
-    SubjectReadings, TrackedMessage,
+    AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
+    FileMark, GaugeReadings, Hurry, MessageSource, MessageState, NewMessage, NewMessages, NewestMessage,
+    NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, StoredGauges,
+    StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Why the ledger cannot be opened or written.
@@ -156,11 +156,11 @@ pub trait Store: Send {
 /// The way to the ledger's task.
 #[derive(Clone)]
 pub struct Ledger {
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<LedgerRequest>,
     up: watch::Receiver<bool>,
 }
 
-enum Request {
+enum LedgerRequest {
     Register(Vec<AppKey>, Timestamp, oneshot::Sender<Result<Vec<Restored>, LedgerError>>),
     Commit(Box<Commit>, oneshot::Sender<Result<Receipt, LedgerError>>),
     Add(Vec<NewMessages>, oneshot::Sender<Result<Vec<AddedMessages>, LedgerError>>),
@@ -183,7 +183,7 @@ impl Ledger {
         let (up, is_up) = watch::channel(true);
         metrics.up.set(1);
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
-        let task = tokio::spawn(Task { store, metrics, up, version: 0, is_damaged: false }.run(queue));
+        let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false }.run(queue));
         (Ledger { requests, up: is_up }, task)
     }
 
@@ -192,7 +192,7 @@ impl Ledger {
     /// # Errors
     /// A ledger that cannot be read or written.
     pub async fn register(&self, apps: Vec<AppKey>, now: Timestamp) -> Result<Vec<Restored>, LedgerError> {
-        self.request(|reply| Request::Register(apps, now, reply)).await
+        self.request(|reply| LedgerRequest::Register(apps, now, reply)).await
     }
 
     /// Commits an answer. Dropping the future does not undo or interrupt it.
@@ -200,7 +200,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was written.
     pub async fn commit(&self, commit: Commit) -> Result<Receipt, LedgerError> {
-        self.request(|reply| Request::Commit(Box::new(commit), reply)).await
+        self.request(|reply| LedgerRequest::Commit(Box::new(commit), reply)).await
     }
 
     /// See [`Store::add_messages`].
@@ -208,7 +208,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was written.
     pub async fn add_messages(&self, new: Vec<NewMessages>) -> Result<Vec<AddedMessages>, LedgerError> {
-        self.request(|reply| Request::Add(new, reply)).await
+        self.request(|reply| LedgerRequest::Add(new, reply)).await
     }
 
     /// See [`Store::due_messages`].
@@ -216,7 +216,7 @@ impl Ledger {
     /// # Errors
     /// A ledger that cannot be read.
     pub async fn due_messages(&self, query: DueQuery) -> Result<DueMessages, LedgerError> {
-        self.request(|reply| Request::Due(query, reply)).await
+        self.request(|reply| LedgerRequest::Due(query, reply)).await
     }
 
     /// See [`Store::newest_messages`].
@@ -224,7 +224,7 @@ impl Ledger {
     /// # Errors
     /// A ledger that cannot be read.
     pub async fn newest_messages(&self, query: NewestQuery) -> Result<Vec<SentMessage>, LedgerError> {
-        self.request(|reply| Request::Newest(query, reply)).await
+        self.request(|reply| LedgerRequest::Newest(query, reply)).await
     }
 
     /// See [`Store::reschedule`].
@@ -232,7 +232,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was written.
     pub async fn reschedule(&self, change: Reschedule) -> Result<(), LedgerError> {
-        self.request(|reply| Request::Reschedule(change, reply)).await
+        self.request(|reply| LedgerRequest::Reschedule(change, reply)).await
     }
 
     /// See [`Store::upkeep`].
@@ -240,7 +240,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was written.
     pub async fn upkeep(&self, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
-        self.request(|reply| Request::Upkeep(app, now, reply)).await
+        self.request(|reply| LedgerRequest::Upkeep(app, now, reply)).await
     }
 
     /// See [`Store::release`].
@@ -248,7 +248,7 @@ impl Ledger {
     /// # Errors
     /// Nothing was written.
     pub async fn release(&self, series: Vec<SeriesId>) -> Result<(), LedgerError> {
-        self.request(|reply| Request::Release(series, reply)).await
+        self.request(|reply| LedgerRequest::Release(series, reply)).await
     }
 
     /// Whether the last write worked; changes wake the receiver.
@@ -258,7 +258,7 @@ impl Ledger {
 
     async fn request<T>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, LedgerError>>) -> Request,
+        make: impl FnOnce(oneshot::Sender<Result<T, LedgerError>>) -> LedgerRequest,
     ) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(make(reply)).await.map_err(|_| LedgerError::Closed)?;
@@ -266,7 +266,7 @@ impl Ledger {
     }
 }
 
-struct Task {
+struct LedgerTask {
     store: Box<dyn Store>,
     metrics: LedgerMetrics,
     up: watch::Sender<bool>,
@@ -275,8 +275,8 @@ struct Task {
     is_damaged: bool,
 }
 
-impl Task {
-    async fn run(mut self, mut queue: mpsc::Receiver<Request>) {
+impl LedgerTask {
+    async fn run(mut self, mut queue: mpsc::Receiver<LedgerRequest>) {
         loop {
             let is_down = !*self.up.borrow();
             tokio::select! {
@@ -292,15 +292,15 @@ impl Task {
         }
     }
 
-    async fn serve(&mut self, request: Request) {
+    async fn serve(&mut self, request: LedgerRequest) {
         self.version += 1;
         let version = self.version;
         match request {
-            Request::Register(apps, now, reply) => {
+            LedgerRequest::Register(apps, now, reply) => {
                 let result = self.store.register(apps, now).await;
                 self.reply(result, reply);
             }
-            Request::Commit(commit, reply) => {
+            LedgerRequest::Commit(commit, reply) => {
                 let now = commit.now;
                 let timer = self.metrics.commit_duration.start_timer();
                 let mut result = self.store.commit(*commit).await;
@@ -318,30 +318,30 @@ impl Task {
                 }
                 self.reply(result, reply);
             }
-            Request::Add(new, reply) => {
+            LedgerRequest::Add(new, reply) => {
                 let mut result = self.store.add_messages(new).await;
                 for added in result.iter_mut().flatten() {
                     added.state.version = version;
                 }
                 self.reply(result, reply);
             }
-            Request::Due(query, reply) => {
+            LedgerRequest::Due(query, reply) => {
                 let result = self.store.due_messages(query).await;
                 self.reply_to_reader(result, reply);
             }
-            Request::Newest(query, reply) => {
+            LedgerRequest::Newest(query, reply) => {
                 let result = self.store.newest_messages(query).await;
                 self.reply_to_reader(result, reply);
             }
-            Request::Reschedule(change, reply) => {
+            LedgerRequest::Reschedule(change, reply) => {
                 let result = self.store.reschedule(change).await;
                 self.reply(result, reply);
             }
-            Request::Upkeep(app, now, reply) => {
+            LedgerRequest::Upkeep(app, now, reply) => {
                 let result = self.store.upkeep(app, now).await;
                 self.reply(result, reply);
             }
-            Request::Release(series, reply) => {
+            LedgerRequest::Release(series, reply) => {
                 let result = self.store.release(series).await;
                 self.reply(result, reply);
             }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::ledger::books::{self, Books, stored_series};
-use crate::ledger::entry::{self, Entry};
+use crate::ledger::entry::{self, CommitWriter};
 use crate::ledger::hook::{self, Did};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
@@ -348,7 +348,7 @@ impl Store for Sqlite {
 
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>> {
         self.transact(
-            move |transaction| Entry { transaction, commit: &commit }.write(),
+            move |transaction| CommitWriter { transaction, commit: &commit }.write(),
             |receipt| if receipt.has_new_numbers { Did::Count } else { Did::Nothing },
         )
     }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::account::Mark;
+use crate::ledger::account::FieldState;
 
 /// What is remembered of one live subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Watermark {
     /// their paths, `""` for all. Only kept of subjects that began before the ledger knew the app.
     pub covered: BTreeSet<String>,
     /// By number of the field's path.
-    pub marks: BTreeMap<i64, Mark>,
+    pub marks: BTreeMap<i64, FieldState>,
 }
 
 /// The stored bytes are not a watermark.
@@ -61,7 +61,7 @@ impl Watermark {
             if counted > highest || fallen > highest {
                 return Err(Unreadable);
             }
-            let mark = Mark { series: series?, baseline: highest - counted, highest, lowest: highest - fallen };
+            let mark = FieldState { series: series?, baseline: highest - counted, highest, lowest: highest - fallen };
             watermark.marks.insert(field?, mark);
         }
         Ok(watermark)
@@ -94,10 +94,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn mark() -> impl Strategy<Value = Mark> {
+    fn mark() -> impl Strategy<Value = FieldState> {
         (1..i64::MAX, 0..=i64::MAX).prop_flat_map(|(series, highest)| {
             (Just(series), 0..=highest, Just(highest), 0..=highest)
-                .prop_map(|(series, baseline, highest, lowest)| Mark { series, baseline, highest, lowest })
+                .prop_map(|(series, baseline, highest, lowest)| FieldState { series, baseline, highest, lowest })
         })
     }
 
@@ -121,13 +121,13 @@ mod tests {
         let of = |mark| Watermark { covered: BTreeSet::new(), marks: BTreeMap::from([(3, mark)]) };
         // A baseline and a lowest of 0 can be.
         for mark in [
-            Mark { series: 1, baseline: 0, highest: 9, lowest: 0 },
-            Mark { series: 1, baseline: 9, highest: 9, lowest: 9 },
+            FieldState { series: 1, baseline: 0, highest: 9, lowest: 0 },
+            FieldState { series: 1, baseline: 9, highest: 9, lowest: 9 },
         ] {
             assert_eq!(Watermark::decode(&of(mark).encode()).unwrap(), of(mark));
         }
         // More counted or fallen than there was cannot.
-        let good = of(Mark { series: 1, baseline: 5, highest: 9, lowest: 8 }).encode();
+        let good = of(FieldState { series: 1, baseline: 5, highest: 9, lowest: 8 }).encode();
         assert_eq!(good[good.len() - 2..], [4, 1]);
         for place in [good.len() - 2, good.len() - 1] {
             let mut bad = good.clone();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_day_of_one_channel_takes_few_bytes() {
-        let mark = Mark { series: 12, baseline: 0, highest: 42_380, lowest: 42_380 };
+        let mark = FieldState { series: 12, baseline: 0, highest: 42_380, lowest: 42_380 };
         let watermark = Watermark { covered: BTreeSet::new(), marks: BTreeMap::from([(3, mark)]) };
         assert_eq!(watermark.encode().len(), 11);
     }

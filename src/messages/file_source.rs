@@ -10,13 +10,13 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::read_file::within;
-use crate::ledger::{Mark, ReadFile};
+use crate::ledger::{FileMark, ReadFile};
 use crate::messages::followed_paths::Paths;
 use crate::messages::input::{self, WireApp, WireMessage};
-use crate::messages::registry::{Entry, MessageRegistry};
+use crate::messages::registry::{MessageEntry, MessageRegistry};
 use crate::messages::tail::{Follower, Line, Lines, Look};
 use crate::status::Services;
-use crate::status::{BadLine, FileHealth};
+use crate::status::{BadLine, FileStatus};
 use crate::util::supervise::{joined, restart_on_panic};
 
 /// From look to look at a file that has nothing new.
@@ -40,13 +40,13 @@ pub async fn follow(
     services: Services,
     app: String,
     path: PathBuf,
-    marks: Vec<Mark>,
+    marks: Vec<FileMark>,
     others: Paths,
 ) {
     let key = key(&path);
-    let state = FileHealth {
+    let state = FileStatus {
         lines: marks.iter().find(|mark| mark.is_at_path).map_or(0, |mark| mark.lines),
-        ..FileHealth::default()
+        ..FileStatus::default()
     };
     tracing::info!(app, file = key, line = state.lines, "following a file of message ids");
     let follower = Follower::new(path.clone(), marks, others.clone());
@@ -77,7 +77,7 @@ struct Following {
     path: PathBuf,
     others: Paths,
     key: String,
-    state: FileHealth,
+    state: FileStatus,
     follower: Follower,
     /// Lines that came without a pause.
     run: Option<Run>,
@@ -219,7 +219,7 @@ fn told(error: &serde_json::Error) -> String {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Option<Entry>, String> {
+pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Option<MessageEntry>, String> {
     let is_ended = line.is_ended;
     let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(None) };
     let (id, sent_at) = if line.starts_with('{') {

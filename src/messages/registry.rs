@@ -13,12 +13,14 @@ use tokio::sync::{Mutex, Notify, RwLock};
 use tokio_util::task::TaskTracker;
 
 use crate::exposition::{Exposition, Sample, Update, text};
-use crate::ledger::{AppId, Ledger, LedgerError, Mark, MessageState, NewMessage, NewMessages, ReadFile, Source};
+use crate::ledger::{
+    AppId, FileMark, Ledger, LedgerError, MessageSource, MessageState, NewMessage, NewMessages, ReadFile,
+};
 use crate::metrics::catalog::Family;
 use crate::provider::error::shorten;
 use crate::provider::message_schedule::{MessageSchedule, message_age};
 use crate::status::counters;
-use crate::status::{Health, Tracked, app_labels};
+use crate::status::{MessageCounts, Status, app_labels};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 use crate::util::supervise::restart_on_panic;
@@ -35,7 +37,7 @@ pub struct Board {
     app: String,
     app_labels: Arc<str>,
     exposition: Exposition,
-    health: Health,
+    health: Status,
     wake: Arc<Notify>,
     /// The version of the state that is shown.
     shown: Mutex<u64>,
@@ -43,7 +45,7 @@ pub struct Board {
 
 impl Board {
     /// Of this app.
-    pub fn new(provider: &'static str, app: &str, exposition: Exposition, health: Health) -> Board {
+    pub fn new(provider: &'static str, app: &str, exposition: Exposition, health: Status) -> Board {
         let (app_labels, app) = (app_labels(provider, app), app.to_owned());
         Board { provider, app, app_labels, exposition, health, wake: Arc::default(), shown: Mutex::default() }
     }
@@ -69,7 +71,7 @@ impl Board {
         if state.version >= *shown {
             *shown = state.version;
             self.health.app(self.provider, &self.app, |health| {
-                health.tracked = Some(Tracked { waiting: state.waiting, live: state.live });
+                health.tracked = Some(MessageCounts { waiting: state.waiting, live: state.live });
                 health.newest_message = state.newest;
             });
             self.exposition.update(samples.into_iter().map(Update::Set).collect()).await;
@@ -79,8 +81,8 @@ impl Board {
 
 /// The counters of an app that takes messages, which start at 0.
 pub fn message_counters(has_files: bool) -> Vec<(Family, String)> {
-    let registered = |source: Source| (Family::MessagesRegistered, text::labels(&[("source", source.name())]));
-    let mut counters: Vec<_> = Source::ALL.map(registered).into();
+    let registered = |source: MessageSource| (Family::MessagesRegistered, text::labels(&[("source", source.name())]));
+    let mut counters: Vec<_> = MessageSource::ALL.map(registered).into();
     counters.push((Family::RejectedMessages, String::new()));
     if has_files {
         counters.push((Family::BadLines, String::new()));
@@ -101,7 +103,7 @@ pub struct Target {
     /// Ids of the configuration.
     pub ids: Vec<String>,
     /// Files of ids, each with how far it has been read.
-    pub files: Vec<(PathBuf, Vec<Mark>)>,
+    pub files: Vec<(PathBuf, Vec<FileMark>)>,
     /// Its messages on the page.
     pub board: Arc<Board>,
     /// The time, as far as the provider agrees.
@@ -134,7 +136,7 @@ struct Apps {
 
 /// A message to be registered, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct MessageEntry {
     /// The app's name.
     pub app: String,
     /// The id as the provider writes it.
@@ -203,7 +205,7 @@ impl MessageRegistry {
     ///
     /// # Errors
     /// Why it cannot be registered.
-    pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<Entry, BadEntry> {
+    pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<MessageEntry, BadEntry> {
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else {
             return Err(if apps.is_changing {
@@ -220,7 +222,7 @@ impl MessageRegistry {
             Some(said) if said.duration_since(now) > AHEAD && now.as_second() > BUILT_AFTER => {
                 Err(BadEntry::Ahead(now))
             }
-            _ => Ok(Entry { app: app.to_owned(), id, sent_at }),
+            _ => Ok(MessageEntry { app: app.to_owned(), id, sent_at }),
         }
     }
 
@@ -228,7 +230,7 @@ impl MessageRegistry {
     ///
     /// # Errors
     /// Nothing was registered.
-    pub async fn register(self: &Arc<Self>, entries: Vec<Entry>) -> Result<Registered, LedgerError> {
+    pub async fn register(self: &Arc<Self>, entries: Vec<MessageEntry>) -> Result<Registered, LedgerError> {
         let feed = Arc::clone(self);
         // In a task of its own: a sender that hangs up must not come between the ledger and those who wait
         // for its messages.
@@ -244,7 +246,7 @@ impl MessageRegistry {
             for (app, messages) in by_app {
                 // It was there when the entry was checked, and has left the configuration since.
                 let target = apps.targets.get(app).ok_or(LedgerError::Closed)?;
-                let messages = target.messages(Source::Api, &messages);
+                let messages = target.messages(MessageSource::Api, &messages);
                 in_time += messages.messages.len();
                 new.push((&**target, messages));
             }
@@ -269,7 +271,7 @@ impl MessageRegistry {
         let targets = apps.targets.values().filter(|target| !target.ids.is_empty());
         let new = targets.map(|target| {
             let ids: Given<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
-            (&**target, target.messages(Source::Config, &ids))
+            (&**target, target.messages(MessageSource::Config, &ids))
         });
         self.add(new.collect()).await.map(drop)
     }
@@ -278,12 +280,12 @@ impl MessageRegistry {
     ///
     /// # Errors
     /// Nothing was registered, and the marks are as before.
-    pub async fn register_read(&self, app: &str, entries: &[Entry], read: ReadFile) -> Result<i64, LedgerError> {
+    pub async fn register_read(&self, app: &str, entries: &[MessageEntry], read: ReadFile) -> Result<i64, LedgerError> {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else { return Ok(0) };
         let messages: Given<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
-        let new = target.messages(Source::File, &messages);
+        let new = target.messages(MessageSource::File, &messages);
         self.add(vec![(&**target, NewMessages { read: Some(read), ..new })]).await
     }
 
@@ -354,7 +356,7 @@ impl MessageRegistry {
 
 impl Target {
     /// What is to be registered of these, without those that the report would not answer any more.
-    fn messages(&self, source: Source, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
+    fn messages(&self, source: MessageSource, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
         let ClockReading { now, sure, .. } = self.guard.lock().read(&self.clock);
         let is_confirmed = self.clock.is_confirmed();
         let message = |(id, said): &(&str, Option<Timestamp>)| {
@@ -362,7 +364,7 @@ impl Target {
             let is_known = said.is_some_and(|said| said.duration_since(now) <= AHEAD);
             let sent_at = said.map_or(now, |said| said.min(now));
             let every = self.pace.at(message_age(sent_at, now));
-            let wait = if source == Source::Config { Duration::ZERO } else { FIRST_POLL.min(every) };
+            let wait = if source == MessageSource::Config { Duration::ZERO } else { FIRST_POLL.min(every) };
             let due = now.saturating_add(wait).unwrap_or(now);
             let is_guessed = !is_known && !is_confirmed;
             let is_in_time = message_age(sent_at, sure) < self.pace.end();

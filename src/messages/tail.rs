@@ -22,8 +22,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub use self::lines::{Line, split};
-use self::lines::{Reading, read_at};
-use crate::ledger::{FileId, Mark};
+use self::lines::{LineReading, read_at};
+use crate::ledger::{FileId, FileMark};
 use crate::messages::followed_paths::Paths;
 
 /// Bytes before a mark that are remembered: enough for several lines, since lines may end alike.
@@ -43,7 +43,7 @@ pub struct Lines {
     /// The lines.
     pub lines: Vec<Line>,
     /// The marks that differ from before, the last of them behind the lines.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<FileMark>,
     /// Files of which the marks are to be forgotten.
     pub gone: Vec<FileId>,
 }
@@ -65,7 +65,7 @@ pub enum Look {
 pub struct Follower {
     path: PathBuf,
     others: Paths,
-    marks: Vec<Mark>,
+    marks: Vec<FileMark>,
     /// Files of which the mark differs from what is safe, and those of which it is to be forgotten.
     changed: HashSet<FileId>,
     gone: Vec<FileId>,
@@ -99,7 +99,7 @@ struct Member {
 impl Follower {
     /// From marks that were kept; from the start of the file if there are none. `others` are files that are no
     /// rotation of this one, whatever their names.
-    pub fn new(path: PathBuf, marks: Vec<Mark>, others: Paths) -> Follower {
+    pub fn new(path: PathBuf, marks: Vec<FileMark>, others: Paths) -> Follower {
         Follower {
             path,
             others,
@@ -114,7 +114,7 @@ impl Follower {
     }
 
     /// The marks as they are now.
-    pub fn marks(&self) -> &[Mark] {
+    pub fn marks(&self) -> &[FileMark] {
         &self.marks
     }
 
@@ -161,8 +161,8 @@ impl Follower {
     }
 
     /// Lines with all marks that have changed.
-    fn lines(&self, lines: Vec<Line>, behind: Option<Mark>) -> Lines {
-        let is_other = |mark: &&Mark| behind.as_ref().is_none_or(|behind| behind.file != mark.file);
+    fn lines(&self, lines: Vec<Line>, behind: Option<FileMark>) -> Lines {
+        let is_other = |mark: &&FileMark| behind.as_ref().is_none_or(|behind| behind.file != mark.file);
         let marks = self.marks.iter().filter(|mark| self.changed.contains(&mark.file)).filter(is_other);
         Lines { lines, marks: marks.cloned().chain(behind.clone()).collect(), gone: self.gone.clone() }
     }
@@ -170,12 +170,12 @@ impl Follower {
     /// A first look: what was rotated away before is not ours.
     fn begin(&self, members: &[Member]) -> io::Result<Lines> {
         // Stands for the look itself, where there is no file yet.
-        let mut marks = vec![Mark::default()];
+        let mut marks = vec![FileMark::default()];
         for Member { file, meta, is_at_path } in members {
             let offset = if *is_at_path { 0 } else { meta.len() };
             let before = read_at(file, offset.saturating_sub(BEFORE), offset.min(BEFORE) as usize)?;
             let is_at_path = *is_at_path;
-            marks.push(Mark { file: id(meta), offset, lines: 0, before, is_at_path, is_awaited: is_at_path });
+            marks.push(FileMark { file: id(meta), offset, lines: 0, before, is_at_path, is_awaited: is_at_path });
         }
         Ok(Lines { marks, ..Lines::default() })
     }
@@ -197,7 +197,7 @@ impl Follower {
         for path in self.siblings(&away.collect::<Vec<_>>())? {
             // One that goes away meanwhile, or may not be read, must not keep us from the others.
             let Ok(meta) = std::fs::metadata(&path) else { continue };
-            let is_read = |mark: &&Mark| mark.file == id(&meta) && mark.offset == meta.len() && !mark.is_awaited;
+            let is_read = |mark: &&FileMark| mark.file == id(&meta) && mark.offset == meta.len() && !mark.is_awaited;
             let read = self.marks.iter().find(is_read);
             if read.is_some() && before.contains(&id(&meta)) {
                 self.done.insert(id(&meta));
@@ -227,8 +227,8 @@ impl Follower {
     }
 
     /// The mark of each of these files: its own, that of a file which is not what it was, or its start.
-    fn match_marks(&self, members: &[Member]) -> Vec<Mark> {
-        let orphans: Vec<&Mark> = self.marks.iter().filter(|mark| is_orphan(mark, members)).collect();
+    fn match_marks(&self, members: &[Member]) -> Vec<FileMark> {
+        let orphans: Vec<&FileMark> = self.marks.iter().filter(|mark| is_orphan(mark, members)).collect();
         let mark_of = |Member { file, meta, is_at_path }: &Member| {
             let own = self.marks.iter().find(|mark| mark.file == id(meta) && is_in(mark, file, meta));
             let taken_over = || orphans.iter().filter(|mark| is_in(mark, file, meta)).max_by_key(|mark| mark.offset);
@@ -236,14 +236,14 @@ impl Follower {
             // A file that has left the path with something unread is looked for under any name.
             let is_awaited = own.is_some_and(|mark| mark.is_awaited && meta.len() > mark.offset);
             let mark = best.cloned().unwrap_or_default();
-            Mark { file: id(meta), is_at_path: *is_at_path, is_awaited: *is_at_path || is_awaited, ..mark }
+            FileMark { file: id(meta), is_at_path: *is_at_path, is_awaited: *is_at_path || is_awaited, ..mark }
         };
         members.iter().map(mark_of).collect()
     }
 
     /// Takes up the marks of files that are there. Whether the one that was at the path is not, or has been cut,
     /// and nothing that was in it is anywhere else.
-    fn take_up(&mut self, matched: &[Mark]) -> bool {
+    fn take_up(&mut self, matched: &[FileMark]) -> bool {
         let has_path = matched.iter().any(|found| found.is_at_path);
         let mut is_lost = false;
         self.tails.retain(|file, _| matched.iter().any(|found| found.file == *file));
@@ -254,7 +254,9 @@ impl Follower {
             let new = match found {
                 Some(found) => found.clone(),
                 // Elsewhere, or nowhere. While there is nothing at the path, it may come back.
-                None if mark.is_awaited && has_path => Mark { is_at_path: false, is_awaited: false, ..mark.clone() },
+                None if mark.is_awaited && has_path => {
+                    FileMark { is_at_path: false, is_awaited: false, ..mark.clone() }
+                }
                 None => continue,
             };
             let is_cut = (new.offset, &new.before) != (mark.offset, &mark.before);
@@ -278,7 +280,7 @@ impl Follower {
 
     /// Forgets the oldest marks of files that are not seen any more, if there are many. Some come back: from a
     /// volume that was away, or out of an archive.
-    fn forget(&mut self, matched: &[Mark]) {
+    fn forget(&mut self, matched: &[FileMark]) {
         let mut seen: HashSet<FileId> = matched.iter().map(|found| found.file).collect();
         seen.extend(&self.done);
         seen.insert(FileId::default());
@@ -296,7 +298,7 @@ impl Follower {
     }
 
     /// The next lines of a file.
-    fn read(&mut self, member: &Member, mark: Mark) -> io::Result<Option<Lines>> {
+    fn read(&mut self, member: &Member, mark: FileMark) -> io::Result<Option<Lines>> {
         let Member { file, meta, is_at_path } = member;
         let (size, file_id) = (meta.len(), id(meta));
         if size <= mark.offset {
@@ -315,7 +317,7 @@ impl Follower {
         if from >= size && !is_over {
             return Ok(None);
         }
-        let read = Reading { file, mark: &mark, size, is_over }.next(from)?;
+        let read = LineReading { file, mark: &mark, size, is_over }.next(from)?;
         // Cut while it was read.
         if !is_in(&mark, file, &file.metadata()?) {
             return Ok(None);
@@ -365,7 +367,7 @@ impl Follower {
 }
 
 /// Whether a file has the bytes before a mark that it had when it was read.
-fn is_in(mark: &Mark, file: &File, meta: &Metadata) -> bool {
+fn is_in(mark: &FileMark, file: &File, meta: &Metadata) -> bool {
     let length = mark.before.len();
     let before = || read_at(file, mark.offset.saturating_sub(length as u64), length);
     meta.len() >= mark.offset && before().is_ok_and(|before| before == mark.before)
@@ -381,7 +383,7 @@ fn is_prefix(copy: &Member, whole: &File, meta: &Metadata) -> bool {
 
 /// Returns true if the file of a mark is none of these, or is not what it was, and the bytes before the mark tell it from
 /// any other file: they are as many as are remembered, or all that it had.
-fn is_orphan(mark: &Mark, members: &[Member]) -> bool {
+fn is_orphan(mark: &FileMark, members: &[Member]) -> bool {
     let known = mark.before.len() as u64;
     let is_telling = mark.offset > 0 && (known >= BEFORE || known == mark.offset);
     let member = members.iter().find(|member| id(&member.meta) == mark.file);

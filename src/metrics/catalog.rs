@@ -3,7 +3,7 @@
 
 /// Counter or gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FamilyKind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -38,8 +38,8 @@ macro_rules! families {
             }
 
             /// Counter or gauge.
-            pub fn kind(self) -> Kind {
-                match self { $(Family::$variant => Kind::$kind,)* }
+            pub fn kind(self) -> FamilyKind {
+                match self { $(Family::$variant => FamilyKind::$kind,)* }
             }
 
             /// How its values are written.

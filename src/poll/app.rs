@@ -8,11 +8,11 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use crate::ledger::{AppKey, DueQuery, LedgerError, Mark, Restored, StoredReport};
+use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, Restored, StoredReport};
 use crate::messages::file_source;
 use crate::messages::registry::{Board, Target, message_counters};
-use crate::poll::message_poll::{MessagePoll, Standing};
-use crate::poll::poller::{Poller, Polling};
+use crate::poll::message_poll::{Assignment, MessagePoll};
+use crate::poll::poller::{PollLoop, Poller};
 use crate::poll::snapshot_poll::SnapshotPoll;
 use crate::poll::window_poll::WindowPoll;
 use crate::provider::config::{App, Config, UNFED};
@@ -116,7 +116,7 @@ impl<'a> AppStart<'a> {
     }
 
     /// How far a file has been read.
-    fn marks(&self, path: &Path) -> Vec<Mark> {
+    fn marks(&self, path: &Path) -> Vec<FileMark> {
         let key = file_source::key(path);
         self.stored.files.iter().filter(|(path, _)| *path == key).map(|(_, mark)| mark.clone()).collect()
     }
@@ -131,7 +131,7 @@ impl<'a> AppStart<'a> {
         config: &Config,
         transport: &Arc<dyn Transport>,
         is_first: bool,
-    ) -> Result<Vec<Polling>, LedgerError> {
+    ) -> Result<Vec<PollLoop>, LedgerError> {
         let AppStart { app, services, report_context, messages, stored, board, account, registered } = self;
         let account = &account;
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
@@ -183,7 +183,7 @@ impl<'a> AppStart<'a> {
             // Messages stay with the report that first had a number for them.
             if is_current || next.is_some() {
                 let poller = poller(name, report.limit(), Priority::Last).await;
-                let standing = Standing {
+                let standing = Assignment {
                     is_current,
                     newest: if is_current { messages.newest } else { 0 },
                     next,

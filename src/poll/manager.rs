@@ -12,7 +12,7 @@ use crate::ledger::{LedgerError, Restored};
 use crate::messages::registry::{MessageRegistry, Target};
 use crate::messages::{file_source, followed_paths::Paths};
 use crate::poll::app::AppStart;
-use crate::poll::poller::Polling;
+use crate::poll::poller::PollLoop;
 use crate::provider::config::{App, Config};
 use crate::provider::http::{AccountClient, Transport};
 use crate::status::Services;
@@ -20,15 +20,15 @@ use crate::status::app_labels;
 use crate::status::bell;
 
 /// An app by its provider and name.
-type Name = (&'static str, String);
+type AppName = (&'static str, String);
 
 /// All apps that are polled.
 pub struct PollManager {
     services: Services,
     feed: Arc<MessageRegistry>,
-    apps: BTreeMap<Name, Running>,
+    apps: BTreeMap<AppName, Running>,
     /// Accounts by app, with their ids, also of apps that are gone: requests and budgets go on when they are back.
-    accounts: BTreeMap<Name, (String, Arc<AccountClient>)>,
+    accounts: BTreeMap<AppName, (String, Arc<AccountClient>)>,
     /// Every file of message ids that is followed.
     paths: Paths,
     /// True once apps were started: those that come later come by a reload.
@@ -81,13 +81,13 @@ impl PollManager {
     /// Stops the apps that are not in this configuration, or not as they are, and takes them off the page.
     pub async fn leave(&mut self, config: &Config) -> StoppedApps {
         let mut left = StoppedApps::default();
-        let wanted: BTreeMap<Name, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
-        let stays = |name: &Name, running: &Running| wanted.get(name) == Some(&running.fingerprint);
+        let wanted: BTreeMap<AppName, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
+        let stays = |name: &AppName, running: &Running| wanted.get(name) == Some(&running.fingerprint);
         let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| stays(name, running));
         self.apps = stay;
         left.changes.kept = self.apps.len();
-        let (names, leaving): (Vec<Name>, Vec<Running>) = leave.into_iter().unzip();
+        let (names, leaving): (Vec<AppName>, Vec<Running>) = leave.into_iter().unzip();
         for running in &leaving {
             running.stop.cancel();
         }
@@ -135,7 +135,7 @@ impl PollManager {
                 new.push((app, stored));
             }
         }
-        let names: Vec<Name> = new.iter().map(|(app, _)| name(app.app())).collect();
+        let names: Vec<AppName> = new.iter().map(|(app, _)| name(app.app())).collect();
         let started = self.show_and_start(new, config, transport).await;
         if started.is_err() {
             for (provider, app) in names {
@@ -161,7 +161,7 @@ impl PollManager {
             joining.push((name(app.app()), self.ready(&app), app));
         }
         let mut targets = self.targets();
-        let target = |((_, name), running, _): &(Name, Running, _)| Some((name.clone(), running.target.clone()?));
+        let target = |((_, name), running, _): &(AppName, Running, _)| Some((name.clone(), running.target.clone()?));
         targets.extend(joining.iter().filter_map(target));
         let others = config.apps.iter().map(|app| &app.name).filter(|name| !targets.contains_key(*name));
         let others = others.cloned().collect();
@@ -190,7 +190,7 @@ impl PollManager {
         if let Some((_, account)) = self.accounts.get(&name).filter(|(before, _)| *before == id) {
             return Arc::clone(account);
         }
-        let is_same = |((provider, _), (before, _)): &(&Name, &(String, _))| *provider == name.0 && *before == id;
+        let is_same = |((provider, _), (before, _)): &(&AppName, &(String, _))| *provider == name.0 && *before == id;
         let budgets = self.accounts.iter().find(is_same).map(|(_, (_, account))| account.budgets());
         let account = Arc::new(AccountClient::within(&self.services.clock, budgets.unwrap_or_default()));
         self.accounts.insert(name, (id, Arc::clone(&account)));
@@ -208,7 +208,7 @@ impl PollManager {
     }
 
     /// Begins to poll and to follow files.
-    fn start(&mut self, opened: Vec<(Name, Running, Services, Vec<Polling>)>) {
+    fn start(&mut self, opened: Vec<(AppName, Running, Services, Vec<PollLoop>)>) {
         // None of them may be taken for what another one was renamed to.
         let targets = opened.iter().filter_map(|(_, running, ..)| running.target.as_ref());
         targets.flat_map(|target| &target.files).for_each(|(path, _)| self.paths.add(path));
@@ -241,7 +241,7 @@ impl PollManager {
     }
 
     fn targets(&self) -> BTreeMap<String, Arc<Target>> {
-        let target = |((_, name), running): (&Name, &Running)| Some((name.clone(), running.target.clone()?));
+        let target = |((_, name), running): (&AppName, &Running)| Some((name.clone(), running.target.clone()?));
         self.apps.iter().filter_map(target).collect()
     }
 
@@ -256,7 +256,7 @@ impl PollManager {
     }
 }
 
-fn name(app: &App) -> Name {
+fn name(app: &App) -> AppName {
     (app.provider.name(), app.name.clone())
 }
 

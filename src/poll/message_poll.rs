@@ -12,13 +12,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::ledger::{
-    Content, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
+    CommitContent, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
 };
 use crate::messages::registry::Board;
 use crate::poll::backoff;
 use crate::poll::message_calls::{Answers, Called, Calls, companies};
 use crate::poll::newest_messages::{Newest, NewestList, sums};
-use crate::poll::poller::{Answered, Done, Polled, Poller, Ready, Work};
+use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, ReportTask};
 use crate::provider::error::PollError;
 use crate::provider::message_schedule::{DAY, MessageSchedule, message_age};
 use crate::provider::{MessageReadings, MessageReport};
@@ -80,7 +80,7 @@ impl MessageReportState {
 
 /// How a report stands with the messages of its app.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub struct Assignment {
     /// Whether new messages come to it.
     pub is_current: bool,
     /// How many of the newest messages are shown.
@@ -99,10 +99,10 @@ impl MessagePoll {
         poller: Poller,
         report: Box<dyn MessageReport>,
         board: Arc<Board>,
-        standing: Standing,
+        standing: Assignment,
         stored: StoredReport,
-    ) -> Ready<MessagePoll> {
-        let Standing { is_current, newest, next, was_ahead, last_seen } = standing;
+    ) -> ReportTask<MessagePoll> {
+        let Assignment { is_current, newest, next, was_ahead, last_seen } = standing;
         let state: MessageReportState = serde_json::from_str(&stored.state).unwrap_or_default();
         let newest = NewestList::new(newest, stored.newest.clone());
         let clock = &poller.services.clock;
@@ -128,11 +128,11 @@ impl MessagePoll {
         };
         // Out of step, any message may be due.
         let next = next.map(|next| if is_out_of_step { next.min(now) } else { next });
-        Ready::new(poller, work, &stored, next).await
+        ReportTask::new(poller, work, &stored, next).await
     }
 }
 
-impl Work for MessagePoll {
+impl PollKind for MessagePoll {
     type Outcome = ();
 
     fn interval(&self) -> Duration {
@@ -143,11 +143,11 @@ impl Work for MessagePoll {
         self.is_current.then(|| self.board.wake())
     }
 
-    async fn poll(&mut self, poller: Arc<Poller>) -> Polled<()> {
-        let mut poll = Poll { poller, work: self, round: Round::default() };
+    async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<()> {
+        let mut poll = MessagePollRun { poller, work: self, round: Round::default() };
         let result = poll.run().await;
         let has_new_numbers = poll.round.has_new_numbers;
-        Polled { outcome: (), has_new_numbers, result }
+        PollResult { outcome: (), has_new_numbers, result }
     }
 
     fn is_under_way(&self) -> bool {
@@ -168,7 +168,7 @@ impl Work for MessagePoll {
 
 /// One poll: what is due is asked for until nothing is, or until a polling interval has passed. Calls that have not
 /// ended by then go over into the next poll.
-struct Poll<'a> {
+struct MessagePollRun<'a> {
     poller: Arc<Poller>,
     work: &'a mut MessagePoll,
     round: Round,
@@ -201,8 +201,8 @@ struct FailedCall {
     began: Instant,
 }
 
-impl Poll<'_> {
-    async fn run(&mut self) -> Result<Done, PollError> {
+impl MessagePollRun<'_> {
+    async fn run(&mut self) -> Result<PollOutcome, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
         if self.work.is_out_of_step || self.work.hurry.is_some() || reading.was_set_back {
             self.reschedule(reading.now).await?;
@@ -303,7 +303,7 @@ impl Poll<'_> {
     }
 
     /// Says how the poll went, and what becomes of the messages that calls failed for.
-    async fn conclude(&mut self) -> Result<Done, PollError> {
+    async fn conclude(&mut self) -> Result<PollOutcome, PollError> {
         let failed = std::mem::take(&mut self.round.failed);
         let passed_at = self.work.passed_at;
         // A call that was overtaken by others that passed failed by itself, and so did one that has failed before.
@@ -335,13 +335,13 @@ impl Poll<'_> {
             return Err(end);
         }
         match error {
-            Some(_) if self.round.failing > 0 => Ok(Done::Partly(error, due)),
+            Some(_) if self.round.failing > 0 => Ok(PollOutcome::Partly(error, due)),
             // Those that failed are set aside or retired.
-            Some(_) if self.round.has_passed => Ok(Done::Succeeded(due)),
-            Some(_) => Ok(Done::Dropped(due)),
-            None if self.round.failing > 0 => Ok(Done::Partly(None, due)),
-            None if self.round.has_passed => Ok(Done::Succeeded(due)),
-            None => Ok(Done::NothingDue(due)),
+            Some(_) if self.round.has_passed => Ok(PollOutcome::Succeeded(due)),
+            Some(_) => Ok(PollOutcome::Dropped(due)),
+            None if self.round.failing > 0 => Ok(PollOutcome::Partly(None, due)),
+            None if self.round.has_passed => Ok(PollOutcome::Succeeded(due)),
+            None => Ok(PollOutcome::NothingDue(due)),
         }
     }
 
@@ -458,8 +458,8 @@ impl Poll<'_> {
             polled.push(PolledMessage { row, readings, shape, is_at_10m, next });
         }
         let plan = self.work.newest.plan(fresh, &ended);
-        let answered = Answered {
-            content: Content::Messages { polled, failed, newest: plan.stored() },
+        let answered = AnswerCommit {
+            content: CommitContent::Messages { polled, failed, newest: plan.stored() },
             unknown,
             state: None,
             succeeded,

@@ -15,14 +15,14 @@ use crate::model::reading::{Metric, Reading};
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
 
 /// Numbers of a message, by the metrics of [`SHOWN`].
-pub(super) type Numbers = [Option<i64>; SHOWN.len()];
+pub(super) type MessageValues = [Option<i64>; SHOWN.len()];
 
 /// One of the newest messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Newest {
     pub(super) id: String,
     pub(super) sent_at: Timestamp,
-    pub(super) values: Numbers,
+    pub(super) values: MessageValues,
 }
 
 impl Newest {
@@ -58,7 +58,7 @@ impl Newest {
 pub(super) struct NewestList {
     limit: usize,
     /// From the oldest on.
-    by_age: BTreeMap<(Timestamp, String), Numbers>,
+    by_age: BTreeMap<(Timestamp, String), MessageValues>,
     sent: HashMap<String, Timestamp>,
 }
 
@@ -158,7 +158,7 @@ impl NewestList {
     }
 }
 
-fn of((sent_at, id): &(Timestamp, String), values: &Numbers) -> Newest {
+fn of((sent_at, id): &(Timestamp, String), values: &MessageValues) -> Newest {
     Newest { id: id.clone(), sent_at: *sent_at, values: *values }
 }
 
@@ -173,7 +173,7 @@ impl Plan {
 }
 
 /// The numbers of one message by metric.
-pub(super) fn sums(readings: &[Reading]) -> Numbers {
+pub(super) fn sums(readings: &[Reading]) -> MessageValues {
     SHOWN.map(|metric| {
         let values = readings.iter().filter(|reading| reading.series.metric == metric).map(|reading| reading.value);
         values.reduce(i64::saturating_add)

@@ -1,6 +1,6 @@
 //! One report being polled, whatever it is asked for: waiting until it is due, retrying, committing,
 //! backing off, and telling how it went. Measured the same way for every provider. What a poll asks is a
-//! [`Work`]: `windows.rs`, `messages.rs` or `moments.rs`.
+//! [`PollKind`]: `windows.rs`, `messages.rs` or `moments.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 
 use crate::config::secret::Secret;
 use crate::exposition::{Update, text};
-use crate::ledger::{AppId, Commit, Confirmation, Content, Hurry, LedgerError, Receipt, StoredReport};
+use crate::ledger::{AppId, Commit, CommitContent, Confirmation, Hurry, LedgerError, Receipt, StoredReport};
 use crate::metrics::catalog::Family;
 use crate::poll::backoff;
 use crate::provider::error::{PollError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::rate_limit::{LONGEST_RESET, Rate};
 use crate::status::bell::Bell;
-use crate::status::{Ended, Failure, Quota, ReportHealth, ReportId, Services, State, counters};
+use crate::status::{Health, PollFailure, PollTiming, Quota, ReportId, ReportStatus, Services, counters};
 use crate::util::clock::Clock;
 use crate::util::future::BoxFuture;
 use crate::util::supervise::spawn_isolated;
@@ -72,7 +72,7 @@ pub struct Poller {
 }
 
 /// What a report asks for in a poll.
-pub trait Work: Send + 'static {
+pub trait PollKind: Send + 'static {
     /// What a poll brings besides what is committed.
     type Outcome: Send;
     /// The pace of polling while all is well, from which back-off is reckoned.
@@ -82,7 +82,7 @@ pub trait Work: Send + 'static {
         None
     }
     /// One poll: every question, each with its retries, and the commits.
-    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = Polled<Self::Outcome>> + Send;
+    fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = PollResult<Self::Outcome>> + Send;
     /// Returns true if calls are still under way, which the next poll waits for.
     fn is_under_way(&self) -> bool {
         false
@@ -96,17 +96,17 @@ pub trait Work: Send + 'static {
 }
 
 /// How a poll went.
-pub struct Polled<O> {
+pub struct PollResult<O> {
     /// What it brings besides what is committed.
     pub outcome: O,
     /// Whether a number was new.
     pub has_new_numbers: bool,
     /// How it ended.
-    pub result: Result<Done, PollError>,
+    pub result: Result<PollOutcome, PollError>,
 }
 
 /// A poll that did not fail as a whole.
-pub enum Done {
+pub enum PollOutcome {
     /// It succeeded; the next is due then, if any is.
     Succeeded(Option<Timestamp>),
     /// A part failed, which slows that part alone; why, unless it was not asked for in this poll.
@@ -117,52 +117,55 @@ pub enum Done {
     Dropped(Option<Timestamp>),
 }
 
-impl Done {
+impl PollOutcome {
     /// Due time of the next poll.
     fn due(&self) -> Option<Timestamp> {
         match self {
-            Done::Succeeded(due) | Done::Partly(_, due) | Done::NothingDue(due) | Done::Dropped(due) => *due,
+            PollOutcome::Succeeded(due)
+            | PollOutcome::Partly(_, due)
+            | PollOutcome::NothingDue(due)
+            | PollOutcome::Dropped(due) => *due,
         }
     }
 }
 
 /// A report that is ready to be polled.
-pub struct Ready<W> {
+pub struct ReportTask<W> {
     poller: Arc<Poller>,
     work: W,
     next: Option<Timestamp>,
 }
 
-/// A [`Ready`] of whatever kind.
-pub type Polling = BoxFuture<'static, ()>;
+/// A [`ReportTask`] of whatever kind.
+pub type PollLoop = BoxFuture<'static, ()>;
 
-impl<W: Work> Ready<W> {
+impl<W: PollKind> ReportTask<W> {
     /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
-    pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> Ready<W> {
+    pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> ReportTask<W> {
         let now = poller.services.clock.now();
         // What is not due yet was polled well before the process began, or it would be due. A reload may have brought other
         // credentials.
         let is_well = poller.is_first && !stored.is_failing;
         let was_up = is_well && stored.last_success.is_some() && next.is_some_and(|next| next > now);
-        let restored = ReportHealth {
-            state: if was_up { State::Up } else { State::Waiting },
+        let restored = ReportStatus {
+            state: if was_up { Health::Up } else { Health::Waiting },
             last_success: stored.last_success,
             last_change: stored.last_change,
             bell: Arc::clone(&poller.bell),
-            ..ReportHealth::default()
+            ..ReportStatus::default()
         };
         poller.services.health.add(&poller.id, restored, next, now).await;
-        Ready { poller: Arc::new(poller), work, next }
+        ReportTask { poller: Arc::new(poller), work, next }
     }
 
     /// Polls for ever.
-    pub fn run(self) -> Polling {
+    pub fn run(self) -> PollLoop {
         Box::pin(self.poll_through_panics())
     }
 
     /// A panic is a failed poll, from which the report backs off.
     async fn poll_through_panics(self) {
-        let Ready { poller, work, mut next } = self;
+        let ReportTask { poller, work, mut next } = self;
         let interval = work.interval();
         let work = Arc::new(Mutex::new(work));
         let mut failed_with = None;
@@ -186,7 +189,7 @@ impl<W: Work> Ready<W> {
 impl Poller {
     /// Polls for ever, first at `next`. While failing, `failed_with` is what the secrets looked like to the poll that
     /// failed.
-    async fn poll_for_ever<W: Work>(
+    async fn poll_for_ever<W: PollKind>(
         self: &Arc<Self>,
         work: &mut W,
         mut next: Option<Timestamp>,
@@ -217,24 +220,24 @@ impl Poller {
             let secrets = self.fingerprint();
             let started = Instant::now();
             self.client.requests().take_waited();
-            let Polled { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
+            let PollResult { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
             let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
             work.finish(outcome, result.is_ok(), clock.now()).await;
-            let due = result.as_ref().ok().and_then(Done::due);
+            let due = result.as_ref().ok().and_then(PollOutcome::due);
             self.show_account(work.interval(), due).await;
             let ended = self.ended(has_new_numbers, Some(took));
-            if matches!(result, Ok(Done::Succeeded(_) | Done::Partly(..))) {
+            if matches!(result, Ok(PollOutcome::Succeeded(_) | PollOutcome::Partly(..))) {
                 self.has_succeeded.store(true, Ordering::Relaxed);
             }
             match result {
                 Ok(done) => {
                     match done {
-                        Done::Succeeded(_) => self.succeeded(ended, due).await,
-                        Done::Partly(Some(error), _) => drop(self.failed(error, Scope::Part(due), ended).await),
-                        Done::Partly(None, _) if health.still_failing(&self.id, ended, due).await => {}
-                        Done::Partly(None, _) => self.succeeded(ended, due).await,
-                        Done::NothingDue(_) => health.nothing_due(&self.id, due, false).await,
-                        Done::Dropped(_) => health.nothing_due(&self.id, due, true).await,
+                        PollOutcome::Succeeded(_) => self.succeeded(ended, due).await,
+                        PollOutcome::Partly(Some(error), _) => drop(self.failed(error, Scope::Part(due), ended).await),
+                        PollOutcome::Partly(None, _) if health.still_failing(&self.id, ended, due).await => {}
+                        PollOutcome::Partly(None, _) => self.succeeded(ended, due).await,
+                        PollOutcome::NothingDue(_) => health.nothing_due(&self.id, due, false).await,
+                        PollOutcome::Dropped(_) => health.nothing_due(&self.id, due, true).await,
                     }
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
@@ -252,7 +255,7 @@ impl Poller {
 
     /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once: a secret
     /// that differs from the one a poll `failed_with`, something new to ask for, somebody's wish, or the ledger.
-    async fn wait<W: Work>(
+    async fn wait<W: PollKind>(
         &self,
         next: Option<Timestamp>,
         failed_with: Option<u64>,
@@ -355,7 +358,7 @@ impl Poller {
     async fn waits(&self, message: &str, advice: &'static str) {
         let now = self.services.clock.now();
         let wait = self.client.budget().blocked_for().unwrap_or_default();
-        let failure = Failure {
+        let failure = PollFailure {
             reason: Reason::RateLimited.name(),
             is_part: false,
             is_wait: true,
@@ -384,8 +387,8 @@ impl Poller {
     }
 
     /// Commits what was made of an answer, then shows what it has changed.
-    pub(super) async fn commit(&self, commit: Answered) -> Result<Receipt, PollError> {
-        let Answered { content, unknown, state, succeeded, due, sure } = commit;
+    pub(super) async fn commit(&self, commit: AnswerCommit) -> Result<Receipt, PollError> {
+        let AnswerCommit { content, unknown, state, succeeded, due, sure } = commit;
         let now = self.services.clock.now();
         let confirmation = self.confirmation(now);
         let is_confirmed = confirmation.is_some();
@@ -430,12 +433,12 @@ impl Poller {
         Ok(receipt)
     }
 
-    fn ended(&self, has_new_numbers: bool, took: Option<Duration>) -> Ended {
-        Ended { now: self.services.clock.now(), has_new_numbers, took }
+    fn ended(&self, has_new_numbers: bool, took: Option<Duration>) -> PollTiming {
+        PollTiming { now: self.services.clock.now(), has_new_numbers, took }
     }
 
     /// Notes a success, and says so if the report was failing.
-    async fn succeeded(&self, ended: Ended, due: Option<Timestamp>) {
+    async fn succeeded(&self, ended: PollTiming, due: Option<Timestamp>) {
         if self.services.health.succeeded(&self.id, ended, due).await {
             let ReportId { provider, app, report } = &self.id;
             tracing::info!(provider, app, report, "the report works again");
@@ -443,12 +446,12 @@ impl Poller {
     }
 
     /// Notes a failure, says it once, and tells when the next poll is due.
-    async fn failed(&self, error: PollError, scope: Scope, ended: Ended) -> Option<Timestamp> {
+    async fn failed(&self, error: PollError, scope: Scope, ended: PollTiming) -> Option<Timestamp> {
         let now = ended.now;
         let reason = error.reason();
         let message = self.account.in_words(&error);
         let log_id = error.log_id().map(|id| shorten(&self.account.scrubber().scrub(id)));
-        let failure = Failure {
+        let failure = PollFailure {
             reason: reason.name(),
             is_part: matches!(scope, Scope::Part(_)),
             is_wait: false,
@@ -552,8 +555,8 @@ impl Poller {
 }
 
 /// What was made of an answer.
-pub(super) struct Answered {
-    pub(super) content: Content,
+pub(super) struct AnswerCommit {
+    pub(super) content: CommitContent,
     pub(super) unknown: Vec<String>,
     pub(super) state: Option<String>,
     pub(super) succeeded: bool,

@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::exposition::{Exposition, Sample, Update};
-use crate::ledger::{Content, Hurry, NewestQuery, StoredReport};
+use crate::ledger::{CommitContent, Hurry, NewestQuery, StoredReport};
 use crate::model::reading::GaugeReading;
-use crate::poll::poller::{Answered, Done, MISSED, Polled, Poller, RETRIES, Ready, TRIES, Work};
+use crate::poll::poller::{
+    AnswerCommit, MISSED, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES,
+};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::clock::Clock;
@@ -29,7 +31,11 @@ pub struct SnapshotPoll {
 
 impl SnapshotPoll {
     /// Makes the report ready to be polled.
-    pub async fn ready(poller: Poller, report: Box<dyn SnapshotReport>, stored: StoredReport) -> Ready<SnapshotPoll> {
+    pub async fn ready(
+        poller: Poller,
+        report: Box<dyn SnapshotReport>,
+        stored: StoredReport,
+    ) -> ReportTask<SnapshotPoll> {
         let now = poller.services.clock.now();
         // What it shows is not kept, so it is asked for at once.
         let next = stored.due.unwrap_or(now).min(now);
@@ -40,7 +46,7 @@ impl SnapshotPoll {
             shown: Vec::new(),
             fresh: Instant::now(),
         };
-        Ready::new(poller, work, &stored, Some(next)).await
+        ReportTask::new(poller, work, &stored, Some(next)).await
     }
 
     /// Shows these in the place of those before.
@@ -52,36 +58,36 @@ impl SnapshotPoll {
 
 /// What a poll of this moment brings.
 #[derive(Default)]
-pub struct Outcome {
+pub struct SnapshotOutcome {
     state: Option<String>,
     samples: Vec<Sample>,
     has_nothing_to_ask: bool,
 }
 
-impl Work for SnapshotPoll {
-    type Outcome = Outcome;
+impl PollKind for SnapshotPoll {
+    type Outcome = SnapshotOutcome;
 
     fn interval(&self) -> Duration {
         self.report.interval()
     }
 
-    async fn poll(&mut self, poller: Arc<Poller>) -> Polled<Outcome> {
-        let mut poll = Poll {
+    async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<SnapshotOutcome> {
+        let mut poll = SnapshotPollRun {
             poller,
             report: Arc::clone(&self.report),
             state: self.state.clone(),
-            outcome: Outcome::default(),
+            outcome: SnapshotOutcome::default(),
             has_new_numbers: false,
         };
         let result = poll.run().await;
-        Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
+        PollResult { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
     // Every poll asks for all.
     fn hurry(&mut self, _hurry: Hurry) {}
 
-    async fn finish(&mut self, outcome: Outcome, is_ok: bool, _now: Timestamp) {
-        let Outcome { state, samples, has_nothing_to_ask } = outcome;
+    async fn finish(&mut self, outcome: SnapshotOutcome, is_ok: bool, _now: Timestamp) {
+        let SnapshotOutcome { state, samples, has_nothing_to_ask } = outcome;
         if has_nothing_to_ask {
             self.show(Vec::new()).await;
         } else if is_ok {
@@ -100,16 +106,16 @@ impl Work for SnapshotPoll {
 }
 
 /// One poll.
-struct Poll {
+struct SnapshotPollRun {
     poller: Arc<Poller>,
     report: Arc<dyn SnapshotReport>,
     state: String,
-    outcome: Outcome,
+    outcome: SnapshotOutcome,
     has_new_numbers: bool,
 }
 
-impl Poll {
-    async fn run(&mut self) -> Result<Done, PollError> {
+impl SnapshotPollRun {
+    async fn run(&mut self) -> Result<PollOutcome, PollError> {
         let Poller { app, services, .. } = &*self.poller;
         let now = services.clock.now();
         let due = Some(now.saturating_add(self.report.interval()).unwrap_or(now));
@@ -124,13 +130,13 @@ impl Poll {
         let queries = self.report.queries(&messages);
         if queries.is_empty() {
             self.outcome.has_nothing_to_ask = true;
-            return Ok(Done::NothingDue(due));
+            return Ok(PollOutcome::NothingDue(due));
         }
         let (SnapshotNumbers { gauges, unknown }, error) = self.query(&queries).await?;
         let state = written(&gauges);
         let is_new = state != self.state;
-        let answered = Answered {
-            content: Content::Moment { gauges, is_new },
+        let answered = AnswerCommit {
+            content: CommitContent::Moment { gauges, is_new },
             unknown,
             state: is_new.then(|| state.clone()),
             succeeded: error.is_none(),
@@ -149,7 +155,7 @@ impl Poll {
         };
         self.outcome.samples = receipt.moment.into_iter().map(sample).collect();
         self.outcome.state = Some(state);
-        Ok(if error.is_some() { Done::Partly(error, due) } else { Done::Succeeded(due) })
+        Ok(if error.is_some() { PollOutcome::Partly(error, due) } else { PollOutcome::Succeeded(due) })
     }
 
     /// Every question, with the retries of one poll. One that fails does not spoil the others: what it would have told

@@ -9,10 +9,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::ledger::{Content, Hurry, StoredGauges, StoredReport, SubjectReadings};
+use crate::ledger::{CommitContent, Hurry, StoredGauges, StoredReport, SubjectReadings};
 use crate::model::window::Window;
 use crate::poll::backoff;
-use crate::poll::poller::{Answered, Done, Polled, Poller, RETRIES, Ready, TRIES, Work};
+use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES};
 use crate::poll::window_gauges::{ShownWindows, gauge_readings};
 use crate::provider::error::{PollError, Reason};
 use crate::provider::{EarlierQueries, Report, ReportState, WindowAnswer, WindowQuery, WindowUpdate};
@@ -27,11 +27,11 @@ pub struct WindowPoll {
     state: ReportState,
     gauges: ShownWindows,
     guard: ClockGuard,
-    parts: Parts,
+    parts: FailingParts,
 }
 
 /// What a poll by window brings.
-pub struct Outcome {
+pub struct WindowOutcome {
     state: ReportState,
     gauges: Vec<StoredGauges>,
 }
@@ -47,7 +47,7 @@ impl WindowPoll {
         stored: StoredReport,
         gauges: Vec<StoredGauges>,
         last_seen: Option<Timestamp>,
-    ) -> Ready<WindowPoll> {
+    ) -> ReportTask<WindowPoll> {
         let state: ReportState = serde_json::from_str(&stored.state).unwrap_or_default();
         let now = poller.services.clock.now();
         let next = backoff::due_at_start(stored.due, report.next_due(now, &state), now);
@@ -57,22 +57,22 @@ impl WindowPoll {
         let mut gauges = ShownWindows::new(poller.id.clone(), exposition, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
-        let work = WindowPoll { report: report.into(), zone, state, gauges, guard, parts: Parts::default() };
-        Ready::new(poller, work, &stored, Some(next)).await
+        let work = WindowPoll { report: report.into(), zone, state, gauges, guard, parts: FailingParts::default() };
+        ReportTask::new(poller, work, &stored, Some(next)).await
     }
 }
 
-impl Work for WindowPoll {
-    type Outcome = Outcome;
+impl PollKind for WindowPoll {
+    type Outcome = WindowOutcome;
 
     fn interval(&self) -> Duration {
         self.report.interval()
     }
 
-    async fn poll(&mut self, poller: Arc<Poller>) -> Polled<Outcome> {
+    async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<WindowOutcome> {
         let reading = self.guard.read(&poller.services.clock);
-        let outcome = Outcome { state: self.state.clone(), gauges: Vec::new() };
-        let mut poll = Poll {
+        let outcome = WindowOutcome { state: self.state.clone(), gauges: Vec::new() };
+        let mut poll = WindowPollRun {
             poller,
             report: Arc::clone(&self.report),
             zone: self.zone.clone(),
@@ -84,14 +84,14 @@ impl Work for WindowPoll {
             has_new_numbers: false,
         };
         let result = poll.ask_everything().await;
-        Polled { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
+        PollResult { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
     fn hurry(&mut self, _hurry: Hurry) {
         self.parts.hurry();
     }
 
-    async fn finish(&mut self, outcome: Outcome, is_ok: bool, now: Timestamp) {
+    async fn finish(&mut self, outcome: WindowOutcome, is_ok: bool, now: Timestamp) {
         self.state = outcome.state;
         if is_ok || !outcome.gauges.is_empty() {
             self.gauges.confirm(now).await;
@@ -110,15 +110,15 @@ impl Work for WindowPoll {
 }
 
 /// One poll.
-struct Poll<'a> {
+struct WindowPollRun<'a> {
     poller: Arc<Poller>,
     report: Arc<dyn Report>,
     zone: TimeZone,
     guard: &'a mut ClockGuard,
-    parts: &'a mut Parts,
+    parts: &'a mut FailingParts,
     began: Instant,
     reading: ClockReading,
-    outcome: Outcome,
+    outcome: WindowOutcome,
     has_new_numbers: bool,
 }
 
@@ -127,14 +127,14 @@ type Part = (Option<String>, Window);
 
 /// Failures that a report remembers between polls.
 #[derive(Default)]
-struct Parts {
+struct FailingParts {
     /// Parts, each with how often in a row it has failed and when it is asked for again.
     failing: HashMap<Part, (u32, Instant)>,
     /// True if the report as a whole is failing.
     is_whole: bool,
 }
 
-impl Parts {
+impl FailingParts {
     fn has_failed(&self, part: &Part) -> bool {
         self.failing.contains_key(part)
     }
@@ -188,8 +188,8 @@ const OTHER_TIME: SignedDuration = SignedDuration::from_mins(4);
 /// Polls in which a day must be refused, while later ones pass, before an answer that does not say why is believed.
 const REFUSALS: u32 = 3;
 
-impl Poll<'_> {
-    async fn ask_everything(&mut self) -> Result<Done, PollError> {
+impl WindowPollRun<'_> {
+    async fn ask_everything(&mut self) -> Result<PollOutcome, PollError> {
         let mut progress = Progress { retries: RETRIES, ..Progress::default() };
         progress.earlier.has_failed = !self.parts.failing.is_empty();
         // What has failed before comes last, or it would use up what tries there are.
@@ -240,11 +240,11 @@ impl Poll<'_> {
         let retry = self.parts.wait().map(|wait| now.saturating_add(wait).unwrap_or(due));
         let due = Some(retry.map_or(due, |retry| retry.min(due)));
         Ok(if !self.parts.failing.is_empty() {
-            Done::Partly(error, due)
+            PollOutcome::Partly(error, due)
         } else if has_asked {
-            Done::Succeeded(due)
+            PollOutcome::Succeeded(due)
         } else {
-            Done::Dropped(due)
+            PollOutcome::Dropped(due)
         })
     }
 
@@ -395,8 +395,8 @@ impl Poll<'_> {
             })
             .collect();
         let gauges = gauges.into_iter().map(gauge_readings).collect();
-        let answered = Answered {
-            content: Content::Windows { subjects, covers, gauges },
+        let answered = AnswerCommit {
+            content: CommitContent::Windows { subjects, covers, gauges },
             unknown,
             state: is_remembered.then(|| serde_json::to_string(&state).unwrap_or_default()),
             succeeded: due.is_some(),

@@ -131,7 +131,7 @@ fn read(mut file: Section<'_>, folder: &Path, providers: Providers) -> Config {
         read.map_err(|error| file.context().error(place, "ca_file", format!("{} {error}", path.display()))).ok()
     });
     let ca = ca.unwrap_or_default();
-    let mut seen = Seen::default();
+    let mut seen = SeenNames::default();
     let mut apps = Vec::new();
     let mut sections = 0;
     for provider in providers {
@@ -178,12 +178,17 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
 
 /// What may occur only once in a file.
 #[derive(Default)]
-struct Seen {
+struct SeenNames {
     names: HashMap<String, usize>,
     accounts: HashMap<(&'static str, String), usize>,
 }
 
-fn app(provider: &'static dyn Provider, mut section: Section<'_>, zone: &TimeZone, seen: &mut Seen) -> Option<App> {
+fn app(
+    provider: &'static dyn Provider,
+    mut section: Section<'_>,
+    zone: &TimeZone,
+    seen: &mut SeenNames,
+) -> Option<App> {
     let context = section.context();
     let place = section.place();
     let name = section.identifier("app");

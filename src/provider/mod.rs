@@ -279,7 +279,7 @@ pub struct EarlierQueries {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowAnswer {
     /// Numbers. A window in the asked range that is not here had nothing.
-    Numbers(Numbers),
+    WindowNumbers(WindowNumbers),
     /// "No data": there is nothing, or not yet.
     NoData,
     /// The window is out of the provider's reach for good.
@@ -288,7 +288,7 @@ pub enum WindowAnswer {
 
 /// The numbers of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Numbers {
+pub struct WindowNumbers {
     /// By window.
     pub windows: Vec<WindowReadings>,
     /// Which fields were asked for, by the beginnings of their paths; all of them if empty.
@@ -302,7 +302,7 @@ pub struct Numbers {
 pub struct WindowUpdate {
     /// Windows whose readings feed counters, and which the answer covers even if empty.
     pub counted: Vec<WindowReadings>,
-    /// Which fields were asked for, as in [`Numbers::covers`].
+    /// Which fields were asked for, as in [`WindowNumbers::covers`].
     pub covers: Vec<String>,
     /// Window gauges to put in the place of those of an older window.
     pub gauges: Vec<WindowGauges>,

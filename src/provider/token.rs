@@ -23,7 +23,7 @@ pub struct Token {
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldToken {
     token: Token,
     renew_at: Option<Timestamp>,
 }
@@ -33,7 +33,7 @@ struct Held {
 pub struct TokenCache {
     clock: Clock,
     /// Held across the request for a new token, so that callers wait for that one.
-    held: tokio::sync::Mutex<Option<Held>>,
+    held: tokio::sync::Mutex<Option<HeldToken>>,
 }
 
 /// How long an old token is used on after renewing it failed, before renewing is tried again.
@@ -58,7 +58,7 @@ impl TokenCache {
     {
         let mut held = self.held.lock().await;
         let now = self.clock.now();
-        if let Some(Held { token, renew_at }) = &*held
+        if let Some(HeldToken { token, renew_at }) = &*held
             && renew_at.is_none_or(|at| now < at)
         {
             return Ok(token.clone());
@@ -66,11 +66,11 @@ impl TokenCache {
         match fetch().await {
             Ok(token) => {
                 let renew_at = token.expiry.map(|expiry| renewal(now, expiry));
-                *held = Some(Held { token: token.clone(), renew_at });
+                *held = Some(HeldToken { token: token.clone(), renew_at });
                 Ok(token)
             }
             Err(error) => match &mut *held {
-                Some(Held { token, renew_at }) if token.expiry.is_none_or(|expiry| now < expiry) => {
+                Some(HeldToken { token, renew_at }) if token.expiry.is_none_or(|expiry| now < expiry) => {
                     // Only the reason: what the provider says may repeat the secret.
                     let reason = error.reason().name();
                     tracing::debug!(reason, "a token could not be renewed; the old one is used on");

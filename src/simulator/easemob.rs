@@ -7,7 +7,7 @@ use http::{Method, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::simulator::{RateLimit, Simulator, Trouble, around, bearer, beijing, text};
+use crate::simulator::{SimulatedLimit, Simulator, Trouble, around, bearer, beijing, text};
 use crate::util::clock::Clock;
 
 /// An app as its owner set it up.
@@ -61,7 +61,7 @@ impl EasemobApp {
 
 /// What happened to a number of pushes of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum EasemobOutcome {
     /// Accepted by the vendor.
     Success,
     /// Refused by the vendor.
@@ -72,19 +72,19 @@ pub enum Outcome {
 
 /// A number of pushes of a day with the same fate at the same time.
 #[derive(Clone, Copy, Debug)]
-struct Event {
+struct EasemobEvent {
     /// The day that it counts for.
     day: i64,
     /// The vendor's key.
     platform: &'static str,
     /// What happened.
-    outcome: Outcome,
+    outcome: EasemobOutcome,
     /// To how many.
     count: i64,
 }
 
 /// By the vendor's key and what happened.
-type Counts = HashMap<(&'static str, Outcome), i64>;
+type EasemobCounts = HashMap<(&'static str, EasemobOutcome), i64>;
 
 /// Key, share of all pushes, usual share of failures, whether arrivals are reported.
 const CHANNELS: [(&str, f64, f64, bool); 8] = [
@@ -102,29 +102,29 @@ const CHANNELS: [(&str, f64, f64, bool); 8] = [
 pub struct EasemobSimulator {
     clock: Clock,
     app: EasemobApp,
-    state: Mutex<State>,
+    state: Mutex<EasemobState>,
 }
 
-struct State {
+struct EasemobState {
     random: fastrand::Rng,
     grown_until: i64,
     /// The truth: what has happened until now, by the day that it counts for.
-    happened: BTreeMap<i64, Counts>,
+    happened: BTreeMap<i64, EasemobCounts>,
     /// What has not happened yet, by Unix seconds.
-    to_come: BTreeMap<i64, Vec<Event>>,
+    to_come: BTreeMap<i64, Vec<EasemobEvent>>,
     /// Days that are not in any answer before a time.
     late: HashMap<i64, i64>,
     troubles: HashMap<String, Trouble>,
     tokens: HashMap<String, i64>,
     token_requests: u64,
-    limit: RateLimit,
+    limit: SimulatedLimit,
 }
 
 impl EasemobSimulator {
     /// The app with its history up to now.
     pub fn new(clock: Clock, app: EasemobApp) -> EasemobSimulator {
         let now = clock.now().as_second();
-        let state = State {
+        let state = EasemobState {
             random: fastrand::Rng::with_seed(app.seed),
             grown_until: beijing::start_of(beijing::day_of(now) - app.history),
             happened: BTreeMap::new(),
@@ -133,29 +133,29 @@ impl EasemobSimulator {
             troubles: HashMap::new(),
             tokens: HashMap::new(),
             token_requests: 0,
-            limit: RateLimit::new(10, 10_000),
+            limit: SimulatedLimit::new(10, 10_000),
         };
         EasemobSimulator { clock, app, state: Mutex::new(state) }
     }
 
     /// The state grown up to now.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, EasemobState> {
         let mut state = self.state.lock();
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }
 
     /// The truth: what has happened until now to the pushes of a day (`yyyy-MM-dd`) on one channel.
-    pub fn truth(&self, day: &str, platform: &str, outcome: Outcome) -> i64 {
+    pub fn truth(&self, day: &str, platform: &str, outcome: EasemobOutcome) -> i64 {
         let state = self.state();
         let counts = beijing::parse(day).and_then(|day| state.happened.get(&day)).into_iter().flatten();
         counts.filter(|(key, _)| **key == (platform, outcome)).map(|(_, count)| *count).sum()
     }
 
     /// Lets the numbers of a day differ from now on by what the provider has found to be wrong.
-    pub fn restate(&self, day: &str, platform: &'static str, outcome: Outcome, by: i64) {
+    pub fn restate(&self, day: &str, platform: &'static str, outcome: EasemobOutcome, by: i64) {
         if let Some(day) = beijing::parse(day) {
-            self.state().happen(Event { day, platform, outcome, count: by });
+            self.state().happen(EasemobEvent { day, platform, outcome, count: by });
         }
     }
 
@@ -243,9 +243,9 @@ impl EasemobSimulator {
             for (&(name, outcome), &count) in state.happened.get(&day).into_iter().flatten() {
                 if count > 0 && (platform == "ALL" || platform == name) {
                     let field = match outcome {
-                        Outcome::Success => "successCount",
-                        Outcome::Fail => "failCount",
-                        Outcome::Arrive => "arriveCount",
+                        EasemobOutcome::Success => "successCount",
+                        EasemobOutcome::Fail => "failCount",
+                        EasemobOutcome::Arrive => "arriveCount",
                     };
                     let counts = platforms.entry(name).or_insert_with(|| json!({}));
                     counts[field] = count.into();
@@ -260,7 +260,7 @@ impl EasemobSimulator {
     }
 }
 
-impl State {
+impl EasemobState {
     fn grow(&mut self, now: i64, app: &EasemobApp) {
         while self.grown_until + app.step <= now {
             let at = self.grown_until;
@@ -280,16 +280,16 @@ impl State {
                 let sent = pushes - failed;
                 let mut event = |at, outcome, count| {
                     if count > 0 {
-                        self.to_come.entry(at).or_default().push(Event { day, platform, outcome, count });
+                        self.to_come.entry(at).or_default().push(EasemobEvent { day, platform, outcome, count });
                     }
                 };
-                event(at, Outcome::Success, sent);
-                event(at, Outcome::Fail, failed);
+                event(at, EasemobOutcome::Success, sent);
+                event(at, EasemobOutcome::Fail, failed);
                 if arrives {
                     let arriving = some(sent, 1.0 - trouble.lost);
                     let at_once = some(arriving, 0.7);
-                    event(at + (app.step as f64 * trouble.slower) as i64, Outcome::Arrive, at_once);
-                    event(at + (900.0 * trouble.slower) as i64, Outcome::Arrive, some(arriving - at_once, 0.9));
+                    event(at + (app.step as f64 * trouble.slower) as i64, EasemobOutcome::Arrive, at_once);
+                    event(at + (900.0 * trouble.slower) as i64, EasemobOutcome::Arrive, some(arriving - at_once, 0.9));
                 }
             }
             self.grown_until += app.step;
@@ -307,7 +307,7 @@ impl State {
         }
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: EasemobEvent) {
         let counts = self.happened.entry(event.day).or_default();
         *counts.entry((event.platform, event.outcome)).or_default() += event.count;
     }

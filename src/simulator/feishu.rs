@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::simulator::{RateLimit, Simulator, around, bearer, beijing, text};
+use crate::simulator::{SimulatedLimit, Simulator, around, bearer, beijing, text};
 use crate::util::clock::Clock;
 
 /// When the numbers of a day can be seen.
@@ -85,7 +85,7 @@ impl FeishuApp {
 
 /// A message to one user. Small, since a demo keeps 200,000 of them.
 #[derive(Clone, Copy, Debug)]
-struct Message {
+struct FeishuMessage {
     /// Seconds after the day began.
     sent: u32,
     user: u16,
@@ -129,14 +129,14 @@ const ALL_PUBLISHED: i64 = 4;
 pub struct FeishuSimulator {
     clock: Clock,
     app: FeishuApp,
-    state: Mutex<State>,
+    state: Mutex<FeishuState>,
 }
 
-struct State {
+struct FeishuState {
     random: fastrand::Rng,
     grown_until: i64,
     /// The truth, by the day of sending.
-    messages: BTreeMap<i64, Vec<Message>>,
+    messages: BTreeMap<i64, Vec<FeishuMessage>>,
     /// The truth of the days before those.
     past: BTreeMap<i64, Past>,
     /// What the provider adds to a day's sent messages from a time on.
@@ -146,7 +146,7 @@ struct State {
     /// Tokens and their expiry, the newest last.
     tokens: Vec<(String, i64)>,
     token_requests: u64,
-    limit: RateLimit,
+    limit: SimulatedLimit,
 }
 
 const TOKEN_LIFE: i64 = 7200;
@@ -155,7 +155,7 @@ impl FeishuSimulator {
     /// The app with its history up to now.
     pub fn new(clock: Clock, app: FeishuApp) -> FeishuSimulator {
         let now = clock.now().as_second();
-        let state = State {
+        let state = FeishuState {
             random: fastrand::Rng::with_seed(app.seed),
             grown_until: beijing::start_of(beijing::day_of(now) - app.history),
             messages: BTreeMap::new(),
@@ -164,13 +164,13 @@ impl FeishuSimulator {
             late: HashMap::new(),
             tokens: Vec::new(),
             token_requests: 0,
-            limit: RateLimit::new(100, 60_000),
+            limit: SimulatedLimit::new(100, 60_000),
         };
         FeishuSimulator { clock, app, state: Mutex::new(state) }
     }
 
     /// The state grown up to now.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FeishuState> {
         let mut state = self.state.lock();
         state.grow(self.clock.now().as_second(), &self.app);
         state
@@ -330,7 +330,7 @@ impl FeishuSimulator {
     }
 }
 
-impl State {
+impl FeishuState {
     fn grow(&mut self, now: i64, app: &FeishuApp) {
         while self.grown_until + app.step <= now {
             let at = self.grown_until;
@@ -347,7 +347,7 @@ impl State {
                 let read_after =
                     read_after.and_then(|after: i64| NonZeroU16::new(u16::try_from(after / app.step + 1).ok()?));
                 let day = beijing::day_of(at);
-                let message = Message { sent: (at - beijing::start_of(day)) as u32, user, read_after };
+                let message = FeishuMessage { sent: (at - beijing::start_of(day)) as u32, user, read_after };
                 self.messages.entry(day).or_default().push(message);
             }
             self.grown_until += app.step;
@@ -395,7 +395,7 @@ impl State {
             }
         }
         for (day, messages) in self.messages.range(days.clone()) {
-            let sent = |message: &Message| beijing::start_of(*day) + i64::from(message.sent);
+            let sent = |message: &FeishuMessage| beijing::start_of(*day) + i64::from(message.sent);
             for message in messages.iter().filter(|message| is_member(message.user) && is_seen(*day, sent(message))) {
                 overview.send_msg_count += 1;
                 users.insert(message.user);

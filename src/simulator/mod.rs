@@ -83,16 +83,16 @@ fn bearer(request: &Request<Vec<u8>>) -> Option<&str> {
 
 /// A sliding-window limit as the provider enforces it.
 #[derive(Debug)]
-struct RateLimit {
+struct SimulatedLimit {
     requests: usize,
     window_ms: i64,
     starts: VecDeque<i64>,
     refused: u64,
 }
 
-impl RateLimit {
-    fn new(requests: usize, window_ms: i64) -> RateLimit {
-        RateLimit { requests, window_ms, starts: VecDeque::new(), refused: 0 }
+impl SimulatedLimit {
+    fn new(requests: usize, window_ms: i64) -> SimulatedLimit {
+        SimulatedLimit { requests, window_ms, starts: VecDeque::new(), refused: 0 }
     }
 
     /// Whether a request at `now_ms` is within the limit.
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_limit_is_a_sliding_window() {
-        let mut limit = RateLimit::new(2, 1000);
+        let mut limit = SimulatedLimit::new(2, 1000);
         assert_eq!([0, 900, 950, 1000, 1899, 1900].map(|at| limit.admit(at)), [true, true, false, true, false, true]);
         assert_eq!(limit.refused, 2);
     }

@@ -23,14 +23,14 @@ use crate::status::report::Errors;
 
 pub use counters::counters;
 pub use report::{
-    AppHealth, BadLine, Ended, Failure, FileHealth, LastError, Quota, ReportHealth, ReportId, State, Tracked,
-    app_labels,
+    AppStatus, BadLine, FileStatus, Health, MessageCounts, PastFailure, PollFailure, PollTiming, Quota, ReportId,
+    ReportStatus, app_labels,
 };
 pub use services::Services;
 
 /// Unknown names of a provider's report.
 #[derive(Default)]
-struct Unknown {
+struct UnknownNames {
     total: i64,
     /// By app, also of those that are gone.
     apps: BTreeMap<String, i64>,
@@ -41,7 +41,7 @@ const FAILURES_KEPT: usize = 5;
 
 /// The status of all reports, shared by the pollers and the web.
 #[derive(Clone)]
-pub struct Health {
+pub struct Status {
     registry: Arc<Mutex<Registry>>,
     exposition: Exposition,
 }
@@ -50,27 +50,27 @@ pub struct Health {
 #[derive(Default)]
 struct Registry {
     /// Followed files by app and path.
-    files: BTreeMap<(String, String), FileHealth>,
-    reports: BTreeMap<ReportId, ReportHealth>,
-    apps: BTreeMap<(&'static str, String), AppHealth>,
+    files: BTreeMap<(String, String), FileStatus>,
+    reports: BTreeMap<ReportId, ReportStatus>,
+    apps: BTreeMap<(&'static str, String), AppStatus>,
     /// Reports without a first result, because one is due.
     pending: BTreeSet<ReportId>,
     /// Unknown names seen so far, by provider and report.
-    unknown: BTreeMap<(&'static str, &'static str), Unknown>,
+    unknown: BTreeMap<(&'static str, &'static str), UnknownNames>,
     /// Failed polls since the start of reports that a reload has stopped.
     errors_before: BTreeMap<ReportId, Errors>,
     /// Since when apps of a provider are known.
     known_since: BTreeMap<&'static str, Timestamp>,
 }
 
-impl Health {
+impl Status {
     /// Knows nothing yet.
-    pub fn new(exposition: Exposition) -> Health {
-        Health { registry: Arc::default(), exposition }
+    pub fn new(exposition: Exposition) -> Status {
+        Status { registry: Arc::default(), exposition }
     }
 
     /// All reports by id.
-    pub fn reports(&self) -> Vec<(ReportId, ReportHealth)> {
+    pub fn reports(&self) -> Vec<(ReportId, ReportStatus)> {
         self.registry.lock().reports.iter().map(|(id, health)| (id.clone(), health.clone())).collect()
     }
 
@@ -90,21 +90,21 @@ impl Health {
     /// The bells of the reports of a selection.
     pub fn bells(&self, selection: &Selection) -> Vec<Arc<Bell>> {
         let Selection { provider, app, hurry } = selection;
-        let is_selected = |(id, health): &(&ReportId, &ReportHealth)| {
+        let is_selected = |(id, health): &(&ReportId, &ReportStatus)| {
             provider.as_ref().is_none_or(|provider| id.provider == provider)
                 && app.as_ref().is_none_or(|app| id.app == *app)
-                && (*hurry == Hurry::All || health.state == State::Failing)
+                && (*hurry == Hurry::All || health.state == Health::Failing)
         };
         self.registry.lock().reports.iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
     }
 
     /// What is known of apps besides their reports.
-    pub fn apps(&self) -> Vec<((&'static str, String), AppHealth)> {
+    pub fn apps(&self) -> Vec<((&'static str, String), AppStatus)> {
         self.registry.lock().apps.iter().map(|(name, health)| (name.clone(), health.clone())).collect()
     }
 
     /// Notes something of an app.
-    pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppHealth)) {
+    pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppStatus)) {
         change(self.registry.lock().apps.entry((provider, app.to_owned())).or_default());
     }
 
@@ -132,12 +132,12 @@ impl Health {
     }
 
     /// All followed files by app and path.
-    pub fn files(&self) -> Vec<((String, String), FileHealth)> {
+    pub fn files(&self) -> Vec<((String, String), FileStatus)> {
         self.registry.lock().files.iter().map(|(key, health)| (key.clone(), health.clone())).collect()
     }
 
     /// Notes how a followed file of an app is.
-    pub fn file(&self, app: &str, path: &str, health: FileHealth) {
+    pub fn file(&self, app: &str, path: &str, health: FileStatus) {
         self.registry.lock().files.insert((app.to_owned(), path.to_owned()), health);
     }
 
@@ -152,7 +152,7 @@ impl Health {
     }
 
     /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
-    pub async fn add(&self, id: &ReportId, restored: ReportHealth, due: Option<Timestamp>, now: Timestamp) {
+    pub async fn add(&self, id: &ReportId, restored: ReportStatus, due: Option<Timestamp>, now: Timestamp) {
         let errors = self.registry.lock().errors_before.get(id).cloned().unwrap_or_default();
         let count = |reason: &Reason| {
             let count = errors.get(reason.name()).copied().unwrap_or_default();
@@ -165,11 +165,11 @@ impl Health {
             (Family::LastChange, restored.last_change),
         ];
         updates.extend(times.into_iter().filter_map(|(family, at)| Some(id.set(family, &[], at?.as_millisecond()))));
-        updates.extend((restored.state == State::Up).then(|| id.set(Family::Up, &[], 1)));
+        updates.extend((restored.state == Health::Up).then(|| id.set(Family::Up, &[], 1)));
         if due.is_some_and(|due| due <= now) {
             self.registry.lock().pending.insert(id.clone());
         }
-        self.registry.lock().reports.insert(id.clone(), ReportHealth { next_poll: due, errors, ..restored });
+        self.registry.lock().reports.insert(id.clone(), ReportStatus { next_poll: due, errors, ..restored });
         self.exposition.update(updates).await;
     }
 
@@ -197,20 +197,20 @@ impl Health {
             let mut registry = self.registry.lock();
             let health = registry.reports.entry(id.clone()).or_default();
             health.next_poll = due;
-            let is_over = |failure: &mut Failure| {
+            let is_over = |failure: &mut PollFailure| {
                 let is_ledger = failure.reason == Reason::Ledger.name();
                 is_ledger || failure.is_wait || (failure.is_part && parts_are_well) || due.is_none()
             };
             if let Some(failure) = health.error.take_if(is_over) {
                 health.state = match failure.is_wait || failure.reason == Reason::Ledger.name() {
                     true => health.before_outage,
-                    false if failure.is_part => State::Up,
-                    false => State::Waiting,
+                    false if failure.is_part => Health::Up,
+                    false => Health::Waiting,
                 };
                 updates.push(id.not_failing(&failure));
                 updates.push(match health.state {
-                    State::Up => id.set(Family::Up, &[], 1),
-                    State::Waiting | State::Failing => id.remove(Family::Up, &[]),
+                    Health::Up => id.set(Family::Up, &[], 1),
+                    Health::Waiting | Health::Failing => id.remove(Family::Up, &[]),
                 });
             }
         }
@@ -224,14 +224,14 @@ impl Health {
     }
 
     /// A poll succeeded; the next is due at `due`, if any is. Returns whether it was failing before.
-    pub async fn succeeded(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
+    pub async fn succeeded(&self, id: &ReportId, ended: PollTiming, due: Option<Timestamp>) -> bool {
         let now = ended.now;
         let (was_failing, failure) = {
             let mut registry = self.registry.lock();
             let health = registry.reports.entry(id.clone()).or_default();
             let failure = health.error.take();
             let was_failing = failure.as_ref().is_some_and(|failure| !failure.is_wait);
-            health.state = State::Up;
+            health.state = Health::Up;
             health.last_success = Some(now);
             health.next_poll = due;
             health.failures = 0;
@@ -250,7 +250,7 @@ impl Health {
 
     /// A poll succeeded in what it asked for, while something it did not ask for is still failing: a part of the report
     /// is. False if nothing is known to fail.
-    pub async fn still_failing(&self, id: &ReportId, ended: Ended, due: Option<Timestamp>) -> bool {
+    pub async fn still_failing(&self, id: &ReportId, ended: PollTiming, due: Option<Timestamp>) -> bool {
         let (before, after) = {
             let mut registry = self.registry.lock();
             let health = registry.reports.entry(id.clone()).or_default();
@@ -275,8 +275,8 @@ impl Health {
     pub async fn failed(
         &self,
         id: &ReportId,
-        failure: Failure,
-        ended: Ended,
+        failure: PollFailure,
+        ended: PollTiming,
         due: Option<Timestamp>,
         next: impl FnOnce(u32) -> Option<Timestamp>,
     ) -> (Option<Timestamp>, bool) {
@@ -286,18 +286,18 @@ impl Health {
             let health = registry.reports.entry(id.clone()).or_default();
             health.failures = if failure.is_part { 0 } else { health.failures.saturating_add(1) };
             let next = next(health.failures);
-            if health.state != State::Failing {
+            if health.state != Health::Failing {
                 health.before_outage = health.state;
             } else if reason != Reason::Ledger.name() {
-                health.before_outage = State::Waiting;
+                health.before_outage = Health::Waiting;
             }
-            health.state = State::Failing;
+            health.state = Health::Failing;
             health.next_poll = next;
             let errors = health.errors.entry(reason).or_default();
             *errors += 1;
             let errors = *errors;
             let message = failure.message.clone();
-            let last = LastError { at: failure.since, reason, message, advice: failure.advice };
+            let last = PastFailure { at: failure.since, reason, message, advice: failure.advice };
             // The same again is not told again.
             if health
                 .last_errors
@@ -310,7 +310,7 @@ impl Health {
             health.last_errors.truncate(FAILURES_KEPT);
             let earlier = health.error.as_ref().filter(|earlier| earlier.reason == reason);
             let since = earlier.map_or(failure.since, |earlier| earlier.since);
-            let previous = health.error.replace(Failure { since, ..failure.clone() });
+            let previous = health.error.replace(PollFailure { since, ..failure.clone() });
             (next, previous, errors)
         };
         let is_new = previous.as_ref().is_none_or(|previous| {
@@ -329,15 +329,15 @@ impl Health {
 
     /// Shows a report as failing while its poll waits out a rate limit, to `next`. No failed poll is counted. Returns
     /// whether it was not failing before.
-    pub async fn waits(&self, id: &ReportId, failure: Failure, next: Option<Timestamp>) -> bool {
+    pub async fn waits(&self, id: &ReportId, failure: PollFailure, next: Option<Timestamp>) -> bool {
         {
             let mut registry = self.registry.lock();
             let health = registry.reports.entry(id.clone()).or_default();
-            if health.state == State::Failing {
+            if health.state == Health::Failing {
                 return false;
             }
             health.before_outage = health.state;
-            health.state = State::Failing;
+            health.state = Health::Failing;
             health.next_poll = next;
             health.error = Some(failure.clone());
         }
@@ -346,7 +346,7 @@ impl Health {
         true
     }
 
-    /// Ends [`Health::waits`]: the poll goes on.
+    /// Ends [`Status::waits`]: the poll goes on.
     pub async fn waits_no_more(&self, id: &ReportId) {
         let (failure, state) = {
             let mut registry = self.registry.lock();
@@ -356,15 +356,15 @@ impl Health {
             (failure, health.state)
         };
         let up = match state {
-            State::Up => id.set(Family::Up, &[], 1),
-            State::Waiting | State::Failing => id.remove(Family::Up, &[]),
+            Health::Up => id.set(Family::Up, &[], 1),
+            Health::Waiting | Health::Failing => id.remove(Family::Up, &[]),
         };
         self.exposition.update(vec![id.not_failing(&failure), up]).await;
     }
 
     /// Updates that follow every poll.
-    fn ended(&self, id: &ReportId, ended: Ended) -> Vec<Update> {
-        let Ended { now, has_new_numbers, took } = ended;
+    fn ended(&self, id: &ReportId, ended: PollTiming) -> Vec<Update> {
+        let PollTiming { now, has_new_numbers, took } = ended;
         self.registry.lock().pending.remove(id);
         let mut updates: Vec<Update> = took.map(|took| duration(id, took)).into_iter().collect();
         if has_new_numbers {
@@ -392,7 +392,7 @@ impl Health {
     async fn count_unknown(&self, id: &ReportId, change: impl FnOnce(i64) -> i64) {
         let total = {
             let mut registry = self.registry.lock();
-            let Unknown { total, apps } = registry.unknown.entry((id.provider, id.report)).or_default();
+            let UnknownNames { total, apps } = registry.unknown.entry((id.provider, id.report)).or_default();
             let count = apps.entry(id.app.clone()).or_default();
             let before = std::mem::replace(count, change(*count));
             *total = total.saturating_add(*count - before);

@@ -47,14 +47,14 @@ impl ReportId {
     }
 
     /// Shows a failure instead of the one before.
-    pub(super) fn replace_failing(&self, before: Option<Failure>, failure: &Failure) -> Vec<Update> {
+    pub(super) fn replace_failing(&self, before: Option<PollFailure>, failure: &PollFailure) -> Vec<Update> {
         let gone = before.filter(|before| before.labels() != failure.labels());
         let mut updates: Vec<Update> = gone.map(|gone| self.not_failing(&gone)).into_iter().collect();
         updates.push(self.set(Family::PollFailing, &failure.labels(), 1));
         updates
     }
 
-    pub(super) fn not_failing(&self, failure: &Failure) -> Update {
+    pub(super) fn not_failing(&self, failure: &PollFailure) -> Update {
         self.remove(Family::PollFailing, &failure.labels())
     }
 
@@ -72,7 +72,7 @@ pub fn app_labels(provider: &str, app: &str) -> Arc<str> {
 /// How a report is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum Health {
     /// Not polled since the start.
     #[default]
     Waiting,
@@ -84,9 +84,9 @@ pub enum State {
 
 /// What is known of a report.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct ReportHealth {
+pub struct ReportStatus {
     /// How it is.
-    pub state: State,
+    pub state: Health,
     /// When a poll last succeeded.
     pub last_success: Option<Timestamp>,
     /// When a poll last brought a new number.
@@ -94,9 +94,9 @@ pub struct ReportHealth {
     /// When it is polled next.
     pub next_poll: Option<Timestamp>,
     /// The failure that lasts.
-    pub error: Option<Failure>,
+    pub error: Option<PollFailure>,
     /// The last failures since the start, the newest first, each once in a row; also after it works again.
-    pub last_errors: VecDeque<LastError>,
+    pub last_errors: VecDeque<PastFailure>,
     /// Messages that should have been polled a whole interval ago, as the last poll found them.
     pub late_messages: i64,
     /// Has it polled out of turn.
@@ -104,7 +104,7 @@ pub struct ReportHealth {
     pub bell: Arc<Bell>,
     /// How it was before it failed.
     #[serde(skip)]
-    pub before_outage: State,
+    pub before_outage: Health,
     /// Failed polls in a row.
     #[serde(skip)]
     pub failures: u32,
@@ -118,7 +118,7 @@ pub(super) type Errors = BTreeMap<&'static str, i64>;
 
 /// Why a report is failing, in words without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct PollFailure {
     /// The label value.
     pub reason: &'static str,
     /// True if a part of the report fails (a window, a batch of messages, a department) while others work.
@@ -139,7 +139,7 @@ pub struct Failure {
     pub since: Timestamp,
 }
 
-impl Failure {
+impl PollFailure {
     /// Its labels behind those of the report.
     pub(super) fn labels(&self) -> Vec<(&'static str, &'static str)> {
         let scope = self.is_part.then_some(("scope", "part"));
@@ -149,7 +149,7 @@ impl Failure {
 
 /// A failed poll.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LastError {
+pub struct PastFailure {
     /// When.
     pub at: Timestamp,
     /// The label value.
@@ -162,10 +162,10 @@ pub struct LastError {
 
 /// What is known of an app besides its reports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct AppHealth {
+pub struct AppStatus {
     /// Its messages, if it takes any.
     #[serde(rename = "tracked_messages")]
-    pub tracked: Option<Tracked>,
+    pub tracked: Option<MessageCounts>,
     /// True if messages may be registered for it.
     #[serde(skip)]
     pub takes_messages: bool,
@@ -183,7 +183,7 @@ pub struct AppHealth {
 
 /// Messages that are polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Tracked {
+pub struct MessageCounts {
     /// Those without a number.
     pub waiting: i64,
     /// Those with one.
@@ -212,7 +212,7 @@ pub struct BadLine {
 
 /// How a followed file of message ids is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FileHealth {
+pub struct FileStatus {
     /// Lines read.
     pub lines: u64,
     /// Lines since the start that were no ids.
@@ -225,7 +225,7 @@ pub struct FileHealth {
 
 /// A poll that has ended, as far as its health goes.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended {
+pub struct PollTiming {
     /// Time of its end.
     pub now: Timestamp,
     /// True if a number was new.

@@ -4,7 +4,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::exposition::Exposition;
 use crate::ledger::Ledger;
-use crate::status::Health;
+use crate::status::Status;
 use crate::util::clock::Clock;
 
 /// What every poller uses.
@@ -17,7 +17,7 @@ pub struct Services {
     /// The page.
     pub exposition: Exposition,
     /// The health of all reports.
-    pub health: Health,
+    pub health: Status,
     /// Counts panics.
     pub panics: prometheus::IntCounter,
     /// The tasks of the app: it has stopped when none of them is left.

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 /// Wall time, cheap to clone and shared by everything that needs a date.
 #[derive(Clone, Debug)]
-pub struct Clock(Arc<Source>);
+pub struct Clock(Arc<ClockSource>);
 
 #[derive(Debug)]
-enum Source {
+enum ClockSource {
     System,
     Tokio { start: Timestamp, since: Instant, offset_ms: AtomicI64 },
     Account(Arc<ProviderTime>),
@@ -24,18 +24,18 @@ enum Source {
 impl Clock {
     /// The machine's wall clock, steps and all.
     pub fn system() -> Self {
-        Clock(Arc::new(Source::System))
+        Clock(Arc::new(ClockSource::System))
     }
 
     /// A clock that starts at `start` and advances with tokio's time, paused or not. Must be called
     /// inside a tokio runtime.
     pub fn following_tokio(start: Timestamp) -> Self {
-        Clock(Arc::new(Source::Tokio { start, since: Instant::now(), offset_ms: AtomicI64::new(0) }))
+        Clock(Arc::new(ClockSource::Tokio { start, since: Instant::now(), offset_ms: AtomicI64::new(0) }))
     }
 
     /// A clock for one account: the wall clock, unless the provider's answers contradict it.
     pub fn of_account(provider: Arc<ProviderTime>) -> Self {
-        Clock(Arc::new(Source::Account(provider)))
+        Clock(Arc::new(ClockSource::Account(provider)))
     }
 
     /// The time now.
@@ -50,9 +50,9 @@ impl Clock {
 
     pub(super) fn judge(&self) -> Judgement {
         let now = match &*self.0 {
-            Source::System => Timestamp::now(),
-            Source::Account(provider) => return provider.judge(),
-            Source::Tokio { start, since, offset_ms } => {
+            ClockSource::System => Timestamp::now(),
+            ClockSource::Account(provider) => return provider.judge(),
+            ClockSource::Tokio { start, since, offset_ms } => {
                 let passed = i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX);
                 let passed = passed.saturating_add(offset_ms.load(Ordering::Relaxed));
                 start.saturating_add(SignedDuration::from_millis(passed)).unwrap_or(*start)
@@ -64,7 +64,7 @@ impl Clock {
     /// Steps a clock made by [`Clock::following_tokio`], as an administrator or NTP would. The
     /// system clock is left alone.
     pub fn step(&self, by: SignedDuration) {
-        if let Source::Tokio { offset_ms, .. } = &*self.0 {
+        if let ClockSource::Tokio { offset_ms, .. } = &*self.0 {
             let by = i64::try_from(by.as_millis()).unwrap_or(0);
             offset_ms.fetch_add(by, Ordering::Relaxed);
         }
@@ -84,13 +84,13 @@ const SAMPLES: usize = 3;
 #[derive(Debug)]
 pub struct ProviderTime {
     wall: Clock,
-    seen: Mutex<Seen>,
+    seen: Mutex<ProviderDates>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct ProviderDates {
     /// The last answers, the newest last.
-    samples: VecDeque<Sample>,
+    samples: VecDeque<DateSample>,
     /// Correction of times that an unconfirmed clock wrote, until it has been applied.
     correction: Option<SignedDuration>,
     /// Verdict on the skew that was logged last.
@@ -98,7 +98,7 @@ struct Seen {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sample {
+struct DateSample {
     /// Time that the provider told.
     said: Instanced,
     /// Lead of the wall clock over it.
@@ -134,7 +134,7 @@ impl ProviderTime {
         if seen.samples.len() >= SAMPLES {
             seen.samples.pop_front();
         }
-        seen.samples.push_back(Sample { said: (date, Instant::now()), ahead: wall.duration_since(date) });
+        seen.samples.push_back(DateSample { said: (date, Instant::now()), ahead: wall.duration_since(date) });
         if !was_confirmed {
             let ahead = wall.duration_since(seen.estimate().unwrap_or(wall));
             seen.correction = Some(if ahead.abs() > TOLERATED { -ahead } else { SignedDuration::ZERO });
@@ -185,7 +185,7 @@ impl ProviderTime {
     }
 }
 
-impl Seen {
+impl ProviderDates {
     /// The median of what the last answers say that it is now.
     fn estimate(&self) -> Option<Timestamp> {
         let mut now: Vec<Timestamp> = self.samples.iter().map(|sample| later(sample.said)).collect();

@@ -24,7 +24,7 @@ pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
-enum Message {
+enum LogMessage {
     Line(Vec<u8>),
     Flush(SyncSender<()>),
 }
@@ -32,7 +32,7 @@ enum Message {
 /// A queue of log lines in front of a writer that may block.
 #[derive(Clone)]
 pub struct LogWriter {
-    queue: SyncSender<Message>,
+    queue: SyncSender<LogMessage>,
     waiting_bytes: Arc<AtomicUsize>,
 }
 
@@ -52,7 +52,7 @@ impl LogWriter {
     /// Waits until all lines so far are written, at most for `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, is_done) = sync_channel(1);
-        if self.queue.try_send(Message::Flush(done)).is_ok() {
+        if self.queue.try_send(LogMessage::Flush(done)).is_ok() {
             let _ = is_done.recv_timeout(limit);
         }
     }
@@ -60,23 +60,23 @@ impl LogWriter {
     fn push(&self, line: &[u8]) {
         let waiting = self.waiting_bytes.fetch_add(line.len(), Ordering::Relaxed);
         let fits = waiting.saturating_add(line.len()) <= MAX_BYTES;
-        if !fits || self.queue.try_send(Message::Line(line.to_vec())).is_err() {
+        if !fits || self.queue.try_send(LogMessage::Line(line.to_vec())).is_err() {
             self.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-fn write_lines(mut output: impl Write, lines: &Receiver<Message>, waiting: &AtomicUsize) {
+fn write_lines(mut output: impl Write, lines: &Receiver<LogMessage>, waiting: &AtomicUsize) {
     for message in lines {
         match message {
-            Message::Line(line) => {
+            LogMessage::Line(line) => {
                 if output.write_all(&line).and_then(|()| output.flush()).is_err() {
                     DROPPED.fetch_add(1, Ordering::Relaxed);
                 }
                 waiting.fetch_sub(line.len(), Ordering::Relaxed);
             }
-            Message::Flush(done) => drop(done.send(())),
+            LogMessage::Flush(done) => drop(done.send(())),
         }
     }
 }

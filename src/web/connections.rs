@@ -26,10 +26,10 @@ use tokio_util::task::TaskTracker;
 use crate::metrics::process::max_open_files;
 use crate::util::error::error_chain;
 use crate::util::supervise::spawn_isolated;
-use crate::web::Door;
+use crate::web::ListenerRole;
 use crate::web::gate::Gate;
-use crate::web::places::{IDLE, Place, Places, STALLED, Verdict};
-use crate::web::routes::{Body, Site, Visit};
+use crate::web::places::{ConnectionLimits, ConnectionSlot, IDLE, STALLED, Verdict};
+use crate::web::routes::{Body, RequestContext, Router};
 use crate::web::settings::reread::Watched;
 
 /// Connections at once, where the limit on open files leaves room for them.
@@ -65,24 +65,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Everything that connections share.
 pub(super) struct Server {
-    site: Site,
+    site: Router,
     gate: Gate,
     settings: Watched,
-    places: Arc<Places>,
+    places: Arc<ConnectionLimits>,
     /// When a handshake that failed was last logged.
     said: Mutex<Option<Instant>>,
 }
 
 impl Server {
-    pub(super) fn new(site: Site, gate: Gate, settings: Watched) -> Server {
+    pub(super) fn new(site: Router, gate: Gate, settings: Watched) -> Server {
         // The ledger, providers and files of message ids need some too.
         let max = max_open_files().map_or(MAX_CONNECTIONS, |files| (files / 2).clamp(8, MAX_CONNECTIONS));
-        let places = Places::new(max, site.metrics().http_connections.clone());
+        let places = ConnectionLimits::new(max, site.metrics().http_connections.clone());
         Server { site, gate, settings, places, said: Mutex::default() }
     }
 
     /// Serves on every listener until `stop`, then lets answers under way end.
-    pub(super) async fn serve(self, listeners: Vec<(TcpListener, Door)>, stop: CancellationToken) {
+    pub(super) async fn serve(self, listeners: Vec<(TcpListener, ListenerRole)>, stop: CancellationToken) {
         let server = Arc::new(self);
         let connections = TaskTracker::new();
         // Cuts what does not end by itself.
@@ -108,7 +108,7 @@ impl Server {
     async fn accept(
         self: &Arc<Self>,
         listener: TcpListener,
-        door: Door,
+        door: ListenerRole,
         connections: &TaskTracker,
         stop: &CancellationToken,
         cut: &CancellationToken,
@@ -141,15 +141,22 @@ impl Server {
         }
     }
 
-    async fn connect(self: Arc<Self>, stream: TcpStream, door: Door, place: Arc<Place>, stop: CancellationToken) {
+    async fn connect(
+        self: Arc<Self>,
+        stream: TcpStream,
+        door: ListenerRole,
+        place: Arc<ConnectionSlot>,
+        stop: CancellationToken,
+    ) {
         let peer = stream.peer_addr().ok();
         let sender = peer.map(|peer| peer.ip());
         let _ = stream.set_nodelay(true);
         // Else the kernel takes megabytes of an answer, and nobody sees whether the client does.
         let _ = SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
         let settings = self.settings.clone();
-        let tls = if door == Door::Main { settings.now().settings.tls.clone() } else { None };
-        let visitor = Visitor { server: Arc::clone(&self), door, sender, place, asked: CancellationToken::new() };
+        let tls = if door == ListenerRole::Main { settings.now().settings.tls.clone() } else { None };
+        let visitor =
+            ConnectionService { server: Arc::clone(&self), door, sender, place, asked: CancellationToken::new() };
         let connection = Connection { visitor, stop, settings, tls: tls.clone() };
         let Some(tls) = tls else {
             connection.http1(limited(stream)).await;
@@ -235,7 +242,7 @@ async fn refuse_plain(mut stream: TcpStream) {
 
 /// A connection that is open and perhaps encrypted.
 struct Connection {
-    visitor: Visitor,
+    visitor: ConnectionService,
     stop: CancellationToken,
     settings: Watched,
     /// What it was encrypted by.
@@ -267,14 +274,14 @@ impl Connection {
 
     /// Serves until the client, a limit, new settings or the exporter ends it.
     async fn drive<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
-        let Connection { visitor: Visitor { place, door, asked, .. }, stop, mut settings, tls } = self;
+        let Connection { visitor: ConnectionService { place, door, asked, .. }, stop, mut settings, tls } = self;
         let mut connection = std::pin::pin!(connection);
         let mut told = std::pin::pin!(async {
             tokio::select! {
                 () = stop.cancelled() => {
                     let _ = timeout(FIRST_REQUEST, asked.cancelled()).await;
                 }
-                () = other_tls(&mut settings, tls.as_ref()), if door == Door::Main => {}
+                () = other_tls(&mut settings, tls.as_ref()), if door == ListenerRole::Main => {}
             }
         });
         let mut ends_at = None;
@@ -325,16 +332,16 @@ async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
 
 /// Whose requests come through a connection.
 #[derive(Clone)]
-struct Visitor {
+struct ConnectionService {
     server: Arc<Server>,
-    door: Door,
+    door: ListenerRole,
     sender: Option<IpAddr>,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
     /// Cancelled by the first request.
     asked: CancellationToken,
 }
 
-impl Visitor {
+impl ConnectionService {
     /// What answers them.
     fn service(&self) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<> {
         let visitor = self.clone();
@@ -347,7 +354,7 @@ impl Visitor {
     async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
         self.asked.cancel();
         let Server { site, gate, .. } = &*self.server;
-        let visit = Visit { door: self.door, gate, sender: self.sender, request: self.place.request() };
+        let visit = RequestContext { door: self.door, gate, sender: self.sender, request: self.place.request() };
         site.answer(request, visit).await
     }
 }

@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::secret::Secret;
 use crate::messages::input::{WireApp, WireMessage};
-use crate::messages::registry::{BadEntry, Entry, MessageRegistry, Registered};
+use crate::messages::registry::{BadEntry, MessageEntry, MessageRegistry, Registered};
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
 use crate::web::routes::{Body, RequestBody, respond};
@@ -53,7 +53,7 @@ pub struct MessageApi {
 
 /// Why a request is refused, as it is answered.
 #[derive(Serialize)]
-struct Refusal {
+struct RequestRefusal {
     #[serde(skip)]
     status: StatusCode,
     error: String,
@@ -62,19 +62,19 @@ struct Refusal {
     index: Option<usize>,
 }
 
-impl Refusal {
-    fn new(status: StatusCode, error: impl Into<String>) -> Refusal {
-        Refusal { status, error: error.into(), index: None }
+impl RequestRefusal {
+    fn new(status: StatusCode, error: impl Into<String>) -> RequestRefusal {
+        RequestRefusal { status, error: error.into(), index: None }
     }
 
-    fn bad(index: usize, error: impl fmt::Display) -> Refusal {
+    fn bad(index: usize, error: impl fmt::Display) -> RequestRefusal {
         // A text in the place of an object would be repeated, however long it is.
-        Refusal { status: StatusCode::BAD_REQUEST, error: shorten(&error.to_string()), index: Some(index) }
+        RequestRefusal { status: StatusCode::BAD_REQUEST, error: shorten(&error.to_string()), index: Some(index) }
     }
 
-    fn too_large() -> Refusal {
+    fn too_large() -> RequestRefusal {
         let error = format!("at most {MAX_ENTRIES} messages and 1 MiB in a request; send it in parts");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
+        RequestRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
     }
 }
 
@@ -121,10 +121,10 @@ impl MessageApi {
         }
     }
 
-    async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registered, Refusal> {
+    async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registered, RequestRefusal> {
         self.authenticate(head)?;
         let (is_lines, is_zipped) = (is_lines(head)?, is_zipped(head)?);
-        let unavailable = |error: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        let unavailable = |error: &str| RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
         if !self.feed.is_up() {
             return Err(unavailable(LEDGER_DOWN));
         }
@@ -146,7 +146,7 @@ impl MessageApi {
         }
     }
 
-    fn authenticate(&self, head: &Parts) -> Result<(), Refusal> {
+    fn authenticate(&self, head: &Parts) -> Result<(), RequestRefusal> {
         let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown
             .and_then(|value| value.split_once(' '))
@@ -161,18 +161,18 @@ impl MessageApi {
             return Ok(());
         }
         let error = "show the token of message_api in a header: Authorization: Bearer …";
-        Err(Refusal::new(StatusCode::UNAUTHORIZED, error))
+        Err(RequestRefusal::new(StatusCode::UNAUTHORIZED, error))
     }
 
     /// Reads one object or an array of them, or line by line either.
-    fn entries(&self, body: &[u8], is_lines: bool) -> Result<Vec<Entry>, Refusal> {
+    fn entries(&self, body: &[u8], is_lines: bool) -> Result<Vec<MessageEntry>, RequestRefusal> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let gathering = Gathering { api: self, entries: RefCell::default(), refusal: Cell::default() };
         let read = |text: &[u8]| {
             let mut json = serde_json::Deserializer::from_slice(text);
             let read = json.deserialize_any(&gathering).and_then(|()| json.end());
             let index = || gathering.entries.borrow().len();
-            read.map_err(|error| gathering.refusal.take().unwrap_or_else(|| Refusal::bad(index(), error)))
+            read.map_err(|error| gathering.refusal.take().unwrap_or_else(|| RequestRefusal::bad(index(), error)))
         };
         if is_lines {
             let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
@@ -183,13 +183,13 @@ impl MessageApi {
         Ok(gathering.entries.into_inner())
     }
 
-    fn check(&self, index: usize, wire: WireMessage) -> Result<Entry, Refusal> {
+    fn check(&self, index: usize, wire: WireMessage) -> Result<MessageEntry, RequestRefusal> {
         let WireMessage { app, msg_id, sent_at, .. } = wire;
-        let Some(WireApp::Text(app)) = app else { return Err(Refusal::bad(index, "missing field `app`")) };
-        let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| Refusal::bad(index, error))?;
+        let Some(WireApp::Text(app)) = app else { return Err(RequestRefusal::bad(index, "missing field `app`")) };
+        let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| RequestRefusal::bad(index, error))?;
         self.feed.check(&app, &msg_id.into_text(), sent_at).map_err(|error| match error {
-            BadEntry::Changing => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-            error => Refusal::bad(index, error),
+            BadEntry::Changing => RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            error => RequestRefusal::bad(index, error),
         })
     }
 }
@@ -197,15 +197,15 @@ impl MessageApi {
 /// Checks entries while they are parsed, so that no more than the limit are ever held.
 struct Gathering<'a> {
     api: &'a MessageApi,
-    entries: RefCell<Vec<Entry>>,
-    refusal: Cell<Option<Refusal>>,
+    entries: RefCell<Vec<MessageEntry>>,
+    refusal: Cell<Option<RequestRefusal>>,
 }
 
 impl Gathering<'_> {
     fn take<E: serde::de::Error>(&self, wire: WireMessage) -> Result<(), E> {
         let mut entries = self.entries.borrow_mut();
         let checked = match entries.len() {
-            MAX_ENTRIES.. => Err(Refusal::too_large()),
+            MAX_ENTRIES.. => Err(RequestRefusal::too_large()),
             index => self.api.check(index, wire),
         };
         entries.push(checked.map_err(|refusal| {
@@ -236,20 +236,20 @@ impl<'de> Visitor<'de> for &Gathering<'_> {
 }
 
 /// Whether the body is NDJSON.
-fn is_lines(head: &Parts) -> Result<bool, Refusal> {
+fn is_lines(head: &Parts) -> Result<bool, RequestRefusal> {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => Ok(false),
         "application/x-ndjson" => Ok(true),
         _ => {
             let error = "send application/json or application/x-ndjson, and say so in Content-Type";
-            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+            Err(RequestRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
         }
     }
 }
 
 /// Returns true if the body is compressed by gzip.
-fn is_zipped(head: &Parts) -> Result<bool, Refusal> {
+fn is_zipped(head: &Parts) -> Result<bool, RequestRefusal> {
     let encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
     let encodings: Vec<String> =
         encodings.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase()).collect();
@@ -259,31 +259,33 @@ fn is_zipped(head: &Parts) -> Result<bool, Refusal> {
         _ => {
             let error =
                 format!("Content-Encoding {:?} is not taken; send gzip, or leave it away", encodings.join(", "));
-            Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, shorten(&error)))
+            Err(RequestRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, shorten(&error)))
         }
     }
 }
 
 /// Decompresses a body, up to the size that a body may have.
-fn unzip(body: &[u8]) -> Result<Bytes, Refusal> {
+fn unzip(body: &[u8]) -> Result<Bytes, RequestRefusal> {
     let mut unzipped = Vec::new();
     let read = MultiGzDecoder::new(body).take(MAX_BYTES as u64 + 1).read_to_end(&mut unzipped);
     match read {
-        Ok(length) if length > MAX_BYTES => Err(Refusal::too_large()),
+        Ok(length) if length > MAX_BYTES => Err(RequestRefusal::too_large()),
         Ok(_) => Ok(unzipped.into()),
-        Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body is not gzip, though Content-Encoding says so")),
+        Err(_) => {
+            Err(RequestRefusal::new(StatusCode::BAD_REQUEST, "the body is not gzip, though Content-Encoding says so"))
+        }
     }
 }
 
-async fn read(body: impl RequestBody) -> Result<Bytes, Refusal> {
+async fn read(body: impl RequestBody) -> Result<Bytes, RequestRefusal> {
     if body.size_hint().lower() > MAX_BYTES as u64 {
-        return Err(Refusal::too_large());
+        return Err(RequestRefusal::too_large());
     }
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large()),
-        Ok(Err(_)) => Err(Refusal::new(StatusCode::BAD_REQUEST, "the body was cut short")),
-        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestRefusal::too_large()),
+        Ok(Err(_)) => Err(RequestRefusal::new(StatusCode::BAD_REQUEST, "the body was cut short")),
+        Err(_) => Err(RequestRefusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }
 }
 

@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use connections::Server;
 use gate::Gate;
-use routes::Site;
+use routes::Router;
 use settings::reread::Watched;
 
 /// Where to serve, and how.
 pub struct Setup {
     /// The ports.
-    pub listeners: Vec<(TcpListener, Door)>,
+    pub listeners: Vec<(TcpListener, ListenerRole)>,
     /// What is served where.
     pub options: Options,
     /// The web configuration, followed.
@@ -34,7 +34,7 @@ pub struct Setup {
 
 /// What a port is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerRole {
     /// Everything, by the web configuration.
     Main,
     /// The health paths alone, always by plain HTTP.
@@ -74,7 +74,12 @@ impl Default for Options {
 }
 
 /// Serves on every listener until `stop`.
-pub async fn serve(listeners: Vec<(TcpListener, Door)>, settings: Watched, site: Site, stop: CancellationToken) {
+pub async fn serve(
+    listeners: Vec<(TcpListener, ListenerRole)>,
+    settings: Watched,
+    site: Router,
+    stop: CancellationToken,
+) {
     let gate = Gate::new(settings.clone());
     Server::new(site, gate, settings).serve(listeners, stop).await;
 }

@@ -9,7 +9,7 @@ const OPENMETRICS: &str = "application/openmetrics-text";
 
 /// The format that a client likes best; text where it does not say, or wants something else.
 pub(super) fn exposition_format(headers: &HeaderMap) -> ExpositionFormat {
-    let mut ranges: Vec<Item> = items(headers, header::ACCEPT).collect();
+    let mut ranges: Vec<AcceptItem> = items(headers, header::ACCEPT).collect();
     // Stable: what stands first wins among equals.
     ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
     let is_refused = |name: &str| ranges.iter().any(|range| range.name == name && range.quality == 0.0);
@@ -47,7 +47,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// One alternative of such a header.
-struct Item {
+struct AcceptItem {
     /// In lower case.
     name: String,
     version: Option<String>,
@@ -55,12 +55,12 @@ struct Item {
     quality: f32,
 }
 
-fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = Item> {
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = AcceptItem> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).filter(|item| !item.trim().is_empty()).map(|item| {
         let mut parts = item.split(';').map(str::trim);
         let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let mut item = Item { name, version: None, quality: 1.0 };
+        let mut item = AcceptItem { name, version: None, quality: 1.0 };
         for (key, value) in parts.filter_map(|part| part.split_once('=')) {
             let value = value.trim().trim_matches('"');
             match key.trim().to_ascii_lowercase().as_str() {

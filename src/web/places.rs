@@ -19,7 +19,7 @@ pub(super) const STALLED: Duration = Duration::from_secs(30);
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// All open connections.
-pub(super) struct Places {
+pub(super) struct ConnectionLimits {
     open: Mutex<Open>,
     max: usize,
     gauge: IntGauge,
@@ -28,10 +28,10 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Open {
     next: u64,
-    places: HashMap<u64, Entry>,
+    places: HashMap<u64, ConnectionEntry>,
 }
 
-struct Entry {
+struct ConnectionEntry {
     /// When a request last came or was over.
     since: Instant,
     requests: Vec<Asked>,
@@ -46,7 +46,7 @@ struct Asked {
     taken: Option<Instant>,
 }
 
-impl Entry {
+impl ConnectionEntry {
     fn is_idle(&self) -> bool {
         self.requests.is_empty()
     }
@@ -72,14 +72,14 @@ pub(super) enum Verdict {
     Over,
 }
 
-impl Places {
+impl ConnectionLimits {
     /// At most `max` at once, counted by `gauge`.
-    pub(super) fn new(max: usize, gauge: IntGauge) -> Arc<Places> {
-        Arc::new(Places { open: Mutex::default(), max, gauge })
+    pub(super) fn new(max: usize, gauge: IntGauge) -> Arc<ConnectionLimits> {
+        Arc::new(ConnectionLimits { open: Mutex::default(), max, gauge })
     }
 
     /// A place for a new connection, at the cost of another if need be.
-    pub(super) fn enter(self: &Arc<Self>) -> Place {
+    pub(super) fn enter(self: &Arc<Self>) -> ConnectionSlot {
         let mut open = self.open.lock();
         if open.places.len() >= self.max {
             let ending = open.places.iter().filter(|(_, entry)| !entry.end.is_cancelled());
@@ -91,12 +91,12 @@ impl Places {
         let id = open.next;
         open.next += 1;
         let (now, end) = (Instant::now(), CancellationToken::new());
-        open.places.insert(id, Entry { since: now, requests: Vec::new(), end: end.clone() });
+        open.places.insert(id, ConnectionEntry { since: now, requests: Vec::new(), end: end.clone() });
         self.gauge.inc();
-        Place { id, places: Arc::clone(self), end }
+        ConnectionSlot { id, places: Arc::clone(self), end }
     }
 
-    fn change(&self, id: u64, change: impl FnOnce(&mut Entry)) {
+    fn change(&self, id: u64, change: impl FnOnce(&mut ConnectionEntry)) {
         if let Some(entry) = self.open.lock().places.get_mut(&id) {
             change(entry);
         }
@@ -104,27 +104,27 @@ impl Places {
 }
 
 /// The place of one connection, which it leaves when it ends.
-pub(super) struct Place {
+pub(super) struct ConnectionSlot {
     id: u64,
-    places: Arc<Places>,
+    places: Arc<ConnectionLimits>,
     /// Cancelled when the connection has to give way.
     pub(super) end: CancellationToken,
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Notes a request.
-    pub(super) fn request(&self) -> Request {
+    pub(super) fn request(&self) -> RequestState {
         let (id, now) = (fastrand::u64(..), Instant::now());
         self.places.change(self.id, |entry| {
             entry.since = now;
             entry.requests.push(Asked { id, began: now, taken: None });
         });
-        Request { id, place: self.id, places: Arc::clone(&self.places) }
+        RequestState { id, place: self.id, places: Arc::clone(&self.places) }
     }
 
     /// Whether nothing is asked in it now.
     pub(super) fn is_idle(&self) -> bool {
-        self.places.open.lock().places.get(&self.id).is_none_or(Entry::is_idle)
+        self.places.open.lock().places.get(&self.id).is_none_or(ConnectionEntry::is_idle)
     }
 
     /// Whether it has kept its limits.
@@ -142,7 +142,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.places.open.lock().places.remove(&self.id);
         self.places.gauge.dec();
@@ -150,13 +150,13 @@ impl Drop for Place {
 }
 
 /// A request of a connection until its answer has been sent.
-pub(super) struct Request {
+pub(super) struct RequestState {
     id: u64,
     place: u64,
-    places: Arc<Places>,
+    places: Arc<ConnectionLimits>,
 }
 
-impl Request {
+impl RequestState {
     /// The answer is there, or the client has taken something of it.
     pub(super) fn progress(&self) {
         self.places.change(self.place, |entry| {
@@ -168,7 +168,7 @@ impl Request {
     }
 }
 
-impl Drop for Request {
+impl Drop for RequestState {
     fn drop(&mut self) {
         self.places.change(self.place, |entry| {
             entry.requests.retain(|request| request.id != self.id);
@@ -181,8 +181,8 @@ impl Drop for Request {
 mod tests {
     use super::*;
 
-    fn places(max: usize) -> Arc<Places> {
-        Places::new(max, IntGauge::new("open", "Open.").unwrap())
+    fn places(max: usize) -> Arc<ConnectionLimits> {
+        ConnectionLimits::new(max, IntGauge::new("open", "Open.").unwrap())
     }
 
     async fn seconds(seconds: u64) {
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(places.gauge.get(), 3);
     }
 
-    fn goes_on(place: &Place) -> bool {
+    fn goes_on(place: &ConnectionSlot) -> bool {
         matches!(place.verdict(), Verdict::GoesOn(_))
     }
 

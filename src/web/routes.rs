@@ -33,7 +33,7 @@ use crate::exposition::{self, Exposition, Piece, encode_self_metrics};
 use crate::ledger::Hurry;
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::provider::Providers;
-use crate::status::Health;
+use crate::status::Status;
 use crate::status::bell::Selection;
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
@@ -42,12 +42,12 @@ use crate::web::gate::{Gate, Needs};
 use crate::web::lifecycle::Reloader;
 use crate::web::messages::MessageApi;
 use crate::web::negotiate::{accepts_gzip, exposition_format};
-use crate::web::places::{self, Places};
+use crate::web::places::{self, ConnectionLimits};
 use crate::web::settings::reread::Watched;
-use crate::web::{Door, Options, status};
+use crate::web::{ListenerRole, Options, status};
 
 /// Everything an answer is made from.
-pub struct Content {
+pub struct AppState {
     /// Providers in the order of the status page.
     pub providers: Providers,
     /// The exposition.
@@ -55,7 +55,7 @@ pub struct Content {
     /// The exporter's own metrics.
     pub metrics: SelfMetrics,
     /// The health of the reports.
-    pub health: Health,
+    pub health: Status,
     /// The time.
     pub clock: Clock,
     /// When the exporter started.
@@ -67,8 +67,8 @@ pub struct Content {
 }
 
 /// What is served, and where.
-pub struct Site {
-    content: Content,
+pub struct Router {
+    content: AppState,
     options: Options,
     /// What the status page may load.
     policy: HeaderValue,
@@ -117,13 +117,13 @@ impl Handler {
 }
 
 /// What a request comes through.
-pub(super) struct Visit<'a> {
-    pub(super) door: Door,
+pub(super) struct RequestContext<'a> {
+    pub(super) door: ListenerRole,
     pub(super) gate: &'a Gate,
     /// Address of the client.
     pub(super) sender: Option<IpAddr>,
     /// Its place until it is answered.
-    pub(super) request: places::Request,
+    pub(super) request: places::RequestState,
 }
 
 /// The body of a request, whatever it is received by.
@@ -135,12 +135,12 @@ impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sy
 const LEFT_BYTES: usize = 2 * 1024 * 1024;
 const LEFT_TIME: Duration = Duration::from_secs(2);
 
-impl Site {
+impl Router {
     /// With nobody asking yet.
-    pub fn new(content: Content, options: Options) -> Site {
+    pub fn new(content: AppState, options: Options) -> Router {
         let scrapes = (options.max_requests > 0).then(|| Arc::new(Semaphore::new(options.max_requests)));
         let policy = HeaderValue::try_from(status::policy()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-        Site { content, options, policy, scrapes }
+        Router { content, options, policy, scrapes }
     }
 
     /// The exporter's own metrics.
@@ -150,15 +150,15 @@ impl Site {
 
     /// Answers a request that comes through no connection and no gate, as tests send it.
     pub async fn answer_alone(&self, request: Request<impl RequestBody>) -> Response<Body> {
-        let places = Places::new(1, self.content.metrics.http_connections.clone());
+        let places = ConnectionLimits::new(1, self.content.metrics.http_connections.clone());
         let place = places.enter();
         let gate = Gate::new(Watched::nothing());
-        let visit = Visit { door: Door::Main, gate: &gate, sender: None, request: place.request() };
+        let visit = RequestContext { door: ListenerRole::Main, gate: &gate, sender: None, request: place.request() };
         self.answer(request, visit).await
     }
 
     /// Answers a request and counts it.
-    pub(super) async fn answer(&self, request: Request<impl RequestBody>, visit: Visit<'_>) -> Response<Body> {
+    pub(super) async fn answer(&self, request: Request<impl RequestBody>, visit: RequestContext<'_>) -> Response<Body> {
         let started = Instant::now();
         let (head, mut body) = request.into_parts();
         let handler = self.route(head.uri.path(), visit.door);
@@ -166,8 +166,8 @@ impl Site {
             _ if size(&head) > MAX_HEAD_BYTES => {
                 Err(message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large.\n"))
             }
-            Door::Main => visit.gate.admit(&head, handler.needs()).await,
-            Door::Probe | Door::Senders => Ok(()),
+            ListenerRole::Main => visit.gate.admit(&head, handler.needs()).await,
+            ListenerRole::Probe | ListenerRole::Senders => Ok(()),
         };
         let mut response = match admitted {
             Ok(()) => self.dispatch(handler, &head, &mut body, visit.sender).await,
@@ -180,7 +180,7 @@ impl Site {
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if visit.door == Door::Main {
+        if visit.door == ListenerRole::Main {
             visit.gate.add_headers(headers);
         }
         if head.method == Method::HEAD {
@@ -204,7 +204,7 @@ impl Site {
         self.content.metrics.http_requests.with_label_values(&[Handler::Other.name(), status.as_str()]).inc();
     }
 
-    fn route(&self, path: &str, door: Door) -> Handler {
+    fn route(&self, path: &str, door: ListenerRole) -> Handler {
         let Options { telemetry_path, route_prefix, .. } = &self.options;
         let handler = match path.strip_prefix(route_prefix.as_str()) {
             Some(path) if path == telemetry_path => Handler::Metrics,
@@ -220,11 +220,13 @@ impl Site {
             _ => Handler::Other,
         };
         match (door, handler) {
-            (Door::Main, handler) => handler,
+            (ListenerRole::Main, handler) => handler,
             // A probe need not know the prefix.
-            (Door::Probe, _) if path == "/-/healthy" => Handler::Healthy,
-            (Door::Probe, _) if path == "/-/ready" => Handler::Ready,
-            (Door::Probe, Handler::Healthy | Handler::Ready) | (Door::Senders, Handler::Messages) => handler,
+            (ListenerRole::Probe, _) if path == "/-/healthy" => Handler::Healthy,
+            (ListenerRole::Probe, _) if path == "/-/ready" => Handler::Ready,
+            (ListenerRole::Probe, Handler::Healthy | Handler::Ready) | (ListenerRole::Senders, Handler::Messages) => {
+                handler
+            }
             _ => Handler::Other,
         }
     }
@@ -442,7 +444,7 @@ pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Body
 pub struct Body {
     pieces: VecDeque<Bytes>,
     /// Its request's place.
-    request: Option<places::Request>,
+    request: Option<places::RequestState>,
     /// Its room among the scrapes.
     permit: Option<OwnedSemaphorePermit>,
 }

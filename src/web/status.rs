@@ -1,5 +1,5 @@
 //! The status page and its JSON: every app with its reports, how it is, and what to do. Both are made from the
-//! same [`Health`], so they cannot differ; `docs/status.schema.json` says what the JSON holds.
+//! same [`Status`], so they cannot differ; `docs/status.schema.json` says what the JSON holds.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::provider::Providers;
 use crate::provider::error::Reason;
-use crate::status::{AppHealth, FileHealth, Health, LastError, ReportHealth, ReportId, State};
+use crate::status::{AppStatus, FileStatus, Health, PastFailure, ReportId, ReportStatus, Status};
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
@@ -119,19 +119,19 @@ struct FileView {
 
 /// All there is to show, read once.
 struct Everything {
-    apps: BTreeMap<(&'static str, String), App>,
+    apps: BTreeMap<(&'static str, String), AppSummary>,
 }
 
 #[derive(Default)]
-struct App {
-    health: AppHealth,
-    reports: Vec<(&'static str, ReportHealth)>,
-    files: Vec<(String, FileHealth)>,
+struct AppSummary {
+    health: AppStatus,
+    reports: Vec<(&'static str, ReportStatus)>,
+    files: Vec<(String, FileStatus)>,
 }
 
 impl Everything {
-    fn read(health: &Health) -> Everything {
-        let mut apps: BTreeMap<_, App> = BTreeMap::new();
+    fn read(health: &Status) -> Everything {
+        let mut apps: BTreeMap<_, AppSummary> = BTreeMap::new();
         for (ReportId { provider, app, report }, health) in health.reports() {
             apps.entry((provider, app)).or_default().reports.push((report, health));
         }
@@ -151,50 +151,50 @@ impl Everything {
         Everything { apps }
     }
 
-    fn reports(&self) -> impl Iterator<Item = &ReportHealth> {
+    fn reports(&self) -> impl Iterator<Item = &ReportStatus> {
         self.apps.values().flat_map(|app| app.reports.iter().map(|(_, health)| health))
     }
 
-    fn count(&self, state: State) -> usize {
+    fn count(&self, state: Health) -> usize {
         self.reports().filter(|health| health.state == state).count()
     }
 
     /// How it is in all, in a word and in a sentence.
-    fn summary(&self) -> (State, String) {
+    fn summary(&self) -> (Health, String) {
         let of = match self.reports().count() {
             1 => "1 report".to_owned(),
             count => format!("{count} reports"),
         };
         let is_ledger =
-            |health: &ReportHealth| health.error.as_ref().is_some_and(|error| error.reason == Reason::Ledger.name());
-        match (self.count(State::Failing), self.count(State::Waiting)) {
+            |health: &ReportStatus| health.error.as_ref().is_some_and(|error| error.reason == Reason::Ledger.name());
+        match (self.count(Health::Failing), self.count(Health::Waiting)) {
             _ if self.reports().any(is_ledger) => {
                 let text = "The ledger cannot be written: nothing is polled until it can; see the log.";
-                (State::Failing, text.to_owned())
+                (Health::Failing, text.to_owned())
             }
-            (0, 0) if self.reports().count() == 1 => (State::Up, "The only report works.".to_owned()),
-            (0, 0) => (State::Up, format!("All {of} work.")),
+            (0, 0) if self.reports().count() == 1 => (Health::Up, "The only report works.".to_owned()),
+            (0, 0) => (Health::Up, format!("All {of} work.")),
             (0, waiting) => {
-                (State::Waiting, format!("{waiting} of {of} wait{} for the first poll, none is failing.", s(waiting)))
+                (Health::Waiting, format!("{waiting} of {of} wait{} for the first poll, none is failing.", s(waiting)))
             }
-            (failing, _) => (State::Failing, format!("{failing} of {of} {} failing.", are(failing))),
+            (failing, _) => (Health::Failing, format!("{failing} of {of} {} failing.", are(failing))),
         }
     }
 }
 
-impl App {
-    fn state(&self) -> State {
+impl AppSummary {
+    fn state(&self) -> Health {
         let has = |state| self.reports.iter().any(|(_, health)| health.state == state);
-        [State::Failing, State::Waiting].into_iter().find(|state| has(*state)).unwrap_or(State::Up)
+        [Health::Failing, Health::Waiting].into_iter().find(|state| has(*state)).unwrap_or(Health::Up)
     }
 
     fn words(&self) -> String {
-        let failing = self.reports.iter().filter(|(_, health)| health.state == State::Failing).count();
+        let failing = self.reports.iter().filter(|(_, health)| health.state == Health::Failing).count();
         match (self.state(), self.reports.len()) {
-            (State::Up, _) => "works".to_owned(),
-            (State::Waiting, _) => "waits for its first poll".to_owned(),
-            (State::Failing, 1) => "its only report is failing".to_owned(),
-            (State::Failing, of) => format!("{failing} of {of} reports {} failing", are(failing)),
+            (Health::Up, _) => "works".to_owned(),
+            (Health::Waiting, _) => "waits for its first poll".to_owned(),
+            (Health::Failing, 1) => "its only report is failing".to_owned(),
+            (Health::Failing, of) => format!("{failing} of {of} reports {} failing", are(failing)),
         }
     }
 
@@ -206,7 +206,7 @@ impl App {
     fn facts(&self, now: Timestamp) -> Vec<Fact> {
         let mut facts = Vec::new();
         let mut fact = |label: String, value, is_bad| facts.push(Fact { label, value, is_bad });
-        let AppHealth {
+        let AppStatus {
             tracked,
             takes_messages,
             newest_message,
@@ -261,17 +261,17 @@ fn s(count: usize) -> &'static str {
     if count == 1 { "s" } else { "" }
 }
 
-fn word(state: State) -> &'static str {
+fn word(state: Health) -> &'static str {
     match state {
-        State::Waiting => "waiting",
-        State::Up => "up",
-        State::Failing => "failing",
+        Health::Waiting => "waiting",
+        Health::Up => "up",
+        Health::Failing => "failing",
     }
 }
 
 /// The status page as HTML. `began` is when the exporter started.
 pub(super) fn page(
-    health: &Health,
+    health: &Status,
     senders: Vec<SenderError>,
     began: Timestamp,
     now: Timestamp,
@@ -289,7 +289,7 @@ pub(super) fn page(
         .collect();
     for ((provider, name), app) in everything.apps {
         let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now);
-        if app.state() == State::Failing {
+        if app.state() == Health::Failing {
             let (anchor, name, words) = (view.anchor.clone(), view.name.clone(), view.words.clone());
             problems.push(Problem { anchor, name, provider, words });
         }
@@ -337,7 +337,7 @@ fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
     }
 }
 
-fn app_view(anchor: String, name: String, app: &App, now: Timestamp) -> AppView {
+fn app_view(anchor: String, name: String, app: &AppSummary, now: Timestamp) -> AppView {
     let facts = app.facts(now);
     AppView {
         anchor,
@@ -352,9 +352,9 @@ fn app_view(anchor: String, name: String, app: &App, now: Timestamp) -> AppView 
     }
 }
 
-fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> ReportView {
+fn report_view(name: &'static str, health: &ReportStatus, now: Timestamp) -> ReportView {
     let error = health.error.as_ref();
-    let past = |LastError { at, reason, message, advice }: &LastError| PastError {
+    let past = |PastFailure { at, reason, message, advice }: &PastFailure| PastError {
         reason,
         message: message.clone(),
         advice,
@@ -362,16 +362,16 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
     };
     // The one that lasts is told with its advice.
     let is_past =
-        |past: &&LastError| error.is_none_or(|error| (error.reason, &error.message) != (past.reason, &past.message));
+        |past: &&PastFailure| error.is_none_or(|error| (error.reason, &error.message) != (past.reason, &past.message));
     let past: Vec<PastError> = health.last_errors.iter().filter(is_past).map(past).collect();
     ReportView {
         name,
         state: word(health.state),
         words: match health.state {
-            State::Up => "works",
-            State::Waiting => "waits",
-            State::Failing if error.is_some_and(|error| error.is_part) => "a part is failing",
-            State::Failing => "failing",
+            Health::Up => "works",
+            Health::Waiting => "waits",
+            Health::Failing if error.is_some_and(|error| error.is_part) => "a part is failing",
+            Health::Failing => "failing",
         },
         last_success: health.last_success.map_or("never".to_owned(), |then| format!("{} ago", format_age(now, then))),
         data_age: health.last_change.map_or("no data yet".to_owned(), |then| format_age(now, then)),
@@ -392,7 +392,7 @@ fn report_view(name: &'static str, health: &ReportHealth, now: Timestamp) -> Rep
     }
 }
 
-fn file_view(path: &str, health: &FileHealth, now: Timestamp) -> FileView {
+fn file_view(path: &str, health: &FileStatus, now: Timestamp) -> FileView {
     let bad_line = health.last_bad_line.as_ref();
     let bad_line = bad_line.map(|bad| format!("line {}, {} ago: {}", bad.line, format_age(now, bad.at), bad.reason));
     FileView {
@@ -423,13 +423,13 @@ pub(super) fn policy() -> String {
 }
 
 /// The status page as JSON.
-pub(super) fn json(health: &Health, senders: Vec<SenderError>, began: Timestamp, now: Timestamp) -> String {
+pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp, now: Timestamp) -> String {
     #[derive(Serialize)]
     struct Status<'a> {
         version: &'static str,
         now: Timestamp,
         started: Timestamp,
-        state: State,
+        state: Health,
         summary: String,
         apps: Vec<AppEntry<'a>>,
         reports: Vec<ReportEntry<'a>>,
@@ -440,10 +440,10 @@ pub(super) fn json(health: &Health, senders: Vec<SenderError>, began: Timestamp,
     struct AppEntry<'a> {
         provider: &'static str,
         app: &'a str,
-        state: State,
+        state: Health,
         late_messages: i64,
         #[serde(flatten)]
-        health: &'a AppHealth,
+        health: &'a AppStatus,
     }
     #[derive(Serialize)]
     struct ReportEntry<'a> {
@@ -451,7 +451,7 @@ pub(super) fn json(health: &Health, senders: Vec<SenderError>, began: Timestamp,
         app: &'a str,
         report: &'static str,
         #[serde(flatten)]
-        health: &'a ReportHealth,
+        health: &'a ReportStatus,
         data_age_seconds: Option<i64>,
     }
     #[derive(Serialize)]
@@ -459,7 +459,7 @@ pub(super) fn json(health: &Health, senders: Vec<SenderError>, began: Timestamp,
         app: &'a str,
         path: &'a str,
         #[serde(flatten)]
-        health: &'a FileHealth,
+        health: &'a FileStatus,
     }
     let everything = Everything::read(health);
     let (state, summary) = everything.summary();

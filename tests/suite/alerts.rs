@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, tz::TimeZone};
 use push_exporter::simulator::Trouble;
-use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
+use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -123,7 +123,7 @@ impl World {
         let today = Timestamp::now().to_zoned(TimeZone::get("Asia/Shanghai").unwrap()).date();
         let (yesterday, today) = (today.yesterday().unwrap().to_string(), today.to_string());
         self.chat.trouble("OPPOPUSH", Trouble { refused: 0.97, ..Trouble::NONE });
-        self.chat.restate(&yesterday, "HUAWEIPUSH", Outcome::Success, -20_000);
+        self.chat.restate(&yesterday, "HUAWEIPUSH", EasemobOutcome::Success, -20_000);
         self.office_line.spoil(|_| Fault::answer(502, "<html>bad gateway</html>"));
         // Until OPPO's quota is used up and vivo's nearly.
         while self.shop.used("vivo") < 279_000 {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
+use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -48,9 +48,11 @@ impl World {
         for (key, platform, channel) in
             [("APNS", "ios", "apns"), ("VIVOPUSH", "android", "vivo"), ("HONOR", "android", "honor")]
         {
-            for (outcome, name) in
-                [(Outcome::Success, "sent"), (Outcome::Fail, "failed"), (Outcome::Arrive, "received")]
-            {
+            for (outcome, name) in [
+                (EasemobOutcome::Success, "sent"),
+                (EasemobOutcome::Fail, "failed"),
+                (EasemobOutcome::Arrive, "received"),
+            ] {
                 let total: i64 = (0..=4).map(|back| self.easemob.truth(&day(back), key, outcome)).sum();
                 if total > 0 {
                     let labels = format!(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp, ToSpan, tz::TimeZone};
 use push_exporter::simulator::Trouble;
-use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
+use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, group_id};
 use push_exporter::util::clock::Clock;
@@ -208,7 +208,7 @@ impl World {
         at(30.0, todo(Box::new(move || self.chat.trouble("VIVOPUSH", Trouble { lost: 0.7, ..none }))));
         at(27.0, todo(Box::new(move || self.chat.trouble("VIVOPUSH", none))));
         // Easemob takes a part of a day back.
-        at(26.0, todo(Box::new(|| self.chat.restate(&self.day(2), "HUAWEIPUSH", Outcome::Success, -40_000))));
+        at(26.0, todo(Box::new(|| self.chat.restate(&self.day(2), "HUAWEIPUSH", EasemobOutcome::Success, -40_000))));
         // Xiaomi loses most of what it accepts; of iOS no clicks are told.
         at(24.0, todo(Box::new(move || self.shop("shop").trouble("xiaomi", Trouble { lost: 0.6, ..none }))));
         at(16.0, todo(Box::new(move || self.shop("shop").trouble("xiaomi", none))));

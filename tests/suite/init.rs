@@ -53,11 +53,12 @@ fn meaning(text: &str, folder: &Path) -> String {
     let all = format!("{:?} {:?} {:?} {zones:?} {intervals:?}", config.ledger, config.new_series_hold, config.max_age);
     let environment = Default::default();
     let providers = read_document("example", text, Context::new(folder, &environment), |mut file| {
-        let jpush = file.sections("jpush").into_iter().map(|mut app| jpush::config::Settings::read(&mut app));
+        let jpush = file.sections("jpush").into_iter().map(|mut app| jpush::config::JpushSettings::read(&mut app));
         let jpush: Vec<_> = jpush.collect();
-        let easemob = file.sections("easemob").into_iter().map(|mut app| easemob::config::Settings::read(&mut app));
+        let easemob =
+            file.sections("easemob").into_iter().map(|mut app| easemob::config::EasemobSettings::read(&mut app));
         let easemob: Vec<_> = easemob.collect();
-        let feishu = file.sections("feishu").into_iter().map(|mut app| feishu::config::Settings::read(&mut app));
+        let feishu = file.sections("feishu").into_iter().map(|mut app| feishu::config::FeishuSettings::read(&mut app));
         let feishu: Vec<_> = feishu.collect();
         Some(format!("{jpush:?} {easemob:?} {feishu:?}"))
     });

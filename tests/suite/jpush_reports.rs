@@ -10,7 +10,7 @@ use http::Request;
 use jiff::civil::date;
 use push_exporter::model::window::Window;
 use push_exporter::provider::jpush::{parse_devices, parse_quotas, parse_users};
-use push_exporter::provider::{Numbers, SnapshotNumbers, WindowQuery};
+use push_exporter::provider::{SnapshotNumbers, WindowNumbers, WindowQuery};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -24,7 +24,7 @@ fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> WindowQuery {
 }
 
 /// Every count as `window platform state value`.
-fn written(numbers: &Numbers) -> Vec<String> {
+fn written(numbers: &WindowNumbers) -> Vec<String> {
     let mut lines: Vec<String> = numbers
         .windows
         .iter()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, Outcome, TimeUnit};
+use push_exporter::simulator::jpush::{JpushApp, JpushOutcome, JpushSimulator, TimeUnit};
 use push_exporter::util::clock::Clock;
 
 use crate::support::{Exporter, Page, fast_dir, post, simulate};
@@ -108,7 +108,7 @@ jpush:
         let mut used = BTreeMap::from(["oppo", "vivo", "xiaomi"].map(|channel| (channel, 0)));
         for (id, _) in self.messages.iter().filter(|(_, sent_at)| *sent_at >= midnight) {
             for (((_, _, channel), outcome), count) in self.shop.truth(*id, now) {
-                if let (Outcome::Sent, Some(sum)) = (outcome, used.get_mut(channel)) {
+                if let (JpushOutcome::Sent, Some(sum)) = (outcome, used.get_mut(channel)) {
                     *sum += count;
                 }
             }

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use push_exporter::simulator::jpush::{Leaf, Outcome};
+use push_exporter::simulator::jpush::{JpushOutcome, Leaf};
 
-pub type Counts = BTreeMap<(Leaf, Outcome), i64>;
+pub type Counts = BTreeMap<(Leaf, JpushOutcome), i64>;
 
 /// Platform and channel of a leaf.
 fn labels_of((_, platform, channel): Leaf) -> (&'static str, &'static str) {
@@ -41,62 +41,62 @@ fn received_series(app: &str, leaf: Leaf, metric: &str) -> Option<String> {
 }
 
 /// The series of `received` (old) that an outcome of a leaf counts in.
-fn received_old_series((_, platform, channel): Leaf, outcome: Outcome) -> Option<[&'static str; 4]> {
+fn received_old_series((_, platform, channel): Leaf, outcome: JpushOutcome) -> Option<[&'static str; 4]> {
     match (platform, channel, outcome) {
-        ("android", _, Outcome::Received) => Some(["received", "android", "any", "any"]),
-        ("ios", "apns", Outcome::Sent) => Some(["sent", "ios", "apns", "notification"]),
-        ("ios", "apns", Outcome::Received) => Some(["received", "ios", "apns", "notification"]),
-        ("ios", "jg_ios", Outcome::Received) => Some(["received", "ios", "jpush", "message"]),
+        ("android", _, JpushOutcome::Received) => Some(["received", "android", "any", "any"]),
+        ("ios", "apns", JpushOutcome::Sent) => Some(["sent", "ios", "apns", "notification"]),
+        ("ios", "apns", JpushOutcome::Received) => Some(["received", "ios", "apns", "notification"]),
+        ("ios", "jg_ios", JpushOutcome::Received) => Some(["received", "ios", "jpush", "message"]),
         _ => None,
     }
 }
 
 /// The series of `messages` (old).
-fn messages_old_series((kind, platform, channel): Leaf, outcome: Outcome) -> Option<[&'static str; 4]> {
+fn messages_old_series((kind, platform, channel): Leaf, outcome: JpushOutcome) -> Option<[&'static str; 4]> {
     match (platform, channel, outcome) {
-        ("android", _, Outcome::Target) => Some(["targeted", "android", "any", "any"]),
-        ("android", _, Outcome::Received) => Some(["received", "android", "any", "any"]),
-        ("android", "jg_android", Outcome::Sent) => Some(["pushed_online", "android", "any", "any"]),
-        ("android", _, Outcome::Click) if kind == "message" => Some(["clicked", "android", "any", "message"]),
-        ("android", _, Outcome::Click) => Some(["clicked", "android", "any", "notification"]),
-        ("ios", "apns", Outcome::Target) => Some(["targeted", "ios", "apns", "notification"]),
-        ("ios", "apns", Outcome::Sent) => Some(["sent", "ios", "apns", "notification"]),
-        ("ios", "apns", Outcome::Received) => Some(["received", "ios", "apns", "notification"]),
-        ("ios", "apns", Outcome::Click) => Some(["clicked", "ios", "apns", "notification"]),
-        ("ios", "jg_ios", Outcome::Target) => Some(["targeted", "ios", "jpush", "message"]),
-        ("ios", "jg_ios", Outcome::Received) => Some(["received", "ios", "jpush", "message"]),
+        ("android", _, JpushOutcome::Target) => Some(["targeted", "android", "any", "any"]),
+        ("android", _, JpushOutcome::Received) => Some(["received", "android", "any", "any"]),
+        ("android", "jg_android", JpushOutcome::Sent) => Some(["pushed_online", "android", "any", "any"]),
+        ("android", _, JpushOutcome::Click) if kind == "message" => Some(["clicked", "android", "any", "message"]),
+        ("android", _, JpushOutcome::Click) => Some(["clicked", "android", "any", "notification"]),
+        ("ios", "apns", JpushOutcome::Target) => Some(["targeted", "ios", "apns", "notification"]),
+        ("ios", "apns", JpushOutcome::Sent) => Some(["sent", "ios", "apns", "notification"]),
+        ("ios", "apns", JpushOutcome::Received) => Some(["received", "ios", "apns", "notification"]),
+        ("ios", "apns", JpushOutcome::Click) => Some(["clicked", "ios", "apns", "notification"]),
+        ("ios", "jg_ios", JpushOutcome::Target) => Some(["targeted", "ios", "jpush", "message"]),
+        ("ios", "jg_ios", JpushOutcome::Received) => Some(["received", "ios", "jpush", "message"]),
         _ => None,
     }
 }
 
 /// The series of `group_messages_detail`; the simulated one tells nothing of Harmony and quick apps.
-fn group_series((kind, platform, channel): Leaf, outcome: Outcome) -> Option<[&'static str; 4]> {
+fn group_series((kind, platform, channel): Leaf, outcome: JpushOutcome) -> Option<[&'static str; 4]> {
     let is_jpush = matches!(channel, "jg_android" | "jg_ios");
     match (platform, outcome) {
         ("quickapp" | "hmos", _) => None,
-        (_, Outcome::Target) if is_jpush => Some(["targeted", "any", "jpush", "any"]),
-        (_, Outcome::Sent) if is_jpush => Some(["pushed_online", "any", "jpush", "any"]),
-        (_, Outcome::Received) if is_jpush => Some(["received", "any", "jpush", "any"]),
-        (_, Outcome::Click) if is_jpush && kind == "message" => Some(["clicked", "any", "jpush", "message"]),
-        (_, Outcome::Click) if is_jpush => Some(["clicked", "any", "jpush", "notification"]),
-        ("ios", Outcome::Click) => Some(["clicked", "ios", "apns", "notification"]),
-        ("ios", Outcome::Target | Outcome::Sent | Outcome::Received) => {
+        (_, JpushOutcome::Target) if is_jpush => Some(["targeted", "any", "jpush", "any"]),
+        (_, JpushOutcome::Sent) if is_jpush => Some(["pushed_online", "any", "jpush", "any"]),
+        (_, JpushOutcome::Received) if is_jpush => Some(["received", "any", "jpush", "any"]),
+        (_, JpushOutcome::Click) if is_jpush && kind == "message" => Some(["clicked", "any", "jpush", "message"]),
+        (_, JpushOutcome::Click) if is_jpush => Some(["clicked", "any", "jpush", "notification"]),
+        ("ios", JpushOutcome::Click) => Some(["clicked", "ios", "apns", "notification"]),
+        ("ios", JpushOutcome::Target | JpushOutcome::Sent | JpushOutcome::Received) => {
             Some([metric(outcome), "ios", "apns", "notification"])
         }
-        ("android", Outcome::Target | Outcome::Sent | Outcome::Received) => {
+        ("android", JpushOutcome::Target | JpushOutcome::Sent | JpushOutcome::Received) => {
             Some([metric(outcome), "android", channel, "any"])
         }
         _ => None,
     }
 }
 
-fn metric(outcome: Outcome) -> &'static str {
+fn metric(outcome: JpushOutcome) -> &'static str {
     match outcome {
-        Outcome::Target => "targeted",
-        Outcome::Sent => "sent",
-        Outcome::Received => "received",
-        Outcome::Display => "displayed",
-        Outcome::Click => "clicked",
+        JpushOutcome::Target => "targeted",
+        JpushOutcome::Sent => "sent",
+        JpushOutcome::Received => "received",
+        JpushOutcome::Display => "displayed",
+        JpushOutcome::Click => "clicked",
     }
 }
 

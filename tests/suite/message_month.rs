@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, Leaf, Outcome, group_id};
+use push_exporter::simulator::jpush::{JpushApp, JpushOutcome, JpushSimulator, Leaf, group_id};
 use push_exporter::util::clock::Clock;
 
 use crate::jpush_truth::{Counts, add, add_at_10m};
@@ -66,7 +66,7 @@ impl App {
             "received_detail" => leaf.1 == "android" && leaf.2 != "jg_android",
             _ => leaf.1 == "android",
         };
-        let received = counts.iter().filter(|((leaf, outcome), _)| *outcome == Outcome::Received && is_part(leaf));
+        let received = counts.iter().filter(|((leaf, outcome), _)| *outcome == JpushOutcome::Received && is_part(leaf));
         received.map(|(_, count)| count).sum()
     }
 
@@ -80,7 +80,7 @@ impl App {
             if let Some(before) = message.taken_back {
                 // Until the field has grown past what it was, the counter stays.
                 let fallen = before - self.restated_field(&truth);
-                let stays = Counts::from([((HUAWEI, Outcome::Received), fallen.max(0))]);
+                let stays = Counts::from([((HUAWEI, JpushOutcome::Received), fallen.max(0))]);
                 add(&mut totals, self.name, self.report, &stays, 1);
             }
             if message.has_10m && now > message.sent_at + 1300 {
@@ -247,8 +247,8 @@ async fn a_month_of_messages() {
     for app in &mut month.apps {
         let newest = app.messages.iter().rposition(|message| now - message.sent_at > 3 * 3600).unwrap();
         let truth = app.simulator.truth(app.messages[newest].id, now);
-        assert!(truth[&(HUAWEI, Outcome::Received)] > 30, "it is a notification");
-        app.simulator.restate(app.messages[newest].id, HUAWEI, Outcome::Received, -30);
+        assert!(truth[&(HUAWEI, JpushOutcome::Received)] > 30, "it is a notification");
+        app.simulator.restate(app.messages[newest].id, HUAWEI, JpushOutcome::Received, -30);
         app.messages[newest].taken_back = Some(app.restated_field(&truth));
         let of_yesterday =
             app.messages.iter_mut().rev().find(|message| (20..24).contains(&((now - message.sent_at) / 3600))).unwrap();

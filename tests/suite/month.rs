@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator, Outcome};
+use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::util::clock::Clock;
 
@@ -92,11 +92,11 @@ async fn every_series_equals_the_truth() {
 
     // The 12th is restated up on the 13th, the 13th down on the 14th: counters follow up, never down.
     month.until(beijing("2026-03-13", 15.0)).await;
-    month.truth.easemob.restate("2026-03-12", "OPPOPUSH", Outcome::Success, 500);
+    month.truth.easemob.restate("2026-03-12", "OPPOPUSH", EasemobOutcome::Success, 500);
     month.until(beijing("2026-03-14", 15.0)).await;
     let sent = r#"push_messages_sent_total{provider="easemob",app="chat",platform="android",channel="huawei",kind="notification"}"#;
     let highest = exporter.scrape().await.get(sent).unwrap();
-    month.truth.easemob.restate("2026-03-13", "HUAWEIPUSH", Outcome::Success, -300);
+    month.truth.easemob.restate("2026-03-13", "HUAWEIPUSH", EasemobOutcome::Success, -300);
     month.truth.taken_back[0] = 300;
     month.until(beijing("2026-03-14", 15.25)).await;
     assert!(exporter.scrape().await.get(sent).unwrap() >= highest);

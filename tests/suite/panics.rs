@@ -14,7 +14,7 @@ use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
 use push_exporter::web::settings::reread::Watched;
-use push_exporter::web::{Door, Options, Setup};
+use push_exporter::web::{ListenerRole, Options, Setup};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -146,7 +146,7 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
         providers: PROVIDERS,
         clock,
         web: Setup {
-            listeners: vec![(TcpListener::bind("127.0.0.1:0").await.unwrap(), Door::Main)],
+            listeners: vec![(TcpListener::bind("127.0.0.1:0").await.unwrap(), ListenerRole::Main)],
             options: Options::default(),
             settings: Watched::nothing(),
         },

@@ -21,7 +21,7 @@ use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
 use push_exporter::web::lifecycle::{ReloadError, Reloader};
 use push_exporter::web::settings::reread::Watched;
-use push_exporter::web::{Door, Options, Setup};
+use push_exporter::web::{ListenerRole, Options, Setup};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -132,7 +132,7 @@ impl Exporter {
             providers,
             clock: clock.clone(),
             web: Setup {
-                listeners: vec![(listener, Door::Main)],
+                listeners: vec![(listener, ListenerRole::Main)],
                 options: Options { lifecycle: true, ..Options::default() },
                 settings: Watched::nothing(),
             },

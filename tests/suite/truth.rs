@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use push_exporter::simulator::easemob::{EasemobSimulator, Outcome};
+use push_exporter::simulator::easemob::{EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuSimulator, Overview};
 
 use crate::support::Page;
@@ -21,8 +21,8 @@ const CHANNELS: [(&str, &str, &str); 8] = [
     ("VIVOPUSH", "android", "vivo"),
     ("HONOR", "android", "honor"),
 ];
-const OUTCOMES: [(Outcome, &str); 3] =
-    [(Outcome::Success, "sent"), (Outcome::Fail, "failed"), (Outcome::Arrive, "received")];
+const OUTCOMES: [(EasemobOutcome, &str); 3] =
+    [(EasemobOutcome::Success, "sent"), (EasemobOutcome::Fail, "failed"), (EasemobOutcome::Arrive, "received")];
 pub const DEPARTMENTS: [&str; 2] = ["od-sales", "od-sales-east"];
 
 /// The app `chat` at Easemob and the app `office-bot` at Feishu, of which an exporter has counted since a day.
@@ -69,7 +69,7 @@ impl WindowTruth {
         truth
     }
 
-    fn easemob_total(&self, days: &[String], platform: &str, outcome: Outcome) -> i64 {
+    fn easemob_total(&self, days: &[String], platform: &str, outcome: EasemobOutcome) -> i64 {
         days.iter().map(|day| self.easemob.truth(day, platform, outcome)).sum()
     }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use push_exporter::web::settings::Reading;
+use push_exporter::web::settings::ConfigReading;
 
 use crate::support::{certificates, tool};
 
@@ -68,7 +68,7 @@ fn every_file_is_read_as_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
     for case in cases(folder.path()) {
-        let said = Reading::of(&case.file).result.err().map(|errors| errors.to_string());
+        let said = ConfigReading::of(&case.file).result.err().map(|errors| errors.to_string());
         let is_right = match (&case.error, &said) {
             (None, None) => true,
             (Some(expected), Some(said)) => said.to_lowercase().contains(&expected.to_lowercase()),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use crate::ledger::Mark;
+use crate::ledger::FileMark;
 use crate::messages::input::MAX_LINE;
 use crate::messages::tail::BEFORE;
 
@@ -27,17 +27,17 @@ pub struct Line {
 }
 
 /// A file being read from a mark.
-pub(super) struct Reading<'a> {
+pub(super) struct LineReading<'a> {
     pub(super) file: &'a File,
-    pub(super) mark: &'a Mark,
+    pub(super) mark: &'a FileMark,
     pub(super) size: u64,
     /// True if nobody will end its last line any more.
     pub(super) is_over: bool,
 }
 
-impl Reading<'_> {
+impl LineReading<'_> {
     /// The next lines, and the mark behind them; else up to where no line ends.
-    pub(super) fn next(&self, scanned: u64) -> io::Result<Result<(Vec<Line>, Mark), u64>> {
+    pub(super) fn next(&self, scanned: u64) -> io::Result<Result<(Vec<Line>, FileMark), u64>> {
         let mut start = self.mark.offset;
         let mut chunk = read_at(self.file, start, CHUNK)?;
         // Where a file was cut under a writer that goes on at its old place, zeros stand before the next line.
@@ -63,7 +63,7 @@ impl Reading<'_> {
     }
 
     /// A line that is longer than a chunk: looks for its end.
-    fn skip_long_line(&self, mut scanned: u64) -> io::Result<Result<(Vec<Line>, Mark), u64>> {
+    fn skip_long_line(&self, mut scanned: u64) -> io::Result<Result<(Vec<Line>, FileMark), u64>> {
         let end = loop {
             let chunk = read_at(self.file, scanned, CHUNK)?;
             match chunk.iter().position(|byte| *byte == b'\n') {
@@ -80,10 +80,10 @@ impl Reading<'_> {
     }
 
     /// The mark behind some lines; `last` are the last bytes there, or all that were taken.
-    fn mark_behind(&self, lines: &[Line], offset: u64, last: &[u8]) -> Mark {
+    fn mark_behind(&self, lines: &[Line], offset: u64, last: &[u8]) -> FileMark {
         let mut before = [&self.mark.before, last].concat();
         before.drain(..before.len().saturating_sub(BEFORE as usize));
-        Mark { offset, lines: self.mark.lines + lines.len() as u64, before, ..self.mark.clone() }
+        FileMark { offset, lines: self.mark.lines + lines.len() as u64, before, ..self.mark.clone() }
     }
 }
 

@@ -11,10 +11,10 @@ struct Place {
     folder: tempfile::TempDir,
     follower: Follower,
     /// What is safe.
-    marks: Vec<Mark>,
+    marks: Vec<FileMark>,
 }
 
-fn follower(path: PathBuf, marks: Vec<Mark>) -> Follower {
+fn follower(path: PathBuf, marks: Vec<FileMark>) -> Follower {
     Follower::new(path, marks, Paths::default())
 }
 
@@ -510,7 +510,7 @@ async fn whatever_happens_between_looks_every_line_comes() {
 #[test]
 fn what_is_no_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let mut follower = follower(folder.path().to_owned(), vec![Mark::default()]);
+    let mut follower = follower(folder.path().to_owned(), vec![FileMark::default()]);
     assert_eq!(follower.look().unwrap_err().to_string(), "not a file");
 }
 

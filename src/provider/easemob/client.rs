@@ -6,17 +6,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use crate::provider::easemob::config::{Credentials, Settings};
+use crate::provider::easemob::config::{Credentials, EasemobSettings};
 use crate::provider::easemob::{errors, fields};
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
-use crate::provider::{Numbers, WindowAnswer, WindowQuery};
+use crate::provider::{WindowAnswer, WindowNumbers, WindowQuery};
 use crate::util::clock::Clock;
 
 /// The body of a successful answer. New platforms and fields may come at any level.
 #[derive(Debug, Deserialize)]
-pub(super) struct OfflinePush {
+pub(super) struct OfflinePushBody {
     /// `OK`.
     pub(super) status: String,
     /// Day (`yyyy-MM-dd`), then platform, then field.
@@ -30,7 +30,7 @@ fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Er
 }
 
 #[derive(Deserialize)]
-struct TokenBody {
+struct EasemobTokenBody {
     access_token: SecretString,
     #[serde(default)]
     expires_in: Option<Value>,
@@ -38,13 +38,13 @@ struct TokenBody {
 
 /// Asks for the days of `query`, once for each platform of the settings.
 pub(super) async fn offline_push(
-    settings: &Settings,
+    settings: &EasemobSettings,
     cache: &TokenCache,
     clock: &Clock,
     query: &WindowQuery,
     client: &Client,
 ) -> Result<WindowAnswer, PollError> {
-    let mut numbers = Numbers::default();
+    let mut numbers = WindowNumbers::default();
     let mut is_silent = false;
     for platform in &settings.platforms {
         let reply = authorized(settings, cache, clock, query, platform, client).await?;
@@ -54,15 +54,19 @@ pub(super) async fn offline_push(
         is_silent |= !says;
         numbers.covers.extend((says && *platform != "ALL").then(|| fields::path(platform, "")));
     }
-    Ok(if is_silent && numbers.windows.is_empty() { WindowAnswer::NoData } else { WindowAnswer::Numbers(numbers) })
+    Ok(if is_silent && numbers.windows.is_empty() {
+        WindowAnswer::NoData
+    } else {
+        WindowAnswer::WindowNumbers(numbers)
+    })
 }
 
 /// Adds what an answer says to `numbers`; false with them if it says nothing.
-fn read(query: &WindowQuery, reply: &Reply, mut numbers: Numbers) -> Result<(Numbers, bool), PollError> {
+fn read(query: &WindowQuery, reply: &Reply, mut numbers: WindowNumbers) -> Result<(WindowNumbers, bool), PollError> {
     if reply.status != StatusCode::OK {
         return Err(errors::refused(reply));
     }
-    let body: OfflinePush = reply.json()?;
+    let body: OfflinePushBody = reply.json()?;
     if body.status != "OK" {
         return Err(errors::not_ok(&body.status));
     }
@@ -81,7 +85,7 @@ fn read(query: &WindowQuery, reply: &Reply, mut numbers: Numbers) -> Result<(Num
 
 /// Sends the request with the token of the settings, or one that is fetched.
 async fn authorized(
-    settings: &Settings,
+    settings: &EasemobSettings,
     cache: &TokenCache,
     clock: &Clock,
     query: &WindowQuery,
@@ -103,7 +107,7 @@ async fn authorized(
 }
 
 fn request(
-    settings: &Settings,
+    settings: &EasemobSettings,
     query: &WindowQuery,
     platform: &str,
     token: &Token,
@@ -121,7 +125,7 @@ fn request(
 
 /// `POST …/token` with `client_credentials`. The life of the token is left to the console's setting.
 async fn fetch_token(
-    settings: &Settings,
+    settings: &EasemobSettings,
     id: &str,
     secret: SecretString,
     clock: &Clock,
@@ -142,7 +146,7 @@ async fn fetch_token(
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));
     }
-    let body: TokenBody = reply.json()?;
+    let body: EasemobTokenBody = reply.json()?;
     let token = Token { expiry: expiry(clock.now(), body.expires_in.as_ref()), value: body.access_token };
     client.learn_token(&token.value, token.expiry);
     Ok(token)

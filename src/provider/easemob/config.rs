@@ -7,7 +7,7 @@ use crate::config::section::{Found, Section};
 
 /// One Easemob app.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct EasemobSettings {
     /// The REST host, which differs by data centre; perhaps with a path in front of the org.
     pub base_url: Url,
     /// 企业 ID.
@@ -57,9 +57,9 @@ const PLATFORMS: [(&str, &str); 9] = [
     ("HONOR", "HONOR"),
 ];
 
-impl Settings {
+impl EasemobSettings {
     /// Reads the keys; `None` after an error was noted.
-    pub fn read(section: &mut Section<'_>) -> Option<Settings> {
+    pub fn read(section: &mut Section<'_>) -> Option<EasemobSettings> {
         let base_url = section.base_url("base_url");
         if base_url.is_none() {
             section.missing("base_url");
@@ -80,7 +80,7 @@ impl Settings {
                 return None;
             }
         }
-        Some(Settings {
+        Some(EasemobSettings {
             base_url: base_url?,
             org_name: org_name?,
             app_name: app_name?,

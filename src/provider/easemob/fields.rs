@@ -6,12 +6,12 @@ use crate::model::reading::{
     Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members, note_too_many,
 };
 use crate::model::window::Window;
-use crate::provider::{Numbers, WindowQuery};
+use crate::provider::{WindowNumbers, WindowQuery};
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
 ///
 /// `successCount` → sent, `failCount` → failed, `arriveCount` → received; kind notification.
-pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut Numbers) {
+pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut WindowNumbers) {
     for (day, platforms) in data {
         let (Ok(date), Value::Object(platforms)) = (day.parse(), platforms) else {
             numbers.unknown.extend((!platforms.is_null()).then(|| day.clone()));
@@ -103,9 +103,9 @@ fn series(key: &str) -> (Label, Label) {
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<Numbers, serde_json::Error> {
-    let body: super::client::OfflinePush = serde_json::from_slice(body)?;
-    let mut numbers = Numbers::default();
+pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowNumbers, serde_json::Error> {
+    let body: super::client::OfflinePushBody = serde_json::from_slice(body)?;
+    let mut numbers = WindowNumbers::default();
     let data = serde_json::from_value::<Option<_>>(body.data.unwrap_or_default())?;
     read(query, &data.unwrap_or_default(), &mut numbers);
     Ok(numbers)

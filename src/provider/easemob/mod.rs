@@ -23,7 +23,7 @@ use crate::provider::{
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use config::Settings;
+use config::EasemobSettings;
 use schedule::Schedule;
 
 /// The provider.
@@ -49,11 +49,11 @@ impl Provider for Easemob {
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
-        Settings::read(section).map(|settings| Box::new(EasemobAccount(Arc::new(settings))) as Box<dyn Account>)
+        EasemobSettings::read(section).map(|settings| Box::new(EasemobAccount(Arc::new(settings))) as Box<dyn Account>)
     }
 }
 
-struct EasemobAccount(Arc<Settings>);
+struct EasemobAccount(Arc<EasemobSettings>);
 
 impl Account for EasemobAccount {
     fn id(&self) -> String {
@@ -78,7 +78,7 @@ impl Account for EasemobAccount {
 }
 
 struct OfflinePush {
-    settings: Arc<Settings>,
+    settings: Arc<EasemobSettings>,
     token: TokenCache,
     clock: crate::util::clock::Clock,
     schedule: Schedule,

@@ -9,7 +9,9 @@ use jiff::tz::TimeZone;
 
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, date_of, plus_days};
-use crate::provider::{EarlierQueries, Numbers, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowUpdate};
+use crate::provider::{
+    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowUpdate,
+};
 use crate::util::clock_guard::ClockReading;
 
 /// How often `offline_push` is polled unless the configuration says otherwise.
@@ -81,7 +83,7 @@ impl Schedule {
             let covered = plus_days(query.last.first, 1).min(oldest_open);
             state.settled_before = settled_before.max(Some(covered));
         }
-        let WindowAnswer::Numbers(Numbers { windows, covers, unknown }) = answer else {
+        let WindowAnswer::WindowNumbers(WindowNumbers { windows, covers, unknown }) = answer else {
             return WindowUpdate { state, ..WindowUpdate::default() };
         };
 
@@ -165,7 +167,9 @@ mod tests {
         let mut earlier = EarlierQueries::default();
         while let Some(query) = schedule().next(now, &state, &earlier) {
             let reading = ClockReading::sure(now);
-            state = schedule().interpret(reading, &query, WindowAnswer::Numbers(Numbers::default()), &state).state;
+            state = schedule()
+                .interpret(reading, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state)
+                .state;
             earlier.queries.push(query);
         }
         assert_eq!((earlier.queries.len(), state.settled_before), (53, Some(date(2026, 3, 7))));
@@ -181,7 +185,7 @@ mod tests {
             last: Window::day(date(2026, 3, 10)),
             department: None,
         };
-        let update = schedule().interpret(now, &query, WindowAnswer::Numbers(Numbers::default()), &state);
+        let update = schedule().interpret(now, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 2, 27)));
     }
 
@@ -193,8 +197,12 @@ mod tests {
             last: Window::day(date(2026, 3, 5)),
             department: None,
         };
-        let update =
-            schedule().interpret(now, &query, WindowAnswer::Numbers(Numbers::default()), &ReportState::default());
+        let update = schedule().interpret(
+            now,
+            &query,
+            WindowAnswer::WindowNumbers(WindowNumbers::default()),
+            &ReportState::default(),
+        );
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 6)));
         assert_eq!(update.counted.len(), 7, "an answer covers the days that it has nothing for");
         assert!(update.gauges.is_empty());
@@ -203,7 +211,8 @@ mod tests {
             last: Window::day(date(2026, 3, 10)),
             department: None,
         };
-        let update = schedule().interpret(now, &query, WindowAnswer::Numbers(Numbers::default()), &update.state);
+        let update =
+            schedule().interpret(now, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &update.state);
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
         assert_eq!(update.gauges[0].numbers.window, Window::day(date(2026, 3, 9)));
         assert_eq!(update.gauges[0].end.to_string(), "2026-03-09T16:00:00Z");
@@ -244,7 +253,8 @@ mod tests {
             last: Window::day(date(2026, 3, 13)),
             department: None,
         };
-        let update = schedule().interpret(reading, &query, WindowAnswer::Numbers(Numbers::default()), &state);
+        let update =
+            schedule().interpret(reading, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
     }
 }

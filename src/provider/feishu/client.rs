@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::model::window::Unit;
 use crate::provider::error::PollError;
-use crate::provider::feishu::config::Settings;
+use crate::provider::feishu::config::FeishuSettings;
 use crate::provider::feishu::errors::{self, Envelope};
 use crate::provider::feishu::fields;
 use crate::provider::http::{self, Client, Reply, url};
@@ -19,7 +19,7 @@ use crate::util::clock::Clock;
 
 /// The body of a successful answer.
 #[derive(Debug, Deserialize)]
-pub(super) struct Overview {
+pub(super) struct OverviewBody {
     /// What the envelope holds.
     pub(super) data: OverviewData,
 }
@@ -29,12 +29,12 @@ pub(super) struct Overview {
 pub(super) struct OverviewData {
     /// One for each metric.
     #[serde(default)]
-    pub(super) items: Option<Vec<Item>>,
+    pub(super) items: Option<Vec<OverviewItem>>,
 }
 
 /// One metric.
 #[derive(Debug, Deserialize)]
-pub(super) struct Item {
+pub(super) struct OverviewItem {
     /// `send_msg_count`, …
     #[serde(default)]
     pub(super) metric_name: String,
@@ -45,7 +45,7 @@ pub(super) struct Item {
 
 /// Token fields stand at the top level, not under `data`.
 #[derive(Deserialize)]
-struct TokenBody {
+struct FeishuTokenBody {
     tenant_access_token: SecretString,
     #[serde(default)]
     expire: Option<Value>,
@@ -53,7 +53,7 @@ struct TokenBody {
 
 /// Asks for one window.
 pub(super) async fn message_push_overview(
-    settings: &Settings,
+    settings: &FeishuSettings,
     cache: &TokenCache,
     clock: &Clock,
     query: &WindowQuery,
@@ -71,7 +71,7 @@ pub(super) async fn message_push_overview(
     let query = query.clone();
     http::read(reply, move |reply| match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
-            let overview: Overview = reply.json()?;
+            let overview: OverviewBody = reply.json()?;
             Ok(fields::answer(&query, overview.data.items.unwrap_or_default()))
         }
         Some(errors::NO_DATA) => Ok(WindowAnswer::NoData),
@@ -92,7 +92,7 @@ fn code_of(reply: &Reply) -> Result<Option<i64>, PollError> {
     }
 }
 
-fn request(settings: &Settings, query: &WindowQuery, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
+fn request(settings: &FeishuSettings, query: &WindowQuery, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
     let path =
         ["open-apis", "application", "v6", "applications", &settings.app_id, "app_usage", "message_push_overview"];
     let mut url = url(&settings.base_url, &path);
@@ -114,7 +114,7 @@ fn request(settings: &Settings, query: &WindowQuery, token: &Token) -> Result<Re
         .map_err(|_| PollError::Decode("the token cannot be sent in a header".into()))
 }
 
-async fn fetch_token(settings: &Settings, clock: &Clock, client: &Client) -> Result<Token, PollError> {
+async fn fetch_token(settings: &FeishuSettings, clock: &Clock, client: &Client) -> Result<Token, PollError> {
     let secret = settings.app_secret.current();
     let body = json!({ "app_id": settings.app_id, "app_secret": secret.expose_secret() });
     let url = url(&settings.base_url, &["open-apis", "auth", "v3", "tenant_access_token", "internal"]);
@@ -127,7 +127,7 @@ async fn fetch_token(settings: &Settings, clock: &Clock, client: &Client) -> Res
         Some(0) if reply.status == StatusCode::OK => {}
         _ => return Err(errors::refused(&reply)),
     }
-    let body: TokenBody = reply.json()?;
+    let body: FeishuTokenBody = reply.json()?;
     let token = Token { expiry: expiry(clock.now(), body.expire.as_ref()), value: body.tenant_access_token };
     client.learn_token(&token.value, token.expiry);
     Ok(token)

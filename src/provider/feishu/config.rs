@@ -8,7 +8,7 @@ use crate::model::window::Unit;
 
 /// One Feishu app.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct FeishuSettings {
     /// `cli_…`
     pub app_id: String,
     /// Its secret.
@@ -28,9 +28,9 @@ const FEISHU: &str = "https://open.feishu.cn";
 const WINDOWS: [(&str, Unit); 3] = [("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
 const ID_TYPES: [&str; 2] = ["open_department_id", "department_id"];
 
-impl Settings {
+impl FeishuSettings {
     /// Reads the keys; `None` after an error was noted.
-    pub fn read(section: &mut Section<'_>) -> Option<Settings> {
+    pub fn read(section: &mut Section<'_>) -> Option<FeishuSettings> {
         let app_id = section.required_identifier("app_id");
         let app_secret = section.secret("app_secret");
         let base_url = section.base_url_or("base_url", FEISHU);
@@ -58,7 +58,7 @@ impl Settings {
             }
         };
         let departments = section.distinct("departments", |id| id);
-        Some(Settings {
+        Some(FeishuSettings {
             app_id: app_id?,
             app_secret: app_secret?,
             base_url: base_url?,

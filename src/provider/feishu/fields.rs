@@ -1,21 +1,21 @@
 //! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
 
 use crate::model::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
-use crate::provider::feishu::client::{Item, Overview};
-use crate::provider::{Numbers, WindowAnswer, WindowQuery};
+use crate::provider::feishu::client::{OverviewBody, OverviewItem};
+use crate::provider::{WindowAnswer, WindowNumbers, WindowQuery};
 
 /// The readings of the window that was asked for.
 ///
 /// `send_msg_count` → sent, `read_in_1h_count` → read_within_1h, `read_in_12h_count` →
 /// read_within_12h, `send_user_count` → users_reached; platform any, channel bot, kind message.
 /// An answer without items says nothing, and a metric that comes twice is no second one.
-pub(super) fn answer(query: &WindowQuery, items: Vec<Item>) -> WindowAnswer {
+pub(super) fn answer(query: &WindowQuery, items: Vec<OverviewItem>) -> WindowAnswer {
     if items.is_empty() {
         return WindowAnswer::NoData;
     }
-    let mut numbers = Numbers::default();
+    let mut numbers = WindowNumbers::default();
     let mut window = WindowReadings::empty(query.first);
-    for Item { metric_name, metric_value } in items {
+    for OverviewItem { metric_name, metric_value } in items {
         let value = count(metric_value.as_ref());
         let metric = match metric_name.as_str() {
             "send_msg_count" => Some(Metric::Sent),
@@ -44,7 +44,7 @@ pub(super) fn answer(query: &WindowQuery, items: Vec<Item>) -> WindowAnswer {
         }
     }
     numbers.windows.push(window);
-    WindowAnswer::Numbers(numbers)
+    WindowAnswer::WindowNumbers(numbers)
 }
 
 /// Parses the body of a successful answer as the client does, for tests and fuzzing.
@@ -52,7 +52,7 @@ pub(super) fn answer(query: &WindowQuery, items: Vec<Item>) -> WindowAnswer {
 /// # Errors
 /// A body that is not of the documented shape.
 pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowAnswer, serde_json::Error> {
-    let body: Overview = serde_json::from_slice(body)?;
+    let body: OverviewBody = serde_json::from_slice(body)?;
     Ok(answer(query, body.data.items.unwrap_or_default()))
 }
 
@@ -68,7 +68,9 @@ mod tests {
         let body = br#"{"data":{"items":[{"metric_name":"send_msg_count","metric_value":30},
             {"metric_name":"send_msg_count","metric_value":31},{"metric_name":"send_user_count","metric_value":7},
             {"metric_name":"send_user_count","metric_value":8}]}}"#;
-        let WindowAnswer::Numbers(Numbers { windows, .. }) = parse(&query, body).unwrap() else { panic!("no numbers") };
+        let WindowAnswer::WindowNumbers(WindowNumbers { windows, .. }) = parse(&query, body).unwrap() else {
+            panic!("no numbers")
+        };
         let values: Vec<i64> = windows[0].readings.iter().map(|reading| reading.value).collect();
         assert_eq!((values, windows[0].users_reached), (vec![30], Some(7)));
     }

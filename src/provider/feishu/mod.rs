@@ -25,7 +25,7 @@ use crate::provider::{
 use crate::provider::{error::PollError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use config::Settings;
+use config::FeishuSettings;
 use schedule::Schedule;
 
 /// The provider.
@@ -51,11 +51,11 @@ impl Provider for Feishu {
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
-        Settings::read(section).map(|settings| Box::new(FeishuAccount(Arc::new(settings))) as Box<dyn Account>)
+        FeishuSettings::read(section).map(|settings| Box::new(FeishuAccount(Arc::new(settings))) as Box<dyn Account>)
     }
 }
 
-struct FeishuAccount(Arc<Settings>);
+struct FeishuAccount(Arc<FeishuSettings>);
 
 impl Account for FeishuAccount {
     fn id(&self) -> String {
@@ -83,7 +83,7 @@ impl Account for FeishuAccount {
 }
 
 struct MessagePushOverview {
-    settings: Arc<Settings>,
+    settings: Arc<FeishuSettings>,
     token: TokenCache,
     clock: crate::util::clock::Clock,
     schedule: Schedule,

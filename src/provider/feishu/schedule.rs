@@ -192,13 +192,13 @@ impl Schedule {
         let mut state = self.heal(now, state);
         let mut update = WindowUpdate::default();
         let is_tenant_day = window.unit == Unit::Day && department.is_none();
-        let found_numbers = matches!(answer, WindowAnswer::Numbers(_));
+        let found_numbers = matches!(answer, WindowAnswer::WindowNumbers(_));
 
         let mut new = known(&state, department, window);
         new.answered = Some(now);
         let mut numbers = WindowReadings::empty(window);
         match answer {
-            WindowAnswer::Numbers(found) => {
+            WindowAnswer::WindowNumbers(found) => {
                 update.unknown = found.unknown;
                 new.has_numbers = true;
                 new.empty = false;
@@ -310,7 +310,7 @@ fn remember(state: &mut ReportState, department: Option<&str>, window: Window, k
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Numbers;
+    use crate::provider::WindowNumbers;
     use jiff::civil::date;
 
     /// Midnight in Beijing, and hours after it.
@@ -359,7 +359,7 @@ mod tests {
             let department = query.department.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
             polled.earlier.push(format!("{}{department}", query.first.key()));
             let given = answer(&query);
-            let has_numbers = matches!(given, WindowAnswer::Numbers(_));
+            let has_numbers = matches!(given, WindowAnswer::WindowNumbers(_));
             let update = schedule.interpret(reading, &query, given, state);
             polled.closed.extend(update.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
             assert_eq!(
@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn numbers() -> WindowAnswer {
-        WindowAnswer::Numbers(Numbers::default())
+        WindowAnswer::WindowNumbers(WindowNumbers::default())
     }
 
     /// Data up to a day; a week or month has data if its first day has.

@@ -12,13 +12,13 @@ use serde_json::{Map, Value, json};
 use crate::model::window::Unit;
 use crate::provider::error::PollError;
 use crate::provider::http::{self, Client, Reply, url};
-use crate::provider::jpush::config::{Holder, Settings};
+use crate::provider::jpush::config::{Holder, JpushSettings};
 use crate::provider::jpush::{Delivery, errors, users};
 use crate::provider::{MessageNumbers, MessageQuery, WindowAnswer, WindowQuery};
 
 /// `GET received/detail?msg_ids=…` and its like.
 pub(super) async fn delivery(
-    settings: &Settings,
+    settings: &JpushSettings,
     kind: Delivery,
     messages: &[MessageQuery],
     client: &Client,
@@ -34,7 +34,7 @@ pub(super) async fn delivery(
 
 /// `GET users?time_unit=…&start=…&duration=…`, of a group `group/users`.
 pub(super) async fn users(
-    settings: &Settings,
+    settings: &JpushSettings,
     question: &WindowQuery,
     client: &Client,
 ) -> Result<WindowAnswer, PollError> {
@@ -42,7 +42,7 @@ pub(super) async fn users(
     let mut url = url(&settings.base_url, path);
     url.query_pairs_mut().extend_pairs(users::query(question));
     let of = question.clone();
-    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
+    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(WindowAnswer::WindowNumbers);
     match query(settings, &url, None, client, read).await {
         // A month begins before the 60 or 30 days that are answered soon after it is over.
         Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(WindowAnswer::Lost),
@@ -52,7 +52,7 @@ pub(super) async fn users(
 
 /// `POST status/message` for one message that was sent on `date`.
 pub(super) async fn status_message(
-    settings: &Settings,
+    settings: &JpushSettings,
     id: &str,
     date: Date,
     devices: &[String],
@@ -66,7 +66,7 @@ pub(super) async fn status_message(
 }
 
 /// `GET push/quota` of the Push API.
-pub(super) async fn vendor_quota(settings: &Settings, client: &Client) -> Result<Map<String, Value>, PollError> {
+pub(super) async fn vendor_quota(settings: &JpushSettings, client: &Client) -> Result<Map<String, Value>, PollError> {
     let url = url(&settings.push_url, &["push", "quota"]);
     query(settings, &url, None, client, |reply| {
         let answer: Map<String, Value> = reply.json()?;
@@ -81,7 +81,7 @@ pub(super) async fn vendor_quota(settings: &Settings, client: &Client) -> Result
 
 /// Sends a question, a body with POST, and reads the answer if it is a success.
 async fn query<T: Send + 'static>(
-    settings: &Settings,
+    settings: &JpushSettings,
     url: &Url,
     body: Option<Value>,
     client: &Client,
@@ -110,7 +110,7 @@ async fn query<T: Send + 'static>(
 }
 
 /// What stands in the header, which is as secret as what it is made of.
-fn credentials(settings: &Settings) -> SecretString {
+fn credentials(settings: &JpushSettings) -> SecretString {
     let secret = settings.master_secret.current();
     STANDARD.encode(format!("{}:{}", settings.user, secret.expose_secret())).into()
 }

@@ -24,7 +24,7 @@ pub enum Holder {
 
 /// One JPush app or group.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct JpushSettings {
     /// Which of them.
     pub holder: Holder,
     /// The user name: the AppKey, or `group-` and the group key.
@@ -66,9 +66,9 @@ const REQUESTS_PER_MINUTE: usize = 1200;
 /// More would make the page larger than anyone reads.
 const MAX_NEWEST: usize = 1000;
 
-impl Settings {
+impl JpushSettings {
     /// Reads the keys; `None` after an error was noted.
-    pub fn read(section: &mut Section<'_>) -> Option<Settings> {
+    pub fn read(section: &mut Section<'_>) -> Option<JpushSettings> {
         let (holder, user, master_secret) = credentials(section);
         let base_url = section.base_url_or("base_url", BASE_URL);
         let delivery = delivery(section, holder);
@@ -101,7 +101,7 @@ impl Settings {
         impossible(!is_group && vendor_quota && is_elsewhere && !has_push_url, "vendor_quota", message);
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
-        Some(Settings {
+        Some(JpushSettings {
             holder,
             user: user?,
             master_secret: master_secret?,

@@ -7,7 +7,7 @@ use crate::model::reading::Metric::{Clicked, Displayed, PushedOnline, Received, 
 use crate::model::reading::{Label, members};
 use crate::provider::jpush::detail_fields::{Shape, holds_numbers, known};
 use crate::provider::jpush::received_fields::{GROUP_IDS, Sink, series};
-use crate::provider::jpush::table::{self, Row, nothing, row};
+use crate::provider::jpush::table::{self, FieldRow, nothing, row};
 
 /// Their names in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
@@ -16,7 +16,7 @@ pub(super) const VENDOR_BLOCK: &str = "android_pns";
 const TOTAL: &str = "pns_";
 
 /// `ios.msg_*` are part of `jpush.*`; Harmony has no clicks of custom messages.
-const FIELDS: &[Row] = &[
+const FIELDS: &[FieldRow] = &[
     row("jpush", "target", Targeted, ["any", "jpush", "any"]),
     row("jpush", "sent", Sent, ["any", "jpush", "any"]),
     row("jpush", "received", Received, ["any", "jpush", "any"]),
@@ -51,11 +51,11 @@ const FIELDS: &[Row] = &[
     row("hmos", "msg_click", Clicked, ["hmos", "hmpns", "message"]).unless_zero(),
 ];
 /// `online_push` is invalid since 2021-09-01 in answers by app, and still told of groups.
-const ONLINE: &[Row] = &[
+const ONLINE: &[FieldRow] = &[
     row("jpush", "online_push", PushedOnline, ["any", "jpush", "any"]),
     row("quickapp_jpush", "online_push", PushedOnline, ["quickapp", "jpush", "any"]),
 ];
-const NO_ONLINE: &[Row] = &[nothing("jpush", "online_push"), nothing("quickapp_jpush", "online_push")];
+const NO_ONLINE: &[FieldRow] = &[nothing("jpush", "online_push"), nothing("quickapp_jpush", "online_push")];
 /// Of `<vendor>_detail`.
 const VENDOR_COUNTS: [(&str, crate::model::reading::Metric); 4] =
     [("target", Targeted), ("sent", Sent), ("received", Received), ("display", Displayed)];

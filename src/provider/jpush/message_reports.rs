@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
-use crate::provider::jpush::config::{Holder, Settings};
+use crate::provider::jpush::config::{Holder, JpushSettings};
 use crate::provider::jpush::{client, detail_fields, errors, received_fields};
 use crate::provider::message_schedule::{self, MessageSchedule};
 use crate::provider::rate_limit::Limit;
@@ -105,7 +105,7 @@ impl Delivery {
 
 /// The delivery report of one app.
 pub(super) struct DeliveryReport {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<JpushSettings>,
     pub(super) kind: Delivery,
     pub(super) pace: MessageSchedule,
 }

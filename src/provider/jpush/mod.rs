@@ -22,14 +22,14 @@ use std::sync::Arc;
 use crate::config::{secret::Secret, section::Section};
 use crate::provider::error::PollError;
 use crate::provider::{
-    Account, MessageReport, Messages, Numbers, Provider, Report, ReportContext, SnapshotNumbers, SnapshotReport,
+    Account, MessageReport, Messages, Provider, Report, ReportContext, SnapshotNumbers, SnapshotReport, WindowNumbers,
     WindowQuery,
 };
-use config::{Holder, Settings};
+use config::{Holder, JpushSettings};
 pub use message_reports::Delivery;
 use message_reports::DeliveryReport;
 use moments::{STATUS_MESSAGE, TestDevices, VENDOR_QUOTA, VendorQuota};
-use users::{GROUP_USERS, USERS, Users};
+use users::{GROUP_USERS, USERS, UsersReport};
 
 /// The provider.
 pub struct Jpush;
@@ -39,7 +39,7 @@ pub struct Jpush;
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<Numbers, PollError> {
+pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, PollError> {
     users::read(&object(body)?, query)
 }
 
@@ -88,11 +88,11 @@ impl Provider for Jpush {
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
-        Settings::read(section).map(|settings| Box::new(JpushAccount(Arc::new(settings))) as Box<dyn Account>)
+        JpushSettings::read(section).map(|settings| Box::new(JpushAccount(Arc::new(settings))) as Box<dyn Account>)
     }
 }
 
-struct JpushAccount(Arc<Settings>);
+struct JpushAccount(Arc<JpushSettings>);
 
 impl Account for JpushAccount {
     fn id(&self) -> String {
@@ -107,7 +107,7 @@ impl Account for JpushAccount {
         if self.0.users.is_empty() {
             return Vec::new();
         }
-        vec![Box::new(Users::new(Arc::clone(&self.0), context))]
+        vec![Box::new(UsersReport::new(Arc::clone(&self.0), context))]
     }
 
     fn moments(&self, context: &ReportContext) -> Vec<Box<dyn SnapshotReport>> {

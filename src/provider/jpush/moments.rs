@@ -12,7 +12,7 @@ use crate::model::reading::{Count, GaugeReading, Label, SentMessage, count, memb
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::client;
-use crate::provider::jpush::config::Settings;
+use crate::provider::jpush::config::JpushSettings;
 use crate::provider::rate_limit::Limit;
 use crate::provider::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::future::BoxFuture;
@@ -34,7 +34,7 @@ const UNKNOWN: &str = "unknown";
 
 /// The test devices of one app.
 pub(super) struct TestDevices {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<JpushSettings>,
     pub(super) zone: TimeZone,
     pub(super) interval: Duration,
 }
@@ -119,7 +119,7 @@ pub(super) fn devices(answer: &Map<String, Value>, earlier: usize) -> SnapshotNu
 
 /// The vendors' quotas of one app.
 pub(super) struct VendorQuota {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Arc<JpushSettings>,
     pub(super) interval: Duration,
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::model::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
 use crate::model::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};
 use crate::provider::jpush::message_id::{read_group_id, read_id};
-use crate::provider::jpush::table::{self, Row, nothing, row};
+use crate::provider::jpush::table::{self, FieldRow, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
 
 /// More names that are not known than anyone looks at; the rest is not noted.
@@ -21,7 +21,7 @@ pub(super) const GROUP_IDS: [&str; 2] = ["group_msgid", "group_msgids"];
 const MAX_ITEMS: usize = 1000;
 
 /// `received_detail`; `ios_msg_received` is part of `jpush_received`.
-const RECEIVED_DETAIL: &[Row] = &[
+const RECEIVED_DETAIL: &[FieldRow] = &[
     row("", "jpush_received", Received, ["any", "jpush", "any"]),
     row("", "android_pns_sent", Sent, ["android", "vendor", "any"]),
     row("", "android_pns_received", Received, ["android", "vendor", "any"]),
@@ -38,7 +38,7 @@ const RECEIVED_DETAIL: &[Row] = &[
 ];
 
 /// `received` (old); here `ios_msg_received` is no part of another field.
-const RECEIVED: &[Row] = &[
+const RECEIVED: &[FieldRow] = &[
     row("", "android_received", Received, ["android", "any", "any"]),
     row("", "ios_apns_sent", Sent, ["ios", "apns", "notification"]),
     row("", "ios_apns_received", Received, ["ios", "apns", "notification"]),
@@ -47,7 +47,7 @@ const RECEIVED: &[Row] = &[
 ];
 
 /// `messages` (old); custom messages on iOS have no clicks.
-const MESSAGES: &[Row] = &[
+const MESSAGES: &[FieldRow] = &[
     row("android", "target", Targeted, ["android", "any", "any"]),
     row("android", "online_push", PushedOnline, ["android", "any", "any"]),
     row("android", "received", Received, ["android", "any", "any"]),

@@ -6,7 +6,7 @@ use crate::model::reading::{Label, Metric};
 use crate::provider::jpush::received_fields::{Sink, series};
 
 /// A field of an answer and what it feeds.
-pub(super) struct Row {
+pub(super) struct FieldRow {
     /// The object it stands in; empty for the item itself.
     block: &'static str,
     field: &'static str,
@@ -22,25 +22,25 @@ pub(super) const fn row(
     field: &'static str,
     metric: Metric,
     [platform, channel, kind]: [&'static str; 3],
-) -> Row {
-    Row { block, field, feeds: Some((metric, platform, channel, kind)), zero_says_nothing: false }
+) -> FieldRow {
+    FieldRow { block, field, feeds: Some((metric, platform, channel, kind)), zero_says_nothing: false }
 }
 
 /// A known field that feeds none.
-pub(super) const fn nothing(block: &'static str, field: &'static str) -> Row {
-    Row { block, field, feeds: None, zero_says_nothing: false }
+pub(super) const fn nothing(block: &'static str, field: &'static str) -> FieldRow {
+    FieldRow { block, field, feeds: None, zero_says_nothing: false }
 }
 
-impl Row {
+impl FieldRow {
     /// The same field where a 0 is no reading.
-    pub(super) const fn unless_zero(self) -> Row {
-        Row { zero_says_nothing: true, ..self }
+    pub(super) const fn unless_zero(self) -> FieldRow {
+        FieldRow { zero_says_nothing: true, ..self }
     }
 }
 
 /// Reads the fields of tables, and notes what is in none of them. `others` are known fields and blocks of the
 /// item that are read elsewhere.
-pub(super) fn read(tables: &[&[Row]], others: &[&str], item: &Map<String, Value>, sink: &mut Sink<'_>) {
+pub(super) fn read(tables: &[&[FieldRow]], others: &[&str], item: &Map<String, Value>, sink: &mut Sink<'_>) {
     let rows = || tables.iter().copied().flatten();
     let mut blocks: Vec<&str> = rows().map(|row| row.block).chain([""]).collect();
     blocks.sort_unstable();

@@ -14,12 +14,12 @@ use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::error::PollError;
 use crate::provider::http::Client;
 use crate::provider::jpush::client;
-use crate::provider::jpush::config::{Holder, Settings};
+use crate::provider::jpush::config::{Holder, JpushSettings};
 use crate::provider::message_schedule::spread;
 use crate::provider::rate_limit::Limit;
 use crate::provider::{
-    EarlierQueries, Numbers, Report, ReportContext, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState,
-    WindowUpdate,
+    EarlierQueries, Report, ReportContext, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery,
+    WindowState, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
@@ -44,19 +44,19 @@ const STATES: [&str; 3] = ["new", "online", "active"];
 const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
 
 /// The report of one app or group.
-pub(super) struct Users {
-    settings: Arc<Settings>,
+pub(super) struct UsersReport {
+    settings: Arc<JpushSettings>,
     zone: TimeZone,
     /// The explicit interval, if any.
     interval: Option<Duration>,
     spread: Duration,
 }
 
-impl Users {
-    pub(super) fn new(settings: Arc<Settings>, context: &ReportContext) -> Users {
+impl UsersReport {
+    pub(super) fn new(settings: Arc<JpushSettings>, context: &ReportContext) -> UsersReport {
         let interval = context.intervals.get(name(settings.holder)).copied();
         let spread = spread(&settings.user, SPREAD);
-        Users { zone: context.zone.clone(), interval, spread, settings }
+        UsersReport { zone: context.zone.clone(), interval, spread, settings }
     }
 
     /// The newest closed window of a unit, if it is in reach; of hours all of today's, since the newest may not be there yet.
@@ -89,7 +89,7 @@ fn name(holder: Holder) -> &'static str {
     }
 }
 
-impl Report for Users {
+impl Report for UsersReport {
     fn name(&self) -> &'static str {
         name(self.settings.holder)
     }
@@ -130,7 +130,7 @@ impl Report for Users {
         let now = reading.now;
         let mut update = WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
         // Out of reach: what was read stays.
-        let WindowAnswer::Numbers(Numbers { windows, unknown, .. }) = answer else { return update };
+        let WindowAnswer::WindowNumbers(WindowNumbers { windows, unknown, .. }) = answer else { return update };
         update.unknown = unknown;
         let newest = windows.into_iter().filter(|window| !window.users.is_empty()).max_by_key(|found| found.window);
         let remembered = &mut update.state.windows;
@@ -172,11 +172,11 @@ impl Report for Users {
 ///
 /// # Errors
 /// No items.
-pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<Numbers, PollError> {
+pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, PollError> {
     let Some(Value::Array(items)) = answer.get("items") else {
         return Err(PollError::Decode("not of the documented shape: no items".to_owned()));
     };
-    let mut numbers = Numbers::default();
+    let mut numbers = WindowNumbers::default();
     for item in items.iter().take(MAX_ITEMS) {
         let time = item.get("time").and_then(Value::as_str).and_then(|time| window(time, query.first.unit));
         let (Some(window), Value::Object(platforms)) = (time, item) else {

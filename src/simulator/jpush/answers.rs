@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::simulator::jpush::{Leaf, OUTCOMES, Outcome};
+use crate::simulator::jpush::{JpushOutcome, Leaf, OUTCOMES};
 
-pub(super) type Counts = BTreeMap<(Leaf, Outcome), i64>;
+pub(super) type JpushCounts = BTreeMap<(Leaf, JpushOutcome), i64>;
 
-fn sum(counts: &Counts, outcome: Outcome, is_part: impl Fn(Leaf) -> bool) -> i64 {
+fn sum(counts: &JpushCounts, outcome: JpushOutcome, is_part: impl Fn(Leaf) -> bool) -> i64 {
     counts.iter().filter(|((leaf, of), _)| *of == outcome && is_part(*leaf)).map(|(_, count)| count).sum()
 }
 
@@ -17,25 +17,29 @@ fn is_vendor(channel: &str) -> bool {
 }
 
 /// The fields of `received/detail`; `null` where there is nothing.
-pub(super) fn received(counts: &Counts) -> Map<String, Value> {
+pub(super) fn received(counts: &JpushCounts) -> Map<String, Value> {
     let field = |name: &str, outcome, is_part: fn(Leaf) -> bool| {
         let count = sum(counts, outcome, is_part);
         (name.to_owned(), if count > 0 { count.into() } else { Value::Null })
     };
     Map::from_iter([
-        field("jpush_received", Outcome::Received, |(_, platform, channel)| {
+        field("jpush_received", JpushOutcome::Received, |(_, platform, channel)| {
             platform != "quickapp" && !is_vendor(channel)
         }),
-        field("android_pns_sent", Outcome::Sent, |(_, platform, channel)| platform == "android" && is_vendor(channel)),
-        field("android_pns_received", Outcome::Received, |(_, platform, channel)| {
+        field("android_pns_sent", JpushOutcome::Sent, |(_, platform, channel)| {
             platform == "android" && is_vendor(channel)
         }),
-        field("ios_apns_sent", Outcome::Sent, |(.., channel)| channel == "apns"),
-        field("ios_apns_received", Outcome::Received, |(.., channel)| channel == "apns"),
-        field("ios_msg_received", Outcome::Received, |(.., channel)| channel == "jg_ios"),
-        field("quickapp_jpush_received", Outcome::Received, |(.., channel)| channel == "quick_jg"),
-        field("hmos_hmpns_sent", Outcome::Sent, |(kind, .., channel)| kind == "notification" && channel == "hmpns"),
-        field("hmos_hmpns_received", Outcome::Received, |(kind, .., channel)| {
+        field("android_pns_received", JpushOutcome::Received, |(_, platform, channel)| {
+            platform == "android" && is_vendor(channel)
+        }),
+        field("ios_apns_sent", JpushOutcome::Sent, |(.., channel)| channel == "apns"),
+        field("ios_apns_received", JpushOutcome::Received, |(.., channel)| channel == "apns"),
+        field("ios_msg_received", JpushOutcome::Received, |(.., channel)| channel == "jg_ios"),
+        field("quickapp_jpush_received", JpushOutcome::Received, |(.., channel)| channel == "quick_jg"),
+        field("hmos_hmpns_sent", JpushOutcome::Sent, |(kind, .., channel)| {
+            kind == "notification" && channel == "hmpns"
+        }),
+        field("hmos_hmpns_received", JpushOutcome::Received, |(kind, .., channel)| {
             kind == "notification" && channel == "hmpns"
         }),
         ("wp_mpns_sent".to_owned(), Value::Null),
@@ -43,7 +47,7 @@ pub(super) fn received(counts: &Counts) -> Map<String, Value> {
 }
 
 /// `details` and the older blocks beside it, as in the document's example.
-pub(super) fn details(counts: &Counts) -> Map<String, Value> {
+pub(super) fn details(counts: &JpushCounts) -> Map<String, Value> {
     let five = |is_part: &dyn Fn(Leaf) -> bool| {
         let counts = OUTCOMES.map(|(outcome, name)| (name.to_owned(), sum(counts, outcome, is_part).into()));
         Map::from_iter(counts)
@@ -64,27 +68,27 @@ pub(super) fn details(counts: &Counts) -> Map<String, Value> {
 }
 
 /// The older blocks, beside `details` or of a group, where vendors stand apart.
-pub(super) fn older(counts: &Counts, is_group: bool) -> Map<String, Value> {
+pub(super) fn older(counts: &JpushCounts, is_group: bool) -> Map<String, Value> {
     let of = |outcome, is_part: &dyn Fn(Leaf) -> bool| sum(counts, outcome, is_part);
     let is_jpush = |(_, platform, channel): Leaf| platform != "quickapp" && !is_vendor(channel);
-    let clicks = |kind: &str| of(Outcome::Click, &|leaf| is_jpush(leaf) && leaf.0 == kind);
+    let clicks = |kind: &str| of(JpushOutcome::Click, &|leaf| is_jpush(leaf) && leaf.0 == kind);
     let jpush = json!({
-        "target": of(Outcome::Target, &is_jpush), "received": of(Outcome::Received, &is_jpush),
-        "online_push": if is_group { of(Outcome::Sent, &is_jpush) } else { 0 },
+        "target": of(JpushOutcome::Target, &is_jpush), "received": of(JpushOutcome::Received, &is_jpush),
+        "online_push": if is_group { of(JpushOutcome::Sent, &is_jpush) } else { 0 },
         "click": clicks("notification"), "msg_click": clicks("message"),
     });
     let is_apns = |(.., channel): Leaf| channel == "apns";
     let ios = json!({
-        "apns_target": of(Outcome::Target, &is_apns), "apns_sent": of(Outcome::Sent, &is_apns),
-        "apns_received": of(Outcome::Received, &is_apns), "apns_click": of(Outcome::Click, &is_apns),
+        "apns_target": of(JpushOutcome::Target, &is_apns), "apns_sent": of(JpushOutcome::Sent, &is_apns),
+        "apns_received": of(JpushOutcome::Received, &is_apns), "apns_click": of(JpushOutcome::Click, &is_apns),
         // Part of what stands under jpush.
-        "msg_target": of(Outcome::Target, &|leaf| leaf.2 == "jg_ios"),
-        "msg_received": of(Outcome::Received, &|leaf| leaf.2 == "jg_ios"), "msg_click": 0,
+        "msg_target": of(JpushOutcome::Target, &|leaf| leaf.2 == "jg_ios"),
+        "msg_received": of(JpushOutcome::Received, &|leaf| leaf.2 == "jg_ios"), "msg_click": 0,
     });
     let vendors = |prefix: &str, is_part: &dyn Fn(Leaf) -> bool| {
         json!({
-            format!("{prefix}target"): of(Outcome::Target, is_part), format!("{prefix}sent"): of(Outcome::Sent, is_part),
-            format!("{prefix}received"): of(Outcome::Received, is_part),
+            format!("{prefix}target"): of(JpushOutcome::Target, is_part), format!("{prefix}sent"): of(JpushOutcome::Sent, is_part),
+            format!("{prefix}received"): of(JpushOutcome::Received, is_part),
         })
     };
     let mut android = vendors("pns_", &|(_, platform, channel)| platform == "android" && is_vendor(channel));
@@ -106,32 +110,32 @@ pub(super) fn older(counts: &Counts, is_group: bool) -> Map<String, Value> {
 }
 
 /// The fields of `received`.
-pub(super) fn received_old(counts: &Counts) -> Map<String, Value> {
+pub(super) fn received_old(counts: &JpushCounts) -> Map<String, Value> {
     Map::from_iter([
-        ("android_received".to_owned(), sum(counts, Outcome::Received, |leaf| leaf.1 == "android").into()),
-        ("ios_apns_sent".to_owned(), sum(counts, Outcome::Sent, |leaf| leaf.2 == "apns").into()),
-        ("ios_apns_received".to_owned(), sum(counts, Outcome::Received, |leaf| leaf.2 == "apns").into()),
-        ("ios_msg_received".to_owned(), sum(counts, Outcome::Received, |leaf| leaf.2 == "jg_ios").into()),
+        ("android_received".to_owned(), sum(counts, JpushOutcome::Received, |leaf| leaf.1 == "android").into()),
+        ("ios_apns_sent".to_owned(), sum(counts, JpushOutcome::Sent, |leaf| leaf.2 == "apns").into()),
+        ("ios_apns_received".to_owned(), sum(counts, JpushOutcome::Received, |leaf| leaf.2 == "apns").into()),
+        ("ios_msg_received".to_owned(), sum(counts, JpushOutcome::Received, |leaf| leaf.2 == "jg_ios").into()),
         ("wp_mpns_sent".to_owned(), Value::Null),
     ])
 }
 
 /// The blocks of `messages`.
-pub(super) fn messages_old(counts: &Counts) -> Map<String, Value> {
+pub(super) fn messages_old(counts: &JpushCounts) -> Map<String, Value> {
     let of = |outcome, platform: &str, is_part: &dyn Fn(Leaf) -> bool| {
         sum(counts, outcome, |leaf| leaf.1 == platform && is_part(leaf))
     };
     let (is_apns, is_custom) = (|leaf: Leaf| leaf.2 == "apns", |leaf: Leaf| leaf.0 == "message");
     let android = json!({
-        "target": of(Outcome::Target, "android", &|_| true), "received": of(Outcome::Received, "android", &|_| true),
-        "online_push": of(Outcome::Sent, "android", &|leaf| !is_vendor(leaf.2)),
-        "click": of(Outcome::Click, "android", &|leaf| !is_custom(leaf)),
-        "msg_click": of(Outcome::Click, "android", &is_custom),
+        "target": of(JpushOutcome::Target, "android", &|_| true), "received": of(JpushOutcome::Received, "android", &|_| true),
+        "online_push": of(JpushOutcome::Sent, "android", &|leaf| !is_vendor(leaf.2)),
+        "click": of(JpushOutcome::Click, "android", &|leaf| !is_custom(leaf)),
+        "msg_click": of(JpushOutcome::Click, "android", &is_custom),
     });
     let ios = json!({
-        "apns_target": of(Outcome::Target, "ios", &is_apns), "apns_sent": of(Outcome::Sent, "ios", &is_apns),
-        "apns_received": of(Outcome::Received, "ios", &is_apns), "click": of(Outcome::Click, "ios", &is_apns),
-        "target": of(Outcome::Target, "ios", &is_custom), "received": of(Outcome::Received, "ios", &is_custom),
+        "apns_target": of(JpushOutcome::Target, "ios", &is_apns), "apns_sent": of(JpushOutcome::Sent, "ios", &is_apns),
+        "apns_received": of(JpushOutcome::Received, "ios", &is_apns), "click": of(JpushOutcome::Click, "ios", &is_apns),
+        "target": of(JpushOutcome::Target, "ios", &is_custom), "received": of(JpushOutcome::Received, "ios", &is_custom),
         "msg_click": 0,
     });
     Map::from_iter([("android".to_owned(), android), ("ios".to_owned(), ios)])

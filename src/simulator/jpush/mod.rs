@@ -13,10 +13,10 @@ use http::{HeaderValue, Method, Request, Response, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::simulator::{RateLimit, Simulator, Trouble, beijing, text};
+use crate::simulator::{SimulatedLimit, Simulator, Trouble, beijing, text};
 use crate::util::clock::Clock;
 pub use answers::group_id;
-use answers::{Counts, details, messages_old, of_group_id, older, received, received_old};
+use answers::{JpushCounts, details, messages_old, of_group_id, older, received, received_old};
 use reports::parameter;
 pub use reports::{TimeUnit, UserCounts};
 
@@ -62,7 +62,7 @@ impl JpushApp {
 
 /// What happened to a number of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
+pub enum JpushOutcome {
     /// Left after filtering.
     Target,
     /// The task to send was created.
@@ -75,12 +75,12 @@ pub enum Outcome {
     Click,
 }
 
-const OUTCOMES: [(Outcome, &str); 5] = [
-    (Outcome::Target, "target"),
-    (Outcome::Sent, "sent"),
-    (Outcome::Received, "received"),
-    (Outcome::Display, "display"),
-    (Outcome::Click, "click"),
+const OUTCOMES: [(JpushOutcome, &str); 5] = [
+    (JpushOutcome::Target, "target"),
+    (JpushOutcome::Sent, "sent"),
+    (JpushOutcome::Received, "received"),
+    (JpushOutcome::Display, "display"),
+    (JpushOutcome::Click, "click"),
 ];
 
 /// A leaf of `details`: kind, platform and channel as the document writes them.
@@ -88,13 +88,13 @@ pub type Leaf = (&'static str, &'static str, &'static str);
 
 /// A number of deliveries with the same fate at the same time. Small, since a message has hundreds and a demo pushes many.
 #[derive(Clone, Copy, Debug)]
-struct Event {
+struct JpushEvent {
     /// The place of its channel in [`CHANNELS`].
     channel: u8,
     /// Seconds after the push; what happens later than now is not seen yet.
     after: i32,
     /// What happened.
-    outcome: Outcome,
+    outcome: JpushOutcome,
     /// To how many; negative in a correction.
     count: i32,
 }
@@ -145,17 +145,17 @@ const DELAY: i64 = 3;
 pub struct JpushSimulator {
     clock: Clock,
     app: JpushApp,
-    state: Mutex<State>,
+    state: Mutex<JpushState>,
 }
 
-struct State {
+struct JpushState {
     random: fastrand::Rng,
     last_id: u64,
-    messages: BTreeMap<u64, Message>,
+    messages: BTreeMap<u64, JpushMessage>,
     refused_ids: HashSet<u64>,
-    limit: RateLimit,
+    limit: SimulatedLimit,
     /// That of the Push API.
-    push_limit: RateLimit,
+    push_limit: SimulatedLimit,
     /// What was sent, by day and channel.
     used: BTreeMap<(i64, &'static str), i64>,
     /// How many calls named so many ids.
@@ -165,23 +165,23 @@ struct State {
     frozen_at: Option<i64>,
 }
 
-struct Message {
+struct JpushMessage {
     sent_at: i64,
-    events: Vec<Event>,
+    events: Vec<JpushEvent>,
     has_vanished: bool,
 }
 
 impl JpushSimulator {
     /// The app without any message.
     pub fn new(clock: Clock, app: JpushApp) -> JpushSimulator {
-        let state = State {
+        let state = JpushState {
             random: fastrand::Rng::with_seed(app.seed),
             // Beyond 2^53, as real ids are.
             last_id: 38_280_845_540_235_675,
             messages: BTreeMap::new(),
             refused_ids: HashSet::new(),
-            limit: RateLimit::new(app.per_minute, 60_000),
-            push_limit: RateLimit::new(600, 60_000),
+            limit: SimulatedLimit::new(app.per_minute, 60_000),
+            push_limit: SimulatedLimit::new(600, 60_000),
             used: BTreeMap::new(),
             calls: BTreeMap::new(),
             troubles: HashMap::new(),
@@ -190,7 +190,7 @@ impl JpushSimulator {
         JpushSimulator { clock, app, state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, JpushState> {
         self.state.lock()
     }
 
@@ -218,7 +218,7 @@ impl JpushSimulator {
             let trouble = state.troubles.get(vendor).copied().unwrap_or(Trouble::NONE);
             let from = events.len();
             course(place, trouble, devices, &mut state.random, &mut events);
-            for event in events[from..].iter().filter(|event| event.outcome == Outcome::Sent) {
+            for event in events[from..].iter().filter(|event| event.outcome == JpushOutcome::Sent) {
                 let day = beijing::day_of(now + i64::from(event.after));
                 *state.used.entry((day, vendor)).or_default() += i64::from(event.count);
             }
@@ -226,12 +226,12 @@ impl JpushSimulator {
         // Nobody is told of the rest.
         events.retain(|event| i64::from(event.after) <= self.app.answered + self.app.kept);
         events.shrink_to_fit();
-        state.messages.insert(state.last_id, Message { sent_at: now, events, has_vanished: false });
+        state.messages.insert(state.last_id, JpushMessage { sent_at: now, events, has_vanished: false });
         state.last_id
     }
 
     /// The truth: what had happened to a message by a time in Unix seconds, by leaf and outcome.
-    pub fn truth(&self, id: u64, by: i64) -> BTreeMap<(Leaf, Outcome), i64> {
+    pub fn truth(&self, id: u64, by: i64) -> BTreeMap<(Leaf, JpushOutcome), i64> {
         let state = self.state();
         state.messages.get(&id).map(|message| message.counts(state.happened(by))).unwrap_or_default()
     }
@@ -253,13 +253,13 @@ impl JpushSimulator {
     }
 
     /// Lets a number differ from now on by what the provider has found to be wrong.
-    pub fn restate(&self, id: u64, leaf: Leaf, outcome: Outcome, by: i64) {
+    pub fn restate(&self, id: u64, leaf: Leaf, outcome: JpushOutcome, by: i64) {
         let at = self.clock.now().as_second();
         let place = CHANNELS.iter().position(|channel| channel.leaf == leaf).unwrap_or(CHANNELS.len());
         assert!(place < CHANNELS.len(), "no channel has the leaf {leaf:?}");
         if let Some(message) = self.state().messages.get_mut(&id) {
             let after = (at - message.sent_at) as i32;
-            message.events.push(Event { channel: place as u8, after, outcome, count: by as i32 });
+            message.events.push(JpushEvent { channel: place as u8, after, outcome, count: by as i32 });
         }
     }
 
@@ -287,7 +287,7 @@ impl JpushSimulator {
     }
 
     /// Why a request is not answered, if it is not: who asks, how often, and with what right.
-    fn refusal(&self, request: &Request<Vec<u8>>, path: &str, state: &mut State) -> Option<Response<Vec<u8>>> {
+    fn refusal(&self, request: &Request<Vec<u8>>, path: &str, state: &mut JpushState) -> Option<Response<Vec<u8>>> {
         if !self.knows(request) {
             return Some(error(401, 3001, "Basic authentication failed"));
         }
@@ -301,7 +301,7 @@ impl JpushSimulator {
         (!has_right).then(|| error(403, 2003, "无权使用此接口"))
     }
 
-    fn report(&self, request: &Request<Vec<u8>>, path: &str, state: &mut State) -> Response<Vec<u8>> {
+    fn report(&self, request: &Request<Vec<u8>>, path: &str, state: &mut JpushState) -> Response<Vec<u8>> {
         let is_group = path.starts_with("group/");
         let (name, most) = if is_group { ("group_msgids", 10) } else { ("msg_ids", 100) };
         let ids: Option<Vec<u64>> = parameter(request, name).and_then(|ids| {
@@ -351,9 +351,9 @@ impl JpushSimulator {
     }
 }
 
-impl State {
+impl JpushState {
     /// What a path counts against.
-    fn limit_of(&mut self, path: &str) -> &mut RateLimit {
+    fn limit_of(&mut self, path: &str) -> &mut SimulatedLimit {
         if path == "push/quota" { &mut self.push_limit } else { &mut self.limit }
     }
 
@@ -370,7 +370,7 @@ impl State {
 }
 
 /// What becomes of a push to `devices` on the channel at this place.
-fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<Event>) {
+fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<JpushEvent>) {
     let channel = &CHANNELS[place];
     let mut share = |of: i64, share: f64| {
         let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
@@ -378,13 +378,13 @@ fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::R
     };
     let mut event = |after: i64, outcome, count: i64| {
         if count > 0 {
-            events.push(Event { channel: place as u8, after: after as i32 + 1, outcome, count: count as i32 });
+            events.push(JpushEvent { channel: place as u8, after: after as i32 + 1, outcome, count: count as i32 });
         }
     };
     let target = share(devices, channel.share);
     let sent = share(target, channel.sent * (1.0 - trouble.refused));
-    event(0, Outcome::Target, target);
-    event(0, Outcome::Sent, sent);
+    event(0, JpushOutcome::Target, target);
+    event(0, JpushOutcome::Sent, sent);
     let arriving = share(sent, channel.arrives * (1.0 - trouble.lost));
     let speed = channel.speed * trouble.slower;
     let soon = SOON.map(|(speeds, share)| ((speeds * speed).ceil() as i64, share));
@@ -392,19 +392,19 @@ fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::R
     for (after, part) in soon.into_iter().chain(TAIL) {
         let received = share(arriving, part).min(left);
         left -= received;
-        event(after, Outcome::Received, received);
+        event(after, JpushOutcome::Received, received);
         let displayed = share(received, 0.95);
-        event(after + 2, Outcome::Display, displayed);
-        event(after + 60, Outcome::Click, share(displayed, channel.clicked * (1.0 - trouble.unclicked)));
+        event(after + 2, JpushOutcome::Display, displayed);
+        event(after + 60, JpushOutcome::Click, share(displayed, channel.clicked * (1.0 - trouble.unclicked)));
     }
 }
 
-impl Message {
+impl JpushMessage {
     fn has_data(&self, now: i64, answered: i64) -> bool {
         !self.has_vanished && (DELAY..answered).contains(&(now - self.sent_at))
     }
 
-    fn counts(&self, now: i64) -> Counts {
+    fn counts(&self, now: i64) -> JpushCounts {
         let mut counts = BTreeMap::new();
         for event in self.events.iter().filter(|event| self.sent_at + i64::from(event.after) <= now) {
             *counts.entry((CHANNELS[usize::from(event.channel)].leaf, event.outcome)).or_default() +=
@@ -424,7 +424,7 @@ impl Simulator for JpushSimulator {
             ["received/detail", "messages/detail", "received", "messages", "group/messages/detail"];
         let path = request.uri().path().trim_start_matches("/v3/").to_owned();
         let mut state = self.state();
-        let answer = |state: &mut State| {
+        let answer = |state: &mut JpushState| {
             self.refusal(request, &path, state).unwrap_or_else(|| match path.as_str() {
                 "users" | "group/users" => self.answer_users(request),
                 "status/message" => self.answer_status(request, state),

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use crate::simulator::jpush::{JpushApp, JpushSimulator, State, error};
+use crate::simulator::jpush::{JpushApp, JpushSimulator, JpushState, error};
 use crate::simulator::{beijing, json as answer};
 
 /// New, online and active users.
@@ -153,7 +153,7 @@ impl JpushSimulator {
         answer(200, &json!({ "time_unit": unit, "start": start, "duration": duration, "items": items }))
     }
 
-    pub(super) fn answer_status(&self, request: &Request<Vec<u8>>, state: &State) -> Response<Vec<u8>> {
+    pub(super) fn answer_status(&self, request: &Request<Vec<u8>>, state: &JpushState) -> Response<Vec<u8>> {
         let now = self.clock.now().as_second();
         let invalid = |what: &str| error(400, 3002, &format!("Invalid parameter '{what}'."));
         let Ok(body) = serde_json::from_slice::<Value>(request.body()) else { return invalid("body") };
@@ -174,7 +174,7 @@ impl JpushSimulator {
         answer(200, &Value::Object(statuses))
     }
 
-    pub(super) fn answer_quota(&self, state: &State) -> Response<Vec<u8>> {
+    pub(super) fn answer_quota(&self, state: &JpushState) -> Response<Vec<u8>> {
         let now = self.clock.now().as_second();
         let quota = |channel: &str, total: i64| json!({ "total": total * self.app.quotas, "used": state.used_today(channel, now) });
         let data = json!({

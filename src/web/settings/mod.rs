@@ -60,7 +60,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 type Contents = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
 /// What a reading came to, and of which contents.
-pub struct Reading {
+pub struct ConfigReading {
     /// The settings, or all that is wrong.
     pub result: Result<Arc<Settings>, ConfigErrors>,
     contents: Contents,
@@ -68,9 +68,9 @@ pub struct Reading {
     hangs: Option<PathBuf>,
 }
 
-impl Reading {
+impl ConfigReading {
     /// Reads a web configuration file and the files that it names.
-    pub fn of(file: &Path) -> Reading {
+    pub fn of(file: &Path) -> ConfigReading {
         let mut sources = Sources::default();
         let name = file.display().to_string();
         let result =
@@ -80,7 +80,7 @@ impl Reading {
                     Err(ConfigErrors::one(&name, Place::START, format!("cannot read the web configuration: {error}")))
                 }
             };
-        Reading { result: result.map(Arc::new), contents: sources.contents, hangs: sources.hangs }
+        ConfigReading { result: result.map(Arc::new), contents: sources.contents, hangs: sources.hangs }
     }
 
     /// Whether all files still are as they were read.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::config::ConfigErrors;
 use crate::config::yaml::Place;
-use crate::web::settings::{Reading, Settings};
+use crate::web::settings::{ConfigReading, Settings};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -50,7 +50,7 @@ impl Watched {
 /// A web configuration file that is followed.
 pub struct Followed {
     file: PathBuf,
-    reading: Arc<Reading>,
+    reading: Arc<ConfigReading>,
     publish: watch::Sender<Current>,
     /// True once it is logged that a file does not answer.
     is_told: bool,
@@ -62,10 +62,10 @@ impl Followed {
     /// # Errors
     /// All that is wrong in it.
     pub fn open(file: PathBuf) -> Result<(Followed, Watched), ConfigErrors> {
-        let Reading { result, contents, hangs } = Reading::of(&file);
+        let ConfigReading { result, contents, hangs } = ConfigReading::of(&file);
         let settings = result?;
         let (publish, watched) = watch::channel(Current { settings: Arc::clone(&settings), is_broken: false });
-        let reading = Arc::new(Reading { result: Ok(settings), contents, hangs });
+        let reading = Arc::new(ConfigReading { result: Ok(settings), contents, hangs });
         Ok((Followed { file, reading, publish, is_told: false }, Watched(watched)))
     }
 
@@ -88,9 +88,10 @@ impl Followed {
     /// Reads the files again if one has changed; whether one has.
     async fn look(&mut self) -> bool {
         let (reading, file) = (Arc::clone(&self.reading), self.file.clone());
-        let fresh = tokio::task::spawn_blocking(move || (!reading.is_current()).then(|| Reading::of(&file))).await;
+        let fresh =
+            tokio::task::spawn_blocking(move || (!reading.is_current()).then(|| ConfigReading::of(&file))).await;
         match fresh {
-            Ok(Some(Reading { hangs: Some(silent), .. })) => {
+            Ok(Some(ConfigReading { hangs: Some(silent), .. })) => {
                 if !std::mem::replace(&mut self.is_told, true) {
                     let file = silent.display().to_string();
                     tracing::warn!(file, "the file system does not answer; using the last web configuration");
@@ -112,7 +113,7 @@ impl Followed {
 
     /// What looks like an edit that went wrong: what is encrypted must not become plain by it, and what has users not
     /// open to everybody.
-    fn slip(&self, fresh: &Reading) -> Option<&'static str> {
+    fn slip(&self, fresh: &ConfigReading) -> Option<&'static str> {
         let settings = fresh.result.as_ref().ok()?;
         let before = Arc::clone(&self.publish.borrow().settings);
         if settings.is_nothing && (before.tls.is_some() || !before.users.is_empty()) {

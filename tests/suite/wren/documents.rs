@@ -3,12 +3,12 @@
 use jiff::civil::{Date, date};
 use push_exporter::model::reading::{Metric, WindowReadings};
 use push_exporter::model::window::Window;
-use push_exporter::provider::{Numbers, WindowQuery};
+use push_exporter::provider::{WindowNumbers, WindowQuery};
 
 /// The example, byte for byte.
 const STATISTICS_DAILY: &str = include_str!("../../fixtures/wren/statistics_daily.json");
 
-fn parse(first: Date, last: Date, body: &str) -> Numbers {
+fn parse(first: Date, last: Date, body: &str) -> WindowNumbers {
     let query = WindowQuery { first: Window::day(first), last: Window::day(last), department: None };
     super::fields::parse(&query, body.as_bytes()).unwrap()
 }

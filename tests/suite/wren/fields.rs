@@ -5,13 +5,13 @@ use push_exporter::model::reading::{
     Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members,
 };
 use push_exporter::model::window::{Window, plus_days};
-use push_exporter::provider::{Numbers, WindowQuery};
+use push_exporter::provider::{WindowNumbers, WindowQuery};
 
 /// The readings of every day that was asked for; one that is not in the answer had nothing.
-pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> Numbers {
+pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> WindowNumbers {
     let earlier = std::iter::successors(Some(query.first), |day| Some(Window::day(plus_days(day.first, 1))));
     let windows = earlier.take_while(|day| *day <= query.last).map(WindowReadings::empty).collect();
-    let mut numbers = Numbers { windows, ..Numbers::default() };
+    let mut numbers = WindowNumbers { windows, ..WindowNumbers::default() };
     for Day { date, channels } in days {
         // A day that was not asked for is left alone, and one that comes twice is no second one.
         let is_it = |known: &&mut WindowReadings| known.window == Window::day(date) && known.readings.is_empty();
@@ -61,6 +61,6 @@ fn labels(channel: &str) -> (Label, Label) {
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<Numbers, serde_json::Error> {
+pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowNumbers, serde_json::Error> {
     serde_json::from_slice(body).map(|Daily { days }| read(query, days))
 }

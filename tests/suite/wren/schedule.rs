@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use push_exporter::model::window::{Window, date_of, plus_days};
 use push_exporter::provider::{
-    EarlierQueries, Numbers, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowUpdate,
+    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowUpdate,
 };
 
 /// How often `statistics/daily` is polled unless the configuration says otherwise: its numbers change that often.
@@ -39,7 +39,7 @@ impl Schedule {
 
     /// Every day counts, yesterday is the newest closed day, and what is final is not asked for again.
     pub(super) fn interpret(&self, now: Timestamp, answer: WindowAnswer, state: &ReportState) -> WindowUpdate {
-        let WindowAnswer::Numbers(Numbers { windows, covers, unknown }) = answer else {
+        let WindowAnswer::WindowNumbers(WindowNumbers { windows, covers, unknown }) = answer else {
             return WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
         };
         let today = date_of(now, &self.zone);
