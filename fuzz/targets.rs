@@ -34,7 +34,7 @@ use push_exporter::metrics::self_metrics::SelfMetrics;
 use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage, SeriesId};
 use push_exporter::poll::app::AppStart;
 use push_exporter::provider::config::{self, App, Config};
-use push_exporter::provider::error::{PollError, Reason, shorten};
+use push_exporter::provider::error::{ProviderError, Reason, shorten};
 use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
 use push_exporter::provider::rate_limit::Priority;
 use push_exporter::provider::registry::PROVIDERS;
@@ -343,7 +343,7 @@ async fn poll_moment(report: &dyn SnapshotReport, client: &Client) -> Vec<Outcom
 }
 
 /// A failure as it is told, but for the secrets that are taken out of it.
-fn failure(error: &PollError) -> Outcome {
+fn failure(error: &ProviderError) -> Outcome {
     assert!(Reason::ALL.contains(&error.reason()));
     assert!(!error.advice().is_empty());
     let (_, _, _) = (error.reset(), error.log_id(), error.ends_the_poll());

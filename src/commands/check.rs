@@ -14,7 +14,7 @@ use crate::commands::cli::{Check, Flags};
 use crate::commands::{CommandFailure, serve};
 use crate::model::reading::SentMessage;
 use crate::provider::config::{App, UNFED};
-use crate::provider::error::{PollError, Reason};
+use crate::provider::error::{ProviderError, Reason};
 use crate::provider::http::{AccountClient, Client, Transport, TransportError};
 use crate::provider::rate_limit::{Limit, Priority, Rate};
 use crate::provider::{
@@ -205,7 +205,7 @@ const NOTHING: &str = "-";
 
 impl ReportKind {
     /// Asks once and tells how old the numbers are; nothing if there is nothing to ask for.
-    async fn query(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, PollError> {
+    async fn query(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, ProviderError> {
         match self {
             ReportKind::Window(_, None) => Ok(None),
             ReportKind::Window(report, Some(query)) => {

@@ -1,9 +1,19 @@
 //! The text exposition format 0.0.4, written straight from the table.
 
 use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
+use crate::metrics::labels::Labels;
 
-/// Labels as they stand between the braces: `a="b",c="d"`.
+/// Returns labels as they stand between the braces: `a="b",c="d"`.
 pub fn labels(pairs: &[(&str, &str)]) -> String {
+    write_pairs(pairs.iter().copied())
+}
+
+/// Returns the labels of a series as they stand between the braces.
+pub fn series_labels(labels: &Labels) -> String {
+    write_pairs(labels.pairs())
+}
+
+fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
         if !text.is_empty() {

@@ -7,15 +7,15 @@ use std::collections::HashSet;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::exposition::text;
-use crate::ledger::books::Books;
-use crate::ledger::sqlite::{DAY_MS, ms, span_ms, time};
+use crate::ledger::counters::CounterUpdate;
+use crate::ledger::time::{DAY_MS, ms, span_ms, time};
 use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageSource,
     MessageState, NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, TrackedMessage,
-    files,
+    file_marks,
 };
 use crate::metrics::catalog::Family;
+use crate::metrics::labels::Labels;
 use crate::model::reading::SentMessage;
 
 /// A retired message is remembered this long, from when it retired or was last registered.
@@ -63,11 +63,11 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
             .prepare_cached("UPDATE app SET newest_message = max(coalesce(newest_message, ?2), ?2) WHERE id = ?1")?
             .execute(params![app, newest])?;
     }
-    let mut books = Books::open(transaction, app, report, now, std::time::Duration::ZERO)?;
-    books.count(Family::MessagesRegistered, &text::labels(&[("source", source.name())]), added)?;
+    let mut books = CounterUpdate::open(transaction, app, report, now, std::time::Duration::ZERO)?;
+    books.count(Family::MessagesRegistered, &Labels::new(&[("source", source.name())]), added)?;
     if let Some(read) = read {
-        files::keep(transaction, app, read)?;
-        books.count(Family::BadLines, "", read.bad_lines)?;
+        file_marks::keep(transaction, app, read)?;
+        books.count(Family::BadLines, &Labels::default(), read.bad_lines)?;
     }
     Ok(AddedMessages { new: added, series: books.close()?, state: state(transaction, app)? })
 }
@@ -255,7 +255,7 @@ pub(super) fn polled(
     app: AppId,
     now: Timestamp,
     polled: &[PolledMessage],
-    books: &mut Books<'_>,
+    books: &mut CounterUpdate<'_>,
 ) -> Result<(), LedgerError> {
     let everything = [String::new()];
     let mut select =
@@ -313,7 +313,7 @@ pub(super) fn failed(
     app: AppId,
     now: Timestamp,
     failed: &[FailedMessage],
-    books: &mut Books<'_>,
+    books: &mut CounterUpdate<'_>,
 ) -> Result<(), LedgerError> {
     let mut select =
         transaction.prepare_cached("SELECT watermark IS NOT NULL, aside FROM message WHERE id = ?1 AND app = ?2")?;
@@ -340,7 +340,7 @@ pub(super) fn failed(
             }
         }
     }
-    books.count(Family::RejectedMessages, "", rejected)?;
+    books.count(Family::RejectedMessages, &Labels::default(), rejected)?;
     count_tracked(transaction, app, waiting, live)
 }
 
@@ -425,8 +425,8 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
         transaction.execute(&update, params![app, report, ms(now)])?;
     }
     transaction.execute(
-        "INSERT INTO report (app, report, memory) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (app, report) DO UPDATE SET memory = excluded.memory",
+        "INSERT INTO report (app, report, state) VALUES (?1, ?2, coalesce(?3, '')) \
+         ON CONFLICT (app, report) DO UPDATE SET state = coalesce(?3, report.state)",
         params![app, report, state],
     )?;
     Ok(())

@@ -2,27 +2,33 @@
 //! request and wait for the reply, so that nothing can cancel a write half-way. The ledger knows no
 //! provider: it takes readings in and gives totals back.
 
-pub mod account;
-mod books;
-mod entry;
-mod exchange;
-mod files;
-mod hook;
+mod app;
+mod commit;
+mod counters;
+pub mod counting;
+mod crash_points;
+mod file_marks;
+mod file_system;
 mod messages;
-mod place;
 pub mod sqlite;
+mod sqlite_file;
+mod stored_labels;
+mod time;
+mod types;
 pub mod watermark;
+mod window_gauges;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus::IntCounter;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::metrics::self_metrics::LedgerMetrics;
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
-pub use exchange::{
+pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, Hurry, MessageSource, MessageState, NewMessage, NewMessages, NewestMessage,
     NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, StoredGauges,
@@ -158,6 +164,7 @@ pub trait Store: Send {
 pub struct Ledger {
     requests: mpsc::Sender<LedgerRequest>,
     up: watch::Receiver<bool>,
+    errors: IntCounter,
 }
 
 enum LedgerRequest {
@@ -183,8 +190,9 @@ impl Ledger {
         let (up, is_up) = watch::channel(true);
         metrics.up.set(1);
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
+        let errors = metrics.errors.clone();
         let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false }.run(queue));
-        (Ledger { requests, up: is_up }, task)
+        (Ledger { requests, up: is_up, errors }, task)
     }
 
     /// See [`Store::register`].
@@ -249,6 +257,11 @@ impl Ledger {
     /// Nothing was written.
     pub async fn release(&self, series: Vec<SeriesId>) -> Result<(), LedgerError> {
         self.request(|reply| LedgerRequest::Release(series, reply)).await
+    }
+
+    /// Counts something stored that cannot be read, as an error of the ledger.
+    pub fn note_unreadable(&self) {
+        self.errors.inc();
     }
 
     /// Whether the last write worked; changes wake the receiver.

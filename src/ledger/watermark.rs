@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ledger::account::FieldState;
+use crate::ledger::counting::FieldState;
 
 /// What is remembered of one live subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

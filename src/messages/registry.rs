@@ -17,6 +17,7 @@ use crate::ledger::{
     AppId, FileMark, Ledger, LedgerError, MessageSource, MessageState, NewMessage, NewMessages, ReadFile,
 };
 use crate::metrics::catalog::Family;
+use crate::metrics::labels::Labels;
 use crate::provider::error::shorten;
 use crate::provider::message_schedule::{MessageSchedule, message_age};
 use crate::status::counters;
@@ -80,12 +81,12 @@ impl Board {
 }
 
 /// The counters of an app that takes messages, which start at 0.
-pub fn message_counters(has_files: bool) -> Vec<(Family, String)> {
-    let registered = |source: MessageSource| (Family::MessagesRegistered, text::labels(&[("source", source.name())]));
+pub fn message_counters(has_files: bool) -> Vec<(Family, Labels)> {
+    let registered = |source: MessageSource| (Family::MessagesRegistered, Labels::new(&[("source", source.name())]));
     let mut counters: Vec<_> = MessageSource::ALL.map(registered).into();
-    counters.push((Family::RejectedMessages, String::new()));
+    counters.push((Family::RejectedMessages, Labels::default()));
     if has_files {
-        counters.push((Family::BadLines, String::new()));
+        counters.push((Family::BadLines, Labels::default()));
     }
     counters
 }

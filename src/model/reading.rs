@@ -118,7 +118,7 @@ impl Metric {
     }
 
     /// The same gauge for one department; none where no provider has departments for it.
-    pub fn department_gauge(self) -> Option<Family> {
+    pub fn scope_gauge(self) -> Option<Family> {
         match self {
             Metric::Sent => Some(Family::DepartmentWindowSent),
             Metric::ReadWithin1h => Some(Family::DepartmentWindowReadWithin1h),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::ledger::TrackedMessage;
 use crate::poll::message_poll::{AT_10M, PARTS};
 use crate::poll::poller::{Poller, RETRIES};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::message_age;
 use crate::provider::{MessageNumbers, MessageQuery, MessageReadings, MessageReport};
 
@@ -34,7 +34,7 @@ pub(super) struct Answers {
 pub(super) struct Called {
     pub(super) began: Instant,
     pub(super) answers: Answers,
-    pub(super) failed: Vec<(Vec<TrackedMessage>, PollError)>,
+    pub(super) failed: Vec<(Vec<TrackedMessage>, ProviderError)>,
 }
 
 /// Divides messages that are due into calls, at most `room` of them. A message for which calls have failed goes with few
@@ -149,7 +149,7 @@ async fn query(
     report: &dyn MessageReport,
     messages: &[TrackedMessage],
     retries: &mut u32,
-) -> Result<MessageNumbers, PollError> {
+) -> Result<MessageNumbers, ProviderError> {
     let now = poller.services.clock.now();
     let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| MessageQuery {
         id: id.clone(),

@@ -16,10 +16,11 @@ use crate::ledger::{
 };
 use crate::messages::registry::Board;
 use crate::poll::backoff;
+use crate::poll::error::PollError;
 use crate::poll::message_calls::{Answers, Called, Calls, companies};
 use crate::poll::newest_messages::{Newest, NewestList, sums};
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, ReportTask};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::{DAY, MessageSchedule, message_age};
 use crate::provider::{MessageReadings, MessageReport};
 use crate::status::ReportId;
@@ -72,12 +73,6 @@ pub struct MessageReportState {
     pace: Option<MessageSchedule>,
 }
 
-impl MessageReportState {
-    fn write(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
 /// How a report stands with the messages of its app.
 #[derive(Clone, Copy, Debug)]
 pub struct Assignment {
@@ -103,7 +98,7 @@ impl MessagePoll {
         stored: StoredReport,
     ) -> ReportTask<MessagePoll> {
         let Assignment { is_current, newest, next, was_ahead, last_seen } = standing;
-        let state: MessageReportState = serde_json::from_str(&stored.state).unwrap_or_default();
+        let state: MessageReportState = poller.restored(&stored);
         let newest = NewestList::new(newest, stored.newest.clone());
         let clock = &poller.services.clock;
         let now = clock.now();
@@ -187,7 +182,7 @@ struct Round {
     /// Ids of messages that end although calls for them failed.
     ended: Vec<String>,
     /// Reason to end the poll: any other question would fail in the same way.
-    end: Option<PollError>,
+    end: Option<ProviderError>,
     /// Due time of the first message.
     next_due: Option<Timestamp>,
     /// Number of failing messages.
@@ -197,7 +192,7 @@ struct Round {
 /// Some messages that a call failed for.
 struct FailedCall {
     messages: Vec<TrackedMessage>,
-    error: PollError,
+    error: ProviderError,
     began: Instant,
 }
 
@@ -245,8 +240,9 @@ impl MessagePollRun<'_> {
         self.work.state.pace = Some(pace.clone());
         let steps = pace.steps().iter().map(|step| (step.until, step.every)).collect();
         let (app, report) = (self.poller.app, self.work.report.name());
-        let change = Reschedule { app, report, now, steps, state: self.work.state.write(), hurry: self.work.hurry };
-        self.poller.services.ledger.reschedule(change).await.map_err(PollError::Ledger)?;
+        let change =
+            Reschedule { app, report, now, steps, state: self.poller.stored(&self.work.state), hurry: self.work.hurry };
+        self.poller.services.ledger.reschedule(change).await?;
         (self.work.is_out_of_step, self.work.hurry) = (false, None);
         Ok(())
     }
@@ -266,7 +262,7 @@ impl MessagePollRun<'_> {
         let under_way = called.chain(answered).chain(failed).collect();
         let (app, report) = (self.poller.app, self.work.report.name());
         let query = DueQuery { app, report, now, batch, calls: room, under_way };
-        let due = services.ledger.due_messages(query).await.map_err(PollError::Ledger)?;
+        let due = services.ledger.due_messages(query).await?;
         services.health.late(&self.poller.id, due.late);
         self.round.next_due = due.next;
         // While nothing passes, one try is enough for a poll: more would be asked for in vain.
@@ -315,7 +311,7 @@ impl MessagePollRun<'_> {
                 self.work.divided = self.work.divided.saturating_add(1);
             }
             let error = self.fail(failed).await?;
-            return Err(self.round.end.take().unwrap_or(error));
+            return Err(self.round.end.take().unwrap_or(error).into());
         }
         let reading = self.work.guard.read(&self.poller.services.clock);
         let mut error = None;
@@ -332,7 +328,7 @@ impl MessagePollRun<'_> {
         }
         let due = self.round.next_due;
         if let Some(end) = self.round.end.take() {
-            return Err(end);
+            return Err(end.into());
         }
         match error {
             Some(_) if self.round.failing > 0 => Ok(PollOutcome::Partly(error, due)),
@@ -347,7 +343,7 @@ impl MessagePollRun<'_> {
 
     /// Ends a poll in which nothing passed: it says nothing about the messages. Those that never had a number end with
     /// their time; the others wait for their last numbers.
-    async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<PollError, PollError> {
+    async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<ProviderError, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
         let ends = self.work.report.pace().end() + A_DAY;
         let is_over =
@@ -362,7 +358,7 @@ impl MessagePollRun<'_> {
             self.commit(Answers::default(), retired, false).await?;
         }
         let first = failed.into_iter().next();
-        Ok(first.map_or_else(|| PollError::Decode("no answer".to_owned()), |call| call.error))
+        Ok(first.map_or_else(|| ProviderError::Decode("no answer".to_owned()), |call| call.error))
     }
 
     /// Decides when messages are asked for again that a call failed for, in what company, and whether one is to blame.

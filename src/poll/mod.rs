@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod backoff;
+pub mod error;
 pub mod manager;
 mod message_calls;
 pub mod message_poll;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::Instant;
 
@@ -17,7 +19,8 @@ use crate::exposition::{Update, text};
 use crate::ledger::{AppId, Commit, CommitContent, Confirmation, Hurry, LedgerError, Receipt, StoredReport};
 use crate::metrics::catalog::Family;
 use crate::poll::backoff;
-use crate::provider::error::{PollError, Reason, shorten};
+use crate::poll::error::PollError;
+use crate::provider::error::{ProviderError, Reason, shorten};
 use crate::provider::http::{AccountClient, Client};
 use crate::provider::rate_limit::{LONGEST_RESET, Rate};
 use crate::status::bell::Bell;
@@ -25,6 +28,7 @@ use crate::status::{Health, PollFailure, PollTiming, Quota, ReportId, ReportStat
 use crate::util::clock::Clock;
 use crate::util::future::BoxFuture;
 use crate::util::supervise::spawn_isolated;
+use crate::util::versioned;
 
 /// A poll may ask again twice: three requests in all where it has one question.
 pub(super) const RETRIES: u32 = 2;
@@ -110,7 +114,7 @@ pub enum PollOutcome {
     /// It succeeded; the next is due then, if any is.
     Succeeded(Option<Timestamp>),
     /// A part failed, which slows that part alone; why, unless it was not asked for in this poll.
-    Partly(Option<PollError>, Option<Timestamp>),
+    Partly(Option<ProviderError>, Option<Timestamp>),
     /// There was nothing to ask; the next is due then, if any is.
     NothingDue(Option<Timestamp>),
     /// Nothing passed, but no part is failing any more: what did is not asked for again. The next is due then.
@@ -179,8 +183,8 @@ impl<W: PollKind> ReportTask<W> {
                 return;
             }
             poller.show_account(interval, None).await;
-            let error = PollError::Decode("the poll panicked; please report this as a bug".to_owned());
-            next = poller.failed(error, Scope::Whole(interval), poller.ended(false, None)).await;
+            let error = ProviderError::Decode("the poll panicked; please report this as a bug".to_owned());
+            next = poller.failed(error.into(), FailureExtent::Whole(interval), poller.ended(false, None)).await;
             failed_with = Some(poller.fingerprint());
         }
     }
@@ -202,8 +206,8 @@ impl Poller {
             self.wait(next, failed_with, work, &mut is_up).await;
             if !*is_up.borrow_and_update() {
                 if !is_to_blame {
-                    let scope = Scope::Whole(work.interval());
-                    self.failed(PollError::Ledger(LedgerError::Down), scope, self.ended(false, None)).await;
+                    let scope = FailureExtent::Whole(work.interval());
+                    self.failed(LedgerError::Down.into(), scope, self.ended(false, None)).await;
                 }
                 // The ledger's task ends only with the exporter.
                 if is_up.wait_for(|up| *up).await.is_err() {
@@ -233,7 +237,9 @@ impl Poller {
                 Ok(done) => {
                     match done {
                         PollOutcome::Succeeded(_) => self.succeeded(ended, due).await,
-                        PollOutcome::Partly(Some(error), _) => drop(self.failed(error, Scope::Part(due), ended).await),
+                        PollOutcome::Partly(Some(error), _) => {
+                            self.failed(error.into(), FailureExtent::Part(due), ended).await;
+                        }
                         PollOutcome::Partly(None, _) if health.still_failing(&self.id, ended, due).await => {}
                         PollOutcome::Partly(None, _) => self.succeeded(ended, due).await,
                         PollOutcome::NothingDue(_) => health.nothing_due(&self.id, due, false).await,
@@ -243,7 +249,7 @@ impl Poller {
                 }
                 Err(error) => {
                     is_to_blame = error.reason() == Reason::Ledger;
-                    next = self.failed(error, Scope::Whole(work.interval()), ended).await;
+                    next = self.failed(error, FailureExtent::Whole(work.interval()), ended).await;
                     failed_with = Some(secrets);
                 }
             }
@@ -314,8 +320,8 @@ impl Poller {
     pub(super) async fn query<'a, T>(
         &self,
         retries: &mut u32,
-        query: impl Fn() -> BoxFuture<'a, Result<T, PollError>>,
-    ) -> Result<T, PollError> {
+        query: impl Fn() -> BoxFuture<'a, Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
         let mut attempt = 0;
         let mut has_waited = self.client.budget().blocked_for().is_some();
         if has_waited {
@@ -406,7 +412,7 @@ impl Poller {
             succeeded,
             due,
         };
-        let mut receipt = self.services.ledger.commit(commit).await.map_err(PollError::Ledger)?;
+        let mut receipt = self.services.ledger.commit(commit).await?;
         self.services.health.has_result(&self.id);
         if is_confirmed {
             self.account.provider_time().corrected();
@@ -433,6 +439,33 @@ impl Poller {
         Ok(receipt)
     }
 
+    /// Returns the state that the ledger keeps of the report. One that cannot be read is logged and counted, and the report
+    /// starts without: it queries again what it has queried before, and the ledger counts nothing twice.
+    pub(super) fn restored<T: DeserializeOwned + Default>(&self, stored: &StoredReport) -> T {
+        versioned::decode(&stored.state).unwrap_or_else(|error| {
+            let ReportId { provider, app, report } = &self.id;
+            let error = error.to_string();
+            tracing::error!(
+                provider,
+                app,
+                report,
+                error,
+                "cannot read the stored state of the report; starting without it"
+            );
+            self.services.ledger.note_unreadable();
+            T::default()
+        })
+    }
+
+    /// Returns the stored form of a state; `None` leaves the stored one as it is.
+    pub(super) fn stored(&self, state: &impl Serialize) -> Option<String> {
+        let stored = versioned::encode(state).inspect_err(|error| {
+            let ReportId { provider, app, report } = &self.id;
+            tracing::error!(provider, app, report, error = error.to_string(), "cannot store the state of the report");
+        });
+        stored.ok()
+    }
+
     fn ended(&self, has_new_numbers: bool, took: Option<Duration>) -> PollTiming {
         PollTiming { now: self.services.clock.now(), has_new_numbers, took }
     }
@@ -446,14 +479,14 @@ impl Poller {
     }
 
     /// Notes a failure, says it once, and tells when the next poll is due.
-    async fn failed(&self, error: PollError, scope: Scope, ended: PollTiming) -> Option<Timestamp> {
+    async fn failed(&self, error: PollError, scope: FailureExtent, ended: PollTiming) -> Option<Timestamp> {
         let now = ended.now;
         let reason = error.reason();
         let message = self.account.in_words(&error);
         let log_id = error.log_id().map(|id| shorten(&self.account.scrubber().scrub(id)));
         let failure = PollFailure {
             reason: reason.name(),
-            is_part: matches!(scope, Scope::Part(_)),
+            is_part: matches!(scope, FailureExtent::Part(_)),
             is_wait: false,
             code: error.code(),
             message: message.clone(),
@@ -463,23 +496,23 @@ impl Poller {
         };
         let reset = error.reset().unwrap_or_default();
         let next = |failures| match scope {
-            Scope::Whole(interval) => {
+            FailureExtent::Whole(interval) => {
                 let wait = match self.has_succeeded.load(Ordering::Relaxed) {
                     true => backoff::back_off(interval, failures),
                     false => backoff::back_off_at_start(interval, failures),
                 };
                 Some(now.saturating_add(wait.max(reset.min(LONGEST_RESET))).unwrap_or(now))
             }
-            Scope::Part(due) => due,
+            FailureExtent::Part(due) => due,
         };
-        let due = if let Scope::Part(due) = scope { due } else { None };
+        let due = if let FailureExtent::Part(due) = scope { due } else { None };
         let (next, is_new) = self.services.health.failed(&self.id, failure, ended, due, next).await;
         if is_new {
             let ReportId { provider, app, report } = &self.id;
             let (reason, advice) = (reason.name(), error.advice());
             let text = match scope {
-                Scope::Whole(_) => "the report is failing",
-                Scope::Part(_) => "a part of the report is failing; its other parts work",
+                FailureExtent::Whole(_) => "the report is failing",
+                FailureExtent::Part(_) => "a part of the report is failing; its other parts work",
             };
             tracing::warn!(provider, app, report, reason, error = message, log_id, advice, "{text}");
         }
@@ -567,7 +600,7 @@ pub(super) struct AnswerCommit {
 
 /// Part of a report that a failure concerns.
 #[derive(Clone, Copy)]
-enum Scope {
+enum FailureExtent {
     /// All of it; back-off is reckoned from this interval.
     Whole(Duration),
     /// A part; the next poll is due then.

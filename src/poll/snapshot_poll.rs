@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::exposition::{Exposition, Sample, Update};
+use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::{CommitContent, Hurry, NewestQuery, StoredReport};
 use crate::model::reading::GaugeReading;
+use crate::poll::error::PollError;
 use crate::poll::poller::{
     AnswerCommit, MISSED, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES,
 };
-use crate::provider::error::{PollError, Reason};
+use crate::provider::error::{ProviderError, Reason};
 use crate::provider::{SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::clock::Clock;
 
@@ -22,8 +24,8 @@ use crate::util::clock::Clock;
 pub struct SnapshotPoll {
     report: Arc<dyn SnapshotReport>,
     exposition: Exposition,
-    /// What was said last, to tell whether it is said again.
-    state: String,
+    /// Gauges of the last poll, to tell whether they have changed.
+    state: SnapshotState,
     shown: Vec<Sample>,
     /// When it was said.
     fresh: Instant,
@@ -42,7 +44,7 @@ impl SnapshotPoll {
         let work = SnapshotPoll {
             report: report.into(),
             exposition: poller.services.exposition.clone(),
-            state: stored.state.clone(),
+            state: poller.restored(&stored),
             shown: Vec::new(),
             fresh: Instant::now(),
         };
@@ -59,7 +61,7 @@ impl SnapshotPoll {
 /// What a poll of this moment brings.
 #[derive(Default)]
 pub struct SnapshotOutcome {
-    state: Option<String>,
+    state: Option<SnapshotState>,
     samples: Vec<Sample>,
     has_nothing_to_ask: bool,
 }
@@ -109,7 +111,7 @@ impl PollKind for SnapshotPoll {
 struct SnapshotPollRun {
     poller: Arc<Poller>,
     report: Arc<dyn SnapshotReport>,
-    state: String,
+    state: SnapshotState,
     outcome: SnapshotOutcome,
     has_new_numbers: bool,
 }
@@ -123,7 +125,7 @@ impl SnapshotPollRun {
             Some(choice) => {
                 let since = now.checked_sub(choice.max_age).unwrap_or(now);
                 let query = NewestQuery { app: *app, since, count: choice.count };
-                services.ledger.newest_messages(query).await.map_err(PollError::Ledger)?
+                services.ledger.newest_messages(query).await?
             }
             None => Vec::new(),
         };
@@ -133,12 +135,12 @@ impl SnapshotPollRun {
             return Ok(PollOutcome::NothingDue(due));
         }
         let (SnapshotNumbers { gauges, unknown }, error) = self.query(&queries).await?;
-        let state = written(&gauges);
+        let state = SnapshotState::of(&gauges);
         let is_new = state != self.state;
         let answered = AnswerCommit {
             content: CommitContent::Moment { gauges, is_new },
             unknown,
-            state: is_new.then(|| state.clone()),
+            state: if is_new { self.poller.stored(&state) } else { None },
             succeeded: error.is_none(),
             due,
             sure: now,
@@ -149,7 +151,7 @@ impl SnapshotPollRun {
         let sample = |(family, labels, value)| Sample {
             family,
             app_labels: Arc::clone(&app_labels),
-            labels,
+            labels: text::series_labels(&labels),
             value,
             created: None,
         };
@@ -160,7 +162,10 @@ impl SnapshotPollRun {
 
     /// Every question, with the retries of one poll. One that fails does not spoil the others: what it would have told
     /// is shown as unknown, and why it failed comes beside the numbers, unless that is only that it is not accepted.
-    async fn query(&self, queries: &[SnapshotQuery]) -> Result<(SnapshotNumbers, Option<PollError>), PollError> {
+    async fn query(
+        &self,
+        queries: &[SnapshotQuery],
+    ) -> Result<(SnapshotNumbers, Option<ProviderError>), ProviderError> {
         let mut retries = RETRIES;
         let mut numbers = SnapshotNumbers::default();
         let mut failed = Vec::new();
@@ -195,14 +200,22 @@ impl SnapshotPollRun {
     }
 }
 
-/// Gauges as text, to be remembered.
-fn written(gauges: &[GaugeReading]) -> String {
-    let mut sums: BTreeMap<(&str, Vec<&str>), i64> = BTreeMap::new();
-    for gauge in gauges {
-        let labels = gauge.labels.iter().map(|(_, label)| label.as_str()).collect();
-        let sum = sums.entry((gauge.family.name(), labels)).or_default();
-        *sum = sum.saturating_add(gauge.value);
+/// Gauges of a poll: family, label values and sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+struct SnapshotState(Vec<(String, Vec<String>, i64)>);
+
+impl SnapshotState {
+    fn of(gauges: &[GaugeReading]) -> SnapshotState {
+        let mut sums: BTreeMap<(&str, Vec<&str>), i64> = BTreeMap::new();
+        for gauge in gauges {
+            let labels = gauge.labels.iter().map(|(_, label)| label.as_str()).collect();
+            let sum = sums.entry((gauge.family.name(), labels)).or_default();
+            *sum = sum.saturating_add(gauge.value);
+        }
+        let owned = |((family, labels), sum): ((&str, Vec<&str>), i64)| {
+            (family.to_owned(), labels.into_iter().map(str::to_owned).collect(), sum)
+        };
+        SnapshotState(sums.into_iter().map(owned).collect())
     }
-    let lines = sums.iter().map(|((family, labels), sum)| format!("{family} {} {sum}", labels.join(" ")));
-    lines.collect::<Vec<_>>().join("\n")
 }

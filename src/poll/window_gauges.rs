@@ -18,6 +18,8 @@ use crate::status::ReportId;
 /// The window gauges of a report, and whether they are on the page.
 pub(super) struct ShownWindows {
     id: ReportId,
+    /// Label of gauges that are of a scope alone.
+    scope_label: &'static str,
     exposition: Exposition,
     max_age: Duration,
     windows: HashMap<(String, Unit), StoredGauges>,
@@ -30,13 +32,14 @@ impl ShownWindows {
     /// What the ledger has, last confirmed at `fresh`; not shown yet.
     pub(super) fn new(
         id: ReportId,
+        scope_label: &'static str,
         exposition: Exposition,
         max_age: Duration,
         stored: impl Iterator<Item = StoredGauges>,
         fresh: Option<Timestamp>,
     ) -> ShownWindows {
-        let windows = stored.map(|window| ((window.department.clone(), window.unit), window)).collect();
-        ShownWindows { id, exposition, max_age, windows, are_shown: false, fresh }
+        let windows = stored.map(|window| ((window.scope.clone(), window.unit), window)).collect();
+        ShownWindows { id, scope_label, exposition, max_age, windows, are_shown: false, fresh }
     }
 
     /// Shows them unless they are too old, and takes them off the page when they have become so.
@@ -60,7 +63,7 @@ impl ShownWindows {
 
     /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.
     pub(super) async fn replace(&mut self, window: StoredGauges) {
-        let key = (window.department.clone(), window.unit);
+        let key = (window.scope.clone(), window.unit);
         let new = self.samples(&window);
         let old = self.windows.insert(key, window).map(|old| self.samples(&old)).unwrap_or_default();
         if self.are_shown {
@@ -73,20 +76,18 @@ impl ShownWindows {
         let window = gauges.unit.name();
         let app_labels = self.id.app_labels();
         let mut samples = Vec::new();
-        if gauges.department.is_empty() {
+        if gauges.scope.is_empty() {
             samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
         }
         for (family, labels, value) in &gauges.values {
-            let mut more = vec![("window", window)];
-            if !gauges.department.is_empty() {
-                more.push(("department", &gauges.department));
+            let mut labels = labels.clone().with("window", window);
+            if !gauges.scope.is_empty() {
+                labels = labels.with(self.scope_label, &gauges.scope);
             }
-            let more = text::labels(&more);
-            let labels = if labels.is_empty() { more } else { format!("{labels},{more}") };
             samples.push(Sample {
                 family: *family,
                 app_labels: Arc::clone(&app_labels),
-                labels,
+                labels: text::series_labels(&labels),
                 value: *value,
                 created: None,
             });
@@ -97,16 +98,16 @@ impl ShownWindows {
 
 /// A closed window as the ledger takes it.
 pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
-    let WindowGauges { department, end, numbers } = gauges;
-    let is_department = department.is_some();
+    let WindowGauges { scope, end, numbers } = gauges;
+    let is_scope = scope.is_some();
     let WindowReadings { window, readings, users_reached, users } = numbers;
     let deliveries = readings.into_iter().filter_map(|Reading { series, value, .. }| {
         let SeriesKey { metric, platform, channel, kind } = series;
-        let family = if is_department { metric.department_gauge() } else { metric.window_gauge() };
+        let family = if is_scope { metric.scope_gauge() } else { metric.window_gauge() };
         let labels = vec![("platform", platform), ("channel", channel), ("kind", kind)];
         Some(GaugeReading { family: family?, labels, value })
     });
-    let family = if is_department { Family::DepartmentWindowUsersReached } else { Family::WindowUsersReached };
+    let family = if is_scope { Family::DepartmentWindowUsersReached } else { Family::WindowUsersReached };
     let reached = users_reached.map(|value| GaugeReading { family, labels: Vec::new(), value });
     let users = users.into_iter().map(|UserCount { platform, state, value }| GaugeReading {
         family: Family::Users,
@@ -114,5 +115,5 @@ pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
         value,
     });
     let values = deliveries.chain(reached).chain(users).collect();
-    GaugeReadings { department: department.unwrap_or_default(), unit: window.unit, end, values }
+    GaugeReadings { scope: scope.unwrap_or_default(), unit: window.unit, end, values }
 }

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use crate::ledger::{CommitContent, Hurry, StoredGauges, StoredReport, SubjectReadings};
 use crate::model::window::Window;
 use crate::poll::backoff;
+use crate::poll::error::PollError;
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES};
 use crate::poll::window_gauges::{ShownWindows, gauge_readings};
-use crate::provider::error::{PollError, Reason};
+use crate::provider::error::{ProviderError, Reason};
 use crate::provider::{EarlierQueries, Report, ReportState, WindowAnswer, WindowQuery, WindowUpdate};
 use crate::status::ReportId;
 use crate::util::clock::Clock;
@@ -48,13 +49,13 @@ impl WindowPoll {
         gauges: Vec<StoredGauges>,
         last_seen: Option<Timestamp>,
     ) -> ReportTask<WindowPoll> {
-        let state: ReportState = serde_json::from_str(&stored.state).unwrap_or_default();
+        let state: ReportState = poller.restored(&stored);
         let now = poller.services.clock.now();
         let next = backoff::due_at_start(stored.due, report.next_due(now, &state), now);
-        let wanted = gauges.into_iter().filter(|window| report.shows(&window.department, window.unit));
+        let wanted = gauges.into_iter().filter(|window| report.shows(&window.scope, window.unit));
         let fresh = stored.last_success.max(stored.last_change);
         let exposition = poller.services.exposition.clone();
-        let mut gauges = ShownWindows::new(poller.id.clone(), exposition, max_age, wanted, fresh);
+        let mut gauges = ShownWindows::new(poller.id.clone(), report.scope_label(), exposition, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
         let work = WindowPoll { report: report.into(), zone, state, gauges, guard, parts: FailingParts::default() };
@@ -180,7 +181,7 @@ struct Progress {
     /// True if one of them is a part that had not failed before.
     fails_anew: bool,
     /// Error of the first of them.
-    error: Option<PollError>,
+    error: Option<ProviderError>,
 }
 
 /// An answer that shows the time to be another by more than this was asked for the wrong windows.
@@ -224,7 +225,7 @@ impl WindowPollRun<'_> {
                 self.parts.is_whole = true;
                 // The report as a whole backs off; its parts are tried when it is.
                 self.parts.hurry();
-                return Err(error);
+                return Err(error.into());
             }
             error => error,
         };
@@ -266,7 +267,7 @@ impl WindowPollRun<'_> {
             }
             // The clock was wrong: the poll begins again.
             Ok(None) => return Ok(()),
-            Err(error) if error.ends_the_poll() => return Err(of_department(&query, error)),
+            Err(error) if error.ends_the_poll() => return Err(self.of_scope(&query, error).into()),
             Err(error) => error,
         };
         let is_worth_it = progress.has_passed || self.parts.has_failed(&part);
@@ -280,13 +281,26 @@ impl WindowPollRun<'_> {
         Ok(())
     }
 
-    fn fail(&mut self, query: &WindowQuery, error: PollError, progress: &mut Progress) {
+    fn fail(&mut self, query: &WindowQuery, error: ProviderError, progress: &mut Progress) {
         progress.failed += 1;
-        progress.error.get_or_insert(of_department(query, error));
+        progress.error.get_or_insert(self.of_scope(query, error));
         progress.earlier.has_failed = true;
         let part = part_of(query);
         progress.fails_anew |= !self.parts.has_failed(&part);
         self.parts.fail(part, self.report.interval(), self.began);
+    }
+
+    /// Tells which scope a failure is about.
+    fn of_scope(&self, query: &WindowQuery, error: ProviderError) -> ProviderError {
+        match query.scope.clone() {
+            Some(scope) => ProviderError::Scope {
+                label: self.report.scope_label(),
+                scope,
+                advice: self.report.scope_advice(),
+                error: Box::new(error),
+            },
+            None => error,
+        }
     }
 
     /// Finds from which day on a range is answered that is refused as a whole, and takes what is. What lies before is
@@ -294,7 +308,7 @@ impl WindowPollRun<'_> {
     async fn narrow(
         &mut self,
         query: WindowQuery,
-        refusal: PollError,
+        refusal: ProviderError,
         progress: &mut Progress,
     ) -> Result<(), PollError> {
         let days = Window::days_between(query.first, query.last);
@@ -310,7 +324,7 @@ impl WindowPollRun<'_> {
                     reached = middle;
                 }
                 Ok(None) => return Ok(()),
-                Err(error) if error.ends_the_poll() => return Err(error),
+                Err(error) if error.ends_the_poll() => return Err(error.into()),
                 Err(error) if error.reason() == Reason::BadRequest => (refused, last_refusal) = (middle, error),
                 Err(error) => {
                     self.fail(&query, error, progress);
@@ -345,7 +359,7 @@ impl WindowPollRun<'_> {
         &mut self,
         query: &WindowQuery,
         progress: &mut Progress,
-    ) -> Result<Option<WindowAnswer>, PollError> {
+    ) -> Result<Option<WindowAnswer>, ProviderError> {
         let asked_at = Instant::now();
         let report = Arc::clone(&self.report);
         let answer = self.poller.query(&mut progress.retries, || report.query(query, &self.poller.client)).await;
@@ -374,7 +388,7 @@ impl WindowPollRun<'_> {
         let is_last = next.is_none() && progress.error.is_none() && self.parts.failing.is_empty();
         let due = is_last.then(|| self.report.next_due(self.reading.now, &update.state));
         // What departments were told is asked again after a crash; only counts must be remembered.
-        let is_remembered = query.department.is_none() || next.is_none();
+        let is_remembered = query.scope.is_none() || next.is_none();
         self.commit(update, is_remembered, due).await
     }
 
@@ -398,7 +412,7 @@ impl WindowPollRun<'_> {
         let answered = AnswerCommit {
             content: CommitContent::Windows { subjects, covers, gauges },
             unknown,
-            state: is_remembered.then(|| serde_json::to_string(&state).unwrap_or_default()),
+            state: if is_remembered { self.poller.stored(&state) } else { None },
             succeeded: due.is_some(),
             due,
             sure: self.reading.sure,
@@ -412,12 +426,5 @@ impl WindowPollRun<'_> {
 }
 
 fn part_of(query: &WindowQuery) -> Part {
-    (query.department.clone(), query.first)
-}
-
-fn of_department(query: &WindowQuery, error: PollError) -> PollError {
-    match query.department.clone() {
-        Some(department) => PollError::Department { department, error: Box::new(error) },
-        None => error,
-    }
+    (query.scope.clone(), query.first)
 }

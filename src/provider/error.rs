@@ -71,7 +71,7 @@ impl Reason {
 
 /// Why a poll failed.
 #[derive(Debug, thiserror::Error)]
-pub enum PollError {
+pub enum ProviderError {
     /// No answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -105,22 +105,23 @@ pub enum PollError {
     },
     /// There is no token to ask with.
     #[error("no access token")]
-    Token(#[source] Box<PollError>),
-    /// One question of several failed.
-    #[error("department {department}")]
-    Department {
-        /// Whose window was asked for.
-        department: String,
-        /// Why.
+    Token(#[source] Box<ProviderError>),
+    /// A query about one scope failed; those about the whole account are not affected.
+    #[error("{label} {scope}")]
+    Scope {
+        /// Label name of the scope.
+        label: &'static str,
+        /// Id of the scope.
+        scope: String,
+        /// Advice for a scope that the provider does not accept.
+        advice: &'static str,
+        /// The failure.
         #[source]
-        error: Box<PollError>,
+        error: Box<ProviderError>,
     },
     /// A success that cannot be read.
     #[error("the answer cannot be read: {0}")]
     Decode(String),
-    /// The ledger did not take the answer.
-    #[error("the answer could not be committed")]
-    Ledger(#[source] crate::ledger::LedgerError),
 }
 
 fn describe(status: u16, code: &str, message: &str) -> String {
@@ -134,46 +135,40 @@ fn describe(status: u16, code: &str, message: &str) -> String {
     text
 }
 
-impl PollError {
+impl ProviderError {
     /// The label value.
     pub fn reason(&self) -> Reason {
         match self {
-            PollError::Transport(TransportError::Timeout | TransportError::ConnectTimeout) => Reason::Timeout,
-            PollError::Transport(TransportError::TooLarge) => Reason::Decode,
-            PollError::Transport(_) => Reason::Network,
-            PollError::Refused { reason, .. } => *reason,
-            PollError::Token(error) | PollError::Department { error, .. } => error.reason(),
-            PollError::Redirected { .. } => Reason::NotFound,
-            PollError::Decode(_) => Reason::Decode,
-            PollError::Ledger(_) => Reason::Ledger,
+            ProviderError::Transport(TransportError::Timeout | TransportError::ConnectTimeout) => Reason::Timeout,
+            ProviderError::Transport(TransportError::TooLarge) => Reason::Decode,
+            ProviderError::Transport(_) => Reason::Network,
+            ProviderError::Refused { reason, .. } => *reason,
+            ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.reason(),
+            ProviderError::Redirected { .. } => Reason::NotFound,
+            ProviderError::Decode(_) => Reason::Decode,
         }
     }
 
     /// One sentence on what to do.
     pub fn advice(&self) -> &'static str {
         match self {
-            PollError::Refused { advice, .. } | PollError::Redirected { advice, .. } => advice,
-            PollError::Department { error, .. } if error.reason() == Reason::BadRequest => {
-                "Check this id in departments, and department_id_type; the tenant's own numbers are not affected."
-            }
-            PollError::Token(error) | PollError::Department { error, .. } => error.advice(),
-            PollError::Transport(TransportError::Timeout) => {
+            ProviderError::Refused { advice, .. } | ProviderError::Redirected { advice, .. } => advice,
+            ProviderError::Scope { error, advice, .. } if error.reason() == Reason::BadRequest => advice,
+            ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.advice(),
+            ProviderError::Transport(TransportError::Timeout) => {
                 "The provider did not answer in time; it is asked again by itself. If it lasts, check the network and proxy."
             }
-            PollError::Transport(TransportError::ConnectTimeout) => {
+            ProviderError::Transport(TransportError::ConnectTimeout) => {
                 "Nobody takes the connection: check base_url, firewalls and the proxy; it is asked again by itself."
             }
-            PollError::Transport(TransportError::TooLarge) | PollError::Decode(_) => {
+            ProviderError::Transport(TransportError::TooLarge) | ProviderError::Decode(_) => {
                 "Check that base_url is the API itself and that no proxy answers in its place."
             }
-            PollError::Transport(TransportError::Proxy) => {
+            ProviderError::Transport(TransportError::Proxy) => {
                 "Write the proxy's user and password into HTTPS_PROXY (HTTP_PROXY for http://) as http://user:password@host:port, or name the provider in NO_PROXY."
             }
-            PollError::Transport(_) => {
+            ProviderError::Transport(_) => {
                 "Check base_url, DNS, the proxy and the CA certificates (ca_file); it is asked again by itself."
-            }
-            PollError::Ledger(_) => {
-                "Check the disk that the ledger is on: space, rights, and that the file is still there."
             }
         }
     }
@@ -181,8 +176,8 @@ impl PollError {
     /// When the provider said to come back.
     pub fn reset(&self) -> Option<Duration> {
         match self {
-            PollError::Refused { reset, .. } => *reset,
-            PollError::Token(error) | PollError::Department { error, .. } => error.reset(),
+            ProviderError::Refused { reset, .. } => *reset,
+            ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.reset(),
             _ => None,
         }
     }
@@ -191,19 +186,19 @@ impl PollError {
     /// time.
     pub fn code(&self) -> String {
         match self {
-            PollError::Refused { status, code, .. } => format!("{status} {code}"),
-            PollError::Redirected { status, to, .. } => format!("{status} {to}"),
-            PollError::Token(error) => format!("token {}", error.code()),
-            PollError::Department { department, error } => format!("{department} {}", error.code()),
-            PollError::Transport(_) | PollError::Decode(_) | PollError::Ledger(_) => String::new(),
+            ProviderError::Refused { status, code, .. } => format!("{status} {code}"),
+            ProviderError::Redirected { status, to, .. } => format!("{status} {to}"),
+            ProviderError::Token(error) => format!("token {}", error.code()),
+            ProviderError::Scope { scope, error, .. } => format!("{scope} {}", error.code()),
+            ProviderError::Transport(_) | ProviderError::Decode(_) => String::new(),
         }
     }
 
     /// The provider's id of the request, which differs each time.
     pub fn log_id(&self) -> Option<&str> {
         match self {
-            PollError::Refused { log_id, .. } => log_id.as_deref(),
-            PollError::Token(error) | PollError::Department { error, .. } => error.log_id(),
+            ProviderError::Refused { log_id, .. } => log_id.as_deref(),
+            ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.log_id(),
             _ => None,
         }
     }
@@ -211,23 +206,22 @@ impl PollError {
     /// Returns true if a refusal has a code of the provider's own: a gateway's has none.
     pub fn is_in_the_providers_words(&self) -> bool {
         match self {
-            PollError::Refused { code, .. } => !code.is_empty(),
-            PollError::Department { error, .. } => error.is_in_the_providers_words(),
+            ProviderError::Refused { code, .. } => !code.is_empty(),
+            ProviderError::Scope { error, .. } => error.is_in_the_providers_words(),
             _ => false,
         }
     }
 
-    /// Returns true if any other question would fail in the same way: no credentials, no quota, no connection, no
-    /// ledger. Any other failure is of the part that was asked for.
+    /// Returns true if any other question would fail in the same way: no credentials, no quota, no connection. Any other failure is of the part that was asked for.
     pub fn ends_the_poll(&self) -> bool {
         match self {
-            PollError::Transport(error) => {
+            ProviderError::Transport(error) => {
                 matches!(error, TransportError::Connect(_) | TransportError::ConnectTimeout | TransportError::Proxy)
             }
-            PollError::Refused { reason, .. } => matches!(reason, Reason::Auth | Reason::RateLimited),
-            PollError::Token(_) | PollError::Ledger(_) => true,
-            PollError::Department { error, .. } => error.ends_the_poll(),
-            PollError::Decode(_) | PollError::Redirected { .. } => false,
+            ProviderError::Refused { reason, .. } => matches!(reason, Reason::Auth | Reason::RateLimited),
+            ProviderError::Token(_) => true,
+            ProviderError::Scope { error, .. } => error.ends_the_poll(),
+            ProviderError::Decode(_) | ProviderError::Redirected { .. } => false,
         }
     }
 }
@@ -247,7 +241,7 @@ pub fn by_status(status: u16) -> (Reason, &'static str) {
 }
 
 /// An answer to a request for `earlier` that sends us to `location`, which was not followed.
-pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> PollError {
+pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> ProviderError {
     let earlier = Url::parse(earlier).ok();
     let target = earlier.as_ref().zip(location).and_then(|(earlier, location)| earlier.join(location).ok());
     let (to, advice) = match (target, earlier) {
@@ -264,7 +258,7 @@ pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> PollErr
         }
         _ => ("nowhere that can be read".to_owned(), "Check base_url: the redirection names no place."),
     };
-    PollError::Redirected { status, to, advice }
+    ProviderError::Redirected { status, to, advice }
 }
 
 /// The provider's words, on one line and at most 300 characters.

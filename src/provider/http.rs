@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::config::secret::Scrubber;
 use crate::provider::dns::Resolver;
-use crate::provider::error::{PollError, redirected, shorten};
+use crate::provider::error::{ProviderError, redirected, shorten};
 use crate::provider::proxy::{self, ProxyError};
 use crate::provider::rate_limit::{Limit, Priority, Rate, RateLimiter};
 use crate::util::clock::{Clock, ProviderTime};
@@ -60,9 +60,9 @@ impl Reply {
     ///
     /// # Errors
     /// Empty, not JSON, or not of the shape of `T`. The text quotes nothing of the body.
-    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, PollError> {
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, ProviderError> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
-            return Err(PollError::Decode("the body is empty".into()));
+            return Err(ProviderError::Decode("the body is empty".into()));
         }
         serde_json::from_slice(&self.body).map_err(|error| {
             let what = match error.classify() {
@@ -71,7 +71,7 @@ impl Reply {
                 _ if self.body.trim_ascii_start().starts_with(b"<") => "HTML instead of JSON",
                 _ => "not JSON",
             };
-            PollError::Decode(format!("{what} (line {}, column {})", error.line(), error.column()))
+            ProviderError::Decode(format!("{what} (line {}, column {})", error.line(), error.column()))
         })
     }
 }
@@ -85,13 +85,13 @@ const SMALL: usize = 64 * 1024;
 /// Those of `read`.
 pub async fn read<T: Send + 'static>(
     reply: Reply,
-    read: impl FnOnce(Reply) -> Result<T, PollError> + Send + 'static,
-) -> Result<T, PollError> {
+    read: impl FnOnce(Reply) -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
     if reply.is_small() {
         return read(reply);
     }
     let read = tokio::task::spawn_blocking(move || read(reply)).await;
-    joined(read).unwrap_or_else(|| Err(PollError::Decode("the exporter is stopping".into())))
+    joined(read).unwrap_or_else(|| Err(ProviderError::Decode("the exporter is stopping".into())))
 }
 
 /// Why there is no answer. Says nothing of the URL, which may hold names that are not ours to print.
@@ -342,7 +342,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer.
-    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
+    pub async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, ProviderError> {
         let waits = self.requests.wait();
         self.budget.acquire(self.priority).await;
         drop(waits);
@@ -354,7 +354,7 @@ impl Client {
     ///
     /// # Errors
     /// No answer.
-    pub async fn send_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, PollError> {
+    pub async fn send_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, ProviderError> {
         let waits = self.requests.wait();
         self.budget.pause().await;
         drop(waits);
@@ -390,7 +390,7 @@ impl Client {
         &self.budget
     }
 
-    async fn transmit(&self, request: Request<Vec<u8>>, requests: &Requests) -> Result<Reply, PollError> {
+    async fn transmit(&self, request: Request<Vec<u8>>, requests: &Requests) -> Result<Reply, ProviderError> {
         let uri = request.uri().clone();
         // The transport has time limits of its own; this one holds whatever transport is passed in.
         let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
@@ -495,7 +495,7 @@ impl AccountClient {
     }
 
     /// An error with its causes, without secrets, on one short line.
-    pub fn in_words(&self, error: &PollError) -> String {
+    pub fn in_words(&self, error: &dyn std::error::Error) -> String {
         shorten(&self.scrubber.scrub(&crate::util::error::error_chain(error)))
     }
 }

@@ -42,7 +42,7 @@ use crate::model::window::{Unit, Window};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
-use error::PollError;
+use error::ProviderError;
 use http::Client;
 use message_schedule::MessageSchedule;
 
@@ -114,13 +114,13 @@ pub trait MessageReport: Send + Sync {
     fn batch(&self) -> usize;
     /// Returns true if a refusal blames a message id: the provider says so itself, in its own envelope and with its code for
     /// that. A gateway's does not.
-    fn blames_an_id(&self, error: &PollError) -> bool;
+    fn blames_an_id(&self, error: &ProviderError) -> bool;
     /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
     fn query<'a>(
         &'a self,
         messages: &'a [MessageQuery],
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<MessageNumbers, PollError>>;
+    ) -> BoxFuture<'a, Result<MessageNumbers, ProviderError>>;
 }
 
 /// A message to ask for.
@@ -178,7 +178,7 @@ pub trait SnapshotReport: Send + Sync {
         &'a self,
         query: &'a SnapshotQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<SnapshotNumbers, PollError>>;
+    ) -> BoxFuture<'a, Result<SnapshotNumbers, ProviderError>>;
 }
 
 /// The newest messages of an app.
@@ -226,8 +226,16 @@ pub trait Report: Send + Sync {
     fn interval(&self) -> Duration;
     /// The request limit of its API.
     fn limit(&self) -> rate_limit::Limit;
-    /// Whether gauges of a window are still wanted: the ledger keeps those of earlier configurations.
-    fn shows(&self, department: &str, unit: Unit) -> bool;
+    /// Label name of a scope: a part of the account that is queried by itself.
+    fn scope_label(&self) -> &'static str {
+        "scope"
+    }
+    /// Advice for a scope that the provider does not accept.
+    fn scope_advice(&self) -> &'static str {
+        "Check the id in the configuration."
+    }
+    /// Returns true if the gauges of a window are still wanted: the ledger keeps those of earlier configurations.
+    fn shows(&self, scope: &str, unit: Unit) -> bool;
     /// The next question of a poll that began at `now` and has asked `earlier`; `None` ends the poll.
     /// Pure.
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery>;
@@ -241,7 +249,7 @@ pub trait Report: Send + Sync {
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>>;
+    ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>>;
     /// Interprets an answer: counts, windows that close, and what is remembered. Nothing settles by a time
     /// that is not sure. Pure.
     fn interpret(
@@ -263,7 +271,7 @@ pub struct WindowQuery {
     /// The last window; the same as the first where an API takes one at a time.
     pub last: Window,
     /// A department's id, where the provider has them.
-    pub department: Option<String>,
+    pub scope: Option<String>,
 }
 
 /// Questions of a poll so far.
@@ -316,7 +324,7 @@ pub struct WindowUpdate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowGauges {
     /// A department's id, or `None` for the whole account.
-    pub department: Option<String>,
+    pub scope: Option<String>,
     /// When the window ended.
     pub end: Timestamp,
     /// Its numbers; empty if it closed empty.

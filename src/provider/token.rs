@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::model::reading::{Count, count};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::http::Reply;
 use crate::util::clock::Clock;
 
@@ -50,11 +50,11 @@ impl TokenCache {
     /// The token, fetched with `fetch` if there is none or it is due.
     ///
     /// # Errors
-    /// [`PollError::Token`] with what `fetch` failed with, when there is no valid token to go on with.
-    async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, PollError>
+    /// [`ProviderError::Token`] with what `fetch` failed with, when there is no valid token to go on with.
+    async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, ProviderError>
     where
         F: FnOnce() -> Fetched,
-        Fetched: Future<Output = Result<Token, PollError>>,
+        Fetched: Future<Output = Result<Token, ProviderError>>,
     {
         let mut held = self.held.lock().await;
         let now = self.clock.now();
@@ -77,7 +77,7 @@ impl TokenCache {
                     *renew_at = now.checked_add(RENEW_AGAIN).ok();
                     Ok(token.clone())
                 }
-                _ => Err(PollError::Token(Box::new(error))),
+                _ => Err(ProviderError::Token(Box::new(error))),
             },
         }
     }
@@ -91,12 +91,12 @@ impl TokenCache {
         fetch: F,
         send: S,
         refuses: impl Fn(&Reply) -> bool,
-    ) -> Result<Reply, PollError>
+    ) -> Result<Reply, ProviderError>
     where
         F: Fn() -> Fetched,
-        Fetched: Future<Output = Result<Token, PollError>>,
+        Fetched: Future<Output = Result<Token, ProviderError>>,
         S: Fn(Token) -> Sent,
-        Sent: Future<Output = Result<Reply, PollError>>,
+        Sent: Future<Output = Result<Reply, ProviderError>>,
     {
         let token = self.get(&fetch).await?;
         let reply = send(token.clone()).await?;

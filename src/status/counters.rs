@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exposition::{Counter, Sample};
+use crate::exposition::{Counter, Sample, text};
 use crate::ledger::SeriesTotal;
 
 /// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.
@@ -12,7 +12,7 @@ pub fn counters(app_labels: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration)
         sample: Sample {
             family,
             app_labels: Arc::clone(app_labels),
-            labels: labels,
+            labels: text::series_labels(&labels),
             value: total,
             created: Some(created),
         },

@@ -9,3 +9,4 @@ pub mod future;
 pub mod log_writer;
 pub mod server_trust;
 pub(crate) mod supervise;
+pub mod versioned;

@@ -84,7 +84,7 @@ const FEISHU: &str = r#"{
 
 fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> WindowQuery {
     let day = |(year, month, day)| Window::day(date(year, month, day));
-    WindowQuery { first: day(first), last: day(last), department: None }
+    WindowQuery { first: day(first), last: day(last), scope: None }
 }
 
 /// Field path, metric, platform, channel, kind, value; sorted by path.

@@ -20,7 +20,7 @@ use crate::support::{Exporter, fast_dir, post, simulate};
 
 fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> WindowQuery {
     let day = |(year, month, day)| Window::day(date(year, month, day));
-    WindowQuery { first: day(first), last: day(last), department: None }
+    WindowQuery { first: day(first), last: day(last), scope: None }
 }
 
 /// Every count as `window platform state value`.
@@ -85,7 +85,7 @@ fn hours_months_and_what_is_not_known() {
     let hours = WindowQuery {
         first: Window::hour(date(2026, 3, 10), 0),
         last: Window::hour(date(2026, 3, 10), 9),
-        department: None,
+        scope: None,
     };
     let body = br#"{"items":[{"time":"2026-03-10 09","ios":{"online":"3"}},{"time":"2026-03-10 10","ios":{"online":9}},
         {"time":"2026-03-10T08:00","ios":{"online":2,"new":null}},{"time":"2026-03-09 09","ios":{"online":7}}]}"#;
@@ -93,7 +93,7 @@ fn hours_months_and_what_is_not_known() {
     assert_eq!(written(&numbers), ["hour 2026-03-10 08 ios online 2", "hour 2026-03-10 09 ios online 3"]);
 
     let february = Window::holding(push_exporter::model::window::Unit::Month, date(2026, 2, 1));
-    let month = WindowQuery { first: february, last: february, department: None };
+    let month = WindowQuery { first: february, last: february, scope: None };
     let body = br#"{"items":[{"time":"2026-02","web":{"new":1},"android":{"new":-1,"left":4},"ios":null},{"android":{"new":5}},7]}"#;
     let numbers = parse_users(body, &month).unwrap();
     assert_eq!(written(&numbers), ["month 2026-02-01 web new 1"]);

@@ -389,6 +389,17 @@ async fn ten_minutes_after_sending_is_read_once() {
     exporter.stop().await;
 }
 
+/// Undoes what the migration to schema 7 did.
+const WITHOUT_SCHEMA_7: &str = r#"
+    ALTER TABLE series RENAME COLUMN label_pairs TO labels;
+    UPDATE series SET labels = CASE labels WHEN '[]' THEN '' ELSE
+        replace(replace(substr(labels, 4, length(labels) - 5), '"],["', '",'), '","', '="') END;
+    ALTER TABLE window_gauge_value RENAME COLUMN label_pairs TO labels;
+    ALTER TABLE window_gauge_value RENAME COLUMN scope TO department;
+    ALTER TABLE window_gauge RENAME COLUMN scope TO department;
+    ALTER TABLE report RENAME COLUMN state TO memory;
+    UPDATE report SET memory = json_extract(memory, '$.state') WHERE memory <> '';"#;
+
 #[tokio::test(start_paused = true)]
 async fn the_newest_messages_are_shown_one_by_one() {
     let scene = Scene::new().await;
@@ -431,7 +442,7 @@ async fn the_newest_messages_are_shown_one_by_one() {
         format!(r#"{{"id":"{id}","sent_at":"{sent}","values":[{id}0,null,{},null,null]}}"#, 2 * id)
     };
     let sql = format!(
-        "DROP TABLE newest_message; DROP TABLE unknown_field; PRAGMA user_version = 5; \
+        "DROP TABLE newest_message; DROP TABLE unknown_field; PRAGMA user_version = 5; {WITHOUT_SCHEMA_7} \
          UPDATE report SET memory = json_set(memory, '$.newest', json('[{},{}]')) WHERE report = 'messages_detail';",
         listed(3).replace("30,null,6", "60,null,6"),
         listed(2).replace("20,null,4", "40,null,4")

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::provider::easemob::config::{Credentials, EasemobSettings};
 use crate::provider::easemob::{errors, fields};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
 use crate::provider::{WindowAnswer, WindowNumbers, WindowQuery};
@@ -43,7 +43,7 @@ pub(super) async fn offline_push(
     clock: &Clock,
     query: &WindowQuery,
     client: &Client,
-) -> Result<WindowAnswer, PollError> {
+) -> Result<WindowAnswer, ProviderError> {
     let mut numbers = WindowNumbers::default();
     let mut is_silent = false;
     for platform in &settings.platforms {
@@ -62,7 +62,11 @@ pub(super) async fn offline_push(
 }
 
 /// Adds what an answer says to `numbers`; false with them if it says nothing.
-fn read(query: &WindowQuery, reply: &Reply, mut numbers: WindowNumbers) -> Result<(WindowNumbers, bool), PollError> {
+fn read(
+    query: &WindowQuery,
+    reply: &Reply,
+    mut numbers: WindowNumbers,
+) -> Result<(WindowNumbers, bool), ProviderError> {
     if reply.status != StatusCode::OK {
         return Err(errors::refused(reply));
     }
@@ -71,13 +75,13 @@ fn read(query: &WindowQuery, reply: &Reply, mut numbers: WindowNumbers) -> Resul
         return Err(errors::not_ok(&body.status));
     }
     let data = match body.data {
-        None => return Err(PollError::Decode("there is no data in the answer".into())),
+        None => return Err(ProviderError::Decode("there is no data in the answer".into())),
         Some(Value::Object(data)) => data,
         // An empty list is how some languages write an empty object.
         Some(Value::Array(data)) if data.is_empty() => Map::new(),
         // It says nothing, not even that there was nothing.
         Some(Value::Null) => return Ok((numbers, false)),
-        Some(_) => return Err(PollError::Decode("data is no object".into())),
+        Some(_) => return Err(ProviderError::Decode("data is no object".into())),
     };
     fields::read(query, &data, &mut numbers);
     Ok((numbers, true))
@@ -91,7 +95,7 @@ async fn authorized(
     query: &WindowQuery,
     platform: &str,
     client: &Client,
-) -> Result<Reply, PollError> {
+) -> Result<Reply, ProviderError> {
     let send = |token: Token| async move { client.send(request(settings, query, platform, &token)?).await };
     match &settings.credentials {
         Credentials::AppToken(token) => {
@@ -111,7 +115,7 @@ fn request(
     query: &WindowQuery,
     platform: &str,
     token: &Token,
-) -> Result<Request<Vec<u8>>, PollError> {
+) -> Result<Request<Vec<u8>>, ProviderError> {
     let (begin, end) = (query.first.first.to_string(), query.last.last().to_string());
     let path = [&*settings.org_name, &settings.app_name, "push", "data", "offline-push", "begin", &begin, "end", &end];
     let mut url = url(&settings.base_url, &path);
@@ -120,7 +124,7 @@ fn request(
         .header(header::AUTHORIZATION, format!("Bearer {}", token.value.expose_secret()))
         .header(header::ACCEPT, "application/json")
         .body(Vec::new())
-        .map_err(|_| PollError::Decode("the token cannot be sent in a header".into()))
+        .map_err(|_| ProviderError::Decode("the token cannot be sent in a header".into()))
 }
 
 /// `POST …/token` with `client_credentials`. The life of the token is left to the console's setting.
@@ -130,7 +134,7 @@ async fn fetch_token(
     secret: SecretString,
     clock: &Clock,
     client: &Client,
-) -> Result<Token, PollError> {
+) -> Result<Token, ProviderError> {
     let body = json!({
         "grant_type": "client_credentials",
         "client_id": id,
@@ -141,7 +145,7 @@ async fn fetch_token(
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::ACCEPT, "application/json")
         .body(body.to_string().into_bytes())
-        .map_err(|_| PollError::Decode("the token's address cannot be sent".into()))?;
+        .map_err(|_| ProviderError::Decode("the token's address cannot be sent".into()))?;
     let reply = client.send_for_token(request).await?;
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));

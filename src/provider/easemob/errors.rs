@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::provider::error::{PollError, Reason, by_status};
+use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::http::Reply;
 
 /// `{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)", …}`
@@ -14,13 +14,13 @@ struct ErrorBody {
 }
 
 /// What a reply that is not a success means.
-pub(super) fn refused(reply: &Reply) -> PollError {
+pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
     // The body of a failure may be HTML or cut short; then the status says it all.
     let body: ErrorBody = serde_json::from_slice(&reply.body).unwrap_or_default();
     let code = body.error.unwrap_or_default();
     let (reason, advice) = meaning(status, &code);
-    PollError::Refused {
+    ProviderError::Refused {
         status,
         message: body.error_description.unwrap_or_default(),
         code,
@@ -32,8 +32,8 @@ pub(super) fn refused(reply: &Reply) -> PollError {
 }
 
 /// A 200 whose `status` is not `OK`.
-pub(super) fn not_ok(status: &str) -> PollError {
-    PollError::Refused {
+pub(super) fn not_ok(status: &str) -> ProviderError {
+    ProviderError::Refused {
         status: 200,
         code: String::new(),
         message: format!("status {status} instead of OK"),

@@ -20,7 +20,7 @@ use crate::provider::token::TokenCache;
 use crate::provider::{
     Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
 };
-use crate::provider::{error::PollError, http::Client};
+use crate::provider::{error::ProviderError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::EasemobSettings;
@@ -97,8 +97,8 @@ impl Report for OfflinePush {
         LIMIT
     }
 
-    fn shows(&self, department: &str, unit: Unit) -> bool {
-        department.is_empty() && unit == Unit::Day
+    fn shows(&self, scope: &str, unit: Unit) -> bool {
+        scope.is_empty() && unit == Unit::Day
     }
 
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
@@ -114,7 +114,7 @@ impl Report for OfflinePush {
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+    ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
         Box::pin(client::offline_push(&self.settings, &self.token, &self.clock, query, client))
     }
 

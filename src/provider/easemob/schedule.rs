@@ -52,7 +52,7 @@ impl Schedule {
         let mut day = first.min(oldest_open);
         while day <= today {
             let last = plus_days(day, DAYS_A_CALL - 1).min(today);
-            ranges.push(WindowQuery { first: Window::day(day), last: Window::day(last), department: None });
+            ranges.push(WindowQuery { first: Window::day(day), last: Window::day(last), scope: None });
             day = plus_days(last, 1);
         }
         ranges.retain(|query| query.last.first >= oldest_open);
@@ -99,7 +99,7 @@ impl Schedule {
         let gauges = counted
             .iter()
             .filter(|numbers| numbers.window == yesterday)
-            .map(|numbers| WindowGauges { department: None, end: yesterday.end(&self.zone), numbers: numbers.clone() })
+            .map(|numbers| WindowGauges { scope: None, end: yesterday.end(&self.zone), numbers: numbers.clone() })
             .collect();
         WindowUpdate { counted, covers, gauges, unknown, state }
     }
@@ -180,11 +180,8 @@ mod tests {
     fn a_range_that_failed_is_asked_for_again() {
         let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
         let state = ReportState { settled_before: Some(date(2026, 2, 27)), ..ReportState::default() };
-        let query = WindowQuery {
-            first: Window::day(date(2026, 3, 6)),
-            last: Window::day(date(2026, 3, 10)),
-            department: None,
-        };
+        let query =
+            WindowQuery { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), scope: None };
         let update = schedule().interpret(now, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 2, 27)));
     }
@@ -192,11 +189,8 @@ mod tests {
     #[test]
     fn settles_by_answers_only() {
         let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
-        let query = WindowQuery {
-            first: Window::day(date(2026, 2, 27)),
-            last: Window::day(date(2026, 3, 5)),
-            department: None,
-        };
+        let query =
+            WindowQuery { first: Window::day(date(2026, 2, 27)), last: Window::day(date(2026, 3, 5)), scope: None };
         let update = schedule().interpret(
             now,
             &query,
@@ -206,11 +200,8 @@ mod tests {
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 6)));
         assert_eq!(update.counted.len(), 7, "an answer covers the days that it has nothing for");
         assert!(update.gauges.is_empty());
-        let query = WindowQuery {
-            first: Window::day(date(2026, 3, 6)),
-            last: Window::day(date(2026, 3, 10)),
-            department: None,
-        };
+        let query =
+            WindowQuery { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), scope: None };
         let update =
             schedule().interpret(now, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &update.state);
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
@@ -236,7 +227,7 @@ mod tests {
         let reading = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
         let state = ReportState { settled_before: Some(date(2026, 1, 1)), ..ReportState::default() };
         let lost =
-            WindowQuery { first: Window::day(date(2026, 2, 5)), last: Window::day(date(2026, 2, 8)), department: None };
+            WindowQuery { first: Window::day(date(2026, 2, 5)), last: Window::day(date(2026, 2, 8)), scope: None };
         let update = schedule().interpret(reading, &lost, WindowAnswer::Lost, &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 2, 9)));
         assert!(update.counted.is_empty());
@@ -248,11 +239,8 @@ mod tests {
         let reading =
             ClockReading { now, sure: "2026-03-10T04:00:00Z".parse().unwrap(), was_set_back: false, is_steady: true };
         let state = ReportState { settled_before: Some(date(2026, 3, 7)), ..ReportState::default() };
-        let query = WindowQuery {
-            first: Window::day(date(2026, 3, 7)),
-            last: Window::day(date(2026, 3, 13)),
-            department: None,
-        };
+        let query =
+            WindowQuery { first: Window::day(date(2026, 3, 7)), last: Window::day(date(2026, 3, 13)), scope: None };
         let update =
             schedule().interpret(reading, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));

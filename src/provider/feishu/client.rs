@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::model::window::Unit;
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::feishu::config::FeishuSettings;
 use crate::provider::feishu::errors::{self, Envelope};
 use crate::provider::feishu::fields;
@@ -58,7 +58,7 @@ pub(super) async fn message_push_overview(
     clock: &Clock,
     query: &WindowQuery,
     client: &Client,
-) -> Result<WindowAnswer, PollError> {
+) -> Result<WindowAnswer, ProviderError> {
     let fetch = || fetch_token(settings, clock, client);
     let send = |token: Token| async move { client.send(request(settings, query, &token)?).await };
     // A gateway may answer in Feishu's place, without a code. A refusal is a few hundred bytes.
@@ -81,10 +81,10 @@ pub(super) async fn message_push_overview(
 }
 
 /// The code of the envelope. A success must have one; a failure may be anything.
-fn code_of(reply: &Reply) -> Result<Option<i64>, PollError> {
+fn code_of(reply: &Reply) -> Result<Option<i64>, ProviderError> {
     match reply.json::<Envelope>() {
         Ok(envelope) if reply.status == StatusCode::OK && envelope.code.is_none() => {
-            Err(PollError::Decode("there is no code in the answer".into()))
+            Err(ProviderError::Decode("there is no code in the answer".into()))
         }
         Ok(envelope) => Ok(envelope.code),
         Err(error) if reply.status == StatusCode::OK => Err(error),
@@ -92,7 +92,7 @@ fn code_of(reply: &Reply) -> Result<Option<i64>, PollError> {
     }
 }
 
-fn request(settings: &FeishuSettings, query: &WindowQuery, token: &Token) -> Result<Request<Vec<u8>>, PollError> {
+fn request(settings: &FeishuSettings, query: &WindowQuery, token: &Token) -> Result<Request<Vec<u8>>, ProviderError> {
     let path =
         ["open-apis", "application", "v6", "applications", &settings.app_id, "app_usage", "message_push_overview"];
     let mut url = url(&settings.base_url, &path);
@@ -104,24 +104,24 @@ fn request(settings: &FeishuSettings, query: &WindowQuery, token: &Token) -> Res
         Unit::Month => 3,
     };
     let mut body = json!({ "date": query.first.first.to_string(), "cycle_type": cycle_type });
-    if let Some(department) = &query.department {
-        body["department_id"] = json!(department);
+    if let Some(scope) = &query.scope {
+        body["department_id"] = json!(scope);
     }
     Request::post(url.as_str())
         .header(header::AUTHORIZATION, format!("Bearer {}", token.value.expose_secret()))
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
         .body(body.to_string().into_bytes())
-        .map_err(|_| PollError::Decode("the token cannot be sent in a header".into()))
+        .map_err(|_| ProviderError::Decode("the token cannot be sent in a header".into()))
 }
 
-async fn fetch_token(settings: &FeishuSettings, clock: &Clock, client: &Client) -> Result<Token, PollError> {
+async fn fetch_token(settings: &FeishuSettings, clock: &Clock, client: &Client) -> Result<Token, ProviderError> {
     let secret = settings.app_secret.current();
     let body = json!({ "app_id": settings.app_id, "app_secret": secret.expose_secret() });
     let url = url(&settings.base_url, &["open-apis", "auth", "v3", "tenant_access_token", "internal"]);
     let request = Request::post(url.as_str())
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
         .body(body.to_string().into_bytes())
-        .map_err(|_| PollError::Decode("the token's address cannot be sent".into()))?;
+        .map_err(|_| ProviderError::Decode("the token's address cannot be sent".into()))?;
     let reply = client.send_for_token(request).await?;
     match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {}

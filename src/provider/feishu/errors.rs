@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::provider::error::{PollError, Reason, by_status};
+use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::http::Reply;
 
 /// What every answer has around its data.
@@ -33,12 +33,12 @@ pub(super) fn refuses_token(code: i64) -> bool {
 }
 
 /// Whether the provider says that the date is out of its range.
-pub(super) fn is_out_of_range(error: &PollError) -> bool {
-    matches!(error, PollError::Refused { code, .. } if code == OUT_OF_RANGE)
+pub(super) fn is_out_of_range(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Refused { code, .. } if code == OUT_OF_RANGE)
 }
 
 /// What a reply that is not a success means.
-pub(super) fn refused(reply: &Reply) -> PollError {
+pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
     // A plain-text 404 or HTML has no envelope; then the status says it all.
     let envelope: Envelope = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -52,7 +52,7 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     let reset = (reason == Reason::RateLimited)
         .then(|| reply.header("x-ogw-ratelimit-reset")?.trim().parse().ok().map(Duration::from_secs))
         .flatten();
-    PollError::Refused {
+    ProviderError::Refused {
         status,
         code: code.map(|code| code.to_string()).unwrap_or_default(),
         message: envelope.msg.unwrap_or_default(),

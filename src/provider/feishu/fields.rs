@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_metric_that_comes_twice_counts_once() {
         let day = Window::day(jiff::civil::date(2026, 3, 8));
-        let query = WindowQuery { first: day, last: day, department: None };
+        let query = WindowQuery { first: day, last: day, scope: None };
         let body = br#"{"data":{"items":[{"metric_name":"send_msg_count","metric_value":30},
             {"metric_name":"send_msg_count","metric_value":31},{"metric_name":"send_user_count","metric_value":7},
             {"metric_name":"send_user_count","metric_value":8}]}}"#;

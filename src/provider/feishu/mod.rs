@@ -22,7 +22,7 @@ use crate::provider::token::TokenCache;
 use crate::provider::{
     Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
 };
-use crate::provider::{error::PollError, http::Client};
+use crate::provider::{error::ProviderError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::FeishuSettings;
@@ -102,8 +102,16 @@ impl Report for MessagePushOverview {
         LIMIT
     }
 
-    fn shows(&self, department: &str, unit: Unit) -> bool {
-        let is_asked = department.is_empty() || self.settings.departments.iter().any(|earlier| earlier == department);
+    fn scope_label(&self) -> &'static str {
+        "department"
+    }
+
+    fn scope_advice(&self) -> &'static str {
+        "Check this id in departments, and department_id_type; the tenant's own numbers are not affected."
+    }
+
+    fn shows(&self, scope: &str, unit: Unit) -> bool {
+        let is_asked = scope.is_empty() || self.settings.departments.iter().any(|earlier| earlier == scope);
         is_asked && self.settings.windows.contains(&unit)
     }
 
@@ -115,7 +123,7 @@ impl Report for MessagePushOverview {
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+    ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
         Box::pin(async move {
             let answer = client::message_push_overview(&self.settings, &self.token, &self.clock, query, client).await;
             match answer {

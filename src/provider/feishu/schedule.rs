@@ -62,9 +62,9 @@ impl Schedule {
             return Some(query);
         }
         let tenant = self.windows(now, state, None).into_iter().filter(|window| window.unit != Unit::Day);
-        let departments = self.departments.iter().flat_map(|department| {
-            let windows = self.windows(now, state, Some(department));
-            windows.into_iter().map(move |window| question(window, Some(department)))
+        let departments = self.departments.iter().flat_map(|scope| {
+            let windows = self.windows(now, state, Some(scope));
+            windows.into_iter().map(move |window| question(window, Some(scope)))
         });
         let next = tenant.map(|window| question(window, None)).chain(departments).find(new);
         // A poll asks something, or it could not tell whether the report works.
@@ -155,9 +155,9 @@ impl Schedule {
 
     /// The windows of the configured units to ask for: those that hold an unsettled day (of a department one of the two
     /// newest, since they count nothing), once a day, and the newest closed one until it has been answered as closed.
-    fn windows(&self, now: Timestamp, state: &ReportState, department: Option<&str>) -> Vec<Window> {
+    fn windows(&self, now: Timestamp, state: &ReportState, scope: Option<&str>) -> Vec<Window> {
         let newest = self.newest_day(now);
-        let oldest = plus_days(newest, if department.is_none() { 1 - UNSETTLED } else { -1 });
+        let oldest = plus_days(newest, if scope.is_none() { 1 - UNSETTLED } else { -1 });
         let mut windows = Vec::new();
         for unit in &self.units {
             let mut add = |window: Window, is_wanted: bool| {
@@ -166,11 +166,11 @@ impl Schedule {
                 }
             };
             let closed = self.newest_closed(now, state, *unit);
-            let is_answered = known(state, department, closed).closed;
+            let is_answered = known(state, scope, closed).closed;
             let mut window = Window::holding(*unit, oldest);
             add(closed, !is_answered && closed < window);
             while window.first <= newest {
-                let is_due = self.interval.is_some() || self.is_stale(now, known(state, department, window));
+                let is_due = self.interval.is_some() || self.is_stale(now, known(state, scope, window));
                 add(window, is_due || (window == closed && !is_answered));
                 window = Window::holding(*unit, plus_days(window.last(), 1));
             }
@@ -188,13 +188,13 @@ impl Schedule {
     ) -> WindowUpdate {
         let now = reading.now;
         let window = query.first;
-        let department = query.department.as_deref();
+        let scope = query.scope.as_deref();
         let mut state = self.heal(now, state);
         let mut update = WindowUpdate::default();
-        let is_tenant_day = window.unit == Unit::Day && department.is_none();
+        let is_tenant_day = window.unit == Unit::Day && scope.is_none();
         let found_numbers = matches!(answer, WindowAnswer::WindowNumbers(_));
 
-        let mut new = known(&state, department, window);
+        let mut new = known(&state, scope, window);
         new.answered = Some(now);
         let mut numbers = WindowReadings::empty(window);
         match answer {
@@ -215,18 +215,18 @@ impl Schedule {
                 new.lost = true;
             }
         }
-        remember(&mut state, department, window, new);
+        remember(&mut state, scope, window, new);
         if is_tenant_day {
             self.settle(reading, &mut state);
         }
 
         if self.units.contains(&window.unit) && self.newest_closed(now, &state, window.unit) == window {
             new.closed = true;
-            remember(&mut state, department, window, new);
+            remember(&mut state, scope, window, new);
             let end = window.end(&self.zone);
             // Numbers that were there and vanish leave the gauges as they are.
             let is_news = found_numbers || !new.has_numbers;
-            update.gauges.extend(is_news.then(|| WindowGauges { department: query.department.clone(), end, numbers }));
+            update.gauges.extend(is_news.then(|| WindowGauges { scope: query.scope.clone(), end, numbers }));
         }
         update.state = state;
         update
@@ -247,13 +247,13 @@ impl Schedule {
 
     /// Whether a closed window was never asked for: a department or unit is new in the configuration.
     fn has_unanswered(&self, now: Timestamp, state: &ReportState) -> bool {
-        let departments = self.departments.iter().map(|department| Some(department.as_str()));
-        [None].into_iter().chain(departments).any(|department| {
+        let departments = self.departments.iter().map(|scope| Some(scope.as_str()));
+        [None].into_iter().chain(departments).any(|scope| {
             let mut closed = self.units.iter().map(|unit| self.newest_closed(now, state, *unit));
             // The tenant's days are asked for in any case.
             closed.any(|window| {
-                let is_asked_anyway = department.is_none() && window.unit == Unit::Day;
-                !is_asked_anyway && !known(state, department, window).closed
+                let is_asked_anyway = scope.is_none() && window.unit == Unit::Day;
+                !is_asked_anyway && !known(state, scope, window).closed
             })
         })
     }
@@ -280,30 +280,30 @@ impl Schedule {
     }
 }
 
-fn question(window: Window, department: Option<&str>) -> WindowQuery {
-    WindowQuery { first: window, last: window, department: department.map(str::to_owned) }
+fn question(window: Window, scope: Option<&str>) -> WindowQuery {
+    WindowQuery { first: window, last: window, scope: scope.map(str::to_owned) }
 }
 
-fn known(state: &ReportState, department: Option<&str>, window: Window) -> WindowState {
-    state.windows.get(&(department.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
+fn known(state: &ReportState, scope: Option<&str>, window: Window) -> WindowState {
+    state.windows.get(&(scope.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
 }
 
 /// Keeps the state of a window, and forgets those that nobody will ask about again.
-fn remember(state: &mut ReportState, department: Option<&str>, window: Window, known: WindowState) {
-    let department = department.unwrap_or_default();
-    state.windows.insert((department.to_owned(), window), known);
+fn remember(state: &mut ReportState, scope: Option<&str>, window: Window, known: WindowState) {
+    let scope = scope.unwrap_or_default();
+    state.windows.insert((scope.to_owned(), window), known);
     let settled_before = state.settled_before;
     let is_open = |window: &Window| {
-        department.is_empty() && window.unit == Unit::Day && settled_before.is_some_and(|day| window.first >= day)
+        scope.is_empty() && window.unit == Unit::Day && settled_before.is_some_and(|day| window.first >= day)
     };
     let forgettable: Vec<Window> = state
         .windows
         .keys()
-        .filter(|(of, other)| of == department && other.unit == window.unit && !is_open(other))
+        .filter(|(of, other)| of == scope && other.unit == window.unit && !is_open(other))
         .map(|(_, other)| *other)
         .collect();
     for old in forgettable.iter().rev().skip(REMEMBERED) {
-        state.windows.remove(&(department.to_owned(), *old));
+        state.windows.remove(&(scope.to_owned(), *old));
     }
 }
 
@@ -356,15 +356,15 @@ mod tests {
         while let Some(query) = schedule.next(reading.now, state, &earlier) {
             earlier.queries.push(query.clone());
             assert!(earlier.queries.len() < 500, "it asks for ever");
-            let department = query.department.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
-            polled.earlier.push(format!("{}{department}", query.first.key()));
+            let scope = query.scope.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
+            polled.earlier.push(format!("{}{scope}", query.first.key()));
             let given = answer(&query);
             let has_numbers = matches!(given, WindowAnswer::WindowNumbers(_));
             let update = schedule.interpret(reading, &query, given, state);
             polled.closed.extend(update.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
             assert_eq!(
                 update.counted.len(),
-                usize::from(has_numbers && query.first.unit == Unit::Day && department.is_empty())
+                usize::from(has_numbers && query.first.unit == Unit::Day && scope.is_empty())
             );
             *state = update.state;
         }
@@ -484,7 +484,7 @@ mod tests {
         let days: Vec<&String> = polled.earlier.iter().filter(|window| window.starts_with("day")).collect();
         assert_eq!((days.len(), days[0].as_str(), days[10].as_str()), (11, "day 2026-03-08", "day 2026-02-26"));
         assert_eq!(state.settled_before, Some(date(2026, 3, 2)));
-        let late = |day| WindowQuery { first: Window::day(day), last: Window::day(day), department: None };
+        let late = |day| WindowQuery { first: Window::day(day), last: Window::day(day), scope: None };
         assert!(schedule().is_past(now, &late(date(2026, 3, 6))));
         assert!(!schedule().is_past(now, &late(date(2026, 3, 7))), "one of the newest two is not catching up");
     }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::model::window::Unit;
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::jpush::config::{Holder, JpushSettings};
 use crate::provider::jpush::{Delivery, errors, users};
@@ -22,7 +22,7 @@ pub(super) async fn delivery(
     kind: Delivery,
     messages: &[MessageQuery],
     client: &Client,
-) -> Result<MessageNumbers, PollError> {
+) -> Result<MessageNumbers, ProviderError> {
     let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
     let mut url = url(&settings.base_url, kind.path());
     let name = if settings.holder == Holder::Group { "group_msgids" } else { "msg_ids" };
@@ -37,7 +37,7 @@ pub(super) async fn users(
     settings: &JpushSettings,
     question: &WindowQuery,
     client: &Client,
-) -> Result<WindowAnswer, PollError> {
+) -> Result<WindowAnswer, ProviderError> {
     let path: &[&str] = if settings.holder == Holder::Group { &["group", "users"] } else { &["users"] };
     let mut url = url(&settings.base_url, path);
     url.query_pairs_mut().extend_pairs(users::query(question));
@@ -57,16 +57,19 @@ pub(super) async fn status_message(
     date: Date,
     devices: &[String],
     client: &Client,
-) -> Result<Map<String, Value>, PollError> {
+) -> Result<Map<String, Value>, ProviderError> {
     let url = url(&settings.base_url, &["status", "message"]);
     // A text is refused (3002), and a float would be another id.
-    let id: u64 = id.parse().map_err(|_| PollError::Decode("a message id that is no number".to_owned()))?;
+    let id: u64 = id.parse().map_err(|_| ProviderError::Decode("a message id that is no number".to_owned()))?;
     let body = json!({ "msg_id": id, "registration_ids": devices, "date": date.to_string() });
     query(settings, &url, Some(body), client, |reply| reply.json()).await
 }
 
 /// `GET push/quota` of the Push API.
-pub(super) async fn vendor_quota(settings: &JpushSettings, client: &Client) -> Result<Map<String, Value>, PollError> {
+pub(super) async fn vendor_quota(
+    settings: &JpushSettings,
+    client: &Client,
+) -> Result<Map<String, Value>, ProviderError> {
     let url = url(&settings.push_url, &["push", "quota"]);
     query(settings, &url, None, client, |reply| {
         let answer: Map<String, Value> = reply.json()?;
@@ -85,8 +88,8 @@ async fn query<T: Send + 'static>(
     url: &Url,
     body: Option<Value>,
     client: &Client,
-    read: impl FnOnce(Reply) -> Result<T, PollError> + Send + 'static,
-) -> Result<T, PollError> {
+    read: impl FnOnce(Reply) -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
     let credentials = credentials(settings);
     client.learn(&credentials);
     let mut request = Request::builder()
@@ -99,7 +102,7 @@ async fn query<T: Send + 'static>(
     }
     let request = request
         .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
-        .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
+        .map_err(|_| ProviderError::Decode("the credentials cannot be sent in a header".into()))?;
     let reply = client.send(request).await?;
     client.note_rate(errors::rate(&reply));
     http::read(reply, |reply| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::provider::error::{PollError, Reason, by_status};
+use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::http::Reply;
 use crate::provider::rate_limit::Rate;
 
@@ -14,7 +14,7 @@ const BAD_PARAMETER: &str = "3002";
 const TOO_OLD: &str = "3005";
 
 /// What a reply that is not a success means.
-pub(super) fn refused(reply: &Reply) -> PollError {
+pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
     // The body of a failure may be HTML or cut short; then the status says it all.
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -27,7 +27,7 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     };
     let message = error["message"].as_str().or(error["msg"].as_str()).unwrap_or_default().to_owned();
     let (reason, advice) = meaning(status, &code, &message);
-    PollError::Refused {
+    ProviderError::Refused {
         status,
         code,
         message,
@@ -46,13 +46,13 @@ pub(super) fn is_refusal(reply: &Reply) -> bool {
 }
 
 /// Returns true if a refusal blames a message id: a 400 with JPush's code for that.
-pub(super) fn blames_an_id(error: &PollError) -> bool {
-    matches!(error, PollError::Refused { status: 400, code, .. } if code == BAD_PARAMETER)
+pub(super) fn blames_an_id(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Refused { status: 400, code, .. } if code == BAD_PARAMETER)
 }
 
 /// Whether what was asked for lies before the days that are answered.
-pub(super) fn is_too_old(error: &PollError) -> bool {
-    matches!(error, PollError::Refused { code, reason: Reason::BadRequest, .. } if code == TOO_OLD)
+pub(super) fn is_too_old(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Refused { code, reason: Reason::BadRequest, .. } if code == TOO_OLD)
 }
 
 /// `X-Rate-Limit-Limit` (or `-Quota`), `-Remaining` and `-Reset` (in seconds), which stand on every answer.
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-    fn error(status: u16, body: &str) -> PollError {
+    fn error(status: u16, body: &str) -> ProviderError {
         let headers = HeaderMap::from_iter([(
             http::HeaderName::from_static("x-rate-limit-reset"),
             HeaderValue::from_static("42"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::http::Client;
 use crate::provider::jpush::config::{Holder, JpushSettings};
 use crate::provider::jpush::{client, detail_fields, errors, received_fields};
@@ -127,7 +127,7 @@ impl MessageReport for DeliveryReport {
         self.kind.batch()
     }
 
-    fn blames_an_id(&self, error: &PollError) -> bool {
+    fn blames_an_id(&self, error: &ProviderError) -> bool {
         errors::blames_an_id(error)
     }
 
@@ -135,7 +135,7 @@ impl MessageReport for DeliveryReport {
         &'a self,
         messages: &'a [MessageQuery],
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<MessageNumbers, PollError>> {
+    ) -> BoxFuture<'a, Result<MessageNumbers, ProviderError>> {
         Box::pin(client::delivery(&self.settings, self.kind, messages, client))
     }
 }

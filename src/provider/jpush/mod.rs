@@ -20,7 +20,7 @@ mod users;
 use std::sync::Arc;
 
 use crate::config::{secret::Secret, section::Section};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::{
     Account, MessageReport, Messages, Provider, Report, ReportContext, SnapshotNumbers, SnapshotReport, WindowNumbers,
     WindowQuery,
@@ -39,7 +39,7 @@ pub struct Jpush;
 ///
 /// # Errors
 /// A body that is not of the documented shape.
-pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, PollError> {
+pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
     users::read(&object(body)?, query)
 }
 
@@ -47,7 +47,7 @@ pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, Po
 ///
 /// # Errors
 /// A body that is not an object.
-pub fn parse_devices(body: &[u8], earlier: usize) -> Result<SnapshotNumbers, PollError> {
+pub fn parse_devices(body: &[u8], earlier: usize) -> Result<SnapshotNumbers, ProviderError> {
     Ok(moments::devices(&object(body)?, earlier))
 }
 
@@ -55,12 +55,12 @@ pub fn parse_devices(body: &[u8], earlier: usize) -> Result<SnapshotNumbers, Pol
 ///
 /// # Errors
 /// A body that is not an object.
-pub fn parse_quotas(body: &[u8]) -> Result<SnapshotNumbers, PollError> {
+pub fn parse_quotas(body: &[u8]) -> Result<SnapshotNumbers, ProviderError> {
     Ok(moments::quotas(&object(body)?))
 }
 
-fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, PollError> {
-    serde_json::from_slice(body).map_err(|error| PollError::Decode(error.to_string()))
+fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, ProviderError> {
+    serde_json::from_slice(body).map_err(|error| ProviderError::Decode(error.to_string()))
 }
 
 impl Provider for Jpush {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::metrics::catalog::Family;
 use crate::model::reading::{Count, GaugeReading, Label, SentMessage, count, members};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::http::Client;
 use crate::provider::jpush::client;
 use crate::provider::jpush::config::JpushSettings;
@@ -73,7 +73,7 @@ impl SnapshotReport for TestDevices {
         &'a self,
         query: &'a SnapshotQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<SnapshotNumbers, PollError>> {
+    ) -> BoxFuture<'a, Result<SnapshotNumbers, ProviderError>> {
         Box::pin(async move {
             let Some(message) = &query.message else { return Ok(SnapshotNumbers::default()) };
             let date = self.zone.to_datetime(message.sent_at).date();
@@ -145,7 +145,7 @@ impl SnapshotReport for VendorQuota {
         &'a self,
         _ask: &'a SnapshotQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<SnapshotNumbers, PollError>> {
+    ) -> BoxFuture<'a, Result<SnapshotNumbers, ProviderError>> {
         Box::pin(async move { client::vendor_quota(&self.settings, client).await.map(|answer| quotas(&answer)) })
     }
 }

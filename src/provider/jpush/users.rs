@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::model::reading::{Count, Label, UserCount, WindowReadings, count, members};
 use crate::model::window::{Unit, Window, at, date_of, plus_days};
-use crate::provider::error::PollError;
+use crate::provider::error::ProviderError;
 use crate::provider::http::Client;
 use crate::provider::jpush::client;
 use crate::provider::jpush::config::{Holder, JpushSettings};
@@ -78,7 +78,7 @@ impl UsersReport {
                 (closed, closed)
             }
         };
-        Some(WindowQuery { first, last, department: None })
+        Some(WindowQuery { first, last, scope: None })
     }
 }
 
@@ -102,8 +102,8 @@ impl Report for UsersReport {
         self.settings.limit()
     }
 
-    fn shows(&self, department: &str, unit: Unit) -> bool {
-        department.is_empty() && self.settings.users.contains(&unit)
+    fn shows(&self, scope: &str, unit: Unit) -> bool {
+        scope.is_empty() && self.settings.users.contains(&unit)
     }
 
     fn next(&self, now: Timestamp, _memory: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
@@ -116,7 +116,7 @@ impl Report for UsersReport {
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+    ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
         Box::pin(client::users(&self.settings, query, client))
     }
 
@@ -145,7 +145,7 @@ impl Report for UsersReport {
         let is_empty = !had_numbers && now.duration_since(query.first.end(&self.zone)) >= EMPTY_AFTER;
         let numbers = newest.or_else(|| is_empty.then(|| WindowReadings::empty(query.last)));
         update.gauges.extend(numbers.map(|numbers| WindowGauges {
-            department: None,
+            scope: None,
             end: numbers.window.end(&self.zone),
             numbers,
         }));
@@ -172,9 +172,9 @@ impl Report for UsersReport {
 ///
 /// # Errors
 /// No items.
-pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, PollError> {
+pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
     let Some(Value::Array(items)) = answer.get("items") else {
-        return Err(PollError::Decode("not of the documented shape: no items".to_owned()));
+        return Err(ProviderError::Decode("not of the documented shape: no items".to_owned()));
     };
     let mut numbers = WindowNumbers::default();
     for item in items.iter().take(MAX_ITEMS) {

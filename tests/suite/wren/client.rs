@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::config::Settings;
 use super::{errors, fields};
-use push_exporter::provider::error::PollError;
+use push_exporter::provider::error::ProviderError;
 use push_exporter::provider::http::{Client, url};
 use push_exporter::provider::{WindowAnswer, WindowQuery};
 
@@ -32,7 +32,7 @@ pub(super) async fn statistics_daily(
     settings: &Settings,
     query: &WindowQuery,
     client: &Client,
-) -> Result<WindowAnswer, PollError> {
+) -> Result<WindowAnswer, ProviderError> {
     let mut url = url(&settings.base_url, &["v1", "apps", &settings.app_id, "statistics", "daily"]);
     url.set_query(Some(&format!("from={}&to={}", query.first.first, query.last.last())));
     let secret = settings.api_secret.current();
@@ -42,7 +42,7 @@ pub(super) async fn statistics_daily(
     let request = Request::get(url.as_str())
         .header(header::AUTHORIZATION, format!("Basic {}", credentials.expose_secret()))
         .body(Vec::new())
-        .map_err(|_| PollError::Decode("the credentials cannot be sent in a header".into()))?;
+        .map_err(|_| ProviderError::Decode("the credentials cannot be sent in a header".into()))?;
     let reply = client.send(request).await?;
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));

@@ -9,7 +9,7 @@ use push_exporter::provider::{WindowNumbers, WindowQuery};
 const STATISTICS_DAILY: &str = include_str!("../../fixtures/wren/statistics_daily.json");
 
 fn parse(first: Date, last: Date, body: &str) -> WindowNumbers {
-    let query = WindowQuery { first: Window::day(first), last: Window::day(last), department: None };
+    let query = WindowQuery { first: Window::day(first), last: Window::day(last), scope: None };
     super::fields::parse(&query, body.as_bytes()).unwrap()
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use push_exporter::provider::error::{PollError, Reason, by_status};
+use push_exporter::provider::error::{ProviderError, Reason, by_status};
 use push_exporter::provider::http::Reply;
 
 /// `{"code": 2001, "message": "…"}`
@@ -16,7 +16,7 @@ struct ErrorBody {
 }
 
 /// What a reply that is not a success means.
-pub(super) fn refused(reply: &Reply) -> PollError {
+pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
     // A proxy's HTML has no code; then the status says it all.
     let ErrorBody { code, message } = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -30,5 +30,5 @@ pub(super) fn refused(reply: &Reply) -> PollError {
     };
     let (code, log_id) = (code.map(|code| code.to_string()), reply.header("x-request-id").map(str::to_owned));
     let reset = reply.number(&["retry-after"]).map(Duration::from_secs);
-    PollError::Refused { status, code: code.unwrap_or_default(), message, log_id, reason, advice, reset }
+    ProviderError::Refused { status, code: code.unwrap_or_default(), message, log_id, reason, advice, reset }
 }

@@ -18,7 +18,7 @@ use push_exporter::model::window::Unit;
 use push_exporter::provider::{
     Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
 };
-use push_exporter::provider::{error::PollError, http::Client, rate_limit::Limit};
+use push_exporter::provider::{error::ProviderError, http::Client, rate_limit::Limit};
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
 use {config::Settings, schedule::Schedule};
@@ -87,8 +87,8 @@ impl Report for StatisticsDaily {
         LIMIT
     }
 
-    fn shows(&self, department: &str, unit: Unit) -> bool {
-        department.is_empty() && unit == Unit::Day
+    fn shows(&self, scope: &str, unit: Unit) -> bool {
+        scope.is_empty() && unit == Unit::Day
     }
 
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
@@ -99,7 +99,7 @@ impl Report for StatisticsDaily {
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<WindowAnswer, PollError>> {
+    ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
         Box::pin(client::statistics_daily(&self.settings, query, client))
     }
 

@@ -33,7 +33,7 @@ impl Schedule {
         earlier.queries.is_empty().then(|| WindowQuery {
             first: Window::day(first),
             last: Window::day(today),
-            department: None,
+            scope: None,
         })
     }
 
@@ -46,7 +46,7 @@ impl Schedule {
         let state = ReportState { settled_before: Some(plus_days(today, -FINAL_AFTER)), ..state.clone() };
         let yesterday = Window::day(plus_days(today, -1));
         let (closed, end) = (windows.iter().find(|day| day.window == yesterday).cloned(), yesterday.end(&self.zone));
-        let gauges = closed.into_iter().map(|numbers| WindowGauges { department: None, end, numbers }).collect();
+        let gauges = closed.into_iter().map(|numbers| WindowGauges { scope: None, end, numbers }).collect();
         WindowUpdate { counted: windows, covers, gauges, unknown, state }
     }
 }

@@ -1,5 +1,5 @@
 //! The counters during one transaction: readings are taken into watermarks, what they add is gathered
-//! by series, and [`Books::close`] writes the totals. What is counted is decided in [`super::account`].
+//! by series, and [`CounterUpdate::close`] writes the totals. What is counted is decided in [`super::account`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-use crate::exposition::text;
-use crate::ledger::account::FieldState;
-use crate::ledger::sqlite::{ms, span_ms, time};
+use crate::ledger::counting::FieldState;
+use crate::ledger::stored_labels::StoredLabels;
+use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::watermark::Watermark;
 use crate::ledger::{AppId, LedgerError, SeriesTotal};
 use crate::metrics::catalog::Family;
+use crate::metrics::labels::Labels;
 use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesId, SeriesKey};
 
 /// Unknown platforms, kinds and channels of an app that become labels of their own.
@@ -25,7 +26,7 @@ const MAX_UNKNOWN_FIELDS: usize = 1000;
 const MAX_PATH: usize = 512;
 
 /// The counters of one app, open for one transaction.
-pub(super) struct Books<'a> {
+pub(super) struct CounterUpdate<'a> {
     transaction: &'a Transaction<'a>,
     app: AppId,
     report: &'a str,
@@ -48,7 +49,7 @@ pub(super) struct Books<'a> {
     pub(super) is_full: bool,
 }
 
-impl<'a> Books<'a> {
+impl<'a> CounterUpdate<'a> {
     pub(super) fn open(
         transaction: &'a Transaction<'a>,
         app: AppId,
@@ -58,7 +59,7 @@ impl<'a> Books<'a> {
     ) -> Result<Self, LedgerError> {
         let first_known =
             transaction.query_row("SELECT first_known FROM app WHERE id = ?1", [app], |row| row.get(0).map(time))?;
-        Ok(Books {
+        Ok(CounterUpdate {
             transaction,
             app,
             report,
@@ -148,7 +149,7 @@ impl<'a> Books<'a> {
     }
 
     /// Adds to the series with these labels, which is there from now on.
-    pub(super) fn count(&mut self, family: Family, labels: &str, by: i64) -> Result<(), LedgerError> {
+    pub(super) fn count(&mut self, family: Family, labels: &Labels, by: i64) -> Result<(), LedgerError> {
         let series = self.ensure_series(family, labels)?;
         self.add(series, by);
         Ok(())
@@ -164,7 +165,7 @@ impl<'a> Books<'a> {
         if let Some(id) = self.restated.get(&metric) {
             return Ok(*id);
         }
-        let labels = text::labels(&[("report", self.report), ("metric", metric.name())]);
+        let labels = Labels::new(&[("report", self.report), ("metric", metric.name())]);
         let id = self.ensure_series(Family::Restated, &labels)?;
         self.restated.insert(metric, id);
         Ok(id)
@@ -237,17 +238,18 @@ impl<'a> Books<'a> {
         Ok(id)
     }
 
-    fn ensure_series(&mut self, family: Family, labels: &str) -> Result<i64, LedgerError> {
+    fn ensure_series(&mut self, family: Family, labels: &Labels) -> Result<i64, LedgerError> {
+        let labels = StoredLabels(labels.clone());
         let found = self
             .transaction
-            .prepare_cached("SELECT id FROM series WHERE app = ?1 AND family = ?2 AND labels = ?3")?
+            .prepare_cached("SELECT id FROM series WHERE app = ?1 AND family = ?2 AND label_pairs = ?3")?
             .query_row(params![self.app, family.name(), labels], |row| row.get(0))
             .optional()?;
         if let Some(id) = found {
             return Ok(id);
         }
         self.transaction.execute(
-            "INSERT INTO series (app, family, labels, total, shown, held_until) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
+            "INSERT INTO series (app, family, label_pairs, total, shown, held_until) VALUES (?1, ?2, ?3, 0, ?4, ?5)",
             params![self.app, family.name(), labels, ms(self.now), self.held_until()],
         )?;
         let id = self.transaction.last_insert_rowid();
@@ -261,16 +263,16 @@ impl<'a> Books<'a> {
     }
 
     /// The labels of a series; the first few unknown names of an app as they are, then `other`.
-    fn labels(&self, pairs: &[(&str, &Label)]) -> Result<String, LedgerError> {
+    fn labels(&self, pairs: &[(&str, &Label)]) -> Result<Labels, LedgerError> {
         let admitted = pairs.iter().map(|(name, label)| Ok((*name, self.admit(label)?)));
         let admitted = admitted.collect::<Result<Vec<_>, LedgerError>>()?;
         let pairs: Vec<(&str, &str)> = admitted.iter().map(|(name, label)| (*name, label.as_str())).collect();
-        Ok(text::labels(&pairs))
+        Ok(Labels::new(&pairs))
     }
 
     /// Gauges with their labels; what has the same is added.
-    pub(super) fn gauges(&self, gauges: &[GaugeReading]) -> Result<Vec<(Family, String, i64)>, LedgerError> {
-        let mut rows: BTreeMap<(Family, String), i64> = BTreeMap::new();
+    pub(super) fn gauges(&self, gauges: &[GaugeReading]) -> Result<Vec<(Family, Labels, i64)>, LedgerError> {
+        let mut rows: BTreeMap<(Family, Labels), i64> = BTreeMap::new();
         for GaugeReading { family, labels, value } in gauges {
             let labels: Vec<(&str, &Label)> = labels.iter().map(|(name, label)| (*name, label)).collect();
             let sum = rows.entry((*family, self.labels(&labels)?)).or_default();
@@ -303,7 +305,7 @@ impl<'a> Books<'a> {
 
     /// Writes the totals of the series that are new or have grown, and returns them.
     pub(super) fn close(self) -> Result<Vec<SeriesTotal>, LedgerError> {
-        let Books { transaction, mut sums, new_series, .. } = self;
+        let CounterUpdate { transaction, mut sums, new_series, .. } = self;
         sums.retain(|_, sum| *sum > 0);
         for id in new_series {
             sums.entry(id).or_default();
@@ -311,7 +313,7 @@ impl<'a> Books<'a> {
         let mut ids: Vec<(i64, i64)> = sums.into_iter().collect();
         ids.sort_unstable();
         let mut select = transaction
-            .prepare_cached("SELECT id, family, labels, total, held_until, shown FROM series WHERE id = ?1")?;
+            .prepare_cached("SELECT id, family, label_pairs, total, held_until, shown FROM series WHERE id = ?1")?;
         let mut update = transaction.prepare_cached("UPDATE series SET total = ?2 WHERE id = ?1")?;
         let mut totals = Vec::new();
         for (id, sum) in ids {
@@ -349,14 +351,14 @@ pub(super) fn release(transaction: &Transaction<'_>, series: &[SeriesId]) -> Res
     Ok(())
 }
 
-/// A row of `id, family, labels, total, held_until, shown`; `None` for a family that this release does not have.
+/// A row of `id, family, label_pairs, total, held_until, shown`; `None` for a family that this release does not have.
 pub(super) fn stored_series(row: &Row<'_>) -> rusqlite::Result<Option<SeriesTotal>> {
     let family: String = row.get(1)?;
     let Some(family) = Family::from_name(&family) else { return Ok(None) };
     Ok(Some(SeriesTotal {
         id: row.get(0)?,
         family,
-        labels: row.get(2)?,
+        labels: row.get::<_, StoredLabels>(2)?.0,
         total: row.get(3)?,
         is_held: row.get::<_, i64>(4)? != 0,
         created: time(row.get(5)?),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::metrics::catalog::Family;
+use crate::metrics::labels::Labels;
 use crate::model::reading::{GaugeReading, Reading, SeriesId};
 use crate::model::window::Unit;
 
@@ -24,7 +25,7 @@ pub struct AppKey {
     /// The report that its new messages are polled with, if it takes any.
     pub delivery: Option<&'static str>,
     /// Counters that are there from the beginning, by their labels behind provider and app.
-    pub counters: Vec<(Family, String)>,
+    pub counters: Vec<(Family, Labels)>,
 }
 
 /// What the ledger knows of an app at start.
@@ -94,7 +95,7 @@ pub struct SeriesTotal {
     /// Its family.
     pub family: Family,
     /// Its labels behind provider and app.
-    pub labels: String,
+    pub labels: Labels,
     /// Its total.
     pub total: i64,
     /// True if it has never shown its total: it shows 0 for a while first.
@@ -109,13 +110,13 @@ pub struct StoredGauges {
     /// Its report.
     pub report: String,
     /// A department's id, `""` for the whole account.
-    pub department: String,
+    pub scope: String,
     /// day, week, month.
     pub unit: Unit,
     /// When the window ended.
     pub end: Timestamp,
     /// Family, labels behind provider and app, value.
-    pub values: Vec<(Family, String, i64)>,
+    pub values: Vec<(Family, Labels, i64)>,
 }
 
 /// One answer of a provider: all of it is committed, or nothing.
@@ -428,8 +429,8 @@ pub struct Reschedule {
     pub now: Timestamp,
     /// Until which age, how often.
     pub steps: Vec<(Duration, Duration)>,
-    /// What the report remembers from now on.
-    pub state: String,
+    /// State of the report from now on; `None` leaves it as it is.
+    pub state: Option<String>,
     /// Messages that become due at once.
     pub hurry: Option<Hurry>,
 }
@@ -458,7 +459,7 @@ pub struct SubjectReadings {
 #[derive(Clone, Debug)]
 pub struct GaugeReadings {
     /// A department's id, `""` for the whole account.
-    pub department: String,
+    pub scope: String,
     /// day, week, month.
     pub unit: Unit,
     /// When the window ended.
@@ -475,7 +476,7 @@ pub struct Receipt {
     /// Window gauges as they are now.
     pub gauges: Vec<StoredGauges>,
     /// Gauges of this moment: family, labels behind provider and app, value.
-    pub moment: Vec<(Family, String, i64)>,
+    pub moment: Vec<(Family, Labels, i64)>,
     /// Whether any number was new.
     pub has_new_numbers: bool,
     /// Names that were never seen before in this app.

@@ -5,8 +5,10 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::ledger::books::Books;
-use crate::ledger::sqlite::{ms, stored_gauges, time};
+use crate::ledger::counters::CounterUpdate;
+use crate::ledger::stored_labels::StoredLabels;
+use crate::ledger::time::{ms, time};
+use crate::ledger::window_gauges::stored_gauges;
 use crate::ledger::{
     Commit, CommitContent, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages,
 };
@@ -49,7 +51,7 @@ impl CommitWriter<'_> {
         if let Some(confirmation) = &self.commit.confirmation {
             messages::confirm(self.transaction, app, now, confirmation)?;
         }
-        let mut books = Books::open(self.transaction, app, report, now, hold)?;
+        let mut books = CounterUpdate::open(self.transaction, app, report, now, hold)?;
         match &self.commit.content {
             CommitContent::Windows { subjects, covers, gauges } => {
                 let everything = [String::new()];
@@ -61,7 +63,7 @@ impl CommitWriter<'_> {
                     let (gauges, are_new) = self.gauges(gauge, &books)?;
                     receipt.gauges.push(gauges);
                     // A report that counts nothing has its gauges alone to tell how old its data are.
-                    receipt.has_new_numbers |= are_new && gauge.department.is_empty() && subjects.is_empty();
+                    receipt.has_new_numbers |= are_new && gauge.scope.is_empty() && subjects.is_empty();
                 }
             }
             CommitContent::Moment { gauges, is_new } => {
@@ -87,7 +89,12 @@ impl CommitWriter<'_> {
     }
 
     /// Takes the readings of one window.
-    fn window(&self, subject: &SubjectReadings, covers: &[String], books: &mut Books<'_>) -> Result<(), LedgerError> {
+    fn window(
+        &self,
+        subject: &SubjectReadings,
+        covers: &[String],
+        books: &mut CounterUpdate<'_>,
+    ) -> Result<(), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
         let stored: Option<Vec<u8>> = self
             .transaction
@@ -121,17 +128,17 @@ impl CommitWriter<'_> {
 
     /// Puts the gauges of a window in the place of the last one's, unless those are of a later window. Returns
     /// those that hold now, and whether there are numbers among them that were not there.
-    fn gauges(&self, gauge: &GaugeReadings, books: &Books<'_>) -> Result<(StoredGauges, bool), LedgerError> {
+    fn gauges(&self, gauge: &GaugeReadings, books: &CounterUpdate<'_>) -> Result<(StoredGauges, bool), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
-        let key = params![app, report, gauge.department, gauge.unit.name()];
+        let key = params![app, report, gauge.scope, gauge.unit.name()];
         let stored: Option<i64> = self
             .transaction
             .prepare_cached(
-                "SELECT ends FROM window_gauge WHERE app = ?1 AND report = ?2 AND department = ?3 AND unit = ?4",
+                "SELECT ends FROM window_gauge WHERE app = ?1 AND report = ?2 AND scope = ?3 AND unit = ?4",
             )?
             .query_row(key, |row| row.get(0))
             .optional()?;
-        let read = |end| stored_gauges(self.transaction, app, report, &gauge.department, gauge.unit, end);
+        let read = |end| stored_gauges(self.transaction, app, report, &gauge.scope, gauge.unit, end);
         let before = stored.map(|ends| read(time(ends))).transpose()?;
         let now = ms(self.commit.now);
         let later = ms(gauge.end).saturating_add(apart(gauge.unit));
@@ -139,20 +146,24 @@ impl CommitWriter<'_> {
             return Ok((later.clone(), false));
         }
         self.transaction
-            .prepare_cached(
-                "DELETE FROM window_gauge WHERE app = ?1 AND report = ?2 AND department = ?3 AND unit = ?4",
-            )?
+            .prepare_cached("DELETE FROM window_gauge WHERE app = ?1 AND report = ?2 AND scope = ?3 AND unit = ?4")?
             .execute(key)?;
         self.transaction
-            .prepare_cached(
-                "INSERT INTO window_gauge (app, report, department, unit, ends) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?
-            .execute(params![app, report, gauge.department, gauge.unit.name(), ms(gauge.end)])?;
+            .prepare_cached("INSERT INTO window_gauge (app, report, scope, unit, ends) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![app, report, gauge.scope, gauge.unit.name(), ms(gauge.end)])?;
         let mut insert = self.transaction.prepare_cached(
-            "INSERT INTO window_gauge_value (app, report, department, unit, family, labels, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO window_gauge_value (app, report, scope, unit, family, label_pairs, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         for (family, labels, value) in books.gauges(&gauge.values)? {
-            insert.execute(params![app, report, gauge.department, gauge.unit.name(), family.name(), labels, value])?;
+            insert.execute(params![
+                app,
+                report,
+                gauge.scope,
+                gauge.unit.name(),
+                family.name(),
+                StoredLabels(labels),
+                value
+            ])?;
         }
         let after = read(gauge.end)?;
         let are_new = !after.values.is_empty() && before.is_none_or(|before| before != after);
@@ -191,10 +202,10 @@ impl CommitWriter<'_> {
         let last_change = has_new_numbers.then_some(ms(now));
         self.transaction
             .prepare_cached(
-                "INSERT INTO report (app, report, due, last_success, last_change, memory) VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, '')) \
+                "INSERT INTO report (app, report, due, last_success, last_change, state) VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, '')) \
                  ON CONFLICT (app, report) DO UPDATE SET due = coalesce(excluded.due, report.due), \
                  last_success = coalesce(excluded.last_success, report.last_success), \
-                 last_change = coalesce(excluded.last_change, report.last_change), memory = coalesce(?6, report.memory)",
+                 last_change = coalesce(excluded.last_change, report.last_change), state = coalesce(?6, report.state)",
             )?
             .execute(params![app, report, due.map(ms), last_success, last_change, state])?;
         // An app counts its 90 days from when it was last polled, however long the process ran.

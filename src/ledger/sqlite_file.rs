@@ -1,0 +1,231 @@
+//! The SQLite file of a ledger: its lock, its creation and migration, its soundness, and what its errors mean.
+
+#![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
+
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::ledger::LedgerError;
+
+/// Every step from one schema to the next; `user_version` counts those applied.
+pub(super) const MIGRATIONS: [&str; 7] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
+    include_str!("migrations/0006.sql"),
+    include_str!("migrations/0007.sql"),
+];
+/// `push` in ASCII: tells a ledger from any other SQLite file.
+const APPLICATION_ID: i64 = 0x7075_7368;
+/// Bytes that the write-ahead log keeps when nobody needs it: what SQLite lets it grow to by itself.
+pub(super) const LARGEST_LOG: i64 = 4 * 1024 * 1024;
+/// Sees what SQLite does not while it has a file open and its pages in memory: that the file is not there any
+/// more, or was written over by somebody else.
+pub(super) fn look(path: &Path, file: &File) -> Result<(), LedgerError> {
+    let inode = |meta: std::io::Result<Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
+    if inode(std::fs::metadata(path)) != inode(file.metadata()) {
+        return Err(LedgerError::Replaced(path.into()));
+    }
+    if is_sound(file) {
+        return Ok(());
+    }
+    // Another program's checkpoint writes the header before the pages that it tells of.
+    std::thread::sleep(Duration::from_secs(1));
+    let detail = "it was written over while in use".to_owned();
+    if is_sound(file) { Ok(()) } else { Err(LedgerError::Damaged { path: path.into(), detail }) }
+}
+
+/// Whether a file begins as a database does and has all of its pages (Database File Format, 1.3).
+fn is_sound(file: &File) -> bool {
+    let mut header = [0; 100];
+    let read = file.read_exact_at(&mut header, 0).and_then(|()| file.metadata());
+    let page = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
+    read.is_ok_and(|meta| header.starts_with(b"SQLite format 3\0") && pages * page <= meta.len())
+}
+
+pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+    let name = beside(path, ".lock");
+    let failed = |cause| LedgerError::Lock { path: name.clone(), cause };
+    let file = File::options().create(true).truncate(false).write(true).open(&name).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(LedgerError::InUse(path.into())),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// The file itself, where `path` is a link: SQLite keeps its log beside that, and two exporters must meet there.
+pub(super) fn target(path: &Path) -> Result<PathBuf, LedgerError> {
+    match std::fs::canonicalize(path) {
+        Ok(target) => Ok(target),
+        // Whatever a link leads to that is not there now, a fresh ledger in its place would not be it.
+        Err(cause) if std::fs::symlink_metadata(path).is_ok() => Err(LedgerError::File { path: path.into(), cause }),
+        Err(_) => Ok(path.into()),
+    }
+}
+
+/// Whether there is no ledger yet. What is left of one, or was cut to nothing, is not taken for that.
+pub(super) fn is_missing(path: &Path) -> Result<bool, LedgerError> {
+    let damaged = |detail: &str| LedgerError::Damaged { path: path.into(), detail: detail.to_owned() };
+    match std::fs::metadata(path) {
+        Ok(meta) if meta.len() == 0 => Err(damaged("it is empty")),
+        Ok(_) => Ok(false),
+        Err(_) if has_log(path) => Err(damaged("the file is gone and its write-ahead log (-wal) is there")),
+        Err(error) => match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(true),
+            _ => Err(LedgerError::File { path: path.into(), cause: error }),
+        },
+    }
+}
+
+/// Whether there is a write-ahead log that has not been taken into the file.
+fn has_log(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// A file of the ledger beside its main one.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+/// Makes an empty ledger under another name first: a crash leaves all of it or nothing.
+pub(super) fn create(path: &Path) -> Result<(), LedgerError> {
+    let new = beside(path, ".new");
+    let _ = std::fs::remove_file(&new);
+    let connection = Connection::open(&new)?;
+    migrate(&connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    std::fs::rename(&new, path).map_err(|cause| LedgerError::File { path: path.into(), cause })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Some file systems cannot; then a power cut may leave no ledger, which is as before.
+    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+        tracing::debug!(error = error.to_string(), "the folder of the ledger cannot be synced");
+    }
+    Ok(())
+}
+
+fn migrate(connection: &Connection) -> Result<(), LedgerError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (done, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(version).unwrap_or(0)) {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {migration}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT;",
+            done + 1
+        ))?;
+    }
+    Ok(())
+}
+
+pub(super) fn is_damage(error: &LedgerError) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error, LedgerError::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
+}
+
+/// What an error of SQLite means for the ledger as a whole.
+pub(super) fn explain(error: LedgerError, path: &Path) -> LedgerError {
+    let is_damage = is_damage(&error);
+    match error {
+        LedgerError::Sqlite(source) if is_damage => {
+            LedgerError::Damaged { path: path.into(), detail: source.to_string() }
+        }
+        LedgerError::Sqlite(source) if source.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {
+            LedgerError::ReadOnly(path.into())
+        }
+        LedgerError::Sqlite(cause) => LedgerError::Open { path: path.into(), cause },
+        other => other,
+    }
+}
+
+/// Explains an error on a network or FUSE file system.
+pub(super) fn elsewhere(error: LedgerError, path: &Path, kind: &'static str) -> LedgerError {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let cause = match error {
+        LedgerError::Lock { ref cause, .. } | LedgerError::File { ref cause, .. }
+            if [NotFound, PermissionDenied, ReadOnlyFilesystem].contains(&cause.kind()) =>
+        {
+            return error;
+        }
+        LedgerError::Open { cause, .. } | LedgerError::Sqlite(cause) => cause.to_string(),
+        LedgerError::Lock { cause, .. } | LedgerError::File { cause, .. } => cause.to_string(),
+        other => return other,
+    };
+    LedgerError::NotLocal { path: path.into(), kind, cause }
+}
+
+/// The schema of a ledger that has lost its number, by what each migration has brought; `None` if it is no ledger.
+fn schema_by_tables(connection: &Connection) -> Result<Option<usize>, LedgerError> {
+    const BROUGHT: [(&str, &str); MIGRATIONS.len()] = [
+        ("series", "held_until"),
+        ("message", "watermark"),
+        ("file_mark", "awaited"),
+        ("app", "created"),
+        ("app", "clock_confirmed"),
+        ("unknown_field", "field"),
+        ("series", "label_pairs"),
+    ];
+    let mut has = connection.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?;
+    let mut schema = None;
+    for (index, column) in BROUGHT.into_iter().enumerate() {
+        if !has.exists(column)? {
+            break;
+        }
+        schema = Some(index + 1);
+    }
+    Ok(schema)
+}
+
+/// Opens a ledger that is there and brings it to the schema of this release.
+pub(super) fn prepare(path: &Path) -> Result<Connection, LedgerError> {
+    let is_whole = !has_log(path);
+    let length = std::fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
+    let connection = Connection::open(path)?;
+    if connection.is_readonly("main")? {
+        return Err(LedgerError::ReadOnly(path.into()));
+    }
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let id: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let known = MIGRATIONS.len() as i64;
+    let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    let damaged = |detail: &str| Err(LedgerError::Damaged { path: path.into(), detail: detail.to_owned() });
+    if id != APPLICATION_ID {
+        return match schema_by_tables(&connection)? {
+            Some(schema) if (id, version) == (0, 0) => {
+                Err(LedgerError::Dumped { path: path.into(), application: APPLICATION_ID, schema })
+            }
+            _ => damaged("it is a database of another program"),
+        };
+    }
+    // SQLite would take what is missing of the last page for zeros.
+    if is_whole && !length.is_multiple_of(u64::from(page)) {
+        return damaged("it is cut short");
+    }
+    if version > known {
+        return Err(LedgerError::Newer { path: path.into(), found: version, known });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A program that reads for long keeps the log from being taken into the file; afterwards it is cut again.
+    connection.pragma_update(None, "journal_size_limit", LARGEST_LOG)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrate(&connection)?;
+    Ok(connection)
+}
+
+/// Bytes of the ledger and its log on disk.
+pub(super) fn size_on_disk(path: &Path) -> u64 {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
+    length(path) + length(&beside(path, "-wal"))
+}

@@ -1,0 +1,74 @@
+//! Failure of a poll: the provider's, or the ledger's.
+
+use std::time::Duration;
+
+use crate::ledger::LedgerError;
+use crate::provider::error::{ProviderError, Reason};
+
+/// Failure of a poll.
+#[derive(Debug, thiserror::Error)]
+pub enum PollError {
+    /// The provider did not answer, or not as expected.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The ledger did not take the answer.
+    #[error("the answer could not be committed")]
+    Ledger(#[from] LedgerError),
+}
+
+impl PollError {
+    /// Returns the value of the label `reason`.
+    pub fn reason(&self) -> Reason {
+        match self {
+            PollError::Provider(error) => error.reason(),
+            PollError::Ledger(_) => Reason::Ledger,
+        }
+    }
+
+    /// Returns one sentence of advice.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            PollError::Provider(error) => error.advice(),
+            PollError::Ledger(_) => {
+                "Check the disk of the ledger: free space, permissions, and that the file still exists."
+            }
+        }
+    }
+
+    /// Returns the wait that the provider demands.
+    pub fn reset(&self) -> Option<Duration> {
+        match self {
+            PollError::Provider(error) => error.reset(),
+            PollError::Ledger(_) => None,
+        }
+    }
+
+    /// Returns what tells this failure from another with the same reason: see [`ProviderError::code`].
+    pub fn code(&self) -> String {
+        match self {
+            PollError::Provider(error) => error.code(),
+            PollError::Ledger(_) => String::new(),
+        }
+    }
+
+    /// Returns the provider's id of the request.
+    pub fn log_id(&self) -> Option<&str> {
+        match self {
+            PollError::Provider(error) => error.log_id(),
+            PollError::Ledger(_) => None,
+        }
+    }
+
+    /// Returns true if a refusal has a code of the provider's own: a gateway's has none.
+    pub fn is_in_the_providers_words(&self) -> bool {
+        matches!(self, PollError::Provider(error) if error.is_in_the_providers_words())
+    }
+
+    /// Returns true if any other query would fail in the same way: see [`ProviderError::ends_the_poll`].
+    pub fn ends_the_poll(&self) -> bool {
+        match self {
+            PollError::Provider(error) => error.ends_the_poll(),
+            PollError::Ledger(_) => true,
+        }
+    }
+}
