@@ -48,9 +48,10 @@ use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
 use push_exporter::web::Options;
-use push_exporter::web::messages::MessageApi;
+use push_exporter::web::config as web_config;
+use push_exporter::web::config::WebConfig;
+use push_exporter::web::message_api::MessageApi;
 use push_exporter::web::routes::{AppState, Router};
-use push_exporter::web::settings::{self, Settings};
 use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
 
@@ -364,7 +365,7 @@ impl Findings {
     fn of(outcome: &Outcome) -> Findings {
         let mut found = Findings::default();
         match outcome {
-            Outcome::Windows(WindowAnswer::WindowNumbers(numbers)) => {
+            Outcome::Windows(WindowAnswer::Numbers(numbers)) => {
                 for window in &numbers.windows {
                     let fields: HashSet<&str> = window.readings.iter().map(|reading| reading.field.as_str()).collect();
                     assert_eq!(fields.len(), window.readings.len(), "a field of a window comes twice");
@@ -461,8 +462,8 @@ pub fn web_configuration(text: &[u8]) {
     if text.contains("/dev/") || text.contains("/proc/") {
         return;
     }
-    match settings::parse("web.yml", text, Path::new("nowhere")) {
-        Ok(Settings { tls, headers, rate_limit, .. }) => {
+    match web_config::parse("web.yml", text, Path::new("nowhere")) {
+        Ok(WebConfig { tls, headers, rate_limit, .. }) => {
             assert!(tls.is_none() || text.contains("PRIVATE KEY"), "TLS out of nothing");
             assert!(headers.len() <= 5, "{headers:?}");
             assert!(rate_limit.is_none_or(|limit| !limit.interval.is_zero()));
@@ -568,10 +569,10 @@ impl Exporter {
             let (page, ..) = Exposition::start(clock.now());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
-            let (health, panics) = (Status::new(page.clone()), metrics.task_panics.clone());
+            let (status, panics) = (Status::new(page.clone()), metrics.task_panics.clone());
             let feed = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
             let tasks = TaskTracker::new();
-            let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), health, panics, tasks };
+            let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), status, panics, tasks };
             let mut targets = BTreeMap::new();
             for app in &config.apps {
                 let mut opening = AppStart::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
@@ -582,13 +583,13 @@ impl Exporter {
             page.flush().await;
             let token = tokio::sync::watch::channel(config.message_token.clone()).1;
             let messages = MessageApi::new(token, Arc::clone(&feed));
-            let (health, reloader) = (services.health.clone(), Reload::never().reloader());
+            let (status, reloader) = (services.status.clone(), Reload::never().reloader());
             let began = clock.now();
             let content = AppState {
                 providers: PROVIDERS,
                 exposition: page,
                 metrics,
-                health,
+                status,
                 clock: clock.clone(),
                 began,
                 messages,

@@ -23,7 +23,7 @@ use crate::provider::{
 };
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
-use crate::web::settings::ConfigReading;
+use crate::web::config::ConfigReading;
 
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
@@ -263,7 +263,7 @@ fn unless_made_up(id: &str, text: String) -> String {
 /// How old the newest numbers of an answer are, and of which window they are.
 fn data_age(answer: &WindowAnswer, query: &WindowQuery, zone: &TimeZone, now: Timestamp) -> String {
     let newest = match answer {
-        WindowAnswer::WindowNumbers(WindowNumbers { windows, .. }) => windows
+        WindowAnswer::Numbers(WindowNumbers { windows, .. }) => windows
             .iter()
             .filter(|found| !found.readings.is_empty() || !found.users.is_empty())
             .map(|found| found.window)

@@ -24,8 +24,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::commands::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 use crate::provider::http::SetupError;
 use crate::util::log_writer::LogWriter;
+use crate::web::config::watch::{Followed, Watched};
 use crate::web::lifecycle::Reloader;
-use crate::web::settings::reread::{Followed, Watched};
 use crate::web::{self, ListenerRole};
 
 /// Why a command ends badly, and with which exit code.

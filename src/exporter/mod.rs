@@ -26,7 +26,7 @@ use crate::status::Services;
 use crate::status::Status;
 use crate::util::clock::Clock;
 use crate::web;
-use crate::web::messages::MessageApi;
+use crate::web::message_api::MessageApi;
 use crate::web::routes::{AppState, Router};
 
 /// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
@@ -79,7 +79,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         clock: clock.clone(),
         ledger: ledger.clone(),
         exposition: exposition.clone(),
-        health: Status::new(exposition.clone()),
+        status: Status::new(exposition.clone()),
         panics: metrics.task_panics.clone(),
         tasks: TaskTracker::new(),
     };
@@ -101,7 +101,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         providers,
         exposition: exposition.clone(),
         metrics: metrics.clone(),
-        health: services.health.clone(),
+        status: services.status.clone(),
         clock,
         began,
         messages: MessageApi::new(current_token, feed),

@@ -81,7 +81,7 @@ impl Reloading {
                     tracing::info!(changes = changes.to_string(), "the configuration was read again");
                     // Whatever was done about what is failing can show at once.
                     let everywhere = Selection { provider: None, app: None, hurry: Hurry::Failing };
-                    self.services.health.poll_now(&everywhere);
+                    self.services.status.poll_now(&everywhere);
                 }
                 Err(error) => {
                     self.metrics.config_ok.set(0);

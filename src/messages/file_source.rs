@@ -194,7 +194,7 @@ impl Following {
             }
             self.state.trouble = trouble;
         }
-        self.services.health.file(&self.app, &self.key, self.state.clone());
+        self.services.status.file(&self.app, &self.key, self.state.clone());
     }
 
     /// Says what a long run has brought.

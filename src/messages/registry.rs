@@ -38,7 +38,7 @@ pub struct Board {
     app: String,
     app_labels: Arc<str>,
     exposition: Exposition,
-    health: Status,
+    status: Status,
     wake: Arc<Notify>,
     /// The version of the state that is shown.
     shown: Mutex<u64>,
@@ -46,9 +46,9 @@ pub struct Board {
 
 impl Board {
     /// Of this app.
-    pub fn new(provider: &'static str, app: &str, exposition: Exposition, health: Status) -> Board {
+    pub fn new(provider: &'static str, app: &str, exposition: Exposition, status: Status) -> Board {
         let (app_labels, app) = (app_labels(provider, app), app.to_owned());
-        Board { provider, app, app_labels, exposition, health, wake: Arc::default(), shown: Mutex::default() }
+        Board { provider, app, app_labels, exposition, status, wake: Arc::default(), shown: Mutex::default() }
     }
 
     /// The labels provider and app.
@@ -71,9 +71,9 @@ impl Board {
         let mut shown = self.shown.lock().await;
         if state.version >= *shown {
             *shown = state.version;
-            self.health.app(self.provider, &self.app, |health| {
-                health.tracked = Some(MessageCounts { waiting: state.waiting, live: state.live });
-                health.newest_message = state.newest;
+            self.status.app(self.provider, &self.app, |status| {
+                status.tracked = Some(MessageCounts { waiting: state.waiting, live: state.live });
+                status.newest_message = state.newest;
             });
             self.exposition.update(samples.into_iter().map(Update::Set).collect()).await;
         }

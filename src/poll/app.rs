@@ -43,7 +43,7 @@ impl<'a> AppStart<'a> {
         let clock = Clock::of_account(Arc::clone(account.provider_time()));
         let services = Services { clock, ..services };
         let report_context = app.report_context(&services.clock);
-        let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.health.clone());
+        let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.status.clone());
         let messages = app.account.messages(&report_context);
         let (stored, board) = (Restored::default(), Arc::new(board));
         AppStart { app, services, report_context, messages, stored, board, account, registered: Instant::now() }
@@ -87,11 +87,11 @@ impl<'a> AppStart<'a> {
         if let Some(messages) = &self.messages {
             let takes_messages = messages.delivery.is_some();
             let (provider, app) = (self.app.provider.name(), self.app.name.as_str());
-            self.services.health.app(provider, app, |health| health.takes_messages = takes_messages);
+            self.services.status.app(provider, app, |status| status.takes_messages = takes_messages);
             self.board.show(self.stored.messages).await;
         }
         if self.stored.is_full {
-            self.services.health.unknown_fields_full(self.app.provider.name(), &self.app.name).await;
+            self.services.status.unknown_fields_full(self.app.provider.name(), &self.app.name).await;
         }
         if config.leaves_unfed(self.messages.as_ref()) {
             tracing::warn!(provider = self.app.provider.name(), app = self.app.name, "{UNFED}");
@@ -137,7 +137,7 @@ impl<'a> AppStart<'a> {
         let poller = async |name: &'static str, limit: Limit, priority: Priority| {
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
             let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
-            services.health.remember_unknown(&id, names).await;
+            services.status.remember_unknown(&id, names).await;
             Poller {
                 id,
                 app: stored.id,

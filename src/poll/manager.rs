@@ -130,7 +130,7 @@ impl PollManager {
         let is_running = |app: &AppStart<'_>| self.apps.contains_key(&name(app.app()));
         let mut new = Vec::new();
         for (app, stored) in apps.into_iter().zip(stored) {
-            self.services.health.known_since(app.app().provider.name(), stored.created);
+            self.services.status.known_since(app.app().provider.name(), stored.created);
             if !is_running(&app) {
                 new.push((app, stored));
             }
@@ -180,7 +180,7 @@ impl PollManager {
     /// Takes an app off the page and the status.
     async fn forget(&self, provider: &'static str, app: &str) {
         self.services.exposition.forget(app_labels(provider, app)).await;
-        self.services.health.forget(provider, app);
+        self.services.status.forget(provider, app);
     }
 
     /// Shared part of an account's reports, which outlives a change of the app's other settings. An app of another name

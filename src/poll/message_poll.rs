@@ -263,7 +263,7 @@ impl MessagePollRun<'_> {
         let (app, report) = (self.poller.app, self.work.report.name());
         let query = DueQuery { app, report, now, batch, calls: room, under_way };
         let due = services.ledger.due_messages(query).await?;
-        services.health.late(&self.poller.id, due.late);
+        services.status.late(&self.poller.id, due.late);
         self.round.next_due = due.next;
         // While nothing passes, one try is enough for a poll: more would be asked for in vain.
         if due.batch.is_empty() || (self.work.divided > 0 && self.round.has_asked && !self.round.has_passed) {
@@ -466,7 +466,7 @@ impl MessagePollRun<'_> {
         let updates = self.work.newest.take(plan, &self.work.board);
         self.round.has_new_numbers |= has_new_numbers;
         (self.round.next_due, self.round.failing) = (next_due, failing);
-        self.poller.services.health.backlog(&self.poller.id, next_due).await;
+        self.poller.services.status.backlog(&self.poller.id, next_due).await;
         self.poller.services.exposition.update(updates).await;
         if let Some(state) = messages {
             self.work.board.show(state).await;

@@ -158,7 +158,7 @@ impl<W: PollKind> ReportTask<W> {
             bell: Arc::clone(&poller.bell),
             ..ReportStatus::default()
         };
-        poller.services.health.add(&poller.id, restored, next, now).await;
+        poller.services.status.add(&poller.id, restored, next, now).await;
         ReportTask { poller: Arc::new(poller), work, next }
     }
 
@@ -199,7 +199,7 @@ impl Poller {
         mut next: Option<Timestamp>,
         mut failed_with: Option<u64>,
     ) {
-        let Services { clock, ledger, health, .. } = &self.services;
+        let Services { clock, ledger, status, .. } = &self.services;
         let mut is_up = ledger.watch();
         let mut is_to_blame = false;
         loop {
@@ -240,10 +240,10 @@ impl Poller {
                         PollOutcome::Partly(Some(error), _) => {
                             self.failed(error.into(), FailureExtent::Part(due), ended).await;
                         }
-                        PollOutcome::Partly(None, _) if health.still_failing(&self.id, ended, due).await => {}
+                        PollOutcome::Partly(None, _) if status.still_failing(&self.id, ended, due).await => {}
                         PollOutcome::Partly(None, _) => self.succeeded(ended, due).await,
-                        PollOutcome::NothingDue(_) => health.nothing_due(&self.id, due, false).await,
-                        PollOutcome::Dropped(_) => health.nothing_due(&self.id, due, true).await,
+                        PollOutcome::NothingDue(_) => status.nothing_due(&self.id, due, false).await,
+                        PollOutcome::Dropped(_) => status.nothing_due(&self.id, due, true).await,
                     }
                     (next, failed_with, is_to_blame) = (due, None, false);
                 }
@@ -331,7 +331,7 @@ impl Poller {
             let error = match query().await {
                 Ok(answer) => {
                     if has_waited {
-                        self.services.health.waits_no_more(&self.id).await;
+                        self.services.status.waits_no_more(&self.id).await;
                     }
                     return Ok(answer);
                 }
@@ -350,7 +350,7 @@ impl Poller {
             let message = self.account.in_words(&error);
             tracing::debug!(provider, app, report, error = message, "asking again");
             // Waiting may take minutes; that it has begun can be seen.
-            self.services.health.requests(&self.id, self.client.requests()).await;
+            self.services.status.requests(&self.id, self.client.requests()).await;
             if reason == Reason::RateLimited {
                 has_waited = true;
                 self.waits(&message, error.advice()).await;
@@ -374,7 +374,7 @@ impl Poller {
             advice,
             since: now,
         };
-        if self.services.health.waits(&self.id, failure, now.saturating_add(wait).ok()).await {
+        if self.services.status.waits(&self.id, failure, now.saturating_add(wait).ok()).await {
             let ReportId { provider, app, report } = &self.id;
             let seconds = wait.as_secs();
             tracing::info!(provider, app, report, seconds, error = message, "waiting for the end of a rate limit");
@@ -413,7 +413,7 @@ impl Poller {
             due,
         };
         let mut receipt = self.services.ledger.commit(commit).await?;
-        self.services.health.has_result(&self.id);
+        self.services.status.has_result(&self.id);
         if is_confirmed {
             self.account.provider_time().corrected();
         }
@@ -421,7 +421,7 @@ impl Poller {
         self.services.exposition.count(counters(&self.id.app_labels(), series, self.hold)).await;
         if receipt.is_full {
             let ReportId { provider, app, .. } = &self.id;
-            self.services.health.unknown_fields_full(provider, app).await;
+            self.services.status.unknown_fields_full(provider, app).await;
         }
         for subject in &receipt.unreadable {
             let ReportId { provider, app, report } = &self.id;
@@ -434,7 +434,7 @@ impl Poller {
                 tracing::warn!(provider, app, report, name, "the provider sends something this release does not know");
             }
             let count = i64::try_from(receipt.new_names.len()).unwrap_or(i64::MAX);
-            self.services.health.unknown_names(&self.id, count).await;
+            self.services.status.unknown_names(&self.id, count).await;
         }
         Ok(receipt)
     }
@@ -472,7 +472,7 @@ impl Poller {
 
     /// Notes a success, and says so if the report was failing.
     async fn succeeded(&self, ended: PollTiming, due: Option<Timestamp>) {
-        if self.services.health.succeeded(&self.id, ended, due).await {
+        if self.services.status.succeeded(&self.id, ended, due).await {
             let ReportId { provider, app, report } = &self.id;
             tracing::info!(provider, app, report, "the report works again");
         }
@@ -506,7 +506,7 @@ impl Poller {
             FailureExtent::Part(due) => due,
         };
         let due = if let FailureExtent::Part(due) = scope { due } else { None };
-        let (next, is_new) = self.services.health.failed(&self.id, failure, ended, due, next).await;
+        let (next, is_new) = self.services.status.failed(&self.id, failure, ended, due, next).await;
         if is_new {
             let ReportId { provider, app, report } = &self.id;
             let (reason, advice) = (reason.name(), error.advice());
@@ -522,10 +522,10 @@ impl Poller {
     /// Shows the requests, the token and the quota of the account after a poll of a report with this interval, of
     /// which the next is `due` then.
     async fn show_account(&self, interval: Duration, due: Option<Timestamp>) {
-        let Services { health, exposition, .. } = &self.services;
-        health.requests(&self.id, self.client.requests()).await;
+        let Services { status, exposition, .. } = &self.services;
+        status.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
-        health.requests(&token, self.account.token_requests()).await;
+        status.requests(&token, self.account.token_requests()).await;
         let show = |family, labels, value| Update::show(family, self.id.app_labels(), labels, value);
         // A token that does not expire has no such series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
@@ -535,9 +535,9 @@ impl Poller {
         exposition.update(families.map(|(family, value)| show(family, String::new(), value)).to_vec()).await;
         let ReportId { provider, app, .. } = &self.id;
         let seconds = skew.map(|skew| skew.as_secs_f64());
-        health.app(provider, app, |health| {
-            health.token_expiry = self.account.token_expiry();
-            health.clock_skew_seconds = seconds;
+        status.app(provider, app, |status| {
+            status.token_expiry = self.account.token_expiry();
+            status.clock_skew_seconds = seconds;
         });
         match self.account.provider_time().is_off() {
             Some(true) => tracing::warn!(
@@ -567,11 +567,11 @@ impl Poller {
         };
         let ReportId { provider, app, .. } = &self.id;
         let Rate { limit, remaining, .. } = rate;
-        self.services.health.app(provider, app, |health| {
+        self.services.status.app(provider, app, |status| {
             if limit.is_none() && remaining.is_none() {
-                health.quotas.remove(api);
+                status.quotas.remove(api);
             } else {
-                health.quotas.insert(api, Quota { limit, remaining });
+                status.quotas.insert(api, Quota { limit, remaining });
             }
         });
         let counts = [(Family::ApiQuotaLimit, rate.limit), (Family::ApiQuotaRemaining, rate.remaining)];

@@ -287,7 +287,7 @@ pub struct EarlierQueries {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowAnswer {
     /// Numbers. A window in the asked range that is not here had nothing.
-    WindowNumbers(WindowNumbers),
+    Numbers(WindowNumbers),
     /// "No data": there is nothing, or not yet.
     NoData,
     /// The window is out of the provider's reach for good.

@@ -71,7 +71,7 @@ impl Status {
 
     /// All reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportStatus)> {
-        self.registry.lock().reports.iter().map(|(id, health)| (id.clone(), health.clone())).collect()
+        self.registry.lock().reports.iter().map(|(id, status)| (id.clone(), status.clone())).collect()
     }
 
     /// Has the reports of a selection polled, one shortly after the other. Returns how many there are.
@@ -90,17 +90,17 @@ impl Status {
     /// The bells of the reports of a selection.
     pub fn bells(&self, selection: &Selection) -> Vec<Arc<Bell>> {
         let Selection { provider, app, hurry } = selection;
-        let is_selected = |(id, health): &(&ReportId, &ReportStatus)| {
+        let is_selected = |(id, status): &(&ReportId, &ReportStatus)| {
             provider.as_ref().is_none_or(|provider| id.provider == provider)
                 && app.as_ref().is_none_or(|app| id.app == *app)
-                && (*hurry == Hurry::All || health.state == Health::Failing)
+                && (*hurry == Hurry::All || status.state == Health::Failing)
         };
-        self.registry.lock().reports.iter().filter(is_selected).map(|(_, health)| Arc::clone(&health.bell)).collect()
+        self.registry.lock().reports.iter().filter(is_selected).map(|(_, status)| Arc::clone(&status.bell)).collect()
     }
 
     /// What is known of apps besides their reports.
     pub fn apps(&self) -> Vec<((&'static str, String), AppStatus)> {
-        self.registry.lock().apps.iter().map(|(name, health)| (name.clone(), health.clone())).collect()
+        self.registry.lock().apps.iter().map(|(name, status)| (name.clone(), status.clone())).collect()
     }
 
     /// Notes something of an app.
@@ -111,7 +111,7 @@ impl Status {
     /// Tells, once, that further unknown names of an app are not counted.
     pub async fn unknown_fields_full(&self, provider: &'static str, app: &str) {
         let mut was_full = false;
-        self.app(provider, app, |health| was_full = std::mem::replace(&mut health.unknown_fields_full, true));
+        self.app(provider, app, |status| was_full = std::mem::replace(&mut status.unknown_fields_full, true));
         if was_full {
             return;
         }
@@ -126,19 +126,19 @@ impl Status {
 
     /// Notes how many messages of a report are late.
     pub fn late(&self, id: &ReportId, messages: i64) {
-        if let Some(health) = self.registry.lock().reports.get_mut(id) {
-            health.late_messages = messages;
+        if let Some(status) = self.registry.lock().reports.get_mut(id) {
+            status.late_messages = messages;
         }
     }
 
     /// All followed files by app and path.
     pub fn files(&self) -> Vec<((String, String), FileStatus)> {
-        self.registry.lock().files.iter().map(|(key, health)| (key.clone(), health.clone())).collect()
+        self.registry.lock().files.iter().map(|(key, status)| (key.clone(), status.clone())).collect()
     }
 
     /// Notes how a followed file of an app is.
-    pub fn file(&self, app: &str, path: &str, health: FileStatus) {
-        self.registry.lock().files.insert((app.to_owned(), path.to_owned()), health);
+    pub fn file(&self, app: &str, path: &str, status: FileStatus) {
+        self.registry.lock().files.insert((app.to_owned(), path.to_owned()), status);
     }
 
     /// The reports that are due and have no first result.
@@ -182,8 +182,8 @@ impl Status {
         registry.apps.retain(|(of, name), _| (*of, name.as_str()) != (provider, app));
         let gone: Vec<ReportId> = registry.reports.keys().filter(|id| is_its(id)).cloned().collect();
         for id in gone {
-            if let Some(health) = registry.reports.remove(&id) {
-                registry.errors_before.insert(id, health.errors);
+            if let Some(status) = registry.reports.remove(&id) {
+                registry.errors_before.insert(id, status.errors);
             }
         }
     }
@@ -195,20 +195,20 @@ impl Status {
         let mut updates = vec![id.set_due(due)];
         {
             let mut registry = self.registry.lock();
-            let health = registry.reports.entry(id.clone()).or_default();
-            health.next_poll = due;
+            let status = registry.reports.entry(id.clone()).or_default();
+            status.next_poll = due;
             let is_over = |failure: &mut PollFailure| {
                 let is_ledger = failure.reason == Reason::Ledger.name();
                 is_ledger || failure.is_wait || (failure.is_part && parts_are_well) || due.is_none()
             };
-            if let Some(failure) = health.error.take_if(is_over) {
-                health.state = match failure.is_wait || failure.reason == Reason::Ledger.name() {
-                    true => health.before_outage,
+            if let Some(failure) = status.error.take_if(is_over) {
+                status.state = match failure.is_wait || failure.reason == Reason::Ledger.name() {
+                    true => status.before_outage,
                     false if failure.is_part => Health::Up,
                     false => Health::Waiting,
                 };
                 updates.push(id.not_failing(&failure));
-                updates.push(match health.state {
+                updates.push(match status.state {
                     Health::Up => id.set(Family::Up, &[], 1),
                     Health::Waiting | Health::Failing => id.remove(Family::Up, &[]),
                 });
@@ -228,13 +228,13 @@ impl Status {
         let now = ended.now;
         let (was_failing, failure) = {
             let mut registry = self.registry.lock();
-            let health = registry.reports.entry(id.clone()).or_default();
-            let failure = health.error.take();
+            let status = registry.reports.entry(id.clone()).or_default();
+            let failure = status.error.take();
             let was_failing = failure.as_ref().is_some_and(|failure| !failure.is_wait);
-            health.state = Health::Up;
-            health.last_success = Some(now);
-            health.next_poll = due;
-            health.failures = 0;
+            status.state = Health::Up;
+            status.last_success = Some(now);
+            status.next_poll = due;
+            status.failures = 0;
             (was_failing, failure)
         };
         let mut updates = self.ended(id, ended);
@@ -253,13 +253,13 @@ impl Status {
     pub async fn still_failing(&self, id: &ReportId, ended: PollTiming, due: Option<Timestamp>) -> bool {
         let (before, after) = {
             let mut registry = self.registry.lock();
-            let health = registry.reports.entry(id.clone()).or_default();
-            let Some(failure) = health.error.as_mut().filter(|failure| !failure.is_wait) else { return false };
+            let status = registry.reports.entry(id.clone()).or_default();
+            let Some(failure) = status.error.as_mut().filter(|failure| !failure.is_wait) else { return false };
             let before = failure.clone();
             failure.is_part = true;
             let after = failure.clone();
-            health.next_poll = due;
-            health.failures = 0;
+            status.next_poll = due;
+            status.failures = 0;
             (before, after)
         };
         let mut updates = self.ended(id, ended);
@@ -283,34 +283,34 @@ impl Status {
         let reason = failure.reason;
         let (next, previous, errors) = {
             let mut registry = self.registry.lock();
-            let health = registry.reports.entry(id.clone()).or_default();
-            health.failures = if failure.is_part { 0 } else { health.failures.saturating_add(1) };
-            let next = next(health.failures);
-            if health.state != Health::Failing {
-                health.before_outage = health.state;
+            let status = registry.reports.entry(id.clone()).or_default();
+            status.failures = if failure.is_part { 0 } else { status.failures.saturating_add(1) };
+            let next = next(status.failures);
+            if status.state != Health::Failing {
+                status.before_outage = status.state;
             } else if reason != Reason::Ledger.name() {
-                health.before_outage = Health::Waiting;
+                status.before_outage = Health::Waiting;
             }
-            health.state = Health::Failing;
-            health.next_poll = next;
-            let errors = health.errors.entry(reason).or_default();
+            status.state = Health::Failing;
+            status.next_poll = next;
+            let errors = status.errors.entry(reason).or_default();
             *errors += 1;
             let errors = *errors;
             let message = failure.message.clone();
             let last = PastFailure { at: failure.since, reason, message, advice: failure.advice };
             // The same again is not told again.
-            if health
+            if status
                 .last_errors
                 .front()
                 .is_some_and(|newest| (newest.reason, &newest.message) == (reason, &last.message))
             {
-                health.last_errors.pop_front();
+                status.last_errors.pop_front();
             }
-            health.last_errors.push_front(last);
-            health.last_errors.truncate(FAILURES_KEPT);
-            let earlier = health.error.as_ref().filter(|earlier| earlier.reason == reason);
+            status.last_errors.push_front(last);
+            status.last_errors.truncate(FAILURES_KEPT);
+            let earlier = status.error.as_ref().filter(|earlier| earlier.reason == reason);
             let since = earlier.map_or(failure.since, |earlier| earlier.since);
-            let previous = health.error.replace(PollFailure { since, ..failure.clone() });
+            let previous = status.error.replace(PollFailure { since, ..failure.clone() });
             (next, previous, errors)
         };
         let is_new = previous.as_ref().is_none_or(|previous| {
@@ -332,14 +332,14 @@ impl Status {
     pub async fn waits(&self, id: &ReportId, failure: PollFailure, next: Option<Timestamp>) -> bool {
         {
             let mut registry = self.registry.lock();
-            let health = registry.reports.entry(id.clone()).or_default();
-            if health.state == Health::Failing {
+            let status = registry.reports.entry(id.clone()).or_default();
+            if status.state == Health::Failing {
                 return false;
             }
-            health.before_outage = health.state;
-            health.state = Health::Failing;
-            health.next_poll = next;
-            health.error = Some(failure.clone());
+            status.before_outage = status.state;
+            status.state = Health::Failing;
+            status.next_poll = next;
+            status.error = Some(failure.clone());
         }
         let updates = vec![id.set(Family::Up, &[], 0), id.set(Family::PollFailing, &failure.labels(), 1)];
         self.exposition.update(updates).await;
@@ -350,10 +350,10 @@ impl Status {
     pub async fn waits_no_more(&self, id: &ReportId) {
         let (failure, state) = {
             let mut registry = self.registry.lock();
-            let Some(health) = registry.reports.get_mut(id) else { return };
-            let Some(failure) = health.error.take_if(|failure| failure.is_wait) else { return };
-            health.state = health.before_outage;
-            (failure, health.state)
+            let Some(status) = registry.reports.get_mut(id) else { return };
+            let Some(failure) = status.error.take_if(|failure| failure.is_wait) else { return };
+            status.state = status.before_outage;
+            (failure, status.state)
         };
         let up = match state {
             Health::Up => id.set(Family::Up, &[], 1),

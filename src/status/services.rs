@@ -17,7 +17,7 @@ pub struct Services {
     /// The page.
     pub exposition: Exposition,
     /// The health of all reports.
-    pub health: Status,
+    pub status: Status,
     /// Counts panics.
     pub panics: prometheus::IntCounter,
     /// The tasks of the app: it has stopped when none of them is left.

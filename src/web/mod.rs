@@ -2,25 +2,26 @@
 //! [`connections`] and limited in [`places`], what a client wants in [`negotiate`]; [`settings`] is the web
 //! configuration file, [`users`] who has a password, [`status`] the status page, [`messages`] the message API.
 
-mod connections;
-mod gate;
+mod access;
+mod basic_auth;
+pub mod config;
+mod connection_limits;
 pub mod lifecycle;
-pub mod messages;
+pub mod message_api;
 mod negotiate;
-mod places;
+pub(crate) mod response;
 pub mod routes;
 mod senders;
-pub mod settings;
+mod server;
 mod status;
-mod users;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use connections::Server;
-use gate::Gate;
+use access::AccessControl;
+use config::watch::Watched;
 use routes::Router;
-use settings::reread::Watched;
+use server::Server;
 
 /// Where to serve, and how.
 pub struct Setup {
@@ -80,6 +81,6 @@ pub async fn serve(
     site: Router,
     stop: CancellationToken,
 ) {
-    let gate = Gate::new(settings.clone());
+    let gate = AccessControl::new(settings.clone());
     Server::new(site, gate, settings).serve(listeners, stop).await;
 }

@@ -13,23 +13,19 @@
 //!
 //! But for the messages, the reload and the polls, nothing here touches a provider, the disk or the ledger.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
+use hyper::body::Bytes;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::exposition::{self, Exposition, Piece, encode_self_metrics};
+use crate::exposition::{Exposition, encode_self_metrics};
 use crate::ledger::Hurry;
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::provider::Providers;
@@ -37,13 +33,13 @@ use crate::status::Status;
 use crate::status::bell::Selection;
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
-use crate::web::connections::MAX_HEAD_BYTES;
-use crate::web::gate::{Gate, Needs};
+use crate::web::access::{AccessControl, Needs};
+use crate::web::config::watch::Watched;
+use crate::web::connection_limits::{ConnectionLimits, MAX_HEAD_BYTES, RequestState};
 use crate::web::lifecycle::Reloader;
-use crate::web::messages::MessageApi;
+use crate::web::message_api::MessageApi;
 use crate::web::negotiate::{accepts_gzip, exposition_format};
-use crate::web::places::{self, ConnectionLimits};
-use crate::web::settings::reread::Watched;
+use crate::web::response::{Body, RequestBody, TEXT, compressed, mark, message, not_allowed, respond};
 use crate::web::{ListenerRole, Options, status};
 
 /// Everything an answer is made from.
@@ -55,7 +51,7 @@ pub struct AppState {
     /// The exporter's own metrics.
     pub metrics: SelfMetrics,
     /// The health of the reports.
-    pub health: Status,
+    pub status: Status,
     /// The time.
     pub clock: Clock,
     /// When the exporter started.
@@ -119,17 +115,12 @@ impl Handler {
 /// What a request comes through.
 pub(super) struct RequestContext<'a> {
     pub(super) door: ListenerRole,
-    pub(super) gate: &'a Gate,
+    pub(super) gate: &'a AccessControl,
     /// Address of the client.
     pub(super) sender: Option<IpAddr>,
     /// Its place until it is answered.
-    pub(super) request: places::RequestState,
+    pub(super) request: RequestState,
 }
-
-/// The body of a request, whatever it is received by.
-pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin {}
-
-impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin> RequestBody for B {}
 
 /// What is left of a body in HTTP/2 is taken and thrown away, so much of it and for so long.
 const LEFT_BYTES: usize = 2 * 1024 * 1024;
@@ -152,7 +143,7 @@ impl Router {
     pub async fn answer_alone(&self, request: Request<impl RequestBody>) -> Response<Body> {
         let places = ConnectionLimits::new(1, self.content.metrics.http_connections.clone());
         let place = places.enter();
-        let gate = Gate::new(Watched::nothing());
+        let gate = AccessControl::new(Watched::nothing());
         let visit = RequestContext { door: ListenerRole::Main, gate: &gate, sender: None, request: place.request() };
         self.answer(request, visit).await
     }
@@ -295,9 +286,9 @@ impl Router {
     }
 
     fn status_page(&self, head: &Parts) -> Response<Body> {
-        let (health, now) = (&self.content.health, self.content.clock.now());
+        let (status, now) = (&self.content.status, self.content.clock.now());
         let senders = self.content.messages.senders().list(now);
-        match status::page(health, senders, self.content.began, now, &self.options, self.content.providers) {
+        match status::page(status, senders, self.content.began, now, &self.options, self.content.providers) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
@@ -311,7 +302,7 @@ impl Router {
     }
 
     fn ready(&self) -> Response<Body> {
-        let pending = self.content.health.pending();
+        let pending = self.content.status.pending();
         if pending.is_empty() {
             return message(StatusCode::OK, "push-exporter is ready.\n");
         }
@@ -325,7 +316,7 @@ impl Router {
     fn api_status(&self, head: &Parts) -> Response<Body> {
         let now = self.content.clock.now();
         let senders = self.content.messages.senders().list(now);
-        compressed(head, "application/json", status::json(&self.content.health, senders, self.content.began, now))
+        compressed(head, "application/json", status::json(&self.content.status, senders, self.content.began, now))
     }
 
     async fn reload(&self) -> Response<Body> {
@@ -346,12 +337,12 @@ impl Router {
             Ok(selection) => selection,
             Err(text) => return respond(StatusCode::BAD_REQUEST, TEXT, text.into()),
         };
-        let health = &self.content.health;
+        let status = &self.content.status;
         let everything = Selection { hurry: Hurry::All, ..selection.clone() };
-        if health.bells(&everything).is_empty() {
+        if status.bells(&everything).is_empty() {
             return message(StatusCode::NOT_FOUND, "No report of such an app is polled.\n");
         }
-        let count = health.poll_now(&selection);
+        let count = status.poll_now(&selection);
         tracing::info!(reports = count, "polling out of turn, as asked");
         let text = match count {
             0 => "Nothing is failing; add all to the query to poll everything.\n".to_owned(),
@@ -401,87 +392,4 @@ async fn discard(body: &mut impl RequestBody) {
 fn size(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     head.headers.iter().fold(target, |size, (name, value)| size + name.as_str().len() + value.len() + 4)
-}
-
-/// A text, by gzip where the client takes it.
-fn compressed(head: &Parts, content_type: &'static str, text: String) -> Response<Body> {
-    let zipped = if accepts_gzip(&head.headers) { exposition::gzip(text.as_bytes()) } else { None };
-    let is_zipped = zipped.is_some();
-    let mut response = respond(StatusCode::OK, content_type, zipped.map_or_else(|| text.into(), Body::of));
-    mark(&mut response, "accept-encoding", is_zipped);
-    response
-}
-
-/// Says what the answer depends on, and how it is coded.
-fn mark(response: &mut Response<Body>, vary: &'static str, is_zipped: bool) {
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static(vary));
-    if is_zipped {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-}
-
-fn not_allowed(text: &'static str, allow: &'static str) -> Response<Body> {
-    let mut response = message(StatusCode::METHOD_NOT_ALLOWED, text);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    response
-}
-
-const TEXT: &str = "text/plain; charset=utf-8";
-
-pub(super) fn message(status: StatusCode, text: &'static str) -> Response<Body> {
-    respond(status, TEXT, text.to_owned().into())
-}
-
-pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-/// An answer's body: pieces that exist already, sent one after the other.
-#[derive(Default)]
-pub struct Body {
-    pieces: VecDeque<Bytes>,
-    /// Its request's place.
-    request: Option<places::RequestState>,
-    /// Its room among the scrapes.
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Body {
-    fn of(pieces: Vec<Piece>) -> Body {
-        let pieces = pieces.into_iter().map(Bytes::from_owner).filter(|piece| !piece.is_empty()).collect();
-        Body { pieces, ..Body::default() }
-    }
-
-    fn length(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.len() as u64).sum()
-    }
-}
-
-impl From<String> for Body {
-    fn from(text: String) -> Body {
-        Body { pieces: VecDeque::from([Bytes::from(text)]), ..Body::default() }
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if let Some(request) = &self.request {
-            request.progress();
-        }
-        Poll::Ready(self.pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.length())
-    }
 }

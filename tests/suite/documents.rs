@@ -179,9 +179,7 @@ fn easemob_platforms_of_the_table_and_unknown_ones() {
 #[test]
 fn feishu_message_push_overview() {
     let query = days((2021, 11, 18), (2021, 11, 18));
-    let WindowAnswer::WindowNumbers(numbers) = feishu::fields::parse(&query, FEISHU.as_bytes()).unwrap() else {
-        panic!()
-    };
+    let WindowAnswer::Numbers(numbers) = feishu::fields::parse(&query, FEISHU.as_bytes()).unwrap() else { panic!() };
     assert!(numbers.unknown.is_empty());
     assert_eq!(numbers.windows.len(), 1);
     assert_eq!(numbers.windows[0].window, Window::day(date(2021, 11, 18)));
@@ -212,9 +210,7 @@ fn feishu_unknown_metrics() {
     let query = days((2021, 11, 18), (2021, 11, 18));
     let body = r#"{"data":{"items":[{"metric_name":"click_count","metric_value":3},{"metric_name":"send_msg_count","metric_value":"12"},
         {"metric_name":"read_in_1h_count","metric_value":null},{"metric_name":"read_in_12h_count","metric_value":-1}]}}"#;
-    let WindowAnswer::WindowNumbers(numbers) = feishu::fields::parse(&query, body.as_bytes()).unwrap() else {
-        panic!()
-    };
+    let WindowAnswer::Numbers(numbers) = feishu::fields::parse(&query, body.as_bytes()).unwrap() else { panic!() };
     assert_eq!(numbers.unknown, ["click_count", "read_in_12h_count"]);
     assert_eq!(written(&numbers.windows[0].readings), [("send_msg_count", Metric::Sent, "any", "bot", "message", 12)]);
 }

@@ -13,7 +13,7 @@ use push_exporter::provider::http::{Reply, Transport, TransportError};
 use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
-use push_exporter::web::settings::reread::Watched;
+use push_exporter::web::config::watch::Watched;
 use push_exporter::web::{ListenerRole, Options, Setup};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use push_exporter::web::settings::ConfigReading;
+use push_exporter::web::config::ConfigReading;
 
 use crate::support::{certificates, tool};
 

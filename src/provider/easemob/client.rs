@@ -54,11 +54,7 @@ pub(super) async fn offline_push(
         is_silent |= !says;
         numbers.covers.extend((says && *platform != "ALL").then(|| fields::path(platform, "")));
     }
-    Ok(if is_silent && numbers.windows.is_empty() {
-        WindowAnswer::NoData
-    } else {
-        WindowAnswer::WindowNumbers(numbers)
-    })
+    Ok(if is_silent && numbers.windows.is_empty() { WindowAnswer::NoData } else { WindowAnswer::Numbers(numbers) })
 }
 
 /// Adds what an answer says to `numbers`; false with them if it says nothing.

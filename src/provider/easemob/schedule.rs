@@ -83,7 +83,7 @@ impl Schedule {
             let covered = plus_days(query.last.first, 1).min(oldest_open);
             state.settled_before = settled_before.max(Some(covered));
         }
-        let WindowAnswer::WindowNumbers(WindowNumbers { windows, covers, unknown }) = answer else {
+        let WindowAnswer::Numbers(WindowNumbers { windows, covers, unknown }) = answer else {
             return WindowUpdate { state, ..WindowUpdate::default() };
         };
 
@@ -167,9 +167,8 @@ mod tests {
         let mut earlier = EarlierQueries::default();
         while let Some(query) = schedule().next(now, &state, &earlier) {
             let reading = ClockReading::sure(now);
-            state = schedule()
-                .interpret(reading, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state)
-                .state;
+            state =
+                schedule().interpret(reading, &query, WindowAnswer::Numbers(WindowNumbers::default()), &state).state;
             earlier.queries.push(query);
         }
         assert_eq!((earlier.queries.len(), state.settled_before), (53, Some(date(2026, 3, 7))));
@@ -182,7 +181,7 @@ mod tests {
         let state = ReportState { settled_before: Some(date(2026, 2, 27)), ..ReportState::default() };
         let query =
             WindowQuery { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), scope: None };
-        let update = schedule().interpret(now, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state);
+        let update = schedule().interpret(now, &query, WindowAnswer::Numbers(WindowNumbers::default()), &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 2, 27)));
     }
 
@@ -191,19 +190,14 @@ mod tests {
         let now = ClockReading::sure("2026-03-10T04:00:00Z".parse().unwrap());
         let query =
             WindowQuery { first: Window::day(date(2026, 2, 27)), last: Window::day(date(2026, 3, 5)), scope: None };
-        let update = schedule().interpret(
-            now,
-            &query,
-            WindowAnswer::WindowNumbers(WindowNumbers::default()),
-            &ReportState::default(),
-        );
+        let update =
+            schedule().interpret(now, &query, WindowAnswer::Numbers(WindowNumbers::default()), &ReportState::default());
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 6)));
         assert_eq!(update.counted.len(), 7, "an answer covers the days that it has nothing for");
         assert!(update.gauges.is_empty());
         let query =
             WindowQuery { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), scope: None };
-        let update =
-            schedule().interpret(now, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &update.state);
+        let update = schedule().interpret(now, &query, WindowAnswer::Numbers(WindowNumbers::default()), &update.state);
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
         assert_eq!(update.gauges[0].numbers.window, Window::day(date(2026, 3, 9)));
         assert_eq!(update.gauges[0].end.to_string(), "2026-03-09T16:00:00Z");
@@ -241,8 +235,7 @@ mod tests {
         let state = ReportState { settled_before: Some(date(2026, 3, 7)), ..ReportState::default() };
         let query =
             WindowQuery { first: Window::day(date(2026, 3, 7)), last: Window::day(date(2026, 3, 13)), scope: None };
-        let update =
-            schedule().interpret(reading, &query, WindowAnswer::WindowNumbers(WindowNumbers::default()), &state);
+        let update = schedule().interpret(reading, &query, WindowAnswer::Numbers(WindowNumbers::default()), &state);
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 7)));
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn answer(query: &WindowQuery, items: Vec<OverviewItem>) -> WindowAns
         }
     }
     numbers.windows.push(window);
-    WindowAnswer::WindowNumbers(numbers)
+    WindowAnswer::Numbers(numbers)
 }
 
 /// Parses the body of a successful answer as the client does, for tests and fuzzing.
@@ -68,7 +68,7 @@ mod tests {
         let body = br#"{"data":{"items":[{"metric_name":"send_msg_count","metric_value":30},
             {"metric_name":"send_msg_count","metric_value":31},{"metric_name":"send_user_count","metric_value":7},
             {"metric_name":"send_user_count","metric_value":8}]}}"#;
-        let WindowAnswer::WindowNumbers(WindowNumbers { windows, .. }) = parse(&query, body).unwrap() else {
+        let WindowAnswer::Numbers(WindowNumbers { windows, .. }) = parse(&query, body).unwrap() else {
             panic!("no numbers")
         };
         let values: Vec<i64> = windows[0].readings.iter().map(|reading| reading.value).collect();

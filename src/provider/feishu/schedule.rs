@@ -192,13 +192,13 @@ impl Schedule {
         let mut state = self.heal(now, state);
         let mut update = WindowUpdate::default();
         let is_tenant_day = window.unit == Unit::Day && scope.is_none();
-        let found_numbers = matches!(answer, WindowAnswer::WindowNumbers(_));
+        let found_numbers = matches!(answer, WindowAnswer::Numbers(_));
 
         let mut new = known(&state, scope, window);
         new.answered = Some(now);
         let mut numbers = WindowReadings::empty(window);
         match answer {
-            WindowAnswer::WindowNumbers(found) => {
+            WindowAnswer::Numbers(found) => {
                 update.unknown = found.unknown;
                 new.has_numbers = true;
                 new.empty = false;
@@ -359,7 +359,7 @@ mod tests {
             let scope = query.scope.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
             polled.earlier.push(format!("{}{scope}", query.first.key()));
             let given = answer(&query);
-            let has_numbers = matches!(given, WindowAnswer::WindowNumbers(_));
+            let has_numbers = matches!(given, WindowAnswer::Numbers(_));
             let update = schedule.interpret(reading, &query, given, state);
             polled.closed.extend(update.gauges.iter().map(|gauges| (gauges.numbers.window.key(), has_numbers)));
             assert_eq!(
@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn numbers() -> WindowAnswer {
-        WindowAnswer::WindowNumbers(WindowNumbers::default())
+        WindowAnswer::Numbers(WindowNumbers::default())
     }
 
     /// Data up to a day; a week or month has data if its first day has.

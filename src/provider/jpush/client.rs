@@ -42,7 +42,7 @@ pub(super) async fn users(
     let mut url = url(&settings.base_url, path);
     url.query_pairs_mut().extend_pairs(users::query(question));
     let of = question.clone();
-    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(WindowAnswer::WindowNumbers);
+    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
     match query(settings, &url, None, client, read).await {
         // A month begins before the 60 or 30 days that are answered soon after it is over.
         Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(WindowAnswer::Lost),

@@ -130,7 +130,7 @@ impl Report for UsersReport {
         let now = reading.now;
         let mut update = WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
         // Out of reach: what was read stays.
-        let WindowAnswer::WindowNumbers(WindowNumbers { windows, unknown, .. }) = answer else { return update };
+        let WindowAnswer::Numbers(WindowNumbers { windows, unknown, .. }) = answer else { return update };
         update.unknown = unknown;
         let newest = windows.into_iter().filter(|window| !window.users.is_empty()).max_by_key(|found| found.window);
         let remembered = &mut update.state.windows;

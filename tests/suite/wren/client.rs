@@ -48,5 +48,5 @@ pub(super) async fn statistics_daily(
         return Err(errors::refused(&reply));
     }
     let Daily { days } = reply.json()?;
-    Ok(WindowAnswer::WindowNumbers(fields::read(query, days)))
+    Ok(WindowAnswer::Numbers(fields::read(query, days)))
 }

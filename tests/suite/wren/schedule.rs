@@ -39,7 +39,7 @@ impl Schedule {
 
     /// Every day counts, yesterday is the newest closed day, and what is final is not asked for again.
     pub(super) fn interpret(&self, now: Timestamp, answer: WindowAnswer, state: &ReportState) -> WindowUpdate {
-        let WindowAnswer::WindowNumbers(WindowNumbers { windows, covers, unknown }) = answer else {
+        let WindowAnswer::Numbers(WindowNumbers { windows, covers, unknown }) = answer else {
             return WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
         };
         let today = date_of(now, &self.zone);

@@ -2,11 +2,11 @@
 //! (docs/web-configuration.md of prometheus/exporter-toolkit): TLS, client certificates, HTTP/2, headers,
 //! users, rate limit. Read strictly, every error at once; what is here is ready for use.
 
-mod clients;
-mod duration;
-mod names;
-pub mod reread;
+mod client_auth;
+mod go_duration;
+mod go_tls_names;
 mod tls;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -21,17 +21,17 @@ use crate::config::secret::Environment;
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
 use crate::config::{ConfigErrors, read_file};
-use crate::web::users::{Hash, Users};
+use crate::web::basic_auth::{Hash, UserTable};
 
 /// What every connection and request is subject to. Without a file: plain HTTP for everybody.
 #[derive(Clone, Default)]
-pub struct Settings {
+pub struct WebConfig {
     /// How connections are encrypted; `None` for plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// What is added to every answer.
     pub headers: HeaderMap,
     /// Who is let in; everybody, if there is nobody in it.
-    pub users: Users,
+    pub users: UserTable,
     /// How many requests are answered.
     pub rate_limit: Option<RateLimit>,
     /// Whether nothing at all is written in the file.
@@ -62,7 +62,7 @@ type Contents = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 /// What a reading came to, and of which contents.
 pub struct ConfigReading {
     /// The settings, or all that is wrong.
-    pub result: Result<Arc<Settings>, ConfigErrors>,
+    pub result: Result<Arc<WebConfig>, ConfigErrors>,
     contents: Contents,
     /// A file whose file system did not answer: nothing is known of it then.
     hangs: Option<PathBuf>,
@@ -116,20 +116,20 @@ impl Sources {
 ///
 /// # Errors
 /// All that is wrong in it.
-pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Settings, ConfigErrors> {
+pub fn parse(file: &str, text: &str, folder: &Path) -> Result<WebConfig, ConfigErrors> {
     read_all(file, text, folder, &mut Sources::default())
 }
 
-fn read_all(file: &str, text: &str, folder: &Path, sources: &mut Sources) -> Result<Settings, ConfigErrors> {
+fn read_all(file: &str, text: &str, folder: &Path, sources: &mut Sources) -> Result<WebConfig, ConfigErrors> {
     let environment = Environment::default();
     let context = Context::new(folder, &environment).ignoring_nothing();
     let settings = section::read_document(file, text, context, |section| settings(section, sources))?;
     // An empty file is one that sets nothing.
-    Ok(settings.unwrap_or(Settings { is_nothing: true, ..Settings::default() }))
+    Ok(settings.unwrap_or(WebConfig { is_nothing: true, ..WebConfig::default() }))
 }
 
 /// `None` only after an error was noted.
-fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<Settings> {
+fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<WebConfig> {
     let tls = file.section("tls_server_config").map(|section| tls::TlsSection::read(section, sources));
     let mut http2 = true;
     let mut headers = HeaderMap::new();
@@ -148,7 +148,7 @@ fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<Settings> {
         None => None,
         Some(tls) => tls?.build(http2, context)?,
     };
-    Some(Settings { tls, headers, users, rate_limit, is_nothing: false })
+    Some(WebConfig { tls, headers, users, rate_limit, is_nothing: false })
 }
 
 fn read_headers(mut section: Section<'_>) -> HeaderMap {
@@ -183,9 +183,9 @@ fn read_headers(mut section: Section<'_>) -> HeaderMap {
     headers
 }
 
-fn read_users(mut section: Section<'_>) -> Users {
+fn read_users(mut section: Section<'_>) -> UserTable {
     let context = section.context();
-    let mut users = Users::default();
+    let mut users = UserTable::default();
     let names: Vec<_> = section.keys().collect();
     for (place, name, is_blank) in names {
         let hash = section.scalar(name).map(|(_, hash)| hash);
@@ -203,7 +203,7 @@ fn read_users(mut section: Section<'_>) -> Users {
 fn read_rate_limit(mut section: Section<'_>) -> Option<RateLimit> {
     let context = section.context();
     let interval = section.scalar("interval").and_then(|(found, text)| {
-        let interval = duration::parse(&text, found.is_plain());
+        let interval = go_duration::parse(&text, found.is_plain());
         if interval.is_none() {
             context.error(found.place, &found.path, "expected a duration such as 500ms, 1s or 1m30s");
         }
@@ -288,7 +288,7 @@ impl Material {
 mod tests {
     use super::*;
 
-    fn parse_text(text: &str) -> Result<Settings, String> {
+    fn parse_text(text: &str) -> Result<WebConfig, String> {
         parse("web.yml", text, Path::new("/nowhere")).map_err(|errors| errors.to_string())
     }
 

@@ -8,13 +8,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tokio::time::Instant;
 
-use crate::web::routes::{Body, message};
-use crate::web::settings::RateLimit;
-use crate::web::settings::reread::Watched;
-use crate::web::users::Authenticator;
+use crate::web::basic_auth::Authenticator;
+use crate::web::config::RateLimit;
+use crate::web::config::watch::Watched;
+use crate::web::response::{Body, message};
 
 /// The gate.
-pub(super) struct Gate {
+pub(super) struct AccessControl {
     watched: Watched,
     authenticator: Authenticator,
     bucket: Mutex<Option<Bucket>>,
@@ -38,10 +38,10 @@ pub(super) enum Needs {
     User,
 }
 
-impl Gate {
+impl AccessControl {
     /// By the web configuration as it is now and will be.
-    pub(super) fn new(watched: Watched) -> Gate {
-        Gate { watched, authenticator: Authenticator::default(), bucket: Mutex::default() }
+    pub(super) fn new(watched: Watched) -> AccessControl {
+        AccessControl { watched, authenticator: Authenticator::default(), bucket: Mutex::default() }
     }
 
     /// Whether the request may pass.
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_and_then_one_in_each_interval() {
-        let gate = Gate::new(Watched::nothing());
+        let gate = AccessControl::new(Watched::nothing());
         let limit = RateLimit { interval: Duration::from_secs(2), burst: 3 };
         let taken = |limit| (0..10).filter(|_| gate.takes_token(limit)).count();
         assert_eq!(taken(limit), 3);

@@ -27,7 +27,7 @@ use crate::messages::input::{WireApp, WireMessage};
 use crate::messages::registry::{BadEntry, MessageEntry, MessageRegistry, Registered};
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
-use crate::web::routes::{Body, RequestBody, respond};
+use crate::web::response::{Body, RequestBody, respond};
 use crate::web::senders::Senders;
 
 const MAX_BYTES: usize = 1024 * 1024;

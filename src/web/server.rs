@@ -27,10 +27,11 @@ use crate::metrics::process::max_open_files;
 use crate::util::error::error_chain;
 use crate::util::supervise::spawn_isolated;
 use crate::web::ListenerRole;
-use crate::web::gate::Gate;
-use crate::web::places::{ConnectionLimits, ConnectionSlot, IDLE, STALLED, Verdict};
-use crate::web::routes::{Body, RequestContext, Router};
-use crate::web::settings::reread::Watched;
+use crate::web::access::AccessControl;
+use crate::web::config::watch::Watched;
+use crate::web::connection_limits::{ConnectionLimits, ConnectionSlot, IDLE, MAX_HEAD_BYTES, STALLED, Verdict};
+use crate::web::response::Body;
+use crate::web::routes::{RequestContext, Router};
 
 /// Connections at once, where the limit on open files leaves room for them.
 const MAX_CONNECTIONS: usize = 512;
@@ -41,8 +42,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's head must be complete in this time.
 const HEAD_TIMEOUT: Duration = IDLE;
 const MAX_HEADERS: usize = 64;
-/// hyper reads a little more before it looks.
-pub(super) const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// Requests at once in a connection of HTTP/2.
 const MAX_STREAMS: u32 = 16;
 /// What the kernel may have waiting for a connection.
@@ -66,7 +65,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Everything that connections share.
 pub(super) struct Server {
     site: Router,
-    gate: Gate,
+    gate: AccessControl,
     settings: Watched,
     places: Arc<ConnectionLimits>,
     /// When a handshake that failed was last logged.
@@ -74,7 +73,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(site: Router, gate: Gate, settings: Watched) -> Server {
+    pub(super) fn new(site: Router, gate: AccessControl, settings: Watched) -> Server {
         // The ledger, providers and files of message ids need some too.
         let max = max_open_files().map_or(MAX_CONNECTIONS, |files| (files / 2).clamp(8, MAX_CONNECTIONS));
         let places = ConnectionLimits::new(max, site.metrics().http_connections.clone());
@@ -323,7 +322,7 @@ impl Connection {
 
 /// Waits until new connections are not encrypted as this one is, or the web configuration was read again.
 async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
-    let is_other = |current: &super::settings::reread::Current| match (&current.settings.tls, tls) {
+    let is_other = |current: &super::config::watch::Current| match (&current.settings.tls, tls) {
         (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
         (now, then) => now.is_some() != then.is_some(),
     };

@@ -13,9 +13,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::section::{Context, Section};
 use crate::config::yaml::Place;
-use crate::web::settings::clients::{ClientAuth, Clients};
-use crate::web::settings::names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
-use crate::web::settings::{Material, Sources, boolean};
+use crate::web::config::client_auth::{ClientAuth, Clients};
+use crate::web::config::go_tls_names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
+use crate::web::config::{Material, Sources, boolean};
 
 /// The modes by Go's names; the second of one meaning is an old alias.
 const MODES: [(&str, ClientAuth); 6] = [

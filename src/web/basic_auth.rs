@@ -68,9 +68,9 @@ impl Hash {
 
 /// Users by name.
 #[derive(Clone, Debug, Default)]
-pub struct Users(BTreeMap<Vec<u8>, Hash>);
+pub struct UserTable(BTreeMap<Vec<u8>, Hash>);
 
-impl Users {
+impl UserTable {
     /// Lets a user in.
     pub fn add(&mut self, name: &str, hash: Hash) {
         self.0.insert(name.as_bytes().to_vec(), hash);
@@ -125,7 +125,7 @@ pub(super) struct Authenticator {
 
 impl Authenticator {
     /// Whether the header `Authorization` shows a user with the right password.
-    pub(super) async fn lets_in(&self, users: &Users, header: Option<&HeaderValue>) -> bool {
+    pub(super) async fn lets_in(&self, users: &UserTable, header: Option<&HeaderValue>) -> bool {
         let Some((user, password)) = header.and_then(credentials) else { return false };
         let (hash, is_known) = users.hash(&user);
         let digest = digest(&[&user, hash.text.expose_secret().as_bytes(), &password]);
@@ -191,8 +191,8 @@ mod tests {
         HeaderValue::from_str(&format!("basic {}", STANDARD.encode(format!("{user}:{password}")))).unwrap()
     }
 
-    fn users() -> Users {
-        let mut users = Users::default();
+    fn users() -> UserTable {
+        let mut users = UserTable::default();
         for (name, version) in
             [("a", bcrypt::Version::TwoA), ("b", bcrypt::Version::TwoB), ("y", bcrypt::Version::TwoY)]
         {
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn unknown_users_cost_as_much_as_known_ones() {
-        let mut users = Users::default();
+        let mut users = UserTable::default();
         let hash = |cost| Hash::parse(&bcrypt::hash_with_result("x", cost).unwrap().to_string()).unwrap();
         users.add("a", hash(4));
         users.add("b", hash(5));

@@ -10,6 +10,8 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// hyper reads a little more before it looks.
+pub(super) const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// A connection that asks nothing ends after this time; a Prometheus that scrapes less often just connects
 /// again.
 pub(super) const IDLE: Duration = Duration::from_secs(20);

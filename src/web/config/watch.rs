@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::config::ConfigErrors;
 use crate::config::yaml::Place;
-use crate::web::settings::{ConfigReading, Settings};
+use crate::web::config::{ConfigReading, WebConfig};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Clone, Default)]
 pub struct Current {
     /// The last that were right.
-    pub settings: Arc<Settings>,
+    pub settings: Arc<WebConfig>,
     /// Whether the file is wrong now: nothing but health is answered then, since nobody knows what to protect.
     pub is_broken: bool,
 }
