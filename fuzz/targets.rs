@@ -33,14 +33,16 @@ use push_exporter::messages::tail;
 use push_exporter::metrics::self_metrics::SelfMetrics;
 use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage, SeriesId};
 use push_exporter::poll::app::AppStart;
+use push_exporter::provider::client::{AccountClient, Client};
 use push_exporter::provider::config::{self, App, Config};
+use push_exporter::provider::error::TransportError;
 use push_exporter::provider::error::{ProviderError, Reason, shorten};
-use push_exporter::provider::http::{AccountClient, Client, Reply, Transport, TransportError};
 use push_exporter::provider::rate_limit::Priority;
 use push_exporter::provider::registry::PROVIDERS;
+use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::provider::{
-    EarlierQueries, MessageNumbers, MessageQuery, MessageReport, Report, ReportState, SnapshotNumbers, SnapshotReport,
-    WindowAnswer,
+    CounterSource, EarlierQueries, GaugeReport, MessageNumbers, MessageQuery, MessageReport, ReportState,
+    SnapshotNumbers, SnapshotReport, WindowAnswer, WindowReport,
 };
 use push_exporter::status::Services;
 use push_exporter::status::Status;
@@ -182,7 +184,7 @@ impl Transport for Script {
 
 /// A report of whatever kind.
 enum Polled {
-    Windows(Box<dyn Report>),
+    Windows(Box<dyn WindowReport>),
     Messages(Box<dyn MessageReport>),
     Moment(Box<dyn SnapshotReport>),
 }
@@ -233,9 +235,9 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
     let account = AccountClient::new(&clock);
     app.account.secrets().iter().for_each(|secret| account.scrubber().learn(&secret.current()));
     let limit = match &report {
-        Polled::Windows(report) => report.limit(),
-        Polled::Messages(report) => report.limit(),
-        Polled::Moment(report) => report.limit(),
+        Polled::Windows(report) => report.spec().limit,
+        Polled::Messages(report) => report.spec().limit,
+        Polled::Moment(report) => report.spec().limit,
     };
     let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, &account, "fuzzed", limit, Priority::First);
     let started = tokio::time::Instant::now();
@@ -260,22 +262,27 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
 
 /// The reports of an app, each with the app's name and its own.
 fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
-    let surroundings = app.report_context(clock);
+    let context = app.report_context(clock);
     let mut reports = Vec::new();
     let mut add = |name: &str, report| reports.push((format!("{} {name}", app.name), report));
-    for report in app.account.open(&surroundings) {
-        add(report.name(), Polled::Windows(report));
+    for report in app.account.gauge_reports(&context) {
+        match report {
+            GaugeReport::Windows(report) => add(report.spec().name, Polled::Windows(report)),
+            GaugeReport::Snapshot(report) => add(report.spec().name, Polled::Moment(report)),
+        }
     }
-    for report in app.account.moments(&surroundings) {
-        add(report.name(), Polled::Moment(report));
-    }
-    for report in app.account.messages(&surroundings).into_iter().flat_map(|messages| messages.reports) {
-        add(report.name(), Polled::Messages(report));
+    match app.account.counter_source(&context) {
+        CounterSource::Windows(report) => add(report.spec().name, Polled::Windows(report)),
+        CounterSource::Messages(messages) => {
+            for report in messages.reports {
+                add(report.spec().name, Polled::Messages(report));
+            }
+        }
     }
     reports
 }
 
-async fn poll_windows(report: &dyn Report, client: &Client, clock: &Clock) -> Vec<Outcome> {
+async fn poll_windows(report: &dyn WindowReport, client: &Client, clock: &Clock) -> Vec<Outcome> {
     let (mut earlier, mut outcomes) = (EarlierQueries::default(), Vec::new());
     let mut state = ReportState::default();
     while earlier.queries.len() < 5

@@ -13,13 +13,15 @@ use tokio::task::JoinSet;
 use crate::commands::cli::{Check, Flags};
 use crate::commands::{CommandFailure, serve};
 use crate::model::reading::SentMessage;
+use crate::provider::client::{AccountClient, Client};
 use crate::provider::config::{App, UNFED};
+use crate::provider::error::TransportError;
 use crate::provider::error::{ProviderError, Reason};
-use crate::provider::http::{AccountClient, Client, Transport, TransportError};
-use crate::provider::rate_limit::{Limit, Priority, Rate};
+use crate::provider::rate_limit::{Priority, Rate};
+use crate::provider::transport::Transport;
 use crate::provider::{
-    EarlierQueries, MessageQuery, MessageReport, Report, ReportState, SnapshotReport, WindowAnswer, WindowNumbers,
-    WindowQuery,
+    CounterSource, EarlierQueries, GaugeReport, MessageQuery, MessageReport, ReportSpec, ReportState, SnapshotReport,
+    WindowAnswer, WindowNumbers, WindowQuery, WindowReport,
 };
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
@@ -52,7 +54,7 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
         super::print(&format!("{}: the web configuration is good\n", file.display()))?;
     }
     for app in &config.apps {
-        if config.leaves_unfed(app.account.messages(&app.report_context(&clock)).as_ref()) {
+        if config.leaves_unfed(app.account.counter_source(&app.report_context(&clock)).messages().as_ref()) {
             let (file, provider, name) = (file.display(), app.provider.name(), &app.name);
             super::print(&format!("{file}: {provider} {name}: warning: {UNFED}\n"))?;
         }
@@ -78,14 +80,13 @@ struct Question {
     app: String,
     zone: TimeZone,
     account: Arc<AccountClient>,
-    limit: Limit,
-    report: &'static str,
+    spec: ReportSpec,
     kind: ReportKind,
 }
 
 /// What is asked.
 enum ReportKind {
-    Window(Box<dyn Report>, Option<WindowQuery>),
+    Window(Box<dyn WindowReport>, Option<WindowQuery>),
     Moment(Box<dyn SnapshotReport>, SentMessage),
     Message(Box<dyn MessageReport>, MessageQuery),
 }
@@ -123,32 +124,39 @@ fn queries(app: &App, clock: &Clock) -> Vec<Question> {
     for secret in app.account.secrets() {
         account.scrubber().learn(&secret.current());
     }
-    let question = |limit, report, kind| Question {
+    let question = |spec, kind| Question {
         provider: app.provider.name(),
         app: app.name.clone(),
         zone: app.zone.clone(),
         account: Arc::clone(&account),
-        limit,
-        report,
+        spec,
         kind,
     };
-    let messages = app.account.messages(&report_context);
+    let source = app.account.counter_source(&report_context);
+    let (messages, counting) = match source {
+        CounterSource::Messages(messages) => (Some(messages), None),
+        CounterSource::Windows(report) => (None, Some(GaugeReport::Windows(report))),
+    };
     let id = messages.as_ref().and_then(|messages| messages.ids.last().cloned());
     let id = id.unwrap_or_else(|| MADE_UP.to_owned());
     let mut queries = Vec::new();
-    for report in app.account.open(&report_context) {
-        let query = report.next(clock.now(), &ReportState::default(), &EarlierQueries::default());
-        queries.push(question(report.limit(), report.name(), ReportKind::Window(report, query)));
-    }
-    for report in app.account.moments(&report_context) {
-        let message = SentMessage { id: id.clone(), sent_at: clock.now() };
-        queries.push(question(report.limit(), report.name(), ReportKind::Moment(report, message)));
+    for report in counting.into_iter().chain(app.account.gauge_reports(&report_context)) {
+        queries.push(match report {
+            GaugeReport::Windows(report) => {
+                let query = report.next(clock.now(), &ReportState::default(), &EarlierQueries::default());
+                question(*report.spec(), ReportKind::Window(report, query))
+            }
+            GaugeReport::Snapshot(report) => {
+                let message = SentMessage { id: id.clone(), sent_at: clock.now() };
+                question(*report.spec(), ReportKind::Moment(report, message))
+            }
+        });
     }
     let delivery = messages
-        .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.name()) == messages.delivery));
+        .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.spec().name) == messages.delivery));
     if let Some(report) = delivery {
         let message = MessageQuery { id, shape: String::new(), is_young: false };
-        queries.push(question(report.limit(), report.name(), ReportKind::Message(report, message)));
+        queries.push(question(*report.spec(), ReportKind::Message(report, message)));
     }
     queries
 }
@@ -183,7 +191,8 @@ async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: 
 
 impl Question {
     async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> CheckRow {
-        let Question { provider, app, zone, account, limit, report, kind } = self;
+        let Question { provider, app, zone, account, spec, kind } = self;
+        let ReportSpec { name: report, limit, .. } = spec;
         let client = Client::new(transport, &account, report, limit, Priority::First);
         let answered = tokio::time::timeout(LONGEST, kind.query(&client, &zone, clock)).await;
         let result = match answered.unwrap_or(Err(TransportError::Timeout.into())) {

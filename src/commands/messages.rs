@@ -18,8 +18,9 @@ use crate::commands::CommandFailure;
 use crate::commands::cli::AddMessages;
 use crate::messages::input::{self, MAX_LINE, WireId};
 use crate::messages::registry::{BadEntry, Registered};
-use crate::provider::http::{self, Way};
-use crate::provider::jpush::message_id::read_group_id;
+use crate::provider::jpush::message_id::{RULE, read_group_id};
+use crate::provider::transport;
+use crate::provider::transport::Way;
 
 /// What the message API takes at once, with room for what is around it.
 const MAX_ENTRIES: usize = 10_000;
@@ -48,7 +49,7 @@ pub fn add(options: &AddMessages) -> Result<(), CommandFailure> {
     url.set_path(&format!("{path}/api/v1/messages"));
     let token = token(&options.token_file)?;
     let way = if is_this_machine(&url) { Way::Direct } else { Way::Proxied };
-    let client = http::client(way, &[])?.timeout(TIMEOUT).build().context("cannot set up HTTP")?;
+    let client = transport::client(way, &[])?.timeout(TIMEOUT).build().context("cannot set up HTTP")?;
     let sender = Sender { client, url, token, app: options.app.clone() };
     super::block_on(async { Ok(run(sender).await?) })
 }
@@ -185,7 +186,7 @@ impl Sender {
         }
         // Whether the app is a group is not known here; all ids have the form of a group's.
         let id = fields.get("msg_id").and_then(|id| WireId::deserialize(id).ok());
-        id.and_then(|id| read_group_id(&id.into_text())).ok_or_else(|| BadEntry::BadId.to_string())?;
+        id.and_then(|id| read_group_id(&id.into_text())).ok_or_else(|| BadEntry::BadId(RULE).to_string())?;
         Ok(Some(entry.to_string()))
     }
 

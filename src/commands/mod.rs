@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::commands::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
-use crate::provider::http::SetupError;
+use crate::provider::transport::SetupError;
 use crate::util::log_writer::LogWriter;
 use crate::web::config::watch::{Followed, Watched};
 use crate::web::lifecycle::Reloader;

@@ -13,8 +13,8 @@ use crate::exporter::reload::Reload;
 use crate::exporter::{Parts, run as run_exporter};
 use crate::ledger::sqlite::Sqlite;
 use crate::provider::config::{self, Config};
-use crate::provider::http::{Reqwest, SetupError, Transport, Way};
 use crate::provider::registry::PROVIDERS;
+use crate::provider::transport::{Reqwest, SetupError, Transport, Way};
 use crate::util::clock::Clock;
 use crate::web;
 

@@ -21,7 +21,7 @@ use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::manager::{self, PollManager, StoppedApps};
 use crate::provider::Providers;
 use crate::provider::config::Config;
-use crate::provider::http::Transport;
+use crate::provider::transport::Transport;
 use crate::status::Services;
 use crate::status::Status;
 use crate::util::clock::Clock;

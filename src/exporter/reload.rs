@@ -13,7 +13,7 @@ use crate::ledger::{Hurry, LedgerError};
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::manager::PollManager;
 use crate::provider::config::Config;
-use crate::provider::http::{SetupError, Transport};
+use crate::provider::transport::{SetupError, Transport};
 use crate::status::Services;
 use crate::status::bell::Selection;
 use crate::util::error::error_chain;

@@ -19,6 +19,7 @@ use crate::ledger::{
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::provider::error::shorten;
+use crate::provider::message_id::IdFormat;
 use crate::provider::message_schedule::{MessageSchedule, message_age};
 use crate::status::counters;
 use crate::status::{MessageCounts, Status, app_labels};
@@ -97,10 +98,10 @@ pub struct Target {
     pub app: AppId,
     /// The report that polls them.
     pub report: &'static str,
-    /// How often.
-    pub pace: MessageSchedule,
-    /// Reads an id: as the provider writes it, or `None` if it can be none.
-    pub read_id: fn(&str) -> Option<String>,
+    /// Schedule of its messages.
+    pub schedule: MessageSchedule,
+    /// Format of its message ids.
+    pub id_format: IdFormat,
     /// Ids of the configuration.
     pub ids: Vec<String>,
     /// Files of ids, each with how far it has been read.
@@ -176,8 +177,8 @@ pub enum BadEntry {
     )]
     Ahead(Timestamp),
     /// Not an id of this provider.
-    #[error("msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64")]
-    BadId,
+    #[error("{0}")]
+    BadId(&'static str),
 }
 
 impl MessageRegistry {
@@ -217,7 +218,7 @@ impl MessageRegistry {
                 BadEntry::UnknownApp(shorten(app))
             });
         };
-        let id = (target.read_id)(id).ok_or(BadEntry::BadId)?;
+        let id = (target.id_format.read)(id).ok_or(BadEntry::BadId(target.id_format.rule))?;
         let now = target.clock.now();
         match sent_at {
             Some(said) if said.duration_since(now) > AHEAD && now.as_second() > BUILT_AFTER => {
@@ -364,11 +365,11 @@ impl Target {
             // Far ahead of a clock that nobody has confirmed, it is perhaps the clock that is wrong.
             let is_known = said.is_some_and(|said| said.duration_since(now) <= AHEAD);
             let sent_at = said.map_or(now, |said| said.min(now));
-            let every = self.pace.at(message_age(sent_at, now));
+            let every = self.schedule.at(message_age(sent_at, now));
             let wait = if source == MessageSource::Config { Duration::ZERO } else { FIRST_POLL.min(every) };
             let due = now.saturating_add(wait).unwrap_or(now);
             let is_guessed = !is_known && !is_confirmed;
-            let is_in_time = message_age(sent_at, sure) < self.pace.end();
+            let is_in_time = message_age(sent_at, sure) < self.schedule.end();
             is_in_time.then(|| NewMessage { id: (*id).to_owned(), sent_at, is_guessed, due, pace: wait })
         };
         NewMessages {

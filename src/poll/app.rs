@@ -8,17 +8,18 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, Restored, StoredReport};
+use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, Restored, StoredGauges, StoredReport};
 use crate::messages::file_source;
 use crate::messages::registry::{Board, Target, message_counters};
 use crate::poll::message_poll::{Assignment, MessagePoll};
 use crate::poll::poller::{PollLoop, Poller};
 use crate::poll::snapshot_poll::SnapshotPoll;
-use crate::poll::window_poll::WindowPoll;
+use crate::poll::window_poll::{WindowPoll, WindowSetup};
+use crate::provider::client::{AccountClient, Client};
 use crate::provider::config::{App, Config, UNFED};
-use crate::provider::http::{AccountClient, Client, Transport};
-use crate::provider::rate_limit::{Limit, Priority};
-use crate::provider::{Messages, ReportContext};
+use crate::provider::rate_limit::Priority;
+use crate::provider::transport::Transport;
+use crate::provider::{CounterSource, GaugeReport, MessageReports, ReportContext, ReportSpec, WindowReport};
 use crate::status::ReportId;
 use crate::status::{Services, counters};
 use crate::util::clock::Clock;
@@ -29,7 +30,9 @@ pub struct AppStart<'a> {
     app: &'a App,
     services: Services,
     report_context: ReportContext,
-    messages: Option<Messages>,
+    messages: Option<MessageReports>,
+    /// The report that counts by window, if messages are not the source.
+    counting: Option<Box<dyn WindowReport>>,
     stored: Restored,
     board: Arc<Board>,
     account: Arc<AccountClient>,
@@ -44,9 +47,22 @@ impl<'a> AppStart<'a> {
         let services = Services { clock, ..services };
         let report_context = app.report_context(&services.clock);
         let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.status.clone());
-        let messages = app.account.messages(&report_context);
+        let (messages, counting) = match app.account.counter_source(&report_context) {
+            CounterSource::Messages(messages) => (Some(messages), None),
+            CounterSource::Windows(report) => (None, Some(report)),
+        };
         let (stored, board) = (Restored::default(), Arc::new(board));
-        AppStart { app, services, report_context, messages, stored, board, account, registered: Instant::now() }
+        AppStart {
+            app,
+            services,
+            report_context,
+            messages,
+            counting,
+            stored,
+            board,
+            account,
+            registered: Instant::now(),
+        }
     }
 
     /// Its configuration.
@@ -101,12 +117,12 @@ impl<'a> AppStart<'a> {
     /// What the feed needs of an app that takes messages.
     pub fn target(&self) -> Option<Target> {
         let messages = self.messages.as_ref()?;
-        let report = messages.reports.iter().find(|report| Some(report.name()) == messages.delivery)?;
+        let report = messages.reports.iter().find(|report| Some(report.spec().name) == messages.delivery)?;
         Some(Target {
             app: self.stored.id,
-            report: report.name(),
-            pace: report.pace().clone(),
-            read_id: messages.read_id,
+            report: report.spec().name,
+            schedule: report.schedule().clone(),
+            id_format: messages.id_format,
             ids: messages.ids.clone(),
             files: messages.files.iter().map(|path| (path.clone(), self.marks(path))).collect(),
             board: Arc::clone(&self.board),
@@ -132,9 +148,10 @@ impl<'a> AppStart<'a> {
         transport: &Arc<dyn Transport>,
         is_first: bool,
     ) -> Result<Vec<PollLoop>, LedgerError> {
-        let AppStart { app, services, report_context, messages, stored, board, account, registered } = self;
+        let AppStart { app, services, report_context, messages, counting, stored, board, account, registered } = self;
         let account = &account;
-        let poller = async |name: &'static str, limit: Limit, priority: Priority| {
+        let poller = async |spec: &ReportSpec, priority: Priority| {
+            let ReportSpec { name, limit, .. } = *spec;
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
             let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
             services.status.remember_unknown(&id, names).await;
@@ -158,31 +175,45 @@ impl<'a> AppStart<'a> {
             found.unwrap_or_else(|| StoredReport { report: name.to_owned(), ..StoredReport::default() })
         };
         let mut pollings = Vec::new();
-        for report in app.account.open(&report_context) {
-            let name = report.name();
-            let poller = poller(name, report.limit(), Priority::First).await;
-            let gauges = stored.gauges.iter().filter(|gauges| gauges.report == name).cloned().collect();
-            let (zone, max_age) = (app.zone.clone(), config.max_age);
-            let ready =
-                WindowPoll::ready(poller, report, zone, max_age, of_report(name), gauges, stored.last_seen).await;
-            pollings.push(ready.run());
+        let mut window_reports: Vec<(Box<dyn WindowReport>, bool)> =
+            counting.into_iter().map(|report| (report, true)).collect();
+        let mut snapshots = Vec::new();
+        for report in app.account.gauge_reports(&report_context) {
+            match report {
+                GaugeReport::Windows(report) => window_reports.push((report, false)),
+                GaugeReport::Snapshot(report) => snapshots.push(report),
+            }
         }
-        for report in app.account.moments(&report_context) {
-            let name = report.name();
-            let poller = poller(name, report.limit(), Priority::First).await;
-            let ready = SnapshotPoll::ready(poller, report, of_report(name)).await;
-            pollings.push(ready.run());
+        for (report, counts) in window_reports {
+            let spec = *report.spec();
+            let poller = poller(&spec, Priority::First).await;
+            let is_its = |gauges: &&StoredGauges| gauges.report == spec.name;
+            let setup = WindowSetup {
+                counts,
+                zone: app.zone.clone(),
+                max_age: config.max_age,
+                stored: of_report(spec.name),
+                gauges: stored.gauges.iter().filter(is_its).cloned().collect(),
+                last_seen: stored.last_seen,
+            };
+            pollings.push(WindowPoll::ready(poller, report, setup).await.run());
+        }
+        for report in snapshots {
+            let spec = *report.spec();
+            let poller = poller(&spec, Priority::First).await;
+            pollings.push(SnapshotPoll::ready(poller, report, of_report(spec.name)).await.run());
         }
         let Some(messages) = messages else { return Ok(pollings) };
         for report in messages.reports {
-            let name = report.name();
+            let spec = *report.spec();
+            let name = spec.name;
             let now = services.clock.now();
             let query = DueQuery { app: stored.id, report: name, now, batch: 0, calls: 0, under_way: HashSet::new() };
             let next = services.ledger.due_messages(query).await?.next;
             let is_current = messages.delivery == Some(name);
             // Messages stay with the report that first had a number for them.
             if is_current || next.is_some() {
-                let poller = poller(name, report.limit(), Priority::Last).await;
+                let poller = poller(&spec, Priority::Last).await;
                 let standing = Assignment {
                     is_current,
                     newest: if is_current { messages.newest } else { 0 },

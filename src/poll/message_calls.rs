@@ -2,17 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::ledger::TrackedMessage;
-use crate::poll::message_poll::{AT_10M, PARTS};
 use crate::poll::poller::{Poller, RETRIES};
 use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::message_age;
 use crate::provider::{MessageNumbers, MessageQuery, MessageReadings, MessageReport};
+
+/// The ages between which a message is read for its first ten minutes.
+pub(super) const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
+/// A call that failed is asked again in so many parts. With no retries of their own, that is two requests more.
+pub(super) const PARTS: usize = 3;
 
 /// Calls under way.
 #[derive(Default)]

@@ -17,7 +17,7 @@ use crate::ledger::{
 use crate::messages::registry::Board;
 use crate::poll::backoff;
 use crate::poll::error::PollError;
-use crate::poll::message_calls::{Answers, Called, Calls, companies};
+use crate::poll::message_calls::{AT_10M, Answers, Called, Calls, PARTS, companies};
 use crate::poll::newest_messages::{Newest, NewestList, sums};
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, ReportTask};
 use crate::provider::error::ProviderError;
@@ -27,14 +27,8 @@ use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
-/// The ages between which a message is read for its first ten minutes.
-pub(super) const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
-
 /// Calls under way at once: where answers take their time, one after the other would not use the budget.
 const CALLS_AT_ONCE: usize = 8;
-
-/// A call that failed is asked again in so many parts. With no retries of their own, that is two requests more.
-pub(super) const PARTS: usize = 3;
 
 /// Polls that must refuse a message alone, while others pass, before it is set aside.
 const REFUSALS: u32 = 3;
@@ -102,7 +96,7 @@ impl MessagePoll {
         let newest = NewestList::new(newest, stored.newest.clone());
         let clock = &poller.services.clock;
         let now = clock.now();
-        let is_out_of_step = state.pace.as_ref() != Some(report.pace())
+        let is_out_of_step = state.pace.as_ref() != Some(report.schedule())
             || was_ahead
             || stored.last_success.is_some_and(|last| last > now);
         let guard = ClockGuard::new(clock, last_seen);
@@ -131,7 +125,7 @@ impl PollKind for MessagePoll {
     type Outcome = ();
 
     fn interval(&self) -> Duration {
-        self.report.pace().fastest()
+        self.report.schedule().fastest()
     }
 
     fn wake(&self) -> Option<Arc<Notify>> {
@@ -236,10 +230,10 @@ impl MessagePollRun<'_> {
     }
 
     async fn reschedule(&mut self, now: Timestamp) -> Result<(), PollError> {
-        let pace = self.work.report.pace();
+        let pace = self.work.report.schedule();
         self.work.state.pace = Some(pace.clone());
         let steps = pace.steps().iter().map(|step| (step.until, step.every)).collect();
-        let (app, report) = (self.poller.app, self.work.report.name());
+        let (app, report) = (self.poller.app, self.work.report.spec().name);
         let change =
             Reschedule { app, report, now, steps, state: self.poller.stored(&self.work.state), hurry: self.work.hurry };
         self.poller.services.ledger.reschedule(change).await?;
@@ -260,7 +254,7 @@ impl MessagePollRun<'_> {
         let failed = self.round.failed.iter().flat_map(|call| call.messages.iter().map(|one| one.row));
         let called = self.work.calls.rows();
         let under_way = called.chain(answered).chain(failed).collect();
-        let (app, report) = (self.poller.app, self.work.report.name());
+        let (app, report) = (self.poller.app, self.work.report.spec().name);
         let query = DueQuery { app, report, now, batch, calls: room, under_way };
         let due = services.ledger.due_messages(query).await?;
         services.status.late(&self.poller.id, due.late);
@@ -345,7 +339,7 @@ impl MessagePollRun<'_> {
     /// their time; the others wait for their last numbers.
     async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<ProviderError, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
-        let ends = self.work.report.pace().end() + A_DAY;
+        let ends = self.work.report.schedule().end() + A_DAY;
         let is_over =
             |message: &&TrackedMessage| !message.is_live && message_age(message.sent_at, reading.sure) >= ends;
         let retire = |message: &TrackedMessage| {
@@ -367,7 +361,7 @@ impl MessagePollRun<'_> {
         let is_alone = messages.len() == 1;
         let is_refused = is_alone && self.work.report.blames_an_id(error);
         let call_limit = u32::try_from(messages.len().div_ceil(PARTS)).unwrap_or(u32::MAX);
-        let pace = self.work.report.pace().clone();
+        let pace = self.work.report.schedule().clone();
         let judged = |message: &TrackedMessage| {
             let TrackedMessage { row, sent_at, .. } = *message;
             let every = pace.at(message_age(sent_at, reading.now));
@@ -440,7 +434,7 @@ impl MessagePollRun<'_> {
             let TrackedMessage { row, id, sent_at, is_guessed, shape, has_10m, .. } = message;
             let corrected = confirmation.filter(|_| is_guessed).map(|confirmed| confirmed.correct(sent_at, at));
             let sent_at = corrected.unwrap_or(sent_at);
-            let next = self.work.report.pace().next(sent_at, at, reading.sure.min(at));
+            let next = self.work.report.schedule().next(sent_at, at, reading.sure.min(at));
             let MessageReadings { readings, shape, .. } =
                 numbers.unwrap_or_else(|| MessageReadings { shape, ..MessageReadings::default() });
             let counts = readings.iter().any(|reading| reading.series.metric.at_10m().is_some());

@@ -20,8 +20,8 @@ use crate::ledger::{AppId, Commit, CommitContent, Confirmation, Hurry, LedgerErr
 use crate::metrics::catalog::Family;
 use crate::poll::backoff;
 use crate::poll::error::PollError;
+use crate::provider::client::{AccountClient, Client};
 use crate::provider::error::{ProviderError, Reason, shorten};
-use crate::provider::http::{AccountClient, Client};
 use crate::provider::rate_limit::{LONGEST_RESET, Rate};
 use crate::status::bell::Bell;
 use crate::status::{Health, PollFailure, PollTiming, Quota, ReportId, ReportStatus, Services, counters};

@@ -70,7 +70,7 @@ impl PollKind for SnapshotPoll {
     type Outcome = SnapshotOutcome;
 
     fn interval(&self) -> Duration {
-        self.report.interval()
+        self.report.spec().interval
     }
 
     async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<SnapshotOutcome> {
@@ -100,7 +100,7 @@ impl PollKind for SnapshotPoll {
     }
 
     async fn tick(&mut self, _clock: &Clock) -> bool {
-        if !self.shown.is_empty() && self.fresh.elapsed() > self.report.interval().mul_f64(MISSED) {
+        if !self.shown.is_empty() && self.fresh.elapsed() > self.report.spec().interval.mul_f64(MISSED) {
             self.show(Vec::new()).await;
         }
         false
@@ -120,7 +120,7 @@ impl SnapshotPollRun {
     async fn run(&mut self) -> Result<PollOutcome, PollError> {
         let Poller { app, services, .. } = &*self.poller;
         let now = services.clock.now();
-        let due = Some(now.saturating_add(self.report.interval()).unwrap_or(now));
+        let due = Some(now.saturating_add(self.report.spec().interval).unwrap_or(now));
         let messages = match self.report.choice() {
             Some(choice) => {
                 let since = now.checked_sub(choice.max_age).unwrap_or(now);

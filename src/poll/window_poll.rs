@@ -16,19 +16,37 @@ use crate::poll::error::PollError;
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES};
 use crate::poll::window_gauges::{ShownWindows, gauge_readings};
 use crate::provider::error::{ProviderError, Reason};
-use crate::provider::{EarlierQueries, Report, ReportState, WindowAnswer, WindowQuery, WindowUpdate};
+use crate::provider::{EarlierQueries, ReportState, WindowAnswer, WindowQuery, WindowReport, WindowUpdate};
 use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
 /// A report by window.
 pub struct WindowPoll {
-    report: Arc<dyn Report>,
+    report: Arc<dyn WindowReport>,
+    /// False if its numbers are gauges alone.
+    counts: bool,
     zone: TimeZone,
     state: ReportState,
     gauges: ShownWindows,
     guard: ClockGuard,
     parts: FailingParts,
+}
+
+/// Settings and stored parts of a report by window.
+pub struct WindowSetup {
+    /// True if the report is the source of the account's delivery counters.
+    pub counts: bool,
+    /// Calendar of the app.
+    pub zone: TimeZone,
+    /// Time that gauges stay without a successful poll.
+    pub max_age: Duration,
+    /// Report as the ledger keeps it.
+    pub stored: StoredReport,
+    /// Gauges that the ledger keeps.
+    pub gauges: Vec<StoredGauges>,
+    /// Last time that is known for sure.
+    pub last_seen: Option<Timestamp>,
 }
 
 /// What a poll by window brings.
@@ -38,17 +56,9 @@ pub struct WindowOutcome {
 }
 
 impl WindowPoll {
-    /// Shows what the ledger remembers of the report, and makes it ready to be polled. `max_age` is how long
-    /// its gauges stay without a successful poll.
-    pub async fn ready(
-        poller: Poller,
-        report: Box<dyn Report>,
-        zone: TimeZone,
-        max_age: Duration,
-        stored: StoredReport,
-        gauges: Vec<StoredGauges>,
-        last_seen: Option<Timestamp>,
-    ) -> ReportTask<WindowPoll> {
+    /// Shows what the ledger keeps of the report, and makes it ready to be polled.
+    pub async fn ready(poller: Poller, report: Box<dyn WindowReport>, setup: WindowSetup) -> ReportTask<WindowPoll> {
+        let WindowSetup { counts, zone, max_age, stored, gauges, last_seen } = setup;
         let state: ReportState = poller.restored(&stored);
         let now = poller.services.clock.now();
         let next = backoff::due_at_start(stored.due, report.next_due(now, &state), now);
@@ -58,7 +68,8 @@ impl WindowPoll {
         let mut gauges = ShownWindows::new(poller.id.clone(), report.scope_label(), exposition, max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
-        let work = WindowPoll { report: report.into(), zone, state, gauges, guard, parts: FailingParts::default() };
+        let work =
+            WindowPoll { report: report.into(), counts, zone, state, gauges, guard, parts: FailingParts::default() };
         ReportTask::new(poller, work, &stored, Some(next)).await
     }
 }
@@ -67,13 +78,14 @@ impl PollKind for WindowPoll {
     type Outcome = WindowOutcome;
 
     fn interval(&self) -> Duration {
-        self.report.interval()
+        self.report.spec().interval
     }
 
     async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<WindowOutcome> {
         let reading = self.guard.read(&poller.services.clock);
         let outcome = WindowOutcome { state: self.state.clone(), gauges: Vec::new() };
         let mut poll = WindowPollRun {
+            counts: self.counts,
             poller,
             report: Arc::clone(&self.report),
             zone: self.zone.clone(),
@@ -112,8 +124,9 @@ impl PollKind for WindowPoll {
 
 /// One poll.
 struct WindowPollRun<'a> {
+    counts: bool,
     poller: Arc<Poller>,
-    report: Arc<dyn Report>,
+    report: Arc<dyn WindowReport>,
     zone: TimeZone,
     guard: &'a mut ClockGuard,
     parts: &'a mut FailingParts,
@@ -287,7 +300,7 @@ impl WindowPollRun<'_> {
         progress.earlier.has_failed = true;
         let part = part_of(query);
         progress.fails_anew |= !self.parts.has_failed(&part);
-        self.parts.fail(part, self.report.interval(), self.began);
+        self.parts.fail(part, self.report.spec().interval, self.began);
     }
 
     /// Tells which scope a failure is about.
@@ -400,6 +413,7 @@ impl WindowPollRun<'_> {
         due: Option<Timestamp>,
     ) -> Result<(), PollError> {
         let WindowUpdate { counted, covers, gauges, unknown, state } = update;
+        let counted = if self.counts { counted } else { Vec::new() };
         let subjects = counted
             .into_iter()
             .map(|numbers| SubjectReadings {

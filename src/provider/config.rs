@@ -13,7 +13,7 @@ use crate::config::secret::{Environment, Secret};
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
 use crate::config::{ConfigErrors, read_file};
-use crate::provider::{Account, Messages, Provider, Providers, ReportContext};
+use crate::provider::{Account, MessageReports, Provider, Providers, ReportContext};
 use crate::util::certificates;
 use crate::util::clock::Clock;
 
@@ -68,8 +68,8 @@ impl App {
 
 impl Config {
     /// Returns true if an app asks by message, and there is no way in for message ids.
-    pub fn leaves_unfed(&self, messages: Option<&Messages>) -> bool {
-        self.message_token.is_none() && messages.is_some_and(Messages::lacks_ids)
+    pub fn leaves_unfed(&self, messages: Option<&MessageReports>) -> bool {
+        self.message_token.is_none() && messages.is_some_and(MessageReports::lacks_ids)
     }
 }
 

@@ -5,7 +5,28 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::provider::http::TransportError;
+/// Why there is no answer. Says nothing of the URL, which may hold names that are not ours to print.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Nobody answered to a connection.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The whole request took too long.
+    #[error("no answer in time")]
+    Timeout,
+    /// No connection: refused, no such host, no TLS.
+    #[error("{0}")]
+    Connect(String),
+    /// The proxy of the environment wants other credentials.
+    #[error("the proxy refuses the request (407): its user or password is missing or wrong")]
+    Proxy,
+    /// A connection that ended before a complete answer.
+    #[error("{0}")]
+    Network(String),
+    /// More than 8 MiB.
+    #[error("the answer is larger than 8 MiB")]
+    TooLarge,
+}
 
 /// The value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::model::reading::{Count, count};
 use crate::provider::error::ProviderError;
-use crate::provider::http::Reply;
+use crate::provider::transport::Reply;
 use crate::util::clock::Clock;
 
 /// A token and how long it lasts.
@@ -134,7 +134,7 @@ pub fn expiry(now: Timestamp, seconds: Option<&Value>) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::http::TransportError;
+    use crate::provider::error::TransportError;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -17,7 +17,7 @@ use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::Hurry;
 use crate::metrics::catalog::Family;
 use crate::provider::error::Reason;
-use crate::provider::http::Requests;
+use crate::provider::request_counts::Requests;
 use crate::status::bell::{Bell, Selection};
 use crate::status::report::Errors;
 

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::ConfigErrors;
 use crate::ledger::LedgerError;
 use crate::poll::manager::Changes;
-use crate::provider::http::SetupError;
+use crate::provider::transport::SetupError;
 
 /// Why the configuration stays as it was.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Request;
-use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::provider::error::TransportError;
+use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};

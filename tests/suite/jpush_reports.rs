@@ -456,7 +456,7 @@ async fn quotas_have_a_budget_apart_and_leave_when_they_are_old() {
         ("x-rate-limit-remaining", "0".to_owned()),
         ("x-rate-limit-reset", "60".to_owned()),
     ];
-    let exporter = scene.start("vendor_quota: true, users: [day], intervals: {basic_auth: 5m}").await;
+    let exporter = scene.start("vendor_quota: true, users: [day], intervals: {users: 5m}").await;
     scene.minutes(0.2).await;
     assert_eq!(scene.fake.take().len(), 2, "that the push API is used up is nothing to the report API");
     let page = exporter.scrape().await;
@@ -507,7 +507,7 @@ async fn a_report_without_the_right_goes_quiet_and_the_others_go_on() {
     scene.fake.say("/v3/status/message", 403, no_right);
     scene.fake.say("/p/push/quota", 200, include_str!("../fixtures/jpush/push_quota.json"));
     let keys =
-        "users: [day], test_devices: [a1], vendor_quota: true, messages: {ids: [1]}, intervals: {basic_auth: 10s}";
+        "users: [day], test_devices: [a1], vendor_quota: true, messages: {ids: [1]}, intervals: {users: 10s}";
     let exporter = scene.start(keys).await;
     scene.minutes(60.5).await;
     // After 5, 10, 20, 40 and 80 s, then every 100 s; after 5 s and twice as long each time up to an hour.

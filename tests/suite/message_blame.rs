@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::provider::error::TransportError;
+use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::util::future::BoxFuture;
 
 use crate::faulty::Fault;

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use push_exporter::provider::http::{Reply, Reqwest, Transport, TransportError, Way};
+use push_exporter::provider::error::TransportError;
+use push_exporter::provider::transport::{Reply, Reqwest, Transport, Way};
 use push_exporter::util::future::BoxFuture;
 
 use crate::jpush_script::{OWNER, Scene, delivery, received, register, tracked};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use push_exporter::poll::manager::Changes;
-use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::provider::error::TransportError;
+use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode};
-use push_exporter::provider::http::{Reply, Transport, TransportError};
+use push_exporter::provider::error::TransportError;
+use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
 

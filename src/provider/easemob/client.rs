@@ -1,33 +1,21 @@
 //! Easemob on the wire: the token endpoint and `offline-push`. What the numbers mean is in
-//! [`super::readings`].
+//! [`super::fields`].
 
 use ::http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::provider::client::{Client, url};
 use crate::provider::easemob::config::{Credentials, EasemobSettings};
+use crate::provider::easemob::fields::OfflinePushBody;
 use crate::provider::easemob::{errors, fields};
 use crate::provider::error::ProviderError;
-use crate::provider::http::{self, Client, Reply, url};
 use crate::provider::token::{Token, TokenCache, expiry};
+use crate::provider::transport;
+use crate::provider::transport::Reply;
 use crate::provider::{WindowAnswer, WindowNumbers, WindowQuery};
 use crate::util::clock::Clock;
-
-/// The body of a successful answer. New platforms and fields may come at any level.
-#[derive(Debug, Deserialize)]
-pub(super) struct OfflinePushBody {
-    /// `OK`.
-    pub(super) status: String,
-    /// Day (`yyyy-MM-dd`), then platform, then field.
-    #[serde(default, deserialize_with = "even_null")]
-    pub(super) data: Option<Value>,
-}
-
-/// `null` is told from a field that is not there.
-fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(value).map(Some)
-}
 
 #[derive(Deserialize)]
 struct EasemobTokenBody {
@@ -37,7 +25,7 @@ struct EasemobTokenBody {
 }
 
 /// Asks for the days of `query`, once for each platform of the settings.
-pub(super) async fn offline_push(
+pub(super) async fn fetch_offline_push(
     settings: &EasemobSettings,
     cache: &TokenCache,
     clock: &Clock,
@@ -50,7 +38,7 @@ pub(super) async fn offline_push(
         let reply = authorized(settings, cache, clock, query, platform, client).await?;
         let (of, before) = (query.clone(), std::mem::take(&mut numbers));
         let says;
-        (numbers, says) = http::read(reply, move |reply| read(&of, &reply, before)).await?;
+        (numbers, says) = transport::read(reply, move |reply| read(&of, &reply, before)).await?;
         is_silent |= !says;
         numbers.covers.extend((says && *platform != "ALL").then(|| fields::path(platform, "")));
     }
@@ -92,7 +80,7 @@ async fn authorized(
     platform: &str,
     client: &Client,
 ) -> Result<Reply, ProviderError> {
-    let send = |token: Token| async move { client.send(request(settings, query, platform, &token)?).await };
+    let send = |token: Token| async move { client.fetch(request(settings, query, platform, &token)?).await };
     match &settings.credentials {
         Credentials::AppToken(token) => {
             let value = token.current();
@@ -142,7 +130,7 @@ async fn fetch_token(
         .header(header::ACCEPT, "application/json")
         .body(body.to_string().into_bytes())
         .map_err(|_| ProviderError::Decode("the token's address cannot be sent".into()))?;
-    let reply = client.send_for_token(request).await?;
+    let reply = client.fetch_for_token(request).await?;
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));
     }

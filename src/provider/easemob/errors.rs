@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::provider::error::{ProviderError, Reason, by_status};
-use crate::provider::http::Reply;
+use crate::provider::transport::Reply;
 
 /// `{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)", …}`
 #[derive(Default, Deserialize)]

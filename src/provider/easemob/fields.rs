@@ -1,12 +1,27 @@
 //! The field map of Easemob's `offline_push`. Pure: an answer in, readings out.
 
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::model::reading::{
-    Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members, note_too_many,
-};
+use crate::model::reading::{Count, Label, Metric, WindowReadings, count, members};
 use crate::model::window::Window;
+use crate::provider::field_map::{FieldSink, series};
 use crate::provider::{WindowNumbers, WindowQuery};
+
+/// The body of a successful answer. New platforms and fields may come at any level.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfflinePushBody {
+    /// `OK`.
+    pub(super) status: String,
+    /// Day (`yyyy-MM-dd`), then platform, then field.
+    #[serde(default, deserialize_with = "even_null")]
+    pub(super) data: Option<Value>,
+}
+
+/// `null` is told from a field that is not there.
+fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
 
 /// Adds the readings of every day in an answer's `data` that was asked for.
 ///
@@ -21,16 +36,26 @@ pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut
         if window < query.first || window > query.last {
             continue;
         }
-        let mut readings = Vec::new();
-        for (key, fields) in members(platforms, &mut numbers.unknown) {
-            let (platform, channel) = series(key);
+        let platforms: Vec<_> = members(platforms, &mut numbers.unknown).collect();
+        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
+        for (key, fields) in platforms {
+            let (platform, channel) = labels(key);
             if !channel.is_known() || !(fields.is_object() || fields.is_null()) {
-                numbers.unknown.push(key.clone());
+                sink.unknown.push(key.clone());
             }
             for (field, value) in fields.as_object().into_iter().flatten() {
-                reading(key, &platform, &channel, field, value, &mut readings, &mut numbers.unknown);
+                match metric(field) {
+                    Some(metric) => {
+                        let kind = Label::known("notification");
+                        let series = series(metric, platform.clone(), channel.clone(), kind);
+                        sink.take(&path(key, field), Some(value), series);
+                    }
+                    None if matches!(count(Some(value)), Count::Is(_)) => sink.unknown.push(field.clone()),
+                    None => {}
+                }
             }
         }
+        let readings = sink.readings;
         match numbers.windows.iter_mut().find(|earlier| earlier.window == window) {
             // An API that ignores the platform says everything again; that is no second reading.
             Some(earlier) => {
@@ -47,44 +72,17 @@ pub(super) fn path(key: &str, field: &str) -> String {
     format!("{key}.{field}")
 }
 
-fn reading(
-    key: &str,
-    platform: &Label,
-    channel: &Label,
-    field: &str,
-    value: &Value,
-    readings: &mut Vec<Reading>,
-    unknown: &mut Vec<String>,
-) {
-    let metric = match field {
-        "successCount" => Metric::Sent,
-        "failCount" => Metric::Failed,
-        "arriveCount" => Metric::Received,
-        _ => {
-            if matches!(count(Some(value)), Count::Is(_)) {
-                unknown.push(field.to_owned());
-            }
-            return;
-        }
-    };
-    let path = path(key, field);
-    match count(Some(value)) {
-        Count::Absent => {}
-        Count::Odd => unknown.push(path),
-        Count::Is(value) => {
-            let kind = Label::known("notification");
-            let series = SeriesKey { metric, platform: platform.clone(), channel: channel.clone(), kind };
-            if readings.len() < MAX_READINGS || series.is_known() {
-                readings.push(Reading { field: path, series, value });
-            } else {
-                note_too_many(unknown);
-            }
-        }
+fn metric(field: &str) -> Option<Metric> {
+    match field {
+        "successCount" => Some(Metric::Sent),
+        "failCount" => Some(Metric::Failed),
+        "arriveCount" => Some(Metric::Received),
+        _ => None,
     }
 }
 
 /// Platform and channel of a key such as `XIAOMIPUSH`.
-fn series(key: &str) -> (Label, Label) {
+fn labels(key: &str) -> (Label, Label) {
     let (platform, channel) = match key {
         "APNS" => ("ios", "apns"),
         "ANDROID" => ("android", "fcm"),
@@ -104,7 +102,7 @@ fn series(key: &str) -> (Label, Label) {
 /// # Errors
 /// A body that is not of the documented shape.
 pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowNumbers, serde_json::Error> {
-    let body: super::client::OfflinePushBody = serde_json::from_slice(body)?;
+    let body: OfflinePushBody = serde_json::from_slice(body)?;
     let mut numbers = WindowNumbers::default();
     let data = serde_json::from_value::<Option<_>>(body.data.unwrap_or_default())?;
     read(query, &data.unwrap_or_default(), &mut numbers);

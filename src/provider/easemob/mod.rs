@@ -6,7 +6,6 @@ mod client;
 pub mod config;
 mod errors;
 pub mod fields;
-pub mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +14,28 @@ use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
 use crate::model::window::Unit;
+use crate::provider::client::Client;
+use crate::provider::error::ProviderError;
 use crate::provider::rate_limit::Limit;
+use crate::provider::rolling_days::RollingDays;
 use crate::provider::token::TokenCache;
 use crate::provider::{
-    Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
+    Account, CounterSource, EarlierQueries, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
+    WindowQuery, WindowReport, WindowUpdate,
 };
-use crate::provider::{error::ProviderError, http::Client};
+use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::EasemobSettings;
-use schedule::Schedule;
 
 /// The provider.
 pub struct Easemob;
 
 /// The one report.
 pub const OFFLINE_PUSH: &str = "offline_push";
+
+/// Default interval of `offline_push`.
+const INTERVAL: Duration = Duration::from_secs(300);
 
 /// 10 requests in 10 seconds for each App Key (调用频率上限).
 const LIMIT: Limit = Limit { api: OFFLINE_PUSH, requests: 10, window: Duration::from_secs(10) };
@@ -64,37 +69,34 @@ impl Account for EasemobAccount {
         vec![self.0.credentials.secret().clone()]
     }
 
-    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
-        vec![Box::new(OfflinePush {
+    fn counter_source(&self, context: &ReportContext) -> CounterSource {
+        CounterSource::Windows(Box::new(OfflinePush {
+            spec: context.spec(OFFLINE_PUSH, INTERVAL, LIMIT),
             settings: Arc::clone(&self.0),
             token: TokenCache::new(context.clock.clone()),
             clock: context.clock.clone(),
-            schedule: Schedule {
+            days: RollingDays {
                 zone: context.zone.clone(),
-                interval: context.intervals.get(OFFLINE_PUSH).copied().unwrap_or(schedule::INTERVAL),
+                settles_after: 3,
+                // The document names no longest range.
+                days_a_query: 7,
+                longest_downtime: 366,
             },
-        })]
+        }))
     }
 }
 
 struct OfflinePush {
+    spec: ReportSpec,
     settings: Arc<EasemobSettings>,
     token: TokenCache,
-    clock: crate::util::clock::Clock,
-    schedule: Schedule,
+    clock: Clock,
+    days: RollingDays,
 }
 
-impl Report for OfflinePush {
-    fn name(&self) -> &'static str {
-        OFFLINE_PUSH
-    }
-
-    fn interval(&self) -> Duration {
-        self.schedule.interval
-    }
-
-    fn limit(&self) -> Limit {
-        LIMIT
+impl WindowReport for OfflinePush {
+    fn spec(&self) -> &ReportSpec {
+        &self.spec
     }
 
     fn shows(&self, scope: &str, unit: Unit) -> bool {
@@ -102,12 +104,12 @@ impl Report for OfflinePush {
     }
 
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
-        self.schedule.next(now, state, earlier)
+        self.days.next(now, state, earlier)
     }
 
     /// The document does not say how far back it answers.
     fn may_be_out_of_reach(&self, now: Timestamp, query: &WindowQuery) -> bool {
-        self.schedule.is_past(now, query)
+        self.days.is_past(now, query)
     }
 
     fn query<'a>(
@@ -115,7 +117,7 @@ impl Report for OfflinePush {
         query: &'a WindowQuery,
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
-        Box::pin(client::offline_push(&self.settings, &self.token, &self.clock, query, client))
+        Box::pin(client::fetch_offline_push(&self.settings, &self.token, &self.clock, query, client))
     }
 
     fn interpret(
@@ -125,10 +127,6 @@ impl Report for OfflinePush {
         answer: WindowAnswer,
         state: &ReportState,
     ) -> WindowUpdate {
-        self.schedule.interpret(reading, query, answer, state)
-    }
-
-    fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
-        now.saturating_add(self.schedule.interval).unwrap_or(now)
+        self.days.interpret(reading, query, answer, state)
     }
 }

@@ -1,5 +1,5 @@
 //! Feishu on the wire: the token endpoint and `message_push_overview`. What the numbers mean is in
-//! [`super::readings`].
+//! [`super::fields`].
 
 use ::http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -7,41 +7,17 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::model::window::Unit;
+use crate::provider::client::{Client, url};
 use crate::provider::error::ProviderError;
 use crate::provider::feishu::config::FeishuSettings;
 use crate::provider::feishu::errors::{self, Envelope};
-use crate::provider::feishu::fields;
-use crate::provider::http::{self, Client, Reply, url};
+use crate::provider::feishu::fields::{self, OverviewBody};
 use crate::provider::rate_limit::Rate;
 use crate::provider::token::{Token, TokenCache, expiry};
+use crate::provider::transport;
+use crate::provider::transport::Reply;
 use crate::provider::{WindowAnswer, WindowQuery};
 use crate::util::clock::Clock;
-
-/// The body of a successful answer.
-#[derive(Debug, Deserialize)]
-pub(super) struct OverviewBody {
-    /// What the envelope holds.
-    pub(super) data: OverviewData,
-}
-
-/// `data` of an answer.
-#[derive(Debug, Deserialize)]
-pub(super) struct OverviewData {
-    /// One for each metric.
-    #[serde(default)]
-    pub(super) items: Option<Vec<OverviewItem>>,
-}
-
-/// One metric.
-#[derive(Debug, Deserialize)]
-pub(super) struct OverviewItem {
-    /// `send_msg_count`, …
-    #[serde(default)]
-    pub(super) metric_name: String,
-    /// A count.
-    #[serde(default)]
-    pub(super) metric_value: Option<Value>,
-}
 
 /// Token fields stand at the top level, not under `data`.
 #[derive(Deserialize)]
@@ -52,7 +28,7 @@ struct FeishuTokenBody {
 }
 
 /// Asks for one window.
-pub(super) async fn message_push_overview(
+pub(super) async fn fetch_message_push_overview(
     settings: &FeishuSettings,
     cache: &TokenCache,
     clock: &Clock,
@@ -60,7 +36,7 @@ pub(super) async fn message_push_overview(
     client: &Client,
 ) -> Result<WindowAnswer, ProviderError> {
     let fetch = || fetch_token(settings, clock, client);
-    let send = |token: Token| async move { client.send(request(settings, query, &token)?).await };
+    let send = |token: Token| async move { client.fetch(request(settings, query, &token)?).await };
     // A gateway may answer in Feishu's place, without a code. A refusal is a few hundred bytes.
     let code = |reply: &Reply| reply.is_small().then(|| code_of(reply).ok().flatten()).flatten();
     let refuses = |reply: &Reply| code(reply).map_or(reply.status == StatusCode::UNAUTHORIZED, errors::refuses_token);
@@ -69,7 +45,7 @@ pub(super) async fn message_push_overview(
     let limit = reply.number(&["x-ogw-ratelimit-limit"]);
     client.note_rate(Rate { limit, ..Rate::default() });
     let query = query.clone();
-    http::read(reply, move |reply| match code_of(&reply)? {
+    transport::read(reply, move |reply| match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {
             let overview: OverviewBody = reply.json()?;
             Ok(fields::answer(&query, overview.data.items.unwrap_or_default()))
@@ -122,7 +98,7 @@ async fn fetch_token(settings: &FeishuSettings, clock: &Clock, client: &Client) 
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
         .body(body.to_string().into_bytes())
         .map_err(|_| ProviderError::Decode("the token's address cannot be sent".into()))?;
-    let reply = client.send_for_token(request).await?;
+    let reply = client.fetch_for_token(request).await?;
     match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {}
         _ => return Err(errors::refused(&reply)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::provider::error::{ProviderError, Reason, by_status};
-use crate::provider::http::Reply;
+use crate::provider::transport::Reply;
 
 /// What every answer has around its data.
 #[derive(Debug, Default, Deserialize)]

@@ -1,8 +1,36 @@
 //! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use crate::model::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
-use crate::provider::feishu::client::{OverviewBody, OverviewItem};
 use crate::provider::{WindowAnswer, WindowNumbers, WindowQuery};
+
+/// The body of a successful answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct OverviewBody {
+    /// What the envelope holds.
+    pub(super) data: OverviewData,
+}
+
+/// `data` of an answer.
+#[derive(Debug, Deserialize)]
+pub(super) struct OverviewData {
+    /// One for each metric.
+    #[serde(default)]
+    pub(super) items: Option<Vec<OverviewItem>>,
+}
+
+/// One metric.
+#[derive(Debug, Deserialize)]
+pub(super) struct OverviewItem {
+    /// `send_msg_count`, …
+    #[serde(default)]
+    pub(super) metric_name: String,
+    /// A count.
+    #[serde(default)]
+    pub(super) metric_value: Option<Value>,
+}
 
 /// The readings of the window that was asked for.
 ///

@@ -16,13 +16,15 @@ use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
 use crate::model::window::Unit;
+use crate::provider::client::Client;
+use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::spread;
 use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
 use crate::provider::{
-    Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
+    Account, CounterSource, EarlierQueries, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
+    WindowQuery, WindowReport, WindowUpdate,
 };
-use crate::provider::{error::ProviderError, http::Client};
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::FeishuSettings;
@@ -66,40 +68,35 @@ impl Account for FeishuAccount {
         vec![self.0.app_secret.clone()]
     }
 
-    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
-        vec![Box::new(MessagePushOverview {
+    fn counter_source(&self, context: &ReportContext) -> CounterSource {
+        let spec = context.spec(MESSAGE_PUSH_OVERVIEW, schedule::HOURLY, LIMIT);
+        CounterSource::Windows(Box::new(MessagePushOverview {
+            spec,
             settings: Arc::clone(&self.0),
             token: TokenCache::new(context.clock.clone()),
             clock: context.clock.clone(),
             schedule: Schedule {
                 zone: context.zone.clone(),
-                interval: context.intervals.get(MESSAGE_PUSH_OVERVIEW).copied(),
+                interval: spec.is_explicit.then_some(spec.interval),
                 units: self.0.windows.clone(),
                 departments: self.0.departments.clone(),
                 jitter: spread(&self.0.app_id, schedule::SPREAD),
             },
-        })]
+        }))
     }
 }
 
 struct MessagePushOverview {
+    spec: ReportSpec,
     settings: Arc<FeishuSettings>,
     token: TokenCache,
     clock: crate::util::clock::Clock,
     schedule: Schedule,
 }
 
-impl Report for MessagePushOverview {
-    fn name(&self) -> &'static str {
-        MESSAGE_PUSH_OVERVIEW
-    }
-
-    fn interval(&self) -> Duration {
-        self.schedule.interval.unwrap_or(schedule::HOURLY)
-    }
-
-    fn limit(&self) -> Limit {
-        LIMIT
+impl WindowReport for MessagePushOverview {
+    fn spec(&self) -> &ReportSpec {
+        &self.spec
     }
 
     fn scope_label(&self) -> &'static str {
@@ -125,7 +122,8 @@ impl Report for MessagePushOverview {
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
         Box::pin(async move {
-            let answer = client::message_push_overview(&self.settings, &self.token, &self.clock, query, client).await;
+            let answer =
+                client::fetch_message_push_overview(&self.settings, &self.token, &self.clock, query, client).await;
             match answer {
                 Err(error) if errors::is_out_of_range(&error) && self.schedule.is_past(self.clock.now(), query) => {
                     tracing::warn!(app_id = self.settings.app_id, window = query.first.unit.name(), first = %query.first.first,

@@ -10,14 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::model::window::Unit;
+use crate::provider::client::{Client, url};
 use crate::provider::error::ProviderError;
-use crate::provider::http::{self, Client, Reply, url};
-use crate::provider::jpush::config::{Holder, JpushSettings};
-use crate::provider::jpush::{Delivery, errors, users};
+use crate::provider::jpush::config::JpushSettings;
+use crate::provider::jpush::delivery::{Delivery, Holder};
+use crate::provider::jpush::{errors, user_fields};
+use crate::provider::transport;
+use crate::provider::transport::Reply;
 use crate::provider::{MessageNumbers, MessageQuery, WindowAnswer, WindowQuery};
 
 /// `GET received/detail?msg_ids=…` and its like.
-pub(super) async fn delivery(
+pub(super) async fn fetch_delivery(
     settings: &JpushSettings,
     kind: Delivery,
     messages: &[MessageQuery],
@@ -33,16 +36,16 @@ pub(super) async fn delivery(
 }
 
 /// `GET users?time_unit=…&start=…&duration=…`, of a group `group/users`.
-pub(super) async fn users(
+pub(super) async fn fetch_users(
     settings: &JpushSettings,
     question: &WindowQuery,
     client: &Client,
 ) -> Result<WindowAnswer, ProviderError> {
     let path: &[&str] = if settings.holder == Holder::Group { &["group", "users"] } else { &["users"] };
     let mut url = url(&settings.base_url, path);
-    url.query_pairs_mut().extend_pairs(users::query(question));
+    url.query_pairs_mut().extend_pairs(user_fields::parameters(question));
     let of = question.clone();
-    let read = move |reply: Reply| users::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
+    let read = move |reply: Reply| user_fields::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
     match query(settings, &url, None, client, read).await {
         // A month begins before the 60 or 30 days that are answered soon after it is over.
         Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(WindowAnswer::Lost),
@@ -51,7 +54,7 @@ pub(super) async fn users(
 }
 
 /// `POST status/message` for one message that was sent on `date`.
-pub(super) async fn status_message(
+pub(super) async fn fetch_status_message(
     settings: &JpushSettings,
     id: &str,
     date: Date,
@@ -66,7 +69,7 @@ pub(super) async fn status_message(
 }
 
 /// `GET push/quota` of the Push API.
-pub(super) async fn vendor_quota(
+pub(super) async fn fetch_vendor_quota(
     settings: &JpushSettings,
     client: &Client,
 ) -> Result<Map<String, Value>, ProviderError> {
@@ -103,9 +106,9 @@ async fn query<T: Send + 'static>(
     let request = request
         .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
         .map_err(|_| ProviderError::Decode("the credentials cannot be sent in a header".into()))?;
-    let reply = client.send(request).await?;
+    let reply = client.fetch(request).await?;
     client.note_rate(errors::rate(&reply));
-    http::read(reply, |reply| {
+    transport::read(reply, |reply| {
         let is_success = reply.status == StatusCode::OK && !errors::is_refusal(&reply);
         if is_success { read(reply) } else { Err(errors::refused(&reply)) }
     })

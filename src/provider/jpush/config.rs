@@ -9,18 +9,10 @@ use reqwest::Url;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::model::window::Unit;
-use crate::provider::jpush::Delivery;
-use crate::provider::message_schedule::{MessageSchedule, Step};
+use crate::provider::jpush::delivery::{Delivery, Holder};
+use crate::provider::message_config::{MessageKeys, read_messages, read_schedule};
+use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::rate_limit::Limit;
-
-/// Whose statistics they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holder {
-    /// An app, by its AppKey.
-    App,
-    /// A group of apps, by its group key.
-    Group,
-}
 
 /// One JPush app or group.
 #[derive(Clone, Debug)]
@@ -72,8 +64,8 @@ impl JpushSettings {
         let (holder, user, master_secret) = credentials(section);
         let base_url = section.base_url_or("base_url", BASE_URL);
         let delivery = delivery(section, holder);
-        let schedule = schedule(section);
-        let (ids, files) = messages(section, holder);
+        let schedule = read_schedule(section);
+        let MessageKeys { ids, files } = read_messages(section, holder.id_format());
         let is_elsewhere = base_url.as_ref().is_some_and(|url| url.as_str().trim_end_matches('/') != BASE_URL);
         let has_push_url = section.find("push_url").is_some();
         let push_url = section.base_url_or("push_url", PUSH_URL);
@@ -171,35 +163,6 @@ fn delivery(section: &mut Section<'_>, holder: Holder) -> Option<Option<Delivery
     section.choice("delivery", &choices)
 }
 
-/// `schedule: [{until: 10m, every: 1m}, …]`, in the order of the ages.
-fn schedule(section: &mut Section<'_>) -> Option<MessageSchedule> {
-    let second = Duration::from_secs(1);
-    let found = section.find("schedule")?;
-    let mut steps: Vec<Step> = Vec::new();
-    let given = section.sections("schedule");
-    let is_empty = given.is_empty() && found.is_list();
-    for mut step in given {
-        let (place, path) = (step.place(), step.path().to_owned());
-        let (until, every) = (step.duration("until", second), step.duration("every", second));
-        if until.is_none() {
-            step.missing("until");
-        }
-        if every.is_none() {
-            step.missing("every");
-        }
-        step.finish();
-        let (Some(until), Some(every)) = (until, every) else { continue };
-        if steps.last().is_some_and(|last| last.until >= until) {
-            section.context().error(place, &path, "until must be greater than that of the step before");
-        }
-        steps.push(Step { until, every });
-    }
-    if is_empty {
-        section.context().error(found.place, &found.path, "needs at least one step, such as {until: 5d, every: 1h}");
-    }
-    (!steps.is_empty()).then(|| MessageSchedule::new(steps))
-}
-
 fn test_devices(section: &mut Section<'_>) -> Vec<String> {
     let mut devices: Vec<String> = Vec::new();
     let mut seen = HashSet::new();
@@ -217,29 +180,4 @@ fn test_devices(section: &mut Section<'_>) -> Vec<String> {
         section.context().error(place, &path, message);
     }
     devices
-}
-
-/// Ids and files of them.
-fn messages(section: &mut Section<'_>, holder: Holder) -> (Vec<String>, Vec<PathBuf>) {
-    let Some(mut messages) = section.section("messages") else { return Default::default() };
-    let ids = ids(&mut messages, holder);
-    let files = messages.paths("files");
-    messages.finish();
-    (ids, files)
-}
-
-fn ids(messages: &mut Section<'_>, holder: Holder) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let mut ids = Vec::new();
-    for (place, path, word) in messages.words("ids").unwrap_or_default() {
-        match holder.read_id()(&word) {
-            Some(id) if seen.insert(id.clone()) => ids.push(id),
-            Some(_) => messages.context().error(place, &path, "given twice"),
-            None if holder == Holder::App => {
-                messages.context().error(place, &path, "is no msg_id: digits that fit 64 bits");
-            }
-            None => messages.context().error(place, &path, "is no group_msgid: a-z and 0-9, at most 64"),
-        }
-    }
-    ids
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::provider::error::{ProviderError, Reason, by_status};
-use crate::provider::http::Reply;
 use crate::provider::rate_limit::Rate;
+use crate::provider::transport::Reply;
 
 /// `Invalid parameter 'msg_id'.`, which the document does not list.
 const BAD_PARAMETER: &str = "3002";

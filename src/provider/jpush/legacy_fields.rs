@@ -5,13 +5,12 @@ use serde_json::{Map, Value};
 
 use crate::model::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use crate::model::reading::{Label, members};
-use crate::provider::jpush::detail_fields::{Shape, holds_numbers, known};
-use crate::provider::jpush::received_fields::{GROUP_IDS, Sink, series};
-use crate::provider::jpush::table::{self, FieldRow, nothing, row};
+use crate::provider::field_map::{self, FieldRow, FieldSink, nothing, row, series};
+use crate::provider::jpush::received_fields::GROUP_IDS;
+use crate::provider::jpush::shape::{Shape, VENDOR_BLOCK, holds_numbers, known};
 
 /// Their names in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
-pub(super) const VENDOR_BLOCK: &str = "android_pns";
 /// What the counts of all vendors in one number begin with.
 const TOTAL: &str = "pns_";
 
@@ -62,20 +61,20 @@ const VENDOR_COUNTS: [(&str, crate::model::reading::Metric); 4] =
 const VENDORS: [&str; 6] = ["honor", "oppo", "vivo", "fcm", "asus", "nio"];
 
 /// Reads the blocks of one item of an app's answer.
-pub(super) fn read(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
-    table::read(&[FIELDS, NO_ONLINE], &["details", VENDOR_BLOCK], item, sink);
+pub(super) fn read(item: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSink<'_>) {
+    field_map::read(&[FIELDS, NO_ONLINE], &["details", VENDOR_BLOCK], item, sink);
     read_vendors(item, shape, sink);
 }
 
 /// Reads the blocks of one item of a group's answer.
-pub(super) fn read_group(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
+pub(super) fn read_group(item: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSink<'_>) {
     let [id, ids] = GROUP_IDS;
-    table::read(&[FIELDS, ONLINE], &[id, ids, VENDOR_BLOCK], item, sink);
+    field_map::read(&[FIELDS, ONLINE], &[id, ids, VENDOR_BLOCK], item, sink);
     read_vendors(item, shape, sink);
 }
 
 /// `android_pns`: by vendor, or in all where no vendor's block is there.
-fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut Sink<'_>) {
+fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSink<'_>) {
     let fields = match item.get(VENDOR_BLOCK) {
         Some(Value::Object(fields)) => fields,
         None | Some(Value::Null) => return,

@@ -1,4 +1,17 @@
-//! The ids of messages, as senders and answers write them.
+//! Message ids, as senders and answers write them.
+
+use crate::provider::message_id::IdFormat;
+
+/// What a message id must look like.
+pub const RULE: &str = "msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64";
+
+/// Ids of an app's messages.
+pub(super) const MESSAGE_ID: IdFormat =
+    IdFormat { read: read_id, rule: RULE, config_error: "is no msg_id: digits that fit 64 bits" };
+
+/// Ids of a group's messages.
+pub(super) const GROUP_MESSAGE_ID: IdFormat =
+    IdFormat { read: read_group_id, rule: RULE, config_error: "is no group_msgid: a-z and 0-9, at most 64" };
 
 /// A message id: digits that fit 64 bits, without leading zeros.
 pub(super) fn read_id(text: &str) -> Option<String> {

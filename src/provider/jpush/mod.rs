@@ -7,29 +7,33 @@
 
 mod client;
 pub mod config;
+mod delivery;
 mod detail_fields;
 mod errors;
 mod legacy_fields;
 pub mod message_id;
 mod message_reports;
-mod moments;
 mod received_fields;
-mod table;
+mod shape;
+mod test_devices;
+mod user_fields;
 mod users;
+mod vendor_quota;
 
 use std::sync::Arc;
 
 use crate::config::{secret::Secret, section::Section};
 use crate::provider::error::ProviderError;
 use crate::provider::{
-    Account, MessageReport, Messages, Provider, Report, ReportContext, SnapshotNumbers, SnapshotReport, WindowNumbers,
-    WindowQuery,
+    Account, CounterSource, GaugeReport, MessageReport, MessageReports, Provider, ReportContext, SnapshotNumbers,
+    WindowNumbers, WindowQuery,
 };
-use config::{Holder, JpushSettings};
-pub use message_reports::Delivery;
+use config::JpushSettings;
+pub use delivery::Delivery;
 use message_reports::DeliveryReport;
-use moments::{STATUS_MESSAGE, TestDevices, VENDOR_QUOTA, VendorQuota};
+use test_devices::{STATUS_MESSAGE, TestDevices};
 use users::{GROUP_USERS, USERS, UsersReport};
+use vendor_quota::{VENDOR_QUOTA, VendorQuota};
 
 /// The provider.
 pub struct Jpush;
@@ -40,15 +44,15 @@ pub struct Jpush;
 /// # Errors
 /// A body that is not of the documented shape.
 pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
-    users::read(&object(body)?, query)
+    user_fields::read(&object(body)?, query)
 }
 
-/// The same for `status/message` about `earlier` devices.
+/// The same for `status/message` about `asked` devices.
 ///
 /// # Errors
 /// A body that is not an object.
-pub fn parse_devices(body: &[u8], earlier: usize) -> Result<SnapshotNumbers, ProviderError> {
-    Ok(moments::devices(&object(body)?, earlier))
+pub fn parse_devices(body: &[u8], asked: usize) -> Result<SnapshotNumbers, ProviderError> {
+    Ok(test_devices::devices(&object(body)?, asked))
 }
 
 /// The same for `push/quota`.
@@ -56,7 +60,7 @@ pub fn parse_devices(body: &[u8], earlier: usize) -> Result<SnapshotNumbers, Pro
 /// # Errors
 /// A body that is not an object.
 pub fn parse_quotas(body: &[u8]) -> Result<SnapshotNumbers, ProviderError> {
-    Ok(moments::quotas(&object(body)?))
+    Ok(vendor_quota::quotas(&object(body)?))
 }
 
 fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, ProviderError> {
@@ -103,54 +107,30 @@ impl Account for JpushAccount {
         vec![self.0.master_secret.clone()]
     }
 
-    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
-        if self.0.users.is_empty() {
-            return Vec::new();
-        }
-        vec![Box::new(UsersReport::new(Arc::clone(&self.0), context))]
-    }
-
-    fn moments(&self, context: &ReportContext) -> Vec<Box<dyn SnapshotReport>> {
-        let settings = || Arc::clone(&self.0);
-        let interval = |report| context.intervals.get(report).copied().unwrap_or(moments::INTERVAL);
-        let mut reports: Vec<Box<dyn SnapshotReport>> = Vec::new();
-        if !self.0.test_devices.is_empty() {
-            let zone = context.zone.clone();
-            reports.push(Box::new(TestDevices { settings: settings(), zone, interval: interval(STATUS_MESSAGE) }));
-        }
-        if self.0.vendor_quota {
-            reports.push(Box::new(VendorQuota { settings: settings(), interval: interval(VENDOR_QUOTA) }));
-        }
-        reports
-    }
-
-    fn messages(&self, context: &ReportContext) -> Option<Messages> {
-        let report = |kind: &Delivery| {
-            let interval = context.intervals.get(kind.name()).copied();
-            let pace = match (&self.0.schedule, interval) {
-                (Some(schedule), _) => schedule.clone(),
-                (None, Some(interval)) => kind.pace().always(interval),
-                (None, None) => kind.pace(),
-            };
-            Box::new(DeliveryReport { settings: Arc::clone(&self.0), kind: *kind, pace }) as Box<dyn MessageReport>
-        };
-        let reports = Delivery::ALL.iter().filter(|kind| kind.holder() == self.0.holder);
-        Some(Messages {
+    fn counter_source(&self, context: &ReportContext) -> CounterSource {
+        let kinds = Delivery::ALL.into_iter().filter(|kind| kind.holder() == self.0.holder);
+        let report = |kind| Box::new(DeliveryReport::new(&self.0, kind, context)) as Box<dyn MessageReport>;
+        CounterSource::Messages(MessageReports {
             delivery: self.0.delivery.map(Delivery::name),
-            reports: reports.map(report).collect(),
+            reports: kinds.map(report).collect(),
             ids: self.0.ids.clone(),
             files: self.0.files.clone(),
             newest: self.0.newest_messages,
-            read_id: self.0.holder.read_id(),
+            id_format: *self.0.holder.id_format(),
         })
     }
-}
 
-impl Holder {
-    fn read_id(self) -> fn(&str) -> Option<String> {
-        match self {
-            Holder::App => message_id::read_id,
-            Holder::Group => message_id::read_group_id,
+    fn gauge_reports(&self, context: &ReportContext) -> Vec<GaugeReport> {
+        let mut reports = Vec::new();
+        if !self.0.users.is_empty() {
+            reports.push(GaugeReport::Windows(Box::new(UsersReport::new(&self.0, context))));
         }
+        if !self.0.test_devices.is_empty() {
+            reports.push(GaugeReport::Snapshot(Box::new(TestDevices::new(&self.0, context))));
+        }
+        if self.0.vendor_quota {
+            reports.push(GaugeReport::Snapshot(Box::new(VendorQuota::new(&self.0, context))));
+        }
+        reports
     }
 }

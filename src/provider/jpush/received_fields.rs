@@ -5,14 +5,11 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::model::reading::Label;
 use crate::model::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
-use crate::model::reading::{Count, Label, MAX_READINGS, Reading, SeriesKey, count, members, note_too_many};
+use crate::provider::field_map::{self, FieldRow, FieldSink, nothing, row, series};
 use crate::provider::jpush::message_id::{read_group_id, read_id};
-use crate::provider::jpush::table::{self, FieldRow, nothing, row};
 use crate::provider::{MessageNumbers, MessageReadings};
-
-/// More names that are not known than anyone looks at; the rest is not noted.
-const MAX_UNKNOWN: usize = 1000;
 
 /// Where the id of a group message stands.
 pub(super) const GROUP_IDS: [&str; 2] = ["group_msgid", "group_msgids"];
@@ -84,7 +81,7 @@ const LIVE_ACTIVITY: [(&str, Metric, &[&str]); 2] = [
 pub(super) fn received_detail(items: &[Value]) -> MessageNumbers {
     let spellings: Vec<&str> = LIVE_ACTIVITY.iter().flat_map(|(.., spellings)| spellings.iter().copied()).collect();
     read_items(items, message_id, |_, item, sink| {
-        table::read(&[RECEIVED_DETAIL], &spellings, item, sink);
+        field_map::read(&[RECEIVED_DETAIL], &spellings, item, sink);
         for (name, metric, spellings) in LIVE_ACTIVITY {
             let first = spellings.iter().find_map(|spelling| item.get(*spelling).filter(|value| !value.is_null()));
             let (ios, apns) = (Label::known("ios"), Label::known("apns"));
@@ -97,7 +94,7 @@ pub(super) fn received_detail(items: &[Value]) -> MessageNumbers {
 /// Reads the items of `received` (old).
 pub(super) fn received(items: &[Value]) -> MessageNumbers {
     read_items(items, message_id, |_, item, sink| {
-        table::read(&[RECEIVED], &[], item, sink);
+        field_map::read(&[RECEIVED], &[], item, sink);
         String::new()
     })
 }
@@ -105,7 +102,7 @@ pub(super) fn received(items: &[Value]) -> MessageNumbers {
 /// Reads the items of `messages` (old).
 pub(super) fn messages(items: &[Value]) -> MessageNumbers {
     read_items(items, message_id, |_, item, sink| {
-        table::read(&[MESSAGES], &[], item, sink);
+        field_map::read(&[MESSAGES], &[], item, sink);
         String::new()
     })
 }
@@ -128,7 +125,7 @@ pub(super) fn group_message_id(item: &Map<String, Value>) -> Option<String> {
 pub(super) fn read_items(
     items: &[Value],
     id_of: fn(&Map<String, Value>) -> Option<String>,
-    mut read: impl FnMut(&str, &Map<String, Value>, &mut Sink) -> String,
+    mut read: impl FnMut(&str, &Map<String, Value>, &mut FieldSink<'_>) -> String,
 ) -> MessageNumbers {
     let mut numbers = MessageNumbers::default();
     let mut seen = HashSet::new();
@@ -141,7 +138,7 @@ pub(super) fn read_items(
             numbers.unknown.push("an item without an id".to_owned());
             continue;
         };
-        let mut sink = Sink { readings: Vec::new(), unknown: &mut numbers.unknown };
+        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
         let shape = read(&id, item, &mut sink);
         let readings = sink.readings;
         // An id that comes twice is no second message.
@@ -150,65 +147,4 @@ pub(super) fn read_items(
         }
     }
     numbers
-}
-
-/// Where readings of one message go.
-pub(super) struct Sink<'a> {
-    pub(super) readings: Vec<Reading>,
-    pub(super) unknown: &'a mut Vec<String>,
-}
-
-impl Sink<'_> {
-    /// Takes a field, if it holds a number.
-    pub(super) fn take(&mut self, path: &str, value: Option<&Value>, series: SeriesKey) {
-        match count(value) {
-            Count::Absent => {}
-            Count::Odd => self.unknown.push(path.to_owned()),
-            Count::Is(value) if self.readings.len() < MAX_READINGS || series.is_known() => {
-                self.readings.push(Reading { field: path.to_owned(), series, value });
-            }
-            Count::Is(_) => note_too_many(self.unknown),
-        }
-    }
-
-    /// The same for a count that the provider does not have and sends as 0.
-    pub(super) fn take_unless_zero(&mut self, path: &str, value: Option<&Value>, series: SeriesKey) {
-        if count(value) != Count::Is(0) {
-            self.take(path, value, series);
-        }
-    }
-
-    /// Takes the counts of a leaf or a block, each for the series that `of` its metric. `path` is that of the
-    /// object, `prefix` what its fields' names begin with.
-    pub(super) fn take_counts(
-        &mut self,
-        path: &str,
-        prefix: &str,
-        object: &Map<String, Value>,
-        counts: &[(&str, Metric)],
-        of: impl Fn(Metric) -> SeriesKey,
-    ) {
-        for (name, metric) in counts {
-            let field = format!("{prefix}{name}");
-            self.take(&format!("{path}.{field}"), object.get(&field), of(*metric));
-        }
-    }
-
-    /// Notes the numbers and blocks of an object that are not known. `prefix` is its path.
-    pub(super) fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
-        let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
-        let is_new = |(name, value): &(&String, &Value)| *name != "msg_id" && !is_known(name) && may_matter(value);
-        if self.unknown.len() >= MAX_UNKNOWN {
-            // A hundred messages repeat the same names.
-            self.unknown.sort_unstable();
-            self.unknown.dedup();
-        }
-        let new = members(object, self.unknown).filter(is_new);
-        let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
-        self.unknown.extend(new.take(room).map(|(name, _)| format!("{prefix}{name}")));
-    }
-}
-
-pub(super) fn series(metric: Metric, platform: Label, channel: Label, kind: Label) -> SeriesKey {
-    SeriesKey { metric, platform, channel, kind }
 }

@@ -4,22 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
 
-use crate::model::reading::{Count, Label, UserCount, WindowReadings, count, members};
+use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, at, date_of, plus_days};
+use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
-use crate::provider::http::Client;
 use crate::provider::jpush::client;
-use crate::provider::jpush::config::{Holder, JpushSettings};
+use crate::provider::jpush::config::JpushSettings;
+use crate::provider::jpush::delivery::Holder;
 use crate::provider::message_schedule::spread;
-use crate::provider::rate_limit::Limit;
 use crate::provider::{
-    EarlierQueries, Report, ReportContext, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery,
-    WindowState, WindowUpdate,
+    EarlierQueries, ReportContext, ReportSpec, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery,
+    WindowReport, WindowState, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
@@ -35,28 +33,20 @@ const DELAY: Duration = Duration::from_secs(300);
 const SPREAD: Duration = Duration::from_secs(240);
 /// A window without numbers counts as empty this long after its end; before, JPush may not be done with it.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
-/// More items than the hours of a day have, one for each platform; the rest is not read.
-const MAX_ITEMS: usize = 500;
-/// More numbers of one window than the document has, twelve; the rest is not read.
-const MAX_NUMBERS: usize = 100;
-const STATES: [&str; 3] = ["new", "online", "active"];
-/// 返回参数: the platforms of the document.
-const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
 
 /// The report of one app or group.
 pub(super) struct UsersReport {
+    spec: ReportSpec,
     settings: Arc<JpushSettings>,
     zone: TimeZone,
-    /// The explicit interval, if any.
-    interval: Option<Duration>,
     spread: Duration,
 }
 
 impl UsersReport {
-    pub(super) fn new(settings: Arc<JpushSettings>, context: &ReportContext) -> UsersReport {
-        let interval = context.intervals.get(name(settings.holder)).copied();
+    pub(super) fn new(settings: &Arc<JpushSettings>, context: &ReportContext) -> UsersReport {
+        let spec = context.spec(name(settings.holder), HOURLY, settings.limit());
         let spread = spread(&settings.user, SPREAD);
-        UsersReport { zone: context.zone.clone(), interval, spread, settings }
+        UsersReport { spec, zone: context.zone.clone(), spread, settings: Arc::clone(settings) }
     }
 
     /// The newest closed window of a unit, if it is in reach; of hours all of today's, since the newest may not be there yet.
@@ -89,17 +79,9 @@ fn name(holder: Holder) -> &'static str {
     }
 }
 
-impl Report for UsersReport {
-    fn name(&self) -> &'static str {
-        name(self.settings.holder)
-    }
-
-    fn interval(&self) -> Duration {
-        self.interval.unwrap_or(HOURLY)
-    }
-
-    fn limit(&self) -> Limit {
-        self.settings.limit()
+impl WindowReport for UsersReport {
+    fn spec(&self) -> &ReportSpec {
+        &self.spec
     }
 
     fn shows(&self, scope: &str, unit: Unit) -> bool {
@@ -117,7 +99,7 @@ impl Report for UsersReport {
         query: &'a WindowQuery,
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
-        Box::pin(client::users(&self.settings, query, client))
+        Box::pin(client::fetch_users(&self.settings, query, client))
     }
 
     fn interpret(
@@ -154,8 +136,8 @@ impl Report for UsersReport {
 
     /// The explicit interval, or five minutes past the hour.
     fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
-        if let Some(interval) = self.interval {
-            return now.saturating_add(interval).unwrap_or(now);
+        if self.spec.is_explicit {
+            return now.saturating_add(self.spec.interval).unwrap_or(now);
         }
         let hour = at(date_of(now, &self.zone), self.zone.to_datetime(now).hour(), &self.zone);
         let mut slot = hour.saturating_add(DELAY + self.spread).unwrap_or(now);
@@ -167,105 +149,10 @@ impl Report for UsersReport {
     }
 }
 
-/// Reads an answer to `query`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
-/// time are one window; items out of the range that was asked for are not read.
-///
-/// # Errors
-/// No items.
-pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
-    let Some(Value::Array(items)) = answer.get("items") else {
-        return Err(ProviderError::Decode("not of the documented shape: no items".to_owned()));
-    };
-    let mut numbers = WindowNumbers::default();
-    for item in items.iter().take(MAX_ITEMS) {
-        let time = item.get("time").and_then(Value::as_str).and_then(|time| window(time, query.first.unit));
-        let (Some(window), Value::Object(platforms)) = (time, item) else {
-            numbers.unknown.push("an item without a time".to_owned());
-            continue;
-        };
-        if !(query.first..=query.last).contains(&window) {
-            continue;
-        }
-        let index = match numbers.windows.iter().position(|known| known.window == window) {
-            Some(index) => index,
-            None => {
-                numbers.windows.push(WindowReadings::empty(window));
-                numbers.windows.len() - 1
-            }
-        };
-        let users = &mut numbers.windows[index].users;
-        for (platform, states) in members(platforms, &mut numbers.unknown) {
-            if platform == "time" || states.is_null() {
-                continue;
-            }
-            let known = PLATFORMS.iter().find(|known| *known == platform);
-            let (label, states) = match (known, states) {
-                (Some(known), Value::Object(states)) => (Label::known(known), states),
-                (None, Value::Object(states)) => {
-                    numbers.unknown.push(platform.clone());
-                    (Label::unknown(platform), states)
-                }
-                _ => {
-                    numbers.unknown.push(platform.clone());
-                    continue;
-                }
-            };
-            for (state, value) in members(states, &mut numbers.unknown) {
-                match (STATES.iter().find(|known| *known == state), count(Some(value))) {
-                    (_, Count::Absent) => {}
-                    (Some(state), Count::Is(value)) => {
-                        let is_same = |known: &UserCount| (&known.platform, known.state) == (&label, *state);
-                        if users.len() < MAX_NUMBERS && !users.iter().any(is_same) {
-                            users.push(UserCount { platform: label.clone(), state, value });
-                        }
-                    }
-                    _ => numbers.unknown.push(format!("{platform}.{state}")),
-                }
-            }
-        }
-    }
-    Ok(numbers)
-}
-
-/// `2014-06-11 09`, `2014-06-11` or `2014-06`; what stands behind is not looked at.
-fn window(time: &str, unit: Unit) -> Option<Window> {
-    let month = time.get(..7)?;
-    if unit == Unit::Month {
-        return Some(Window::holding(unit, format!("{month}-01").parse().ok()?));
-    }
-    let day: Date = time.get(..10)?.parse().ok()?;
-    match unit {
-        Unit::Hour => {
-            let hour = time.get(10..13)?.trim_start_matches([' ', 'T']).parse().ok()?;
-            (0..24).contains(&hour).then(|| Window::hour(day, hour))
-        }
-        _ => Some(Window::holding(unit, day)),
-    }
-}
-
-/// The query of a question: time_unit, start and duration.
-pub(super) fn query(query: &WindowQuery) -> [(&'static str, String); 3] {
-    let Window { unit, first, hour } = query.first;
-    let (unit, start, duration) = match unit {
-        Unit::Hour => ("HOUR", format!("{first} {hour:02}"), i32::from(query.last.hour - hour) + 1),
-        Unit::Month => ("MONTH", first.strftime("%Y-%m").to_string(), 1),
-        Unit::Day | Unit::Week => ("DAY", first.to_string(), days(first, query.last.first)),
-    };
-    [("time_unit", unit.to_owned()), ("start", start), ("duration", duration.to_string())]
-}
-
-fn days(first: Date, last: Date) -> i32 {
-    let mut days = 1;
-    while plus_days(first, days) <= last {
-        days += 1;
-    }
-    days
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{config, registry::PROVIDERS};
+    use crate::provider::{GaugeReport, config, registry::PROVIDERS};
 
     /// When it is polled next, at these times, in a time zone.
     fn next(zone: &str, now: &str) -> String {
@@ -276,7 +163,7 @@ mod tests {
             zone: TimeZone::get(zone).unwrap(),
             intervals: Default::default(),
         };
-        let report = config.apps[0].account.open(&context).remove(0);
+        let GaugeReport::Windows(report) = config.apps[0].account.gauge_reports(&context).remove(0) else { panic!() };
         let due = report.next_due(now.parse().unwrap(), &ReportState::default());
         // Up to four minutes later, by account.
         let minutes = due.strftime("%M").to_string().parse::<u8>().unwrap();

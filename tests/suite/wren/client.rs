@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use super::config::Settings;
 use super::{errors, fields};
+use push_exporter::provider::client::{Client, url};
 use push_exporter::provider::error::ProviderError;
-use push_exporter::provider::http::{Client, url};
 use push_exporter::provider::{WindowAnswer, WindowQuery};
 
 /// The body of a successful answer.
@@ -28,7 +28,7 @@ pub(super) struct Day {
 }
 
 /// `GET /v1/apps/{app_id}/statistics/daily` for the days of `query`.
-pub(super) async fn statistics_daily(
+pub(super) async fn fetch_statistics_daily(
     settings: &Settings,
     query: &WindowQuery,
     client: &Client,
@@ -43,7 +43,7 @@ pub(super) async fn statistics_daily(
         .header(header::AUTHORIZATION, format!("Basic {}", credentials.expose_secret()))
         .body(Vec::new())
         .map_err(|_| ProviderError::Decode("the credentials cannot be sent in a header".into()))?;
-    let reply = client.send(request).await?;
+    let reply = client.fetch(request).await?;
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));
     }

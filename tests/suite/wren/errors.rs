@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use push_exporter::provider::error::{ProviderError, Reason, by_status};
-use push_exporter::provider::http::Reply;
+use push_exporter::provider::transport::Reply;
 
 /// `{"code": 2001, "message": "…"}`
 #[derive(Default, Deserialize)]

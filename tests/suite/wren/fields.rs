@@ -1,46 +1,43 @@
 //! The field map of Wren's `statistics/daily`. Pure: an answer in, readings out.
 
 use super::client::{Daily, Day};
-use push_exporter::model::reading::{
-    Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, WindowReadings, count, members,
-};
+use push_exporter::model::reading::{Label, Metric, WindowReadings, members};
 use push_exporter::model::window::{Window, plus_days};
+use push_exporter::provider::field_map::{FieldSink, series};
 use push_exporter::provider::{WindowNumbers, WindowQuery};
 
 /// The readings of every day that was asked for; one that is not in the answer had nothing.
 pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> WindowNumbers {
-    let earlier = std::iter::successors(Some(query.first), |day| Some(Window::day(plus_days(day.first, 1))));
-    let windows = earlier.take_while(|day| *day <= query.last).map(WindowReadings::empty).collect();
+    let days_queried = std::iter::successors(Some(query.first), |day| Some(Window::day(plus_days(day.first, 1))));
+    let windows = days_queried.take_while(|day| *day <= query.last).map(WindowReadings::empty).collect();
     let mut numbers = WindowNumbers { windows, ..WindowNumbers::default() };
     for Day { date, channels } in days {
         // A day that was not asked for is left alone, and one that comes twice is no second one.
         let is_it = |known: &&mut WindowReadings| known.window == Window::day(date) && known.readings.is_empty();
         let Some(window) = numbers.windows.iter_mut().find(is_it) else { continue };
-        for (name, fields) in members(&channels, &mut numbers.unknown) {
+        let channels: Vec<_> = members(&channels, &mut numbers.unknown).collect();
+        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
+        for (name, fields) in channels {
             let (platform, channel) = labels(name);
-            // Unknown names are read, and told by the runner: in a metric and in the log.
-            numbers.unknown.extend((!channel.is_known()).then(|| name.clone()));
+            // Unknown names are read, and reported by the poller: in a metric and in the log.
+            sink.unknown.extend((!channel.is_known()).then(|| name.clone()));
             for (field, value) in fields.as_object().into_iter().flatten() {
-                // The ledger keys its watermark by the path: it stays the same for ever.
+                // The ledger keys its watermark by the path: it must never change.
                 let path = format!("{name}.{field}");
                 let metric = match field.as_str() {
-                    "sent" => Some(Metric::Sent),
-                    "failed" => Some(Metric::Failed),
-                    "received" => Some(Metric::Received),
-                    _ => None,
-                };
-                match (metric, count(Some(value))) {
-                    (_, Count::Absent) => {}
-                    (Some(metric), Count::Is(value)) => {
-                        let (platform, channel) = (platform.clone(), channel.clone());
-                        let series = SeriesKey { metric, platform, channel, kind: Label::known("notification") };
-                        window.readings.push(Reading { field: path, series, value });
+                    "sent" => Metric::Sent,
+                    "failed" => Metric::Failed,
+                    "received" => Metric::Received,
+                    _ => {
+                        sink.unknown.push(path);
+                        continue;
                     }
-                    _ => numbers.unknown.push(path),
-                }
+                };
+                let kind = Label::known("notification");
+                sink.take(&path, Some(value), series(metric, platform.clone(), channel.clone(), kind));
             }
         }
-        window.readings.truncate(MAX_READINGS);
+        window.readings = sink.readings;
     }
     numbers
 }

@@ -6,28 +6,33 @@ pub mod config;
 mod documents;
 mod errors;
 pub mod fields;
-mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use config::Settings;
 use push_exporter::config::{secret::Secret, section::Section};
 use push_exporter::model::window::Unit;
+use push_exporter::provider::client::Client;
+use push_exporter::provider::rolling_days::RollingDays;
 use push_exporter::provider::{
-    Account, EarlierQueries, Provider, Report, ReportContext, ReportState, WindowAnswer, WindowQuery, WindowUpdate,
+    Account, CounterSource, EarlierQueries, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
+    WindowQuery, WindowReport, WindowUpdate,
 };
-use push_exporter::provider::{error::ProviderError, http::Client, rate_limit::Limit};
+use push_exporter::provider::{error::ProviderError, rate_limit::Limit};
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
-use {config::Settings, schedule::Schedule};
 
 /// The provider.
 pub struct Wren;
 
 /// The one report: a value of the label `report`, and a key of `intervals`.
 pub const STATISTICS_DAILY: &str = "statistics_daily";
+
+/// Numbers change every ten minutes.
+const INTERVAL: Duration = Duration::from_secs(600);
 
 /// 30 requests a minute for each app (Limits); the client keeps it.
 const LIMIT: Limit = Limit { api: STATISTICS_DAILY, requests: 30, window: Duration::from_secs(60) };
@@ -62,29 +67,25 @@ impl Account for WrenAccount {
         vec![self.0.api_secret.clone()]
     }
 
-    fn open(&self, context: &ReportContext) -> Vec<Box<dyn Report>> {
-        let interval = context.intervals.get(STATISTICS_DAILY).copied().unwrap_or(schedule::INTERVAL);
-        let schedule = Schedule { zone: context.zone.clone(), interval };
-        vec![Box::new(StatisticsDaily { settings: Arc::clone(&self.0), schedule })]
+    fn counter_source(&self, context: &ReportContext) -> CounterSource {
+        CounterSource::Windows(Box::new(StatisticsDaily {
+            spec: context.spec(STATISTICS_DAILY, INTERVAL, LIMIT),
+            settings: Arc::clone(&self.0),
+            // A day is final three days later, and Wren keeps statistics for 30 days.
+            days: RollingDays { zone: context.zone.clone(), settles_after: 3, days_a_query: 31, longest_downtime: 30 },
+        }))
     }
 }
 
 struct StatisticsDaily {
+    spec: ReportSpec,
     settings: Arc<Settings>,
-    schedule: Schedule,
+    days: RollingDays,
 }
 
-impl Report for StatisticsDaily {
-    fn name(&self) -> &'static str {
-        STATISTICS_DAILY
-    }
-
-    fn interval(&self) -> Duration {
-        self.schedule.interval
-    }
-
-    fn limit(&self) -> Limit {
-        LIMIT
+impl WindowReport for StatisticsDaily {
+    fn spec(&self) -> &ReportSpec {
+        &self.spec
     }
 
     fn shows(&self, scope: &str, unit: Unit) -> bool {
@@ -92,7 +93,7 @@ impl Report for StatisticsDaily {
     }
 
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
-        self.schedule.next(now, state, earlier)
+        self.days.next(now, state, earlier)
     }
 
     fn query<'a>(
@@ -100,20 +101,16 @@ impl Report for StatisticsDaily {
         query: &'a WindowQuery,
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
-        Box::pin(client::statistics_daily(&self.settings, query, client))
+        Box::pin(client::fetch_statistics_daily(&self.settings, query, client))
     }
 
     fn interpret(
         &self,
         reading: ClockReading,
-        _ask: &WindowQuery,
+        query: &WindowQuery,
         answer: WindowAnswer,
         state: &ReportState,
     ) -> WindowUpdate {
-        self.schedule.interpret(reading.now, answer, state)
-    }
-
-    fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
-        now.saturating_add(self.schedule.interval).unwrap_or(now)
+        self.days.interpret(reading, query, answer, state)
     }
 }

@@ -1,7 +1,4 @@
-//! When Easemob is asked for what. Numbers of today grow, numbers of the last days are restated: every
-//! poll asks from the oldest unsettled day to today, and a day settles 3 days after its end.
-
-use std::time::Duration;
+//! Schedule of reports by day whose numbers grow today and are restated for some days. Pure.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -14,25 +11,21 @@ use crate::provider::{
 };
 use crate::util::clock_guard::ClockReading;
 
-/// How often `offline_push` is polled unless the configuration says otherwise.
-pub const INTERVAL: Duration = Duration::from_secs(300);
-/// A day settles this many days after its end.
-const SETTLES_AFTER: i32 = 3;
-/// The longest range of one request; the document names none.
-const DAYS_A_CALL: i32 = 7;
-/// How far back catching up goes.
-const LONGEST_DOWNTIME: i32 = 366;
-
-/// The rhythm of one app.
+/// Schedule of a report whose days grow, and are restated, until they settle: every poll queries from the oldest unsettled
+/// day to today.
 #[derive(Clone, Debug)]
-pub struct Schedule {
-    /// The app's calendar.
+pub struct RollingDays {
+    /// Calendar of the app.
     pub zone: TimeZone,
-    /// From poll to poll.
-    pub interval: Duration,
+    /// Days after its end at which a day settles.
+    pub settles_after: i32,
+    /// Longest range of one query, in days.
+    pub days_a_query: i32,
+    /// How far back a downtime is caught up, in days.
+    pub longest_downtime: i32,
 }
 
-impl Schedule {
+impl RollingDays {
     /// The next range to ask for: at most 7 days, the oldest first unless something has failed.
     pub fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
         let mut ranges = self.ranges(now, state, earlier);
@@ -46,12 +39,12 @@ impl Schedule {
     fn ranges(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Vec<WindowQuery> {
         let today = date_of(now, &self.zone);
         // Whatever the clock did, the last days are asked for.
-        let oldest_open = settled_before(state, today).unwrap_or(plus_days(today, -SETTLES_AFTER));
+        let oldest_open = self.settled_before(state, today).unwrap_or(plus_days(today, -self.settles_after));
         let first = earlier.queries.iter().map(|query| query.first.first).min().unwrap_or(oldest_open);
         let mut ranges = Vec::new();
         let mut day = first.min(oldest_open);
         while day <= today {
-            let last = plus_days(day, DAYS_A_CALL - 1).min(today);
+            let last = plus_days(day, self.days_a_query - 1).min(today);
             ranges.push(WindowQuery { first: Window::day(day), last: Window::day(last), scope: None });
             day = plus_days(last, 1);
         }
@@ -61,7 +54,7 @@ impl Schedule {
 
     /// Returns true if a range begins before the days that are asked for in any case.
     pub fn is_past(&self, now: Timestamp, query: &WindowQuery) -> bool {
-        query.first.first < plus_days(date_of(now, &self.zone), -SETTLES_AFTER)
+        query.first.first < plus_days(date_of(now, &self.zone), -self.settles_after)
     }
 
     /// Every asked day is covered, with or without numbers. Yesterday is the newest closed day.
@@ -77,8 +70,9 @@ impl Schedule {
         // What the provider refuses is lost whatever our clock says, and so are the days before.
         let is_lost = answer == WindowAnswer::Lost;
         // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
-        let oldest_open = plus_days(if is_lost { today } else { date_of(reading.sure, &self.zone) }, -SETTLES_AFTER);
-        let settled_before = settled_before(&state, today);
+        let oldest_open =
+            plus_days(if is_lost { today } else { date_of(reading.sure, &self.zone) }, -self.settles_after);
+        let settled_before = self.settled_before(&state, today);
         if is_lost || settled_before.is_none_or(|day| query.first.first <= day) {
             let covered = plus_days(query.last.first, 1).min(oldest_open);
             state.settled_before = settled_before.max(Some(covered));
@@ -103,13 +97,13 @@ impl Schedule {
             .collect();
         WindowUpdate { counted, covers, gauges, unknown, state }
     }
-}
 
-/// What is remembered as settled, within what can be: not days that are open whatever a clock said, and
-/// not days too long ago to be caught up.
-fn settled_before(state: &ReportState, today: Date) -> Option<Date> {
-    let (oldest, newest) = (plus_days(today, -LONGEST_DOWNTIME), plus_days(today, -SETTLES_AFTER));
-    state.settled_before.map(|day| day.clamp(oldest, newest))
+    /// Every day before the returned one is settled: not days that are open whatever a clock said, and not days too long ago
+    /// to be caught up.
+    fn settled_before(&self, state: &ReportState, today: Date) -> Option<Date> {
+        let (oldest, newest) = (plus_days(today, -self.longest_downtime), plus_days(today, -self.settles_after));
+        state.settled_before.map(|day| day.clamp(oldest, newest))
+    }
 }
 
 #[cfg(test)]
@@ -117,8 +111,9 @@ mod tests {
     use super::*;
     use jiff::civil::date;
 
-    fn schedule() -> Schedule {
-        Schedule { zone: TimeZone::get("Asia/Shanghai").unwrap(), interval: INTERVAL }
+    fn schedule() -> RollingDays {
+        let zone = TimeZone::get("Asia/Shanghai").unwrap();
+        RollingDays { zone, settles_after: 3, days_a_query: 7, longest_downtime: 366 }
     }
 
     fn ranges(now: &str, state: &ReportState) -> Vec<(String, String)> {

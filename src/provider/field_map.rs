@@ -1,0 +1,139 @@
+//! Field maps: tables of which field of which block feeds which series, and the common rules for taking a count or
+//! noting it as unknown. Pure.
+
+use serde_json::{Map, Value};
+
+use crate::model::reading::{Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, count, members, note_too_many};
+
+/// More names that are not known than anyone looks at; the rest is not noted.
+const MAX_UNKNOWN: usize = 1000;
+
+/// A field of an answer and what it feeds.
+pub struct FieldRow {
+    /// The object it stands in; empty for the item itself.
+    block: &'static str,
+    field: &'static str,
+    /// Metric, platform, channel, kind; nothing for a field that is part of another.
+    feeds: Option<(Metric, &'static str, &'static str, &'static str)>,
+    /// Whether a 0 says nothing, since the provider sends it for want of a count.
+    zero_says_nothing: bool,
+}
+
+/// A field that feeds a series.
+pub const fn row(
+    block: &'static str,
+    field: &'static str,
+    metric: Metric,
+    [platform, channel, kind]: [&'static str; 3],
+) -> FieldRow {
+    FieldRow { block, field, feeds: Some((metric, platform, channel, kind)), zero_says_nothing: false }
+}
+
+/// A known field that feeds none.
+pub const fn nothing(block: &'static str, field: &'static str) -> FieldRow {
+    FieldRow { block, field, feeds: None, zero_says_nothing: false }
+}
+
+impl FieldRow {
+    /// The same field where a 0 is no reading.
+    pub const fn unless_zero(self) -> FieldRow {
+        FieldRow { zero_says_nothing: true, ..self }
+    }
+}
+
+/// Reads the fields of tables, and notes what is in none of them. `others` are known fields and blocks of the
+/// item that are read elsewhere.
+pub fn read(tables: &[&[FieldRow]], others: &[&str], item: &Map<String, Value>, sink: &mut FieldSink<'_>) {
+    let rows = || tables.iter().copied().flatten();
+    let mut blocks: Vec<&str> = rows().map(|row| row.block).chain([""]).collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    for block in &blocks {
+        let (fields, prefix) = match (*block, item.get(*block)) {
+            ("", _) => (item, String::new()),
+            (block, Some(Value::Object(fields))) => (fields, format!("{block}.")),
+            (_, None | Some(Value::Null)) => continue,
+            (block, Some(_)) => {
+                sink.unknown.push(block.to_owned());
+                continue;
+            }
+        };
+        for row in rows().filter(|row| row.block == *block) {
+            let Some((metric, platform, channel, kind)) = row.feeds else { continue };
+            let key = series(metric, Label::known(platform), Label::known(channel), Label::known(kind));
+            let path = format!("{prefix}{}", row.field);
+            if row.zero_says_nothing {
+                sink.take_unless_zero(&path, fields.get(row.field), key);
+            } else {
+                sink.take(&path, fields.get(row.field), key);
+            }
+        }
+        let is_block = |name: &str| block.is_empty() && (blocks.contains(&name) || others.contains(&name));
+        let is_field = |name: &str| rows().any(|row| (row.block, row.field) == (*block, name));
+        sink.note_unknown(&prefix, fields, |name| is_field(name) || is_block(name));
+    }
+}
+
+/// Collects the readings of one subject, and the names in an answer that are not known.
+pub struct FieldSink<'a> {
+    /// Readings so far.
+    pub readings: Vec<Reading>,
+    /// Unknown names and values so far.
+    pub unknown: &'a mut Vec<String>,
+}
+
+impl FieldSink<'_> {
+    /// Takes a field as a count; notes it as unknown if it is anything else.
+    pub fn take(&mut self, path: &str, value: Option<&Value>, series: SeriesKey) {
+        match count(value) {
+            Count::Absent => {}
+            Count::Odd => self.unknown.push(path.to_owned()),
+            Count::Is(value) if self.readings.len() < MAX_READINGS || series.is_known() => {
+                self.readings.push(Reading { field: path.to_owned(), series, value });
+            }
+            Count::Is(_) => note_too_many(self.unknown),
+        }
+    }
+
+    /// Takes a field as a count, unless it is 0: the provider sends 0 for counts that it does not have.
+    pub fn take_unless_zero(&mut self, path: &str, value: Option<&Value>, series: SeriesKey) {
+        if count(value) != Count::Is(0) {
+            self.take(path, value, series);
+        }
+    }
+
+    /// Takes the counts of a leaf or a block, each for the series that `of` its metric. `path` is that of the
+    /// object, `prefix` what its fields' names begin with.
+    pub fn take_counts(
+        &mut self,
+        path: &str,
+        prefix: &str,
+        object: &Map<String, Value>,
+        counts: &[(&str, Metric)],
+        of: impl Fn(Metric) -> SeriesKey,
+    ) {
+        for (name, metric) in counts {
+            let field = format!("{prefix}{name}");
+            self.take(&format!("{path}.{field}"), object.get(&field), of(*metric));
+        }
+    }
+
+    /// Notes the numbers and blocks of an object that are not known. `prefix` is its path.
+    pub fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
+        let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
+        let is_new = |(name, value): &(&String, &Value)| *name != "msg_id" && !is_known(name) && may_matter(value);
+        if self.unknown.len() >= MAX_UNKNOWN {
+            // A hundred messages repeat the same names.
+            self.unknown.sort_unstable();
+            self.unknown.dedup();
+        }
+        let new = members(object, self.unknown).filter(is_new);
+        let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
+        self.unknown.extend(new.take(room).map(|(name, _)| format!("{prefix}{name}")));
+    }
+}
+
+/// Returns the series of a metric with these labels.
+pub fn series(metric: Metric, platform: Label, channel: Label, kind: Label) -> SeriesKey {
+    SeriesKey { metric, platform, channel, kind }
+}

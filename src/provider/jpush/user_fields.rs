@@ -1,0 +1,112 @@
+//! Field map of JPush's `users` and `group/users`, and the parameters of their queries. Pure.
+
+use jiff::civil::Date;
+use serde_json::{Map, Value};
+
+use crate::model::reading::{Count, Label, UserCount, WindowReadings, count, members};
+use crate::model::window::{Unit, Window, plus_days};
+use crate::provider::error::ProviderError;
+use crate::provider::{WindowNumbers, WindowQuery};
+
+/// More items than the hours of a day have, one for each platform; the rest is not read.
+const MAX_ITEMS: usize = 500;
+/// More numbers of one window than the document has, twelve; the rest is not read.
+const MAX_NUMBERS: usize = 100;
+const STATES: [&str; 3] = ["new", "online", "active"];
+/// 返回参数: the platforms of the document.
+const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
+
+/// Reads an answer to `query`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
+/// time are one window; items out of the range that was asked for are not read.
+///
+/// # Errors
+/// No items.
+pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
+    let Some(Value::Array(items)) = answer.get("items") else {
+        return Err(ProviderError::Decode("not of the documented shape: no items".to_owned()));
+    };
+    let mut numbers = WindowNumbers::default();
+    for item in items.iter().take(MAX_ITEMS) {
+        let time = item.get("time").and_then(Value::as_str).and_then(|time| window(time, query.first.unit));
+        let (Some(window), Value::Object(platforms)) = (time, item) else {
+            numbers.unknown.push("an item without a time".to_owned());
+            continue;
+        };
+        if !(query.first..=query.last).contains(&window) {
+            continue;
+        }
+        let index = match numbers.windows.iter().position(|known| known.window == window) {
+            Some(index) => index,
+            None => {
+                numbers.windows.push(WindowReadings::empty(window));
+                numbers.windows.len() - 1
+            }
+        };
+        let users = &mut numbers.windows[index].users;
+        for (platform, states) in members(platforms, &mut numbers.unknown) {
+            if platform == "time" || states.is_null() {
+                continue;
+            }
+            let known = PLATFORMS.iter().find(|known| *known == platform);
+            let (label, states) = match (known, states) {
+                (Some(known), Value::Object(states)) => (Label::known(known), states),
+                (None, Value::Object(states)) => {
+                    numbers.unknown.push(platform.clone());
+                    (Label::unknown(platform), states)
+                }
+                _ => {
+                    numbers.unknown.push(platform.clone());
+                    continue;
+                }
+            };
+            for (state, value) in members(states, &mut numbers.unknown) {
+                match (STATES.iter().find(|known| *known == state), count(Some(value))) {
+                    (_, Count::Absent) => {}
+                    (Some(state), Count::Is(value)) => {
+                        let is_same = |known: &UserCount| (&known.platform, known.state) == (&label, *state);
+                        if users.len() < MAX_NUMBERS && !users.iter().any(is_same) {
+                            users.push(UserCount { platform: label.clone(), state, value });
+                        }
+                    }
+                    _ => numbers.unknown.push(format!("{platform}.{state}")),
+                }
+            }
+        }
+    }
+    Ok(numbers)
+}
+
+/// `2014-06-11 09`, `2014-06-11` or `2014-06`; what stands behind is not looked at.
+fn window(time: &str, unit: Unit) -> Option<Window> {
+    let month = time.get(..7)?;
+    if unit == Unit::Month {
+        return Some(Window::holding(unit, format!("{month}-01").parse().ok()?));
+    }
+    let day: Date = time.get(..10)?.parse().ok()?;
+    match unit {
+        Unit::Hour => {
+            let hour = time.get(10..13)?.trim_start_matches([' ', 'T']).parse().ok()?;
+            (0..24).contains(&hour).then(|| Window::hour(day, hour))
+        }
+        _ => Some(Window::holding(unit, day)),
+    }
+}
+
+/// The query of a question: time_unit, start and duration.
+pub(super) fn parameters(query: &WindowQuery) -> [(&'static str, String); 3] {
+    let Window { unit, first, hour } = query.first;
+    let (unit, start, duration) = match unit {
+        Unit::Hour => ("HOUR", format!("{first} {hour:02}"), i32::from(query.last.hour - hour) + 1),
+        Unit::Month => ("MONTH", first.strftime("%Y-%m").to_string(), 1),
+        Unit::Day | Unit::Week => ("DAY", first.to_string(), days(first, query.last.first)),
+    };
+    [("time_unit", unit.to_owned()), ("start", start), ("duration", duration.to_string())]
+}
+
+fn days(first: Date, last: Date) -> i32 {
+    let mut days = 1;
+    while plus_days(first, days) <= last {
+        days += 1;
+    }
+    days
+}

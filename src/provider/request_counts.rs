@@ -1,0 +1,72 @@
+//! Requests of one report: how many by status code, and how long they waited for the rate limit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+/// Counts the requests of one report by status code.
+#[derive(Debug, Default)]
+pub struct Requests {
+    codes: Mutex<BTreeMap<Option<u16>, u64>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// How long requests have waited for quota; those that waited side by side count once.
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: usize,
+    since: Option<Instant>,
+    total: Duration,
+}
+
+/// A request that waits.
+pub(super) struct Waits<'a>(&'a Requests);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.requests = waiting.requests.saturating_sub(1);
+        if waiting.requests == 0
+            && let Some(since) = waiting.since.take()
+        {
+            waiting.total += since.elapsed();
+        }
+    }
+}
+
+impl Requests {
+    /// Requests so far by status code, `None` for those without an answer.
+    pub fn by_code(&self) -> Vec<(Option<u16>, u64)> {
+        let codes = self.codes.lock();
+        codes.iter().map(|(code, count)| (*code, *count)).collect()
+    }
+
+    /// Takes the time that was spent waiting for quota since the last call.
+    pub fn take_waited(&self) -> Duration {
+        let mut waiting = self.waiting();
+        if let Some(since) = &mut waiting.since {
+            let waited = since.elapsed();
+            *since = Instant::now();
+            waiting.total += waited;
+        }
+        std::mem::take(&mut waiting.total)
+    }
+
+    pub(super) fn wait(&self) -> Waits<'_> {
+        let mut waiting = self.waiting();
+        waiting.requests += 1;
+        waiting.since.get_or_insert_with(Instant::now);
+        Waits(self)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock()
+    }
+
+    pub(super) fn count(&self, code: Option<u16>) {
+        let mut codes = self.codes.lock();
+        *codes.entry(code).or_default() += 1;
+    }
+}

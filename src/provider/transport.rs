@@ -1,0 +1,220 @@
+//! HTTP that all providers share: limits of time and size, redirects on the same host only, no URL in an error.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::HeaderMap;
+use http::{Request, StatusCode};
+use reqwest::redirect;
+use rustls::pki_types::CertificateDer;
+
+use crate::provider::dns::Resolver;
+use crate::provider::error::{ProviderError, TransportError};
+use crate::provider::proxy::{self, ProxyError};
+use crate::util::future::BoxFuture;
+use crate::util::server_trust::{self, client_config};
+use crate::util::supervise::joined;
+
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_BODY: usize = 8 * 1024 * 1024;
+const MAX_REDIRECTS: usize = 5;
+
+/// An answer as received, within the size limit.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// The whole body, decompressed.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A header that is a whole number, by the first of its spellings that is there.
+    pub fn number(&self, names: &[&str]) -> Option<u64> {
+        names.iter().find_map(|name| self.header(name)?.trim().parse().ok())
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Returns true if the body is read in no time.
+    pub fn is_small(&self) -> bool {
+        self.body.len() <= SMALL
+    }
+
+    /// The body as JSON, whatever its content type says.
+    ///
+    /// # Errors
+    /// Empty, not JSON, or not of the shape of `T`. The text quotes nothing of the body.
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, ProviderError> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Err(ProviderError::Decode("the body is empty".into()));
+        }
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let what = match error.classify() {
+                serde_json::error::Category::Data => "not of the documented shape",
+                serde_json::error::Category::Eof => "cut short",
+                _ if self.body.trim_ascii_start().starts_with(b"<") => "HTML instead of JSON",
+                _ => "not JSON",
+            };
+            ProviderError::Decode(format!("{what} (line {}, column {})", error.line(), error.column()))
+        })
+    }
+}
+
+/// Bytes of a body that are read where they came; more is read on a thread for such work.
+const SMALL: usize = 64 * 1024;
+
+/// Reads an answer where that holds up nobody: a large one takes longer than a scrape may wait.
+///
+/// # Errors
+/// Those of `read`.
+pub async fn read<T: Send + 'static>(
+    reply: Reply,
+    read: impl FnOnce(Reply) -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    if reply.is_small() {
+        return read(reply);
+    }
+    let read = tokio::task::spawn_blocking(move || read(reply)).await;
+    joined(read).unwrap_or_else(|| Err(ProviderError::Decode("the exporter is stopping".into())))
+}
+
+/// Sends requests. Passed into the exporter, so that tests can put something else in its place.
+pub trait Transport: Send + Sync {
+    /// Sends one request and reads the whole answer.
+    fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>>;
+}
+
+/// A client cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A proxy variable that cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// No TLS.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP library does not take the settings.
+    #[error("cannot set up HTTP")]
+    Client(#[from] reqwest::Error),
+}
+
+/// The real transport.
+#[derive(Debug)]
+pub struct Reqwest {
+    client: reqwest::Client,
+    /// True if the environment names a proxy.
+    is_proxied: bool,
+}
+
+/// The way of requests out of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Through the proxies of the environment, if it names any.
+    Proxied,
+    /// Straight to the server.
+    Direct,
+}
+
+/// The beginning of every client of ours. `trusted` are certificates of CAs, or of servers, besides this machine's CAs.
+///
+/// # Errors
+/// A proxy variable that cannot be used, or no TLS.
+pub fn client(way: Way, trusted: &[CertificateDer<'static>]) -> Result<reqwest::ClientBuilder, SetupError> {
+    let builder = reqwest::Client::builder()
+        .user_agent(concat!("push-exporter/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(client_config(trusted.to_vec())?);
+    if way == Way::Direct {
+        return Ok(builder.no_proxy());
+    }
+    proxy::check(|name| std::env::var_os(name))?;
+    Ok(builder)
+}
+
+impl Reqwest {
+    /// `trusted` are certificates of CAs, or of providers, besides this machine's CAs.
+    ///
+    /// # Errors
+    /// A proxy variable that cannot be used, or no TLS.
+    pub fn new(way: Way, trusted: &[CertificateDer<'static>]) -> Result<Self, SetupError> {
+        let same_host = redirect::Policy::custom(|attempt| {
+            let from = attempt.previous().last();
+            let same = from.is_some_and(|from| {
+                (from.scheme(), from.host_str(), from.port_or_known_default())
+                    == (attempt.url().scheme(), attempt.url().host_str(), attempt.url().port_or_known_default())
+            });
+            if same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
+        });
+        let client = client(way, trusted)?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .dns_resolver(Arc::new(Resolver::new()))
+            .redirect(same_host)
+            .build()?;
+        let is_proxied = way == Way::Proxied && proxy::is_set(|name| std::env::var_os(name));
+        Ok(Reqwest { client, is_proxied })
+    }
+}
+
+impl Transport for Reqwest {
+    fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
+        Box::pin(async move {
+            let classify = |error| classify(error, self.is_proxied);
+            let request = reqwest::Request::try_from(request).map_err(classify)?;
+            let mut response = self.client.execute(request).await.map_err(classify)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(classify)? {
+                if body.len() + chunk.len() > MAX_BODY {
+                    return Err(TransportError::TooLarge);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Reply { status, headers, body })
+        })
+    }
+}
+
+fn classify(error: reqwest::Error, is_proxied: bool) -> TransportError {
+    if error.is_timeout() {
+        return if error.is_connect() { TransportError::ConnectTimeout } else { TransportError::Timeout };
+    }
+    let is_connect = error.is_connect();
+    let error = error.without_url();
+    // The outermost texts only say "error sending request"; the innermost says why.
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    // One of input and output passes over what it wraps itself.
+    while let Some(inside) = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        innermost = inside;
+    }
+    let tls = innermost.downcast_ref::<rustls::Error>();
+    let cause = tls.map_or_else(|| innermost.to_string(), server_trust::in_words);
+    if cause.ends_with("proxy authorization required") {
+        return TransportError::Proxy;
+    }
+    let by_proxy = if is_proxied && is_connect { " (the environment names a proxy)" } else { "" };
+    let text = format!("{error}: {cause}{by_proxy}");
+    if is_connect { TransportError::Connect(text) } else { TransportError::Network(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn large_answers_are_read_beside() {
+        let reply = |length| Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: vec![b' '; length] };
+        let place = |length| read(reply(length), |_| Ok(std::thread::current().id()));
+        assert_eq!(place(SMALL).await.unwrap(), std::thread::current().id());
+        assert_ne!(place(SMALL + 1).await.unwrap(), std::thread::current().id());
+    }
+}
