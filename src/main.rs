@@ -1,5 +1,4 @@
-//! The `push-exporter` program: parses the command line, runs the command, maps its failure to an exit
-//! code.
+//! The `push-exporter` program: parses the command line, runs the command, and maps its failure to an exit code.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +9,7 @@ use push_exporter::commands::{CommandFailure, LAST_LINES, dispatch};
 use push_exporter::util::log_writer::say_last;
 
 fn main() -> ExitCode {
-    // Exactly one crypto provider is in the tree; a second installation cannot happen.
+    // The dependency tree has exactly one crypto provider, so a second installation cannot happen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match dispatch(&Cli::read()) {
         Ok(()) => ExitCode::SUCCESS,

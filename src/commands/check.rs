@@ -1,5 +1,5 @@
-//! `push-exporter check`: the configuration, then one question of every report with the real credentials, and a
-//! table of what works and what to do about the rest. Needs no ledger, so it runs beside a running exporter.
+//! `push-exporter check`: validation of the configuration, then one query of every report with the real credentials,
+//! and a table of the results with advice for the failures. Needs no ledger, so it can run beside a running exporter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,31 +27,31 @@ use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
 use crate::web::config::ConfigReading;
 
-/// Questions under way at once.
+/// Maximum number of concurrent queries.
 const AT_ONCE: usize = 16;
-/// From word to word while answers are awaited.
+/// Interval between progress logs while answers are pending.
 const PROGRESS: Duration = Duration::from_secs(5);
-/// A question has so long, its wait for quota included.
+/// Time limit of a query, including its wait for the rate limit.
 const LONGEST: Duration = Duration::from_secs(90);
-/// Last words of a check in which everything works.
-const AFTERWARDS: &str = "\nAn exporter that is running polls what was failing at once after kill -HUP or, with --web.enable-lifecycle, \
-                          POST /-/poll.\n";
-/// What a report by message is asked for where the configuration names no id.
+/// Advice after a check in which everything works.
+const AFTERWARDS: &str = "\nA running exporter retries failing reports at once after kill -HUP or, with \
+                          --web.enable-lifecycle, POST /-/poll.\n";
+/// Message id to query if the configuration names none.
 const MADE_UP: &str = "1";
 
-/// Checks the configuration and, unless `--offline`, every report.
+/// Checks the configuration and, without `--offline`, every report.
 ///
 /// # Errors
-/// A wrong configuration (exit code 2), or a report that fails (1).
+/// Fails if the configuration is invalid (exit code 2) or if a report fails (1).
 pub fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
     let (file, config) = serve::load(flags)?;
     let clock = Clock::system();
     let asked: Vec<Question> = config.apps.iter().flat_map(|app| queries(app, &clock)).collect();
     let (apps, reports) = (config.apps.len(), asked.len());
-    super::print(&format!("{}: the configuration is good; apps: {apps}, reports: {reports}\n", file.display()))?;
+    super::print(&format!("{}: the configuration is valid; apps: {apps}, reports: {reports}\n", file.display()))?;
     if let Some(file) = &flags.web_config_file {
         ConfigReading::of(file).result.map_err(|errors| CommandFailure::Usage(errors.to_string()))?;
-        super::print(&format!("{}: the web configuration is good\n", file.display()))?;
+        super::print(&format!("{}: the web configuration is valid\n", file.display()))?;
     }
     for app in &config.apps {
         if config.leaves_unfed(app.account.counter_source(&app.report_context(&clock)).messages().as_ref()) {
@@ -73,9 +73,9 @@ pub fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
     })
 }
 
-/// One question of a report.
+/// One query of a report.
 struct Question {
-    /// Its place in the table, by the configuration.
+    /// Name of the provider, for the table.
     provider: &'static str,
     app: String,
     zone: TimeZone,
@@ -84,14 +84,14 @@ struct Question {
     kind: ReportKind,
 }
 
-/// What is asked.
+/// A report and its query, by kind of report.
 enum ReportKind {
     Window(Box<dyn WindowReport>, Option<WindowQuery>),
     Moment(Box<dyn SnapshotReport>, SentMessage),
     Message(Box<dyn MessageReport>, MessageQuery),
 }
 
-/// A line of the table.
+/// A row of the table.
 struct CheckRow {
     provider: &'static str,
     app: String,
@@ -100,24 +100,24 @@ struct CheckRow {
     quota: String,
 }
 
-/// What became of a question.
+/// Result of a query.
 enum CheckResult {
-    /// It was answered; how old the numbers are, in words.
+    /// The report was answered; the age of the data as text.
     Works(String),
-    /// There was nothing to ask for at this time.
+    /// There was nothing to query at this time.
     NotAsked,
-    /// Why it failed, in words without secrets.
+    /// The query failed.
     Fails(FailureText),
 }
 
-/// Why a report fails.
+/// Description of a failure, without secrets.
 struct FailureText {
     reason: &'static str,
     message: String,
     advice: &'static str,
 }
 
-/// The questions of an app: the first that each of its reports would ask.
+/// Returns the queries of an app: the first query of each of its reports.
 fn queries(app: &App, clock: &Clock) -> Vec<Question> {
     let report_context = app.report_context(clock);
     let account = Arc::new(AccountClient::new(clock));
@@ -161,7 +161,7 @@ fn queries(app: &App, clock: &Clock) -> Vec<Question> {
     queries
 }
 
-/// Asks them side by side; the rows come in the order of the questions.
+/// Runs all queries concurrently; returns the rows in the order of the queries.
 async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<CheckRow> {
     let count = queries.len();
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -178,7 +178,7 @@ async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: 
     loop {
         tokio::select! {
             answered = asking.join_next() => match answered {
-                // A report must not be missing from the table without a word: a panic goes on.
+                // Propagates a panic, since a report must not be missing from the table silently.
                 Some(row) => rows.extend(joined(row)),
                 None => break,
             },
@@ -209,17 +209,17 @@ impl Question {
     }
 }
 
-/// What stands in the table where nothing is told.
+/// Placeholder of an empty cell of the table.
 const NOTHING: &str = "-";
 
 impl ReportKind {
-    /// Asks once and tells how old the numbers are; nothing if there is nothing to ask for.
+    /// Queries once and returns the age of the data; `None` if there is nothing to query.
     async fn query(&self, client: &Client, zone: &TimeZone, clock: &Clock) -> Result<Option<String>, ProviderError> {
         match self {
             ReportKind::Window(_, None) => Ok(None),
             ReportKind::Window(report, Some(query)) => {
                 let answer = report.query(query, client).await?;
-                // The newest window may not be there yet; the one before tells more.
+                // The newest window may have no data yet; the window before it is more informative.
                 let asked = EarlierQueries { queries: vec![query.clone()], ..EarlierQueries::default() };
                 let other = report.next(clock.now(), &ReportState::default(), &asked);
                 if let (WindowAnswer::NoData, Some(other)) = (&answer, &other) {
@@ -246,7 +246,7 @@ impl ReportKind {
                     Ok(Some(NOW.to_owned()))
                 }
                 Ok(_) => Ok(Some(no_numbers(&message.id))),
-                // A provider that looks at the id has let us in.
+                // A provider that rejects the id has accepted the credentials.
                 Err(error) if report.blames_an_id(&error) => Ok(Some(refused(&message.id))),
                 Err(error) => Err(error),
             },
@@ -254,7 +254,7 @@ impl ReportKind {
     }
 }
 
-const NOW: &str = "of this moment";
+const NOW: &str = "current";
 
 fn no_numbers(id: &str) -> String {
     unless_made_up(id, format!("no numbers for message {id}"))
@@ -264,12 +264,12 @@ fn refused(id: &str) -> String {
     unless_made_up(id, format!("message {id} is refused"))
 }
 
-/// Nobody wants to hear of an id that no configuration names.
+/// Hides the made-up id, which no configuration names.
 fn unless_made_up(id: &str, text: String) -> String {
-    if id == MADE_UP { "no message to ask for".to_owned() } else { text }
+    if id == MADE_UP { "no message to query".to_owned() } else { text }
 }
 
-/// How old the newest numbers of an answer are, and of which window they are.
+/// Returns the age and the window of the newest numbers of an answer.
 fn data_age(answer: &WindowAnswer, query: &WindowQuery, zone: &TimeZone, now: Timestamp) -> String {
     let newest = match answer {
         WindowAnswer::Numbers(WindowNumbers { windows, .. }) => windows
@@ -295,12 +295,12 @@ fn quota(rate: Rate) -> String {
     }
 }
 
-/// The rows in columns, and under a report that fails what happened and what to do.
+/// Formats the rows in columns, with the error and the advice below each failed report.
 fn table(rows: &[CheckRow]) -> String {
     let cells = |row: &CheckRow| {
         let (result, format_age) = match &row.result {
             CheckResult::Works(format_age) => ("works", format_age.as_str()),
-            CheckResult::NotAsked => ("not asked", "nothing to ask for now"),
+            CheckResult::NotAsked => ("not queried", "nothing to query now"),
             CheckResult::Fails(told) => (told.reason, NOTHING),
         };
         [row.provider, &row.app, row.report, result, format_age, &row.quota].map(str::to_owned)

@@ -12,32 +12,33 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
     name = "push-exporter",
     version,
     propagate_version = true,
-    after_long_help = "HTTPS_PROXY and NO_PROXY say how providers are reached, SSL_CERT_FILE which CAs are trusted, ${NAME} \
-                       in the configuration names a variable of a secret. SIGHUP reads the configuration again; SIGTERM \
-                       and SIGINT stop cleanly, a second one at once. Exit code 1 if it failed (address in use, ledger, a \
-                       failed check), 2 if the command line or the configuration is wrong."
+    after_long_help = "HTTPS_PROXY and NO_PROXY set the proxy for the providers, SSL_CERT_FILE sets the trusted CAs, and \
+                       ${NAME} in the configuration is the environment variable that holds a secret. SIGHUP reloads the \
+                       configuration; SIGTERM and SIGINT stop cleanly, a second signal stops at once. Exit code 1 on \
+                       failure (address in use, ledger, a failed check), 2 if the command line or the configuration is \
+                       invalid."
 )]
 pub struct Cli {
-    /// What to do; `serve` if nothing is given.
+    /// The command; `serve` if none is given.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Flags, before or after the command.
+    /// The flags, before or after the command.
     #[command(flatten)]
     pub flags: Flags,
 }
 
 impl Cli {
-    /// What the process was started with. Ends it, if that asks for help or the version, or is wrong (exit code 2).
+    /// Parses the command line. Ends the process on `--help` and `--version`, or if it is invalid (exit code 2).
     pub fn read() -> Cli {
         let matches = listing_what_is_read(Cli::command()).get_matches();
         Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 }
 
-/// Every command takes all flags, so that those of an exporter can be given to its health check as they are; help, man
-/// page and completions of a command list those that it reads.
+/// Hides the flags that a command does not read from its help, man page and completions. Every command accepts all
+/// flags, so that the flags of an exporter can be passed to its health check unchanged.
 pub fn listing_what_is_read(mut program: clap::Command) -> clap::Command {
-    // Hands the flags down to the commands.
+    // Propagates the global flags to the commands.
     program.build();
     hide_what_is_not(program)
 }
@@ -52,7 +53,7 @@ fn hide_what_is_not(command: clap::Command) -> clap::Command {
         .mut_subcommands(hide_what_is_not)
 }
 
-/// Whether a command makes use of a flag, by the name of its field in [`Flags`].
+/// Returns true if a command uses a flag, named by its field in [`Flags`].
 fn is_read(command: &str, flag: &str) -> bool {
     match (command, flag) {
         (_, "log_level" | "log_format") | ("push-exporter" | "serve", _) => true,
@@ -72,69 +73,69 @@ fn is_read(command: &str, flag: &str) -> bool {
     }
 }
 
-/// What to do.
+/// A command of the program.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
     /// Poll the configured apps and serve /metrics (the default)
     Serve,
     /// Serve against built-in simulators of the providers; nothing to configure
     Demo,
-    /// Check the configuration, then ask every report once with the real credentials
+    /// Check the configuration, then query every report once with the real credentials
     #[command(
-        after_help = "Touches no ledger, so it may run beside a running exporter; each report asks once, within the provider's \
-                      limits. Exit code 1 if a report fails, 2 if the configuration is wrong."
+        after_help = "Uses no ledger, so it can run beside a running exporter; each report is queried once, within the \
+                      rate limits of the provider. Exit code 1 if a report fails, 2 if the configuration is invalid."
     )]
     Check(Check),
-    /// Print a commented configuration to begin with
+    /// Print a commented example configuration
     #[command(
-        after_help = "With --config.file it is written to that file instead, and a file that is there is left as it is."
+        after_help = "If --config.file is given, it is written to that file instead; an existing file is left unchanged."
     )]
     Init,
-    /// Ask an exporter that runs with the same flags whether it is alive, as a container's health check does
+    /// Check that an exporter with the same flags is alive, for the health check of a container
     Health,
-    /// Message ids, for a running exporter
+    /// Register message ids with a running exporter
     Messages {
-        /// What to do with them.
+        /// The command for message ids.
         #[command(subcommand)]
         command: MessagesCommand,
     },
 }
 
-/// The flags of `check`.
+/// Flags of `check`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Check the configuration alone and ask nobody
+    /// Check only the configuration, without querying any provider
     #[arg(long)]
     pub offline: bool,
 }
 
-/// What to do with message ids.
+/// A command for message ids.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum MessagesCommand {
     /// Register message ids from standard input: one id a line, or one JSON object with msg_id, app and sent_at
     #[command(
-        after_help = "An id that is known counts nothing, so the same input may be sent again. An exporter that does not \
-                      answer is asked again for a minute. Exit code 1 if some lines were no ids (the others are registered) \
-                      or the exporter could not be reached."
+        after_help = "Known ids count nothing, so the same input can be sent again. If the exporter does not answer, the \
+                      request is retried for a minute. Exit code 1 if some lines are not ids (the others are registered) \
+                      or the exporter cannot be reached."
     )]
     Add(AddMessages),
 }
 
-/// The flags of `messages add`.
+/// Flags of `messages add`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct AddMessages {
-    /// The running exporter
+    /// URL of the running exporter
     #[arg(long, value_name = "URL", default_value = "http://localhost:10110")]
     pub url: String,
-    /// The file with the token of message_api
+    /// File with the token of message_api
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
-    /// The app of lines that name none
+    /// App for lines that name no app
     #[arg(long, value_name = "NAME")]
     pub app: Option<String>,
 }
 
-/// The flags of all commands.
+/// Flags of all commands.
 #[derive(Debug, Args)]
 pub struct Flags {
     /// The configuration file [default: push-exporter.yml]
@@ -143,7 +144,7 @@ pub struct Flags {
     /// Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one
     #[arg(long = "web.listen-address", global = true, value_name = "HOST:PORT", default_value = ":10110", value_parser = listen_address)]
     pub listen_addresses: Vec<ListenAddress>,
-    /// Serve on the sockets that systemd passes, in the place of --web.listen-address
+    /// Serve on the sockets that systemd passes, instead of --web.listen-address
     #[arg(long = "web.systemd-socket", global = true)]
     pub systemd_socket: bool,
     /// File with TLS, users, headers and rate limit, in the format of Prometheus' exporter-toolkit
@@ -152,25 +153,25 @@ pub struct Flags {
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", global = true, value_name = "PATH", default_value = "/metrics", value_parser = telemetry_path)]
     pub telemetry_path: String,
-    /// The URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links
+    /// URL by which the exporter is reached from outside, behind a proxy; its path is the prefix of all links
     #[arg(long = "web.external-url", global = true, value_name = "URL", value_parser = external_path)]
     pub external_path: Option<PathPrefix>,
     /// Prefix of all paths [default: the path of --web.external-url]
     #[arg(long = "web.route-prefix", global = true, value_name = "PATH", value_parser = path_prefix)]
     pub route_prefix: Option<PathPrefix>,
-    /// Scrapes that may be answered at once; 0 for any number
+    /// Maximum number of concurrent scrapes; 0 for no limit
     #[arg(long = "web.max-requests", global = true, value_name = "N", default_value_t = 0)]
     pub max_requests: usize,
     /// Leave out the metrics of the exporter itself (push_exporter_*, process_*)
     #[arg(long = "web.disable-exporter-metrics", global = true)]
     pub disable_exporter_metrics: bool,
-    /// Let POST /-/reload read the configuration again
+    /// Enable POST /-/reload, which reloads the configuration, and POST /-/poll
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
-    /// Address for the health paths alone, by plain HTTP, beside whatever the others need
+    /// Additional address for the health paths only, by plain HTTP whatever the other addresses require
     #[arg(long = "web.probe-address", global = true, value_name = "HOST:PORT", value_parser = listen_address)]
     pub probe_address: Option<ListenAddress>,
-    /// Least severe messages to log
+    /// Minimum log level
     #[arg(long = "log.level", global = true, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
     /// Format of the log, which goes to standard error
@@ -178,36 +179,36 @@ pub struct Flags {
     pub log_format: LogFormat,
 }
 
-/// `--log.level`
+/// Minimum log level, set by `--log.level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// Requests and retries too.
+    /// Debugging information, including requests and retries.
     Debug,
-    /// What changes.
+    /// Changes.
     Info,
-    /// What fails.
+    /// Failures.
     Warn,
-    /// What stops the exporter from working.
+    /// Errors that stop the exporter from working.
     Error,
 }
 
-/// `--log.format`
+/// Log format, set by `--log.format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// `key=value`
     Logfmt,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// One `--web.listen-address`.
+/// An address to listen on, as given by `--web.listen-address`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// `:10110`: every address of the machine.
+    /// A port on every address of the machine: `:10110`.
     AnyAddress(u16),
-    /// `127.0.0.1:10110`, `[::1]:10110`
+    /// An IP address and port: `127.0.0.1:10110`, `[::1]:10110`.
     Socket(SocketAddr),
-    /// `localhost:10110`
+    /// A host name and port: `localhost:10110`.
     Host(String),
 }
 
@@ -225,7 +226,7 @@ fn listen_address(text: &str) -> Result<ListenAddress, String> {
     }
 }
 
-/// What stands in front of paths: empty, or as `/push`.
+/// Prefix of paths: empty, or with a leading slash such as `/push`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PathPrefix(pub String);
 
@@ -243,7 +244,7 @@ fn path_prefix(text: &str) -> Result<PathPrefix, String> {
 }
 
 fn external_path(text: &str) -> Result<PathPrefix, String> {
-    // As in Prometheus, a path alone will do.
+    // As in Prometheus, a path is sufficient.
     if text.starts_with('/') {
         return path_prefix(text);
     }
@@ -255,7 +256,7 @@ fn external_path(text: &str) -> Result<PathPrefix, String> {
     }
 }
 
-/// Whether it needs no escaping, neither in a URL nor in HTML.
+/// Returns true if the text needs no escaping in URLs and in HTML.
 fn is_path(text: &str) -> bool {
     text.is_ascii()
         && !text.contains(['?', '#', ' ', '"', '<', '>', '&', '\'', '\\', '%'])
@@ -264,7 +265,7 @@ fn is_path(text: &str) -> bool {
 
 fn telemetry_path(text: &str) -> Result<String, String> {
     if ["/-/", "/api/"].iter().any(|taken| text.starts_with(taken)) {
-        return Err("paths under /-/ and /api/ are taken".to_owned());
+        return Err("paths under /-/ and /api/ are reserved".to_owned());
     }
     if text.starts_with('/') && is_path(text) {
         Ok(text.to_owned())

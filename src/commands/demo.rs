@@ -1,6 +1,5 @@
-//! `push-exporter demo`: the exporter against the built-in simulators, with nothing to configure and every
-//! report in use, and a sender that pushes simulated messages and registers them through the message API and
-//! a file.
+//! `push-exporter demo`: the exporter with the built-in simulators, without configuration and with every report in use,
+//! and a sender that pushes simulated messages and registers them through the message API and a file.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -25,30 +24,30 @@ use crate::simulator::{Simulator, Trouble};
 use crate::util::clock::Clock;
 use crate::web::{self, ListenerRole};
 
-/// From push to push.
+/// Interval between pushes.
 const PUSHES: Duration = Duration::from_secs(8);
-/// More are not kept while the exporter takes none.
+/// Maximum number of ids kept for a retry while the exporter accepts none.
 const MAX_UNREGISTERED: usize = 1000;
-/// Where the sender of one app writes its ids.
+/// File to which the sender of one app writes its ids.
 const FILE: &str = "ids.log";
-/// Three hours of the demo: all is well, then two channels are in trouble, then all is well. So long that what the rules see
-/// of the last hour is well again before the next.
+/// Phases of the simulated trouble, three hours in all: before, during and after the trouble of two channels. The last
+/// phase is long enough that rules over the last hour recover before the next round.
 const ROUND: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(1500), Duration::from_secs(9000)];
-/// Shown in the README, so that users can register ids of their own with the demo.
+/// Token of the message API; the README shows it, so that users can register their own ids with the demo.
 const TOKEN: &str = "demo-token";
 
-/// Starts the simulators on ports of their own, and the exporter with a ledger in a temporary folder.
+/// Starts the simulators on separate ports, and the exporter with a ledger in a temporary folder.
 ///
 /// # Errors
-/// `--config.file` (exit code 2), or an address that cannot be used (1).
+/// Fails if `--config.file` is given (exit code 2) or an address cannot be used (1).
 pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     if flags.config_file.is_some() {
         return Err(CommandFailure::Usage(
-            "the demo has nothing to configure; leave --config.file away, or use the command serve".to_owned(),
+            "the demo needs no configuration; remove --config.file, or use the command serve".to_owned(),
         ));
     }
     let folder =
-        tempfile::Builder::new().prefix("push-exporter-demo-").tempdir().context("cannot make a temporary folder")?;
+        tempfile::Builder::new().prefix("push-exporter-demo-").tempdir().context("cannot create a temporary folder")?;
     let stop = CancellationToken::new();
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
@@ -74,12 +73,12 @@ pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
             feishu.departments.join(", "),
         );
         let config = config::parse("demo", &text, folder.path(), &Default::default(), PROVIDERS)
-            .context("the demo's own configuration")?;
+            .context("invalid built-in configuration of the demo")?;
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
         let settings = super::web_settings(flags)?;
         let store = super::serve::open_ledger(&config.ledger)?;
         let mut listeners = super::listen(flags).await?;
-        // The senders come in by a door of their own, whatever the web configuration asks of others.
+        // The senders use a separate listener, which the web configuration does not restrict.
         let door = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the demo's senders")?;
         let address = door.local_addr().context("cannot listen for the demo's senders")?;
         listeners.push((door, ListenerRole::Senders));
@@ -88,7 +87,7 @@ pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
         tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));
         tokio::spawn(push(jpush, url, folder.path().join(FILE)));
         let web = web::Setup { listeners, options, settings };
-        // Nothing has changed then, but that it works can be seen.
+        // A reload changes nothing in the demo, but shows that it works.
         let home = folder.path().to_owned();
         let read = move || config::parse("demo", &text, &home, &Default::default(), PROVIDERS);
         let connect =
@@ -109,10 +108,10 @@ async fn start(simulator: Arc<impl Simulator>) -> anyhow::Result<SocketAddr> {
     Ok(address)
 }
 
-/// A JPush app of the demo, one for each delivery report.
+/// A JPush app of the demo; there is one for each delivery report.
 struct Shop {
     name: &'static str,
-    /// Its further keys in the configuration.
+    /// Additional keys of its section in the configuration.
     keys: String,
     simulator: Arc<JpushSimulator>,
     app: JpushApp,
@@ -151,7 +150,7 @@ impl Shop {
         self.app.app_key.starts_with("group-")
     }
 
-    /// Its section of the configuration. A real app follows its messages for weeks; here an hour must do.
+    /// Returns its section of the configuration. Messages are polled for an hour here, for weeks in a real app.
     fn section(&self, address: SocketAddr) -> String {
         let Shop { name, keys, app, .. } = self;
         let (key, secret) =
@@ -164,8 +163,8 @@ impl Shop {
     }
 }
 
-/// Pushes now and then and registers each message, as senders would: one of the apps through a file, the others
-/// at the exporter.
+/// Pushes a message to each app at an interval and registers it as senders would: one app through a file, the others
+/// through the message API.
 async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
     let Ok(client) = reqwest::Client::builder().tls_certs_only([]).no_proxy().timeout(PUSHES).build() else { return };
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
@@ -186,7 +185,7 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
             tracing::debug!(error = error.to_string(), "the demo cannot write its file of message ids");
         }
         unregistered.truncate(MAX_UNREGISTERED);
-        // What could not be registered is sent again: an id counts once.
+        // Ids that could not be registered are sent again; an id counts only once.
         let body = serde_json::Value::from(unregistered.clone()).to_string();
         let request = client.post(&url).bearer_auth(TOKEN).header("content-type", "application/json").body(body);
         match request.send().await {
@@ -201,8 +200,8 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
     }
 }
 
-/// Something for dashboards and alerts to show: every three hours OPPO refuses most pushes of Easemob, and Xiaomi is slow
-/// for JPush.
+/// Simulates incidents for dashboards and alerts: every three hours OPPO refuses most pushes of Easemob, and Xiaomi is
+/// slow for JPush.
 async fn incidents(chat: Arc<EasemobSimulator>, shops: Vec<Arc<JpushSimulator>>) {
     let [before, trouble, after] = ROUND;
     let set = |refused: f64, slower: f64| {

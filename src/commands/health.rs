@@ -1,4 +1,4 @@
-//! `push-exporter health`: whether an exporter with the same flags is alive, for the health check of a container,
+//! `push-exporter health`: a check that an exporter with the same flags is alive, for the health check of a container,
 //! which has no curl.
 
 use std::time::Duration;
@@ -9,13 +9,13 @@ use reqwest::{Client, StatusCode};
 use crate::commands::CommandFailure;
 use crate::commands::cli::{Flags, ListenAddress};
 
-/// Below the time that container engines are usually told to wait for a check.
+/// Time limit of the check, below the usual timeout of container engines.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks `/-/healthy` at `--web.probe-address`, or else at the first `--web.listen-address`.
+/// Queries `/-/healthy` at `--web.probe-address`, or at the first `--web.listen-address` if there is none.
 ///
 /// # Errors
-/// No answer, or another one than 200 (exit code 1).
+/// Fails if there is no answer, or an answer other than 200 (exit code 1).
 pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let url = url(flags)?;
     let client =
@@ -35,14 +35,16 @@ fn url(flags: &Flags) -> anyhow::Result<String> {
         return Ok(format!("http://{}/-/healthy", reachable(probe)));
     }
     if flags.systemd_socket || flags.web_config_file.is_some() {
-        // Its port is not known here, or it may want TLS and a certificate.
-        bail!("with --web.config.file or --web.systemd-socket, give the exporter and this check a --web.probe-address");
+        // The port is unknown here, or the listener may require TLS and a certificate.
+        bail!(
+            "cannot query an exporter with --web.config.file or --web.systemd-socket; give both a --web.probe-address"
+        );
     }
     let address = flags.listen_addresses.first().context("there is no --web.listen-address")?;
     Ok(format!("http://{}{}/-/healthy", reachable(address), super::web_options(flags).route_prefix))
 }
 
-/// Where something that listens there is reached from this machine.
+/// Returns the host and port by which a listener on this address is reached from this machine.
 fn reachable(address: &ListenAddress) -> String {
     match address {
         ListenAddress::AnyAddress(port) => format!("localhost:{port}"),

@@ -1,5 +1,5 @@
-//! `push-exporter messages add`: registers message ids from standard input with a running exporter, through
-//! its message API. An id that is known counts nothing, so the same input may be sent again.
+//! `push-exporter messages add`: registration of message ids from standard input with a running exporter, through its
+//! message API. Known ids count nothing, so the same input can be sent again.
 
 #![expect(clippy::print_stderr, reason = "a command at a terminal, which serves nobody")]
 
@@ -22,24 +22,25 @@ use crate::provider::jpush::message_id::{RULE, read_group_id};
 use crate::provider::transport;
 use crate::provider::transport::Way;
 
-/// What the message API takes at once, with room for what is around it.
+/// Maximum number of entries in a request to the message API.
 const MAX_ENTRIES: usize = 10_000;
+/// Maximum size of a request, below the limit of the message API.
 const MAX_BYTES: usize = 900 * 1024;
-/// Lines that come slowly are sent after this time.
+/// Maximum delay before an incomplete batch is sent.
 const FLUSH: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// From word to word on long input.
+/// Minimum interval between progress messages on long input.
 const PROGRESS: Duration = Duration::from_secs(2);
-/// Waits before asking again: an exporter that restarts or has no disk for a moment.
+/// Waits before each retry, in seconds, for an exporter that restarts or whose disk is briefly unavailable.
 const RETRIES: [u64; 6] = [1, 2, 4, 8, 15, 30];
-/// Ids that the exporter refuses one by one, after which the input is taken for something else.
+/// Number of refused ids after which the input is assumed to be something else.
 const MAX_REFUSED: u64 = 1000;
 
-/// Reads standard input to its end and registers what it says.
+/// Reads standard input to its end and registers its message ids.
 ///
 /// # Errors
-/// Input, token or exporter that cannot be used, or lines that are no message ids (exit code 1); a wrong URL
-/// (2).
+/// Fails if the input, the token or the exporter cannot be used, or if lines are not message ids (exit code 1), or if
+/// the URL is invalid (2).
 pub fn add(options: &AddMessages) -> Result<(), CommandFailure> {
     let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
     let url = options.url.parse().ok().filter(is_http);
@@ -69,7 +70,7 @@ fn is_this_machine(url: &Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// How it stands.
+/// Counts of the lines and ids so far.
 #[derive(Default)]
 struct Tally {
     lines: u64,
@@ -118,7 +119,7 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
     }
     sender.send(&mut batch, &mut tally).await?;
     let Tally { received, new, too_old, .. } = tally;
-    let too_old = if too_old > 0 { format!(", {too_old} too old to be asked for") } else { String::new() };
+    let too_old = if too_old > 0 { format!(", {too_old} too old to be queried") } else { String::new() };
     super::print(&format!("{received} ids registered, {new} of them new{too_old}\n"))?;
     if tally.bad > 0 {
         bail!("{} of {} lines could not be registered; correct them and send them again", tally.bad, tally.lines);
@@ -132,35 +133,35 @@ impl Tally {
         eprintln!("line {line}: {reason}");
     }
 
-    /// The same for one that the exporter does not take, which costs a request.
+    /// Counts a line that the exporter refuses, which costs a request, and fails after too many of them.
     fn refuse(&mut self, line: u64, reason: &str) -> anyhow::Result<()> {
         self.note_bad(line, reason);
         self.refused += 1;
         if self.refused >= MAX_REFUSED {
             let registered = self.received;
             bail!(
-                "{MAX_REFUSED} ids were refused; is this the right app? {registered} were registered, not all was read"
+                "{MAX_REFUSED} ids were refused, {registered} registered, the rest not read; check that the app is right"
             );
         }
         Ok(())
     }
 }
 
-/// What is sent at once: objects as text, each with its line.
+/// Entries of one request: JSON objects as text, each with its line number.
 #[derive(Default)]
 struct Batch {
     entries: Vec<(u64, String)>,
     bytes: usize,
-    /// When its first entry came.
+    /// Time at which the first entry was added.
     since: Option<Instant>,
 }
 
-/// The way to the exporter.
+/// Client of the message API of the exporter.
 struct Sender {
     client: Client,
     url: Url,
     token: String,
-    /// The app of lines that name none.
+    /// App for lines that name no app.
     app: Option<String>,
 }
 
@@ -172,7 +173,7 @@ struct ApiRefusal {
 }
 
 impl Sender {
-    /// A line as the message API takes it; nothing for one that is empty.
+    /// Converts a line to an entry of the message API; returns `None` for an empty line.
     fn entry(&self, line: Option<&[u8]>) -> Result<Option<String>, String> {
         let Some(line) = input::text_of(line)? else { return Ok(None) };
         let mut entry = match line.starts_with('{') {
@@ -184,13 +185,13 @@ impl Sender {
             let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
             fields.insert("app".to_owned(), app.as_str().into());
         }
-        // Whether the app is a group is not known here; all ids have the form of a group's.
+        // It is unknown here if the app is a group, so every id is checked in the form of a group's id.
         let id = fields.get("msg_id").and_then(|id| WireId::deserialize(id).ok());
         id.and_then(|id| read_group_id(&id.into_text())).ok_or_else(|| BadEntry::BadId(RULE).to_string())?;
         Ok(Some(entry.to_string()))
     }
 
-    /// Registers a batch. An entry that the exporter does not take is said and left out.
+    /// Registers a batch. Entries that the exporter refuses are reported and skipped.
     async fn send(&self, batch: &mut Batch, tally: &mut Tally) -> anyhow::Result<()> {
         let Batch { mut entries, .. } = std::mem::take(batch);
         let mut waits = RETRIES.iter();
@@ -222,7 +223,7 @@ impl Sender {
             let Some(wait) = waits.next() else {
                 bail!("{trouble}; {} ids were registered before, send the input again later", tally.received);
             };
-            eprintln!("{trouble}; trying again in {wait} s");
+            eprintln!("{trouble}; retrying in {wait} s");
             tokio::time::sleep(Duration::from_secs(*wait)).await;
         }
         Ok(())
@@ -245,7 +246,7 @@ impl Sender {
         match (status.as_u16(), index) {
             (400, Some(index)) => Ok(ApiAnswer::Refused(index, error)),
             (408 | 429 | 500 | 502..=504, _) => Ok(ApiAnswer::Later(format!("the exporter answers {status}{said}"))),
-            (401, _) => bail!("the exporter does not take the token; give the one of message_api with --token-file"),
+            (401, _) => bail!("the exporter refuses the token; give the token of message_api with --token-file"),
             (404, _) => {
                 bail!("there is no message API; check --url, and set message_api.token_file in the configuration")
             }
@@ -254,18 +255,19 @@ impl Sender {
     }
 }
 
-/// What became of a request.
+/// The answer to a request.
 enum ApiAnswer {
     Registered(Registered),
-    /// Which entry is not taken, and why.
+    /// The index of the refused entry, and the reason.
     Refused(usize, String),
+    /// The reason why the request must be retried later.
     Later(String),
 }
 
-/// The lines of standard input, as they come; `None` in the place of one that is too long.
+/// Reads the lines of standard input as they arrive; a line that is too long becomes `None`.
 fn read_lines() -> mpsc::Receiver<std::io::Result<Option<Vec<u8>>>> {
     let (lines, receiver) = mpsc::channel(1000);
-    #[expect(clippy::disallowed_methods, reason = "on a thread of its own")]
+    #[expect(clippy::disallowed_methods, reason = "on a dedicated thread")]
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();
         loop {

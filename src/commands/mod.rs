@@ -1,4 +1,4 @@
-//! The commands, one file each, and what they share: logging, listening, signals.
+//! The commands, one file each, and their shared code: logging, listening, signals.
 
 pub mod check;
 pub mod cli;
@@ -28,12 +28,12 @@ use crate::web::config::watch::{Followed, Watched};
 use crate::web::lifecycle::Reloader;
 use crate::web::{self, ListenerRole};
 
-/// Why a command ends badly, and with which exit code.
+/// Failure of a command, which determines the exit code.
 #[derive(Debug)]
 pub enum CommandFailure {
-    /// Exit code 2: the command line or the configuration is wrong. The text stands for itself.
+    /// Exit code 2: the command line or the configuration is invalid. The text is printed without a prefix.
     Usage(String),
-    /// Exit code 1: it could not be done.
+    /// Exit code 1: the command failed.
     Failed(anyhow::Error),
 }
 
@@ -55,10 +55,10 @@ impl From<SetupError> for CommandFailure {
 /// Runs the command.
 ///
 /// # Errors
-/// What the process should end with.
-#[expect(clippy::disallowed_methods, reason = "written to by a thread of its own")]
+/// Returns the failure with which the process should end.
+#[expect(clippy::disallowed_methods, reason = "written to by a dedicated thread")]
 pub fn dispatch(cli: &Cli) -> Result<(), CommandFailure> {
-    let log = LogWriter::start(std::io::stderr()).context("cannot start the thread that logs")?;
+    let log = LogWriter::start(std::io::stderr()).context("cannot start the logging thread")?;
     start_logging(&cli.flags, log.clone());
     let result = run(cli);
     log.flush(LAST_LINES);
@@ -83,7 +83,7 @@ fn start_logging(flags: &Flags, log: LogWriter) {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    // Libraries may log what they send at debug level, credentials included.
+    // Libraries may log requests at debug level, including credentials.
     let others = if flags.log_level == LogLevel::Error { "error" } else { "warn" };
     let filter = EnvFilter::new(format!("{others},push_exporter={level}"));
     let layer = match flags.log_format {
@@ -92,32 +92,32 @@ fn start_logging(flags: &Flags, log: LogWriter) {
             tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log).boxed()
         }
     };
-    // A second start in one process, as in a test, keeps the first logger.
+    // A second initialization in the same process, as in a test, keeps the first logger.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
-    // In the log's own format, and without what it says, which may quote an answer.
+    // Logs panics in the format of the log, without the message, which may quote an answer.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "a panic; please report this as a bug");
+        tracing::error!(place, "panicked; please report this as a bug");
     }));
 }
 
-/// Time that the end waits for whoever reads standard error.
+/// Maximum wait at the end for the reader of standard error to take the last log lines.
 pub const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How long work on other threads may go on after the command is done.
+/// Time limit for work on other threads after the command has ended.
 const SHUTDOWN: Duration = Duration::from_millis(500);
 
-/// Runs a command to its end in a runtime of its own.
+/// Runs a command to completion in a new runtime.
 fn block_on(command: impl Future<Output = Result<(), CommandFailure>>) -> Result<(), CommandFailure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let result = runtime.block_on(command);
-    // A check of the whole ledger, or another program's lock on it, must not hold up a stop.
+    // A check of the whole ledger, or another program's lock on it, must not delay the shutdown.
     runtime.shutdown_timeout(SHUTDOWN);
     result
 }
 
-/// Writes to standard output. That nobody reads it is no failure.
+/// Writes to standard output. A closed pipe is not a failure.
 #[expect(clippy::disallowed_methods, reason = "a few lines, before or instead of serving")]
 fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -129,7 +129,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Listens wherever the flags say, and says where; for port 0 on standard output too, where a script reads it.
+/// Listens on the addresses of the flags and logs them; prints those with port 0 to standard output too, for scripts.
 async fn listen(flags: &Flags) -> anyhow::Result<Vec<(TcpListener, ListenerRole)>> {
     let mut listeners = Vec::new();
     if flags.systemd_socket {
@@ -171,30 +171,30 @@ async fn listen_on(address: &ListenAddress, what: &str) -> anyhow::Result<TcpLis
     Ok(listener)
 }
 
-/// The sockets of systemd's socket activation.
+/// Returns the sockets of systemd's socket activation.
 fn passed_sockets() -> anyhow::Result<Vec<TcpListener>> {
     let mut passed = ListenFd::from_env();
     let count = passed.len();
     anyhow::ensure!(count > 0, "no sockets were passed; --web.systemd-socket needs a socket unit");
     let mut listeners = Vec::new();
     for number in 0..count {
-        let listener = passed.take_tcp_listener(number).context("a socket that was passed is no TCP listener")?;
-        let listener = listener.context("a socket was passed and cannot be had")?;
-        listener.set_nonblocking(true).context("cannot use a socket that was passed")?;
-        let listener = TcpListener::from_std(listener).context("cannot use a socket that was passed")?;
+        let listener = passed.take_tcp_listener(number).context("a passed socket is not a TCP listener")?;
+        let listener = listener.context("cannot take a passed socket")?;
+        listener.set_nonblocking(true).context("cannot use a passed socket")?;
+        let listener = TcpListener::from_std(listener).context("cannot use a passed socket")?;
         let local = listener.local_addr().context("cannot listen")?;
-        tracing::info!(address = local.to_string(), "listening on a socket of systemd");
+        tracing::info!(address = local.to_string(), "listening on a systemd socket");
         listeners.push(listener);
     }
     Ok(listeners)
 }
 
-/// What is served where, as the flags say.
+/// Returns the paths and limits of the web server, from the flags.
 fn web_options(flags: &Flags) -> web::Options {
     let (external, prefix) = (flags.external_path.clone(), flags.route_prefix.clone());
     web::Options {
         telemetry_path: flags.telemetry_path.clone(),
-        // Without an external URL, links lead to where the routes are.
+        // Links use the prefix of the routes if there is no external URL.
         link_prefix: external.clone().or_else(|| prefix.clone()).unwrap_or_default().0,
         route_prefix: prefix.or(external).unwrap_or_default().0,
         max_requests: flags.max_requests,
@@ -203,7 +203,7 @@ fn web_options(flags: &Flags) -> web::Options {
     }
 }
 
-/// The web configuration that the flags name, which is followed from now on.
+/// Reads the web configuration that the flags name, and starts to watch it.
 fn web_settings(flags: &Flags) -> Result<Watched, CommandFailure> {
     let Some(file) = &flags.web_config_file else { return Ok(Watched::nothing()) };
     let (followed, watched) =
@@ -220,12 +220,12 @@ fn describe(address: &ListenAddress) -> String {
     }
 }
 
-/// Reads the configuration again on SIGHUP, for ever; one that comes before the exporter serves is kept until then.
+/// Starts a task that reloads the configuration on SIGHUP; a signal before the exporter serves is kept until then.
 fn reload_on_signals(reloader: Reloader) -> anyhow::Result<()> {
     let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
-            // How it went is logged where it is done.
+            // The reload logs its own result.
             let _ = reloader.reload().await;
         }
     });

@@ -23,7 +23,7 @@ const DEFAULT_FILE: &str = "push-exporter.yml";
 /// Reads the configuration and serves until a signal.
 ///
 /// # Errors
-/// A wrong configuration (exit code 2), or an address or ledger that cannot be used (1).
+/// Fails if the configuration is invalid (exit code 2), or if an address or the ledger cannot be used (1).
 pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let (file, config) = load(flags)?;
     let transport = connect(&config)?;
@@ -61,7 +61,7 @@ fn environment() -> Environment {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Runs the exporter on its ledger and ports until `stop`.
+/// Runs the exporter on its ledger and ports until `stop` is cancelled.
 pub(super) async fn serve(
     config: Config,
     transport: Arc<dyn Transport>,
@@ -77,7 +77,7 @@ pub(super) async fn serve(
     Ok(())
 }
 
-/// The way to the providers.
+/// Creates the HTTP client for the providers.
 pub(super) fn connect(config: &Config) -> Result<Arc<dyn Transport>, SetupError> {
     Ok(Arc::new(Reqwest::new(Way::Proxied, &config.ca)?))
 }

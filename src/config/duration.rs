@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// `30s`, `5m`, `1h`, `7d`: digits and one unit.
+/// Parses digits followed by one unit: `30s`, `5m`, `1h`, `7d`.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds = match unit {

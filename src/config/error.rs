@@ -1,19 +1,19 @@
-//! Errors of a configuration file, each with its place.
+//! Errors of a configuration file, each with its position.
 
 use crate::config::yaml::Place;
 
-/// One error, printed as `line:column: path: message` behind the file's name.
+/// An error, printed as `line:column: path: message` after the file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where.
+    /// Position in the file.
     pub place: Place,
-    /// The dotted path of the key, empty for the whole file.
+    /// Dotted path of the key; empty for the whole file.
     pub path: String,
-    /// What is wrong and what to do; never a value, which may be a secret.
+    /// Description of the error and its remedy. Never quotes a value, which may be a secret.
     pub message: String,
 }
 
-/// All that is wrong with a configuration file.
+/// All errors of a configuration file.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigErrors {
     file: String,
@@ -21,17 +21,17 @@ pub struct ConfigErrors {
 }
 
 impl ConfigErrors {
-    /// All that is wrong with `file`.
+    /// Collects all errors of `file`.
     pub fn new(file: &str, errors: Vec<ConfigError>) -> ConfigErrors {
         ConfigErrors { file: file.to_owned(), errors }
     }
 
-    /// One error that concerns the file as a whole.
+    /// Creates a single error that concerns the whole file.
     pub fn one(file: &str, place: Place, message: String) -> ConfigErrors {
         ConfigErrors::new(file, vec![ConfigError { place, path: String::new(), message }])
     }
 
-    /// Each of them, in the order of the file, for tests and fuzzing.
+    /// Returns the errors in file order, for tests and fuzzing.
     pub fn errors(&self) -> &[ConfigError] {
         &self.errors
     }
@@ -49,7 +49,7 @@ impl std::fmt::Display for ConfigErrors {
     }
 }
 
-/// Names of keys and files as they were written, but for what a terminal obeys.
+/// Escapes control characters, so that names of keys and files cannot control a terminal.
 fn printable(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
     text.chars().map(escape).collect()

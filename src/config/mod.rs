@@ -1,5 +1,5 @@
-//! Configuration files in general: YAML, typed sections, secrets and errors with their places. The keys of the exporter
-//! are in [`crate::provider::config`], those of the web server in [`crate::web::config`].
+//! Generic handling of configuration files: YAML, typed sections, secrets and errors with their positions. The keys of
+//! the exporter are in [`crate::provider::config`], those of the web server in [`crate::web::config`].
 
 mod duration;
 mod error;

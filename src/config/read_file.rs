@@ -1,5 +1,5 @@
-//! Reads the files that a configuration names, beside the threads that serve and poll: a file system that does
-//! not answer (NFS or FUSE that is away) costs a time limit, once for each folder, and nobody waits longer.
+//! Readers of the files that a configuration names, on separate threads from those that serve and poll: a file system
+//! that does not answer (unreachable NFS or FUSE) delays the caller by one time limit per folder at most.
 
 #![expect(clippy::disallowed_methods, reason = "these calls run on a reader thread of this file")]
 
@@ -13,22 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-/// Longer than any configuration, certificate bundle or secret.
+/// Maximum file size, larger than any configuration, certificate bundle or secret.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
-/// Time limit for one piece of work on a file.
+/// Time limit for one operation on a file.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Folders that may keep a thread busy without answering; beyond them no file is read.
+/// Maximum number of unresponsive folders, each of which blocks a thread; above it no file is read.
 const MAX_STUCK: usize = 16;
 
 /// Returns the contents of a regular file.
 ///
 /// # Errors
-/// A file that is missing, unreadable, not regular (a pipe may never end), longer than 8 MiB, or on a file
+/// Fails for a file that is missing, unreadable, not regular (a pipe may never end), longer than 8 MiB, or on a file
 /// system that does not answer within five seconds ([`io::ErrorKind::TimedOut`]).
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let name = path.to_owned();
     within(path, move || {
-        // Opening a pipe that nobody writes to returns at once with this flag; it changes nothing else here.
+        // With this flag, opening a pipe without a writer returns at once; it has no other effect here.
         let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(name)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -40,15 +40,15 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Returns the contents of a regular text file.
 ///
 /// # Errors
-/// As [`read`], or text that is not UTF-8.
+/// Fails as [`read`] does, or if the text is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     text(read(path)?)
 }
 
-/// Returns the text of a file of any type: a configuration may come through a pipe.
+/// Returns the text of a file of any type, since a configuration may come through a pipe.
 ///
 /// # Errors
-/// As [`read_text`], except that pipes and devices are read.
+/// Fails as [`read_text`] does, except that pipes and devices are accepted.
 pub fn read_stream(path: &Path) -> io::Result<String> {
     let name = path.to_owned();
     text(within(path, move || read_limited(File::open(name)?))?)
@@ -69,7 +69,7 @@ fn read_limited(file: File) -> io::Result<Vec<u8>> {
 
 type ReadJob = Box<dyn FnOnce() + Send>;
 
-/// Threads that wait for work, and folders in which one has not come back.
+/// Threads that wait for work, and folders in which a thread is blocked.
 struct Readers {
     idle: Vec<Sender<ReadJob>>,
     stuck: Option<HashSet<PathBuf>>,
@@ -77,11 +77,11 @@ struct Readers {
 
 static READERS: Mutex<Readers> = Mutex::new(Readers { idle: Vec::new(), stuck: None });
 
-/// Does some work on a file on a thread of its own, within the time limit. Blocks the caller for no longer.
+/// Runs an operation on a file on a separate thread. Blocks the caller for at most the time limit.
 ///
 /// # Errors
-/// That of the work, or [`io::ErrorKind::TimedOut`]. The thread is then left alone until its system call returns,
-/// and until it does nothing else is tried in its folder.
+/// Returns the error of the operation, or [`io::ErrorKind::TimedOut`]. After a timeout the thread is abandoned until
+/// its system call returns, and until then all operations in its folder fail at once.
 pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let folder = path.parent().unwrap_or(path).to_owned();
     let silent =
@@ -105,12 +105,12 @@ pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<
             stuck.remove(&done_in);
         }
     });
-    reader.send(work).map_err(|_| io::Error::other("the thread that reads files is gone"))?;
+    reader.send(work).map_err(|_| io::Error::other("the file reader thread has ended"))?;
     let outcome = result.recv_timeout(LIMIT);
     let mut readers = READERS.lock();
     let Some(outcome) = outcome.ok().or_else(|| result.try_recv().ok()) else {
         readers.stuck.get_or_insert_default().insert(folder);
-        // Under the lock, so that the work that comes back sees that nobody waits for it.
+        // Dropped under the lock, so that the operation sees on its return that nobody waits for it.
         drop(result);
         return Err(silent());
     };
@@ -168,13 +168,13 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::TimedOut);
         }
-        assert!(began.elapsed() < LIMIT, "the others do not wait");
+        assert!(began.elapsed() < LIMIT, "later reads do not wait");
         let elsewhere = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(read(elsewhere.path()).unwrap(), b"", "other folders are read meanwhile");
+        assert_eq!(read(elsewhere.path()).unwrap(), b"", "other folders can still be read");
         drop(release);
         let deadline = Instant::now() + LIMIT;
         while read(&path).is_err() {
-            assert!(Instant::now() < deadline, "it is read when it answers");
+            assert!(Instant::now() < deadline, "the folder is read again once it answers");
             std::thread::yield_now();
         }
         assert_eq!(read(&path).unwrap(), b"s");

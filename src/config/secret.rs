@@ -1,5 +1,5 @@
-//! Secrets by value, from the environment or from a file that is watched beside whoever uses it. A secret
-//! has no `Display`, its `Debug` says nothing, and errors about one never quote it.
+//! Secrets given by value, from the environment or from a file that is watched in the background. A secret has no
+//! `Display`, its `Debug` reveals nothing, and errors about a secret never quote it.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -12,10 +12,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The environment variables that a configuration may name.
+/// Environment variables that a configuration may name.
 pub type Environment = HashMap<String, String>;
 
-/// A credential.
+/// A credential, by value or from a file. Clones share the value that was last read.
 #[derive(Clone, Debug)]
 pub struct Secret(Arc<SecretSource>);
 
@@ -29,43 +29,43 @@ enum SecretSource {
 #[derive(Debug)]
 struct Last {
     secret: SecretString,
-    /// The error of the last attempt, which is logged once.
+    /// Error of the last attempt, kept so that it is logged only once.
     trouble: Option<String>,
 }
 
-/// Why a secret cannot be had.
+/// Error of a secret that cannot be read or is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// `${NAME}` and no such variable.
+    /// `${NAME}` names a variable that is not set.
     #[error("the environment variable {0} is not set")]
     NoVariable(String),
-    /// Missing or unreadable.
+    /// The file is missing or unreadable.
     #[error("cannot read {path}: {source}")]
     Unreadable {
-        /// The file.
+        /// Path of the secret file.
         path: PathBuf,
-        /// Why.
+        /// Error of the file system.
         source: std::io::Error,
     },
-    /// Nothing in it.
+    /// The variable, file or value is empty.
     #[error("{0} is empty")]
     Empty(String),
-    /// `$NAME`, which may be a secret and is not quoted.
+    /// `$NAME` without braces; not quoted in the error, since it may be a secret.
     #[error("looks like the name of an environment variable; write it as ${{NAME}}")]
     NoBraces,
-    /// `x-${NAME}`
-    #[error("a variable is the whole value or none of it; set one that holds all of it, and write ${{NAME}}")]
+    /// A variable that is only a part of the value: `x-${NAME}`.
+    #[error("a variable must be the whole value; set one that holds all of it, and write ${{NAME}}")]
     PartlyVariable,
-    /// `{{ .Values.secret }}`
-    #[error("is a template that nobody has filled in; write the value, or ${{NAME}}, or name a file")]
+    /// A template that was not rendered: `{{ .Values.secret }}`.
+    #[error("is a template that was not rendered; write the value, or ${{NAME}}, or name a file")]
     Template,
 }
 
 impl Secret {
-    /// As written in the configuration: the value itself or `${ENV_NAME}`.
+    /// Creates a secret from the text in the configuration: the value itself or `${ENV_NAME}`.
     ///
     /// # Errors
-    /// A variable that is not set or is empty, and what looks like one and is none.
+    /// Fails if the variable is not set or is empty, and if the text looks like a variable but is not a valid one.
     pub fn written(text: &str, environment: &Environment) -> Result<Secret, SecretError> {
         let text = trimmed(text);
         let is_name = |text: &str| {
@@ -89,16 +89,16 @@ impl Secret {
         Ok(Secret(Arc::new(SecretSource::Value(value.into()))))
     }
 
-    /// From a file, without line ends and a byte order mark around it.
+    /// Reads a secret from a file, without surrounding line ends and byte order mark.
     ///
     /// # Errors
-    /// A file that cannot be read or is empty.
+    /// Fails if the file cannot be read or is empty.
     pub fn in_file(path: PathBuf) -> Result<Secret, SecretError> {
         let last = Mutex::new(Last { secret: read(&path)?, trouble: None });
         Ok(Secret(Arc::new(SecretSource::File { path, last })))
     }
 
-    /// Returns the value that was read last, from memory.
+    /// Returns the last value that was read, from memory.
     pub fn current(&self) -> SecretString {
         match &*self.0 {
             SecretSource::Value(value) => value.clone(),
@@ -106,8 +106,8 @@ impl Secret {
         }
     }
 
-    /// Reads the file again, if there is one. A file that is missing, broken or does not answer keeps its last value,
-    /// since secret stores replace files by removing them first; that is logged once. Blocks.
+    /// Reads the file again, if there is one. If the file is missing or broken or does not answer, the last value is
+    /// kept, since secret stores replace files by removing them first; the failure is logged once. Blocks.
     pub fn refresh(&self) {
         let SecretSource::File { path, last } = &*self.0 else { return };
         let fresh = read(path);
@@ -129,13 +129,13 @@ impl Secret {
         }
     }
 
-    /// Whether the secret can change while the exporter runs.
+    /// Returns true if the secret can change while the exporter runs.
     pub fn can_change(&self) -> bool {
         matches!(&*self.0, SecretSource::File { .. })
     }
 }
 
-/// A secret without the line ends and the byte order mark that editors and shells put around it.
+/// Removes the line ends and the byte order mark that editors and shells put around a secret.
 fn trimmed(text: &str) -> &str {
     text.trim_matches(['\n', '\r', '\u{feff}'])
 }
@@ -150,14 +150,14 @@ fn read(path: &Path) -> Result<SecretString, SecretError> {
     Ok(text.into())
 }
 
-/// Interval between two looks at the files of secrets.
+/// Minimum interval between two reads of the secret files.
 const LOOK: Duration = Duration::from_secs(1);
-/// Looking takes at most one part of this many of a thread's time, however many files there are …
+/// Inverse of the share of a thread's time that reading may take, however many files there are …
 const SHARE: u32 = 20;
-/// … but a file that hangs does not put off the next look for longer.
+/// … but a file that hangs does not delay the next read by more than this.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// Reads the files of secrets again and again, beside everything else, until the sender of the list is gone.
+/// Reads the secret files periodically in the background, until the sender of the list is dropped.
 pub async fn watch(mut secrets: watch::Receiver<Vec<Secret>>) {
     loop {
         let files: Vec<Secret> = secrets.borrow_and_update().iter().filter(|one| one.can_change()).cloned().collect();
@@ -168,7 +168,7 @@ pub async fn watch(mut secrets: watch::Receiver<Vec<Secret>>) {
             continue;
         }
         let began = Instant::now();
-        // A panic would be a bug of ours; the next look is as good as this one.
+        // A panic would be a bug; the next read tries again.
         let _ = tokio::task::spawn_blocking(move || files.iter().for_each(Secret::refresh)).await;
         tokio::time::sleep((began.elapsed() * SHARE).clamp(LOOK, LONGEST)).await;
         if secrets.has_changed().is_err() {
@@ -177,17 +177,17 @@ pub async fn watch(mut secrets: watch::Receiver<Vec<Secret>>) {
     }
 }
 
-/// Takes known secrets out of texts that come from elsewhere: a provider may repeat what it refused.
+/// Remover of known secrets from texts of other programs: a provider may repeat what it refused.
 #[derive(Clone, Debug, Default)]
 pub struct Scrubber(Arc<Mutex<Vec<SecretString>>>);
 
-/// How many secrets are remembered; tokens come anew every hour or two, and old ones are dead.
+/// Maximum number of remembered secrets; tokens are replaced every hour or two, and old ones have expired.
 const MAX_REMEMBERED: usize = 64;
-/// A shorter text is no secret, and taking it out would make every message unreadable.
+/// Minimum length of a secret to remove: removing shorter texts would make every message unreadable.
 const SHORTEST: usize = 4;
 
 impl Scrubber {
-    /// Remembers a secret or token to be taken out.
+    /// Remembers a secret or token to remove.
     pub fn learn(&self, secret: &SecretString) {
         let mut known = self.0.lock();
         if !known.iter().any(|old| old.expose_secret() == secret.expose_secret()) {
@@ -198,7 +198,7 @@ impl Scrubber {
         }
     }
 
-    /// The text with every known secret replaced by `***`.
+    /// Returns the text with every known secret replaced by `***`.
     pub fn scrub(&self, text: &str) -> String {
         let known = self.0.lock();
         known.iter().map(ExposeSecret::expose_secret).filter(|secret| secret.len() >= SHORTEST).fold(
@@ -264,14 +264,11 @@ mod tests {
             ("${C}", "the environment variable C is not set"),
             ("\n", "the value is empty"),
             ("$A", "looks like the name of an environment variable; write it as ${NAME}"),
-            ("x-${A}", "a variable is the whole value or none of it; set one that holds all of it, and write ${NAME}"),
-            (
-                "${A}${A}",
-                "a variable is the whole value or none of it; set one that holds all of it, and write ${NAME}",
-            ),
+            ("x-${A}", "a variable must be the whole value; set one that holds all of it, and write ${NAME}"),
+            ("${A}${A}", "a variable must be the whole value; set one that holds all of it, and write ${NAME}"),
             (
                 "{{ .Values.secret }}",
-                "is a template that nobody has filled in; write the value, or ${NAME}, or name a file",
+                "is a template that was not rendered; write the value, or ${NAME}, or name a file",
             ),
         ] {
             assert_eq!(written(text).unwrap_err().to_string(), told, "{text}");

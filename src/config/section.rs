@@ -1,5 +1,5 @@
-//! Reads typed values out of the tree and collects every error on the way. The calls that ask for
-//! keys are the table of keys: what nobody asked for is unknown, with the nearest asked-for name.
+//! Readers of typed values from the YAML tree, which collect every error on the way. The calls that look up keys also
+//! define the known keys: a key that no call looked up is reported as unknown, with the nearest known name.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -15,7 +15,7 @@ use crate::config::secret::{Environment, Secret};
 use crate::config::yaml::{self, Node, Place, Value};
 use crate::config::{ConfigError, ConfigErrors, duration};
 
-/// What all sections of one file share.
+/// State that all sections of one file share.
 pub struct Context<'a> {
     errors: RefCell<Vec<ConfigError>>,
     folder: &'a Path,
@@ -24,34 +24,34 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// `folder` is what relative paths are relative to.
+    /// Creates the state of one file; relative paths are resolved against `folder`.
     pub fn new(folder: &'a Path, environment: &'a Environment) -> Self {
         Context { errors: RefCell::default(), folder, environment, ignores_nothing: false }
     }
 
-    /// Takes keys with nothing behind them as if they were not there, and an empty text as a text.
+    /// Treats keys without a value as absent, and accepts empty strings.
     pub fn ignoring_nothing(self) -> Self {
         Context { ignores_nothing: true, ..self }
     }
 
-    /// Notes an error and goes on.
+    /// Records an error, so that reading can continue.
     pub fn error(&self, place: Place, path: &str, message: impl Into<String>) {
         self.errors.borrow_mut().push(ConfigError { place, path: path.to_owned(), message: message.into() });
     }
 
-    /// All errors in the order of the file.
+    /// Returns all errors in file order.
     pub fn into_errors(self) -> Vec<ConfigError> {
         let mut errors = self.errors.into_inner();
         errors.sort_by_key(|error| error.place);
         errors
     }
 
-    /// A path as written at this place, which may be relative to the folder of the file; `None` after an error was
-    /// noted.
+    /// Resolves a path that is written at this position and may be relative to the folder of the file; records an
+    /// error and returns `None` if it is invalid.
     pub fn resolve(&self, place: Place, at: &str, path: &str) -> Option<PathBuf> {
         let message = match path {
-            "~" => "~ is the shell's; write the whole path",
-            path if path.starts_with("~/") => "~ is the shell's; write the whole path",
+            "~" => "~ is not expanded; write the whole path",
+            path if path.starts_with("~/") => "~ is not expanded; write the whole path",
             path if path.contains("${") || path.starts_with('$') => {
                 "takes no variable; only secrets can be given as ${ENV_NAME}"
             }
@@ -62,10 +62,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Reads a whole file; `None` if there is nothing in it.
+/// Reads a whole file; returns `None` if it is empty.
 ///
 /// # Errors
-/// All that is wrong in it.
+/// Returns all errors of the file.
 pub fn read_document<T>(
     file: &str,
     text: &str,
@@ -82,7 +82,7 @@ pub fn read_document<T>(
     }
 }
 
-/// A mapping being read. Ask for every key it may have, then call [`Section::finish`].
+/// A mapping that is being read. Look up every key it may have, then call [`Section::finish`].
 pub struct Section<'a> {
     context: &'a Context<'a>,
     place: Place,
@@ -91,29 +91,29 @@ pub struct Section<'a> {
     asked: Vec<String>,
 }
 
-/// A value with its place and path, to say more about it later.
+/// A value with its position and path, for later error messages.
 pub struct Found<'a> {
-    /// Where the value stands.
+    /// Position of the value.
     pub place: Place,
-    /// Its dotted path.
+    /// Dotted path of the value.
     pub path: String,
     node: &'a Node,
 }
 
 impl Found<'_> {
-    /// Whether it is written without quotes.
+    /// Returns true if the value is a scalar without quotes.
     pub fn is_plain(&self) -> bool {
         matches!(self.node.value, Value::Text { plain: true, .. })
     }
 
-    /// Whether it is a list.
+    /// Returns true if the value is a list.
     pub fn is_list(&self) -> bool {
         matches!(self.node.value, Value::List(_))
     }
 }
 
 impl<'a> Section<'a> {
-    /// Opens `node` as a mapping; an error and `None` if it is something else.
+    /// Opens `node` as a mapping; records an error and returns `None` if it is something else.
     pub fn open(context: &'a Context<'a>, node: &'a Node, path: String) -> Option<Self> {
         let Value::Map(pairs) = &node.value else {
             context.error(node.place, &path, format!("expected a mapping, found {}", node.value.kind()));
@@ -128,29 +128,29 @@ impl<'a> Section<'a> {
         Some(Section { context, place: node.place, path, pairs, asked: Vec::new() })
     }
 
-    /// Where the section starts.
+    /// Returns the position at which the section starts.
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// The dotted path of the section.
+    /// Returns the dotted path of the section.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// All that is written in it, wherever it stands in the file.
+    /// Returns a canonical text of the section's contents, independent of positions in the file.
     pub fn written(&self) -> String {
         let mut text = String::new();
         yaml::write_pairs(self.pairs, &mut text);
         text
     }
 
-    /// The file this section is part of.
+    /// Returns the shared state of the file.
     pub fn context(&self) -> &'a Context<'a> {
         self.context
     }
 
-    /// The value of a key, if it is there and not empty.
+    /// Returns the value of a key, if the key exists and has a value.
     pub fn find(&mut self, key: &str) -> Option<Found<'a>> {
         self.asked.push(key.to_owned());
         let (_, _, node) = self.pairs.iter().find(|(_, name, _)| name == key)?;
@@ -164,14 +164,14 @@ impl<'a> Section<'a> {
         Some(Found { place: node.place, path: join(&self.path, key), node })
     }
 
-    /// Notes that a key which must be there is not.
+    /// Records an error if a required key does not exist.
     pub fn missing(&self, key: &str) {
         if !self.pairs.iter().any(|(_, name, _)| name == key) {
             self.context.error(self.place, &join(&self.path, key), "is required");
         }
     }
 
-    /// A text.
+    /// Reads a non-empty string.
     pub fn text(&mut self, key: &str) -> Option<(Found<'a>, String)> {
         let found = self.find(key)?;
         match &found.node.value {
@@ -190,7 +190,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// An identifier: any scalar as written, since ids made of digits are ids all the same.
+    /// Reads an identifier: any scalar as written, since ids may consist of digits only.
     pub fn identifier(&mut self, key: &str) -> Option<(Found<'a>, String)> {
         let (found, text) = self.scalar(key)?;
         let message = if text.starts_with("${") {
@@ -204,13 +204,13 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// The keys of a section that may have any, each with its place and whether nothing or an empty text is behind
-    /// it.
+    /// Returns the keys of a section with arbitrary keys, each with its position and a flag that is true if its value
+    /// is missing or an empty string.
     pub fn keys(&self) -> impl Iterator<Item = (Place, &'a str, bool)> + use<'a> {
         self.pairs.iter().map(|(place, name, node)| (*place, name.as_str(), node.value.is_blank()))
     }
 
-    /// Any scalar as written.
+    /// Reads any scalar as written.
     pub fn scalar(&mut self, key: &str) -> Option<(Found<'a>, String)> {
         let found = self.find(key)?;
         match &found.node.value {
@@ -229,7 +229,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// An identifier that must be there.
+    /// Reads a required identifier.
     pub fn required_identifier(&mut self, key: &str) -> Option<String> {
         let value = self.identifier(key);
         if value.is_none() {
@@ -238,7 +238,7 @@ impl<'a> Section<'a> {
         value.map(|(_, text)| text)
     }
 
-    /// A duration such as `0s`, `30s`, `5m`, `1h`, `4d`, at least `min`.
+    /// Reads a duration such as `0s`, `30s`, `5m`, `1h`, `4d`, at least `min`.
     pub fn duration(&mut self, key: &str, min: Duration) -> Option<Duration> {
         let (found, text) = self.identifier(key)?;
         match duration::parse(&text) {
@@ -255,7 +255,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// One word out of `choices`.
+    /// Reads one of the values in `choices`.
     pub fn choice<T: Copy>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let (found, word) = self.identifier(key)?;
         let chosen = choices.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
@@ -266,7 +266,7 @@ impl<'a> Section<'a> {
         chosen
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn boolean(&mut self, key: &str) -> Option<bool> {
         let found = self.find(key)?;
         match &found.node.value {
@@ -280,7 +280,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A whole number from `min` to `max`.
+    /// Reads a whole number from `min` to `max`.
     pub fn number(&mut self, key: &str, min: usize, max: usize) -> Option<usize> {
         let (found, text) = self.identifier(key)?;
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -291,7 +291,7 @@ impl<'a> Section<'a> {
         number
     }
 
-    /// A list of words out of `choices`, without repetition and not empty.
+    /// Reads a list of values in `choices`, without repetition.
     pub fn choices<T: Copy + PartialEq>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
         let mut chosen = Vec::new();
@@ -312,7 +312,7 @@ impl<'a> Section<'a> {
         sound.then_some(chosen)
     }
 
-    /// A list of scalars as written, each with its place and path.
+    /// Reads a list of non-empty scalars as written, each with its position and path.
     pub fn words(&mut self, key: &str) -> Option<Vec<(Place, String, String)>> {
         let found = self.find(key)?;
         let Value::List(items) = &found.node.value else {
@@ -332,7 +332,7 @@ impl<'a> Section<'a> {
         Some(words)
     }
 
-    /// A list of mappings, each opened as a section named `key[index]`.
+    /// Reads a list of mappings, each opened as a section named `key[index]`.
     pub fn sections(&mut self, key: &str) -> Vec<Section<'a>> {
         let Some(found) = self.find(key) else { return Vec::new() };
         let Value::List(items) = &found.node.value else {
@@ -347,13 +347,13 @@ impl<'a> Section<'a> {
             .collect()
     }
 
-    /// A nested mapping.
+    /// Opens a nested mapping as a section.
     pub fn section(&mut self, key: &str) -> Option<Section<'a>> {
         let found = self.find(key)?;
         Section::open(self.context, found.node, found.path)
     }
 
-    /// The root of an API: http or https, perhaps with a path, no user, query or fragment.
+    /// Reads the root URL of an API: http or https, optionally with a path, without user, query and fragment.
     pub fn base_url(&mut self, key: &str) -> Option<Url> {
         let (found, text) = self.text(key)?;
         let message = match Url::parse(&text) {
@@ -369,12 +369,12 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// The same with a default.
+    /// Reads the root URL of an API, with a default.
     pub fn base_url_or(&mut self, key: &str, default: &str) -> Option<Url> {
         if self.find(key).is_some() { self.base_url(key) } else { Url::parse(default).ok() }
     }
 
-    /// A time zone by its IANA name.
+    /// Reads a time zone by its IANA name.
     pub fn timezone(&mut self, key: &str) -> Option<TimeZone> {
         let (found, text) = self.text(key)?;
         let zone = TimeZone::get(&text).ok();
@@ -384,8 +384,8 @@ impl<'a> Section<'a> {
         zone
     }
 
-    /// A list of files, relative to the configuration, none of them twice, as absolute paths. They need not be
-    /// there.
+    /// Reads a list of distinct files, relative to the configuration, and returns absolute paths. The files need not
+    /// exist.
     pub fn paths(&mut self, key: &str) -> Vec<PathBuf> {
         let context = self.context;
         let read = |place, path: &str, word: String| {
@@ -399,12 +399,12 @@ impl<'a> Section<'a> {
         self.distinct_that(key, read)
     }
 
-    /// A list of words, if there is one, each as it is read and none of them twice.
+    /// Reads an optional list of distinct scalars, each converted by `read`.
     pub fn distinct<T: Clone + Eq + Hash>(&mut self, key: &str, read: impl Fn(String) -> T) -> Vec<T> {
         self.distinct_that(key, |_, _, word| Some(read(word)))
     }
 
-    /// The same of words that may be wrong, which `read` notes.
+    /// Works like [`Self::distinct`], but `read` may reject a scalar after recording an error.
     fn distinct_that<T: Clone + Eq + Hash>(
         &mut self,
         key: &str,
@@ -423,7 +423,7 @@ impl<'a> Section<'a> {
         items
     }
 
-    /// The contents of a file named by `key`, relative to the configuration.
+    /// Reads the file that `key` names, relative to the configuration, and returns its path and contents.
     pub fn file(&mut self, key: &str) -> Option<(PathBuf, Vec<u8>)> {
         let (found, text) = self.text(key)?;
         let path = self.context.resolve(found.place, &found.path, &text)?;
@@ -436,20 +436,24 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Which of `key` and `key_file` is given.
+    /// Returns true if `key` or `key_file` is given.
     pub fn has_secret(&self, key: &str) -> bool {
         let file = format!("{key}_file");
         self.pairs.iter().any(|(_, name, _)| name == key || *name == file)
     }
 
-    /// A secret given as `key`, as `key: ${ENV_NAME}` or as `key_file`.
+    /// Reads a secret given as `key`, as `key: ${ENV_NAME}` or as `key_file`.
     pub fn secret(&mut self, key: &str) -> Option<Secret> {
         let file_key = format!("{key}_file");
         let value = self.scalar(key);
         let file = self.text(&file_key);
         match (value, file) {
             (Some(_), Some((found, _))) => {
-                self.context.error(found.place, &found.path, format!("cannot stand beside {key}; keep one of them"));
+                self.context.error(
+                    found.place,
+                    &found.path,
+                    format!("cannot be combined with {key}; keep one of them"),
+                );
                 None
             }
             (Some((found, text)), None) => match Secret::written(&text, self.context.environment) {
@@ -478,15 +482,15 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Reports every key that nobody asked for.
+    /// Records an error for every key that was not looked up.
     pub fn finish(self) {
         self.finish_with("unknown key");
     }
 
-    /// The same where the keys are a choice: names all of them.
+    /// Works like [`Self::finish`] for keys that are a choice: the errors list all known keys.
     pub fn finish_choice(self) {
         let known = self.asked.join(", ");
-        self.finish_with(&format!("unknown key; known are {known}"));
+        self.finish_with(&format!("unknown key; known keys are {known}"));
     }
 
     fn finish_with(self, unknown: &str) {

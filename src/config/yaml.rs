@@ -1,51 +1,51 @@
-//! The configuration as the user typed it: YAML as a tree of places, lists, keys and written scalars.
-//! Nothing is interpreted here; a scalar keeps its text, since `7431e42` may be a key and not a float.
+//! The configuration as written: YAML as a tree of positions, lists, keys and uninterpreted scalars. A scalar keeps its
+//! text, since `7431e42` may be a key and not a float.
 
 use granit_parser::{Event, Parser, ScalarStyle};
 
-/// A line and column, both from 1.
+/// A position in a file, for error messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Line, from 1.
+    /// Line number, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
 }
 
 impl Place {
-    /// Where a file begins.
+    /// The beginning of a file.
     pub const START: Place = Place { line: 1, column: 1 };
 }
 
-/// A YAML node and where it stands.
+/// A YAML node and its position.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where it starts.
+    /// Position at which the node starts.
     pub place: Place,
-    /// What it is.
+    /// Scalar, list or mapping.
     pub value: Value,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub enum Value {
-    /// `key:` with nothing behind it, `~` or `null`.
+    /// No value: `key:` without a value, `~` or `null`.
     Nothing,
     /// Any other scalar as written.
     Text {
-        /// The text, without quotes.
+        /// Text without quotes.
         text: String,
         /// False for a quoted or block scalar, which is never a number or a boolean.
         plain: bool,
     },
     /// A sequence.
     List(Vec<Node>),
-    /// A mapping in written order, with a place for each key; keys may repeat.
+    /// A mapping in written order, with the position of each key; keys may repeat.
     Map(Vec<(Place, String, Node)>),
 }
 
 impl Node {
-    /// Writes what it is, without where it stands.
+    /// Appends a canonical text of the node, without positions.
     pub fn write(&self, out: &mut String) {
         match &self.value {
             Value::Nothing => out.push_str("~,"),
@@ -64,7 +64,7 @@ impl Node {
     }
 }
 
-/// Writes what is in a mapping, without where it stands.
+/// Appends a canonical text of the pairs of a mapping, without positions.
 pub fn write_pairs(pairs: &[(Place, String, Node)], out: &mut String) {
     for (_, name, node) in pairs {
         out.push_str(&format!("{name:?}:"));
@@ -73,7 +73,7 @@ pub fn write_pairs(pairs: &[(Place, String, Node)], out: &mut String) {
 }
 
 impl Value {
-    /// Whether nothing or an empty text was written.
+    /// Returns true for a missing value or an empty string.
     pub fn is_blank(&self) -> bool {
         match self {
             Value::Nothing => true,
@@ -82,7 +82,7 @@ impl Value {
         }
     }
 
-    /// What to call it in an error.
+    /// Returns the name of the kind of value, for error messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Nothing => "nothing",
@@ -97,24 +97,24 @@ impl Value {
     }
 }
 
-/// Where the text is not YAML, or is YAML that a configuration has no use for.
+/// Error of a text that is not YAML, or is YAML that configurations do not support.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SyntaxError {
-    /// Where.
+    /// Position of the error.
     pub place: Place,
-    /// Why, without quoting the text, which may hold secrets.
+    /// Reason, without quoting the text, which may hold secrets.
     pub message: String,
 }
 
-/// How deep lists and mappings may nest; the configuration itself needs four.
+/// Maximum nesting depth of lists and mappings; the configuration itself needs four.
 const MAX_DEPTH: usize = 32;
 
-/// Reads one YAML document; `None` if there is nothing in it.
+/// Parses one YAML document; returns `None` if it is empty.
 ///
 /// # Errors
-/// Not YAML, a tab in the indentation, several documents, anchors and aliases, or keys that are not
-/// scalars.
+/// Fails if the text is not YAML, has tabs in the indentation, holds several documents, anchors or aliases, or has keys
+/// that are not scalars.
 pub fn parse(text: &str) -> Result<Option<Node>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     tabs(text)?;
@@ -154,7 +154,7 @@ fn scalar(text: &str, style: ScalarStyle) -> Value {
     }
 }
 
-/// YAML forbids tabs in indentation, yet parsers differ in what they make of one.
+/// Rejects tabs in indentation: YAML forbids them, but parsers differ in their handling.
 fn tabs(text: &str) -> Result<(), SyntaxError> {
     let text = text.replace("\r\n", "\n");
     for (index, line) in text.split(['\n', '\r']).enumerate() {
@@ -164,7 +164,7 @@ fn tabs(text: &str) -> Result<(), SyntaxError> {
         {
             return Err(SyntaxError {
                 place: Place { line: index + 1, column: column + 1 },
-                message: "a tab in the indentation; YAML wants spaces".into(),
+                message: "a tab in the indentation; use spaces".into(),
             });
         }
     }
@@ -182,7 +182,7 @@ impl Builder {
             return Err(SyntaxError { place, message: "nested too deeply".into() });
         }
         if let Some((Node { value: Value::Map(_), .. }, None)) = self.open.last() {
-            return Err(SyntaxError { place, message: "a key must be a plain word".into() });
+            return Err(SyntaxError { place, message: "a key must be a text".into() });
         }
         self.open.push((Node { place, value }, None));
         Ok(())
@@ -195,7 +195,7 @@ impl Builder {
         }
     }
 
-    /// Puts a finished node where it belongs: into the list, behind its key, or as the key itself.
+    /// Adds a finished node to its parent: to the list, as the value of the pending key, or as the key itself.
     fn node(&mut self, place: Place, value: Value) -> Result<(), SyntaxError> {
         let Some((parent, key)) = self.open.last_mut() else {
             self.root = Some(Node { place, value });
@@ -206,7 +206,7 @@ impl Builder {
             (Value::Map(pairs), Some((key_place, name))) => pairs.push((key_place, name, Node { place, value })),
             (Value::Map(_), None) => match value {
                 Value::Text { text, .. } => *key = Some((place, text)),
-                _ => return Err(SyntaxError { place, message: "a key must be a plain word".into() }),
+                _ => return Err(SyntaxError { place, message: "a key must be a text".into() }),
             },
             _ => {}
         }
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn refuses_what_loads_as_nothing() {
         for (text, line, column, message) in [
-            ("a:\n\tb: 1\n", 2, 1, "a tab in the indentation; YAML wants spaces"),
+            ("a:\n\tb: 1\n", 2, 1, "a tab in the indentation; use spaces"),
             ("a: &x 1\nb: *x\n", 1, 7, "anchors and aliases are not supported"),
             ("a: 1\n---\nb: 1\n", 2, 1, "a second YAML document; only one is read"),
         ] {

@@ -1,5 +1,5 @@
-//! New series show 0 for a while before their totals: records in the ledger which holds have ended, then has the totals
-//! shown.
+//! Holds of new series, which show 0 for a while before their totals: records in the ledger which holds have ended,
+//! then shows the totals.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::ledger::{Ledger, LedgerError};
 /// Interval between two attempts to write to a ledger that is down.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Releases series from their holds until the exposition or the ledger is gone.
+/// Releases series from their holds until the exposition or the ledger has shut down.
 pub(crate) async fn release(mut ends: HoldEnds, ledger: Ledger, exposition: Exposition) {
     while let Some(ended) = ends.next().await {
         while let Err(error) = ledger.release(ended.series.clone()).await {

@@ -1,5 +1,5 @@
-//! The whole exporter: starts the ledger, the page, the pollers and the web server, runs them until it is stopped or
-//! something that everything else needs has failed, and stops them in order.
+//! The whole exporter: starts the ledger, the exposition, the pollers and the web server, runs them until it is
+//! stopped or a critical part has failed, and stops them in order.
 
 mod holds;
 pub mod reload;
@@ -29,45 +29,45 @@ use crate::web;
 use crate::web::message_api::MessageApi;
 use crate::web::routes::{AppState, Router};
 
-/// What the exporter is made of besides its configuration. Passed in, so that a test can run the whole
-/// of it on a port of its own, in a paused runtime, against a transport and a ledger of its choice.
+/// Parts of the exporter other than its configuration. They are passed in, so that a test can run the whole exporter
+/// on a separate port, in a paused runtime, with any transport and ledger.
 pub struct Parts {
     /// Providers that the configuration may name.
     pub providers: Providers,
-    /// The time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Where and how to serve.
+    /// Listeners and settings of the web server.
     pub web: web::Setup,
-    /// The way to the providers.
+    /// HTTP transport to the providers.
     pub transport: Arc<dyn Transport>,
-    /// The ledger's store.
+    /// Storage of the ledger.
     pub store: Box<dyn Store>,
-    /// How the configuration is read again.
+    /// Reload requests, and the source that the configuration is reloaded from.
     pub reload: Reload,
 }
 
-/// Why the exporter cannot run.
+/// Reason why the exporter cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The ledger is not usable.
+    /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The registry is not usable.
+    /// The registry of the exporter's own metrics cannot be used.
     #[error("the exporter's own metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
-    /// A task that everything else needs has panicked: better no page than one that stands still.
+    /// A critical task has panicked. Exiting is better than serving a page that no longer changes.
     #[error("the task of the {0} has panicked; please report this as a bug")]
     Died(&'static str),
 }
 
-/// How long pollers and the ledger may take to stop.
+/// Time limit for pollers and the ledger to stop.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs the exporter until `stop`.
+/// Runs the exporter until `stop` is cancelled.
 ///
 /// # Errors
-/// A ledger that cannot be used, at the start or by the full check in the background; a bug that leaves nothing
-/// to serve.
+/// Returns an error if the ledger cannot be used, at startup or according to the full check in the background, or if
+/// a bug leaves nothing to serve.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
     let Parts { providers, clock, web, transport, store, reload } = parts;
     let began = clock.now();
@@ -116,7 +116,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let served = tokio::select! {
         () = &mut serving => Ok(()),
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
-        // They are still needed, so only a panic ends them.
+        // Both tasks are still in use, so only a panic ends them.
         _ = &mut page_task => Err(RunError::Died("page")),
         _ = &mut ledger_task => Err(RunError::Died("ledger")),
         () = reloading.reload_for_ever(&mut fleet) => Ok(()),
@@ -132,7 +132,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         services.tasks.close();
         services.tasks.wait().await;
         drop((services, reloading));
-        // The ledger's task writes what it has been given, then ends.
+        // The ledger's task completes its pending writes, then ends.
         if !ledger_task.is_finished() {
             let _ = ledger_task.await;
         }
@@ -142,7 +142,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     served
 }
 
-/// Ends only if the check fails: a ledger that is damaged must not be counted on.
+/// Returns only if the check finds damage: a damaged ledger must not be relied on.
 async fn wait_for_failure(check: impl Future<Output = Result<(), LedgerError>>) -> Result<(), LedgerError> {
     match check.await {
         Ok(()) => std::future::pending().await,

@@ -1,5 +1,5 @@
-//! Reading the configuration again, asked for by SIGHUP or `POST /-/reload`: one at a time, and whoever asks is
-//! told how it went. What becomes of the apps is in [`crate::poll::manager`].
+//! Configuration reloads, requested by SIGHUP or `POST /-/reload`: one at a time, and each requester gets the result.
+//! [`crate::poll::manager`] starts and stops the apps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::util::error::error_chain;
 use crate::util::supervise::joined;
 use crate::web::lifecycle::{ReloadError, ReloadRequest, ReloadResult, Reloader};
 
-/// Reads the configuration.
+/// Function that reads the configuration.
 type Read = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
-/// Makes a way to the providers by a configuration.
+/// Function that creates the transport to the providers for a configuration.
 type Connect = dyn Fn(&Config) -> Result<Arc<dyn Transport>, SetupError> + Send + Sync;
 
-/// How the configuration is read again, and by whose wish.
+/// Reload requests, and the source that the configuration is reloaded from.
 pub struct Reload {
     reloader: Reloader,
     requests: mpsc::Receiver<ReloadRequest>,
@@ -33,7 +33,7 @@ pub struct Reload {
 }
 
 impl Reload {
-    /// From where it was read for the first time.
+    /// Creates a reload source: `read` reads the configuration, `connect` creates the transport for it.
     pub fn new(
         read: impl Fn() -> Result<Config, ConfigErrors> + Send + Sync + 'static,
         connect: impl Fn(&Config) -> Result<Arc<dyn Transport>, SetupError> + Send + Sync + 'static,
@@ -41,36 +41,36 @@ impl Reload {
         Reload { source: Some((Arc::new(read), Arc::new(connect))), ..Reload::never() }
     }
 
-    /// There is nothing to read.
+    /// Creates a reload without a source: every request fails with [`ReloadError::NoFile`].
     pub fn never() -> Reload {
         let (reloader, requests) = Reloader::channel();
         Reload { reloader, requests, source: None }
     }
 
-    /// The way to ask.
+    /// Returns a handle that requests reloads.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 }
 
-/// From one attempt to start apps to the next, while the ledger cannot be used.
+/// Interval between two attempts to start apps while the ledger cannot be used.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What reloads change.
+/// State that reloads change.
 pub(crate) struct Reloading {
     pub(crate) reload: Reload,
-    /// The configuration in use.
+    /// Configuration in use.
     pub(crate) config: Config,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) message_token: watch::Sender<Option<Secret>>,
-    /// The secrets whose files are watched.
+    /// Secrets whose files are watched.
     pub(crate) secrets: watch::Sender<Vec<Secret>>,
     pub(crate) services: Services,
     pub(crate) metrics: SelfMetrics,
 }
 
 impl Reloading {
-    /// Reads the configuration again whenever it is asked to.
+    /// Handles reload requests, one after the other.
     pub(crate) async fn reload_for_ever(&mut self, fleet: &mut PollManager) {
         while let Some(request) = self.reload.requests.recv().await {
             systemd::reloading().await;
@@ -78,25 +78,25 @@ impl Reloading {
             match &outcome {
                 Ok(changes) => {
                     self.metrics.config_read(self.services.clock.now());
-                    tracing::info!(changes = changes.to_string(), "the configuration was read again");
-                    // Whatever was done about what is failing can show at once.
+                    tracing::info!(changes = changes.to_string(), "reloaded the configuration");
+                    // The reload may have fixed failing reports, so they are polled at once.
                     let everywhere = Selection { provider: None, app: None, hurry: Hurry::Failing };
                     self.services.status.poll_now(&everywhere);
                 }
                 Err(error) => {
                     self.metrics.config_ok.set(0);
                     for line in error_chain(error).lines() {
-                        tracing::error!(error = line, "the configuration stays as it was");
+                        tracing::error!(error = line, "reload failed; keeping the current configuration");
                     }
                 }
             }
             systemd::ready(if outcome.is_ok() {
                 "serving"
             } else {
-                "serving; the configuration stays as it was, see the log"
+                "serving; reload failed, keeping the current configuration, see the log"
             })
             .await;
-            // Who has gone away meanwhile does not want to know.
+            // The requester may have disconnected in the meantime.
             let _ = request.send(outcome);
         }
     }
@@ -112,14 +112,14 @@ impl Reloading {
             return Err(ReloadError::LedgerDown);
         }
         let has_other_ca = config.ca != self.config.ca;
-        // Certificates are read from the disk.
+        // Certificates are read from disk, which may block.
         let connecting = tokio::task::spawn_blocking(move || {
             let transport = has_other_ca.then(|| connect(&config)).transpose();
             transport.map(|transport| (config, transport))
         });
         let (config, transport) = joined(connecting.await).ok_or(ReloadError::Stopping)??;
         let before = self.replace(config, transport);
-        // What goes and what comes is seen by a scrape at once.
+        // A scrape must see the removed and the added apps change together.
         let mut pause = Some(self.services.exposition.pause());
         let left = fleet.leave(&self.config).await;
         let refused = loop {
@@ -129,7 +129,7 @@ impl Reloading {
                     self.services.exposition.flush().await;
                     return Ok(changes);
                 }
-                // What was stopped cannot be started again either, before the ledger works.
+                // The stopped apps cannot be restarted either until the ledger works.
                 Err(error) if !*self.services.ledger.watch().borrow() => {
                     pause.take();
                     self.wait_to_start(&error).await;
@@ -137,14 +137,14 @@ impl Reloading {
                 Err(error) => break error,
             }
         };
-        // Those that were polled before are polled on.
+        // The previous apps must keep being polled.
         let (config, transport) = before;
         self.replace(config, Some(transport));
         let left = fleet.leave(&self.config).await;
         while let Err(error) = fleet.join(&self.config, &self.transport, &left).await {
             pause.take();
             if *self.services.ledger.watch().borrow() {
-                let text = "the apps that were polled before cannot be started either; mend the configuration and reload again";
+                let text = "cannot restart the previous apps either; fix the configuration and reload again";
                 tracing::error!(error = error_chain(&error), "{text}");
                 break;
             }
@@ -155,7 +155,7 @@ impl Reloading {
         Err(refused.into())
     }
 
-    /// Takes a configuration, and returns the one before with its way to the providers.
+    /// Replaces the configuration and the transport, and returns the previous ones.
     fn replace(&mut self, config: Config, transport: Option<Arc<dyn Transport>>) -> (Config, Arc<dyn Transport>) {
         let transport = transport.unwrap_or_else(|| Arc::clone(&self.transport));
         self.message_token.send_replace(config.message_token.clone());
@@ -165,7 +165,7 @@ impl Reloading {
 
     async fn wait_to_start(&self, error: &LedgerError) {
         self.metrics.config_ok.set(0);
-        tracing::error!(error = error_chain(error), "apps cannot be started; trying again");
+        tracing::error!(error = error_chain(error), "apps cannot be started; retrying");
         tokio::time::sleep(AGAIN).await;
     }
 }

@@ -1,5 +1,5 @@
-//! What systemd is told, where it asks (`Type=notify`, `Type=notify-reload`, `WatchdogSec=`): that the exporter
-//! serves, reads its configuration again, stops, and is alive.
+//! Notifications to systemd, if it requests them (`Type=notify`, `Type=notify-reload`, `WatchdogSec=`): the exporter
+//! serves, reloads its configuration, stops, or is alive.
 
 use std::time::Duration;
 
@@ -10,28 +10,26 @@ use crate::exposition::Exposition;
 /// Time limit for one notification.
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// It serves; `status` says how it came to that.
+/// Notifies systemd that the exporter serves, with `status` as the status text.
 pub(crate) async fn ready(status: &'static str) {
     tell(vec![NotifyState::Ready, NotifyState::Status(status)]).await;
 }
 
-/// It reads its configuration again; ready again when that is over.
+/// Notifies systemd that a reload has begun; [`ready`] ends it.
 pub(crate) async fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => {
-            tell(vec![NotifyState::Reloading, now, NotifyState::Status("reading the configuration again")]).await
-        }
-        Err(error) => tracing::debug!(error = error.to_string(), "the monotonic clock cannot be read"),
+        Ok(now) => tell(vec![NotifyState::Reloading, now, NotifyState::Status("reloading the configuration")]).await,
+        Err(error) => tracing::debug!(error = error.to_string(), "cannot read the monotonic clock"),
     }
 }
 
-/// It stops.
+/// Notifies systemd that the exporter is stopping.
 pub(crate) async fn stopping() {
     tell(vec![NotifyState::Stopping, NotifyState::Status("stopping")]).await;
 }
 
-/// Says that the exporter is alive as long as its page can be rendered: for ever, twice in the time that systemd
-/// waits, or never if it does not ask.
+/// Notifies systemd that the exporter is alive, as long as its page can be rendered: twice per watchdog timeout, or
+/// not at all if systemd has set none. Never returns.
 pub(crate) async fn watchdog(exposition: Exposition) {
     let Some(timeout) = sd_notify::watchdog_enabled() else { return std::future::pending().await };
     loop {
@@ -41,13 +39,13 @@ pub(crate) async fn watchdog(exposition: Exposition) {
     }
 }
 
-/// Sends to systemd, which may take its time.
+/// Sends a notification to systemd, which may be slow to accept it.
 #[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
 async fn tell(states: Vec<NotifyState<'static>>) {
     let sending = tokio::task::spawn_blocking(move || sd_notify::notify(&states));
     match tokio::time::timeout(LIMIT, sending).await {
         Ok(Ok(Err(error))) => tracing::warn!(error = error.to_string(), "cannot notify systemd"),
         Ok(_) => {}
-        Err(_) => tracing::warn!("systemd does not take notifications"),
+        Err(_) => tracing::warn!("systemd does not accept notifications"),
     }
 }

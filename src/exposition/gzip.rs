@@ -1,11 +1,11 @@
-//! One gzip member out of blocks that were compressed apart: each is raw deflate ended by a full flush,
-//! so they can be joined in any order, and their checksums combine without looking at the text again.
+//! One gzip member from separately compressed blocks: each block is raw deflate ended by a full flush, so that blocks
+//! can be joined in any order, and their checksums combine without reading the text again.
 
 use parking_lot::Mutex;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
-/// A piece of text, compressed.
+/// A compressed piece of text.
 #[derive(Debug)]
 pub(super) struct Deflated {
     /// Raw deflate up to a full flush.
@@ -14,18 +14,18 @@ pub(super) struct Deflated {
     pub(super) crc: Crc,
 }
 
-/// The ten bytes in front: deflate, no name, no time, unknown system.
+/// Header of ten bytes: deflate, no name, no time, unknown system.
 pub(super) const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
-/// A fast level: numbers and labels compress well at any.
+/// Fast compression level: numbers and labels compress well at any.
 const LEVEL: u32 = 2;
 
-/// Compressors at rest. Each has a quarter of a MiB, which every thread would otherwise take and give back for each block.
+/// Idle compressors. Each uses a quarter of a MiB, which would otherwise be allocated and freed for each block.
 static AT_REST: Mutex<Vec<Compress>> = Mutex::new(Vec::new());
-/// As many as usually work at once.
+/// Maximum number of idle compressors: as many as usually work at the same time.
 const MAX_AT_REST: usize = 4;
 
-/// Compresses a block; `None` if zlib fails, which it does only out of memory.
+/// Compresses a block; `None` if zlib fails, which only happens when it is out of memory.
 pub(super) fn deflate(text: &[u8]) -> Option<Deflated> {
     let at_rest = AT_REST.lock().pop();
     let mut compress = at_rest.unwrap_or_else(|| Compress::new(Compression::new(LEVEL), false));
@@ -58,14 +58,14 @@ fn deflate_by(compress: &mut Compress, text: &[u8]) -> Option<Deflated> {
     }
 }
 
-/// What comes behind the blocks: a final empty block, the combined checksum, the length.
+/// Returns the bytes after the blocks: a final empty block, the combined checksum, the length.
 pub(super) fn trailer(crc: &Crc) -> [u8; 10] {
     let [a, b, c, d] = crc.sum().to_le_bytes();
     let [e, f, g, h] = crc.amount().to_le_bytes();
     [0x03, 0x00, a, b, c, d, e, f, g, h]
 }
 
-/// The text of a block again.
+/// Decompresses the text of a block.
 pub(super) fn inflate(block: &Deflated) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(block.crc.amount() as usize + 1);
     let mut decompress = flate2::Decompress::new(false);

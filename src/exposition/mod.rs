@@ -1,5 +1,5 @@
-//! The page: what a scrape is answered from. One task owns the table and renders it; everyone else
-//! sends it changes, and a scrape takes the blocks that exist.
+//! The exposition, or page, which answers scrapes. One task owns the series table and renders it; other tasks send it
+//! changes, and a scrape takes the rendered blocks.
 
 mod gzip;
 mod openmetrics;
@@ -22,19 +22,19 @@ pub use self_metrics::encode as encode_self_metrics;
 use series_table::{ByForm, Form, Rendered, Table};
 pub use series_table::{Sample, Update};
 
-/// The formats of the page.
+/// Formats of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpositionFormat {
     /// Prometheus text 0.0.4.
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// The same, to clients that know its draft alone.
+    /// OpenMetrics 1.0 for clients that only know its draft.
     OpenMetrics001,
 }
 
 impl ExpositionFormat {
-    /// Its content type.
+    /// Returns the content type.
     pub fn content_type(self) -> &'static str {
         match self {
             ExpositionFormat::Text => "text/plain; version=0.0.4; charset=utf-8",
@@ -46,28 +46,28 @@ impl ExpositionFormat {
 
 type Blocks = Arc<[Arc<Rendered>]>;
 
-/// The page as it was last rendered, in the formats that somebody wants.
+/// The last rendered page, in the formats in use.
 type Published = ByForm<Option<Blocks>>;
 
-/// A text of its own as pieces of a gzip member; `None` if it cannot be compressed.
+/// Returns a separate text as pieces of a gzip member; `None` if it cannot be compressed.
 pub fn gzip(text: &[u8]) -> Option<Vec<Piece>> {
     Snapshot::default().gzip(text)
 }
 
-/// The blocks of one moment in one format.
+/// The blocks of the page at one moment in one format.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     blocks: Blocks,
 }
 
 impl Snapshot {
-    /// The page as pieces of text, with `last` behind it.
+    /// Returns the page as pieces of text, followed by `last`.
     pub fn plain(&self, last: Vec<u8>) -> Vec<Piece> {
         let blocks = self.blocks.iter().map(|block| PieceSource::Plain(block.plain()));
         blocks.chain([PieceSource::Own(last)]).map(Piece).collect()
     }
 
-    /// The page as pieces of one gzip member, with `last` behind it; `None` if it cannot be compressed.
+    /// Returns the page as pieces of one gzip member, followed by `last`; `None` if it cannot be compressed.
     pub fn gzip(&self, last: &[u8]) -> Option<Vec<Piece>> {
         let last = Arc::new(Rendered::new(last)?);
         let mut crc = flate2::Crc::new();
@@ -81,16 +81,16 @@ impl Snapshot {
     }
 }
 
-/// A piece of an answer, shared with every scrape that needs it.
+/// A piece of an answer, shared by all scrapes that need it.
 pub struct Piece(PieceSource);
 
-/// Where the bytes of a piece are.
+/// Storage of the bytes of a piece.
 enum PieceSource {
-    /// Text of a block.
+    /// The text of a block.
     Plain(Arc<[u8]>),
     /// A compressed block.
     Deflated(Arc<Rendered>),
-    /// Made for this answer.
+    /// Bytes made for this answer.
     Own(Vec<u8>),
 }
 
@@ -109,34 +109,34 @@ impl AsRef<[u8]> for Piece {
 pub struct Counter {
     /// Series and total.
     pub sample: Sample,
-    /// Number in the ledger and time at 0, if it has never shown its total.
+    /// Id in the ledger and duration of the hold at 0, if the counter has never shown its total.
     pub hold: Option<(SeriesId, Duration)>,
 }
 
-/// A change: a new counter shows 0 for a while.
+/// A change of the page. A new counter shows 0 until its hold ends.
 #[derive(Debug)]
 enum ExpositionChange {
     Now(Update),
     Counter(Counter),
-    /// The ledger knows that these show their totals from now on.
+    /// Series that show their totals from now on, as the ledger has recorded.
     Released(Vec<SeriesName>),
     Flush(oneshot::Sender<()>),
-    /// Somebody wants this format.
+    /// A client needs this format.
     Want(Form),
 }
 
-/// The way to the page's task.
+/// Handle to the task of the page.
 #[derive(Clone)]
 pub struct Exposition {
     changes: mpsc::Sender<Vec<ExpositionChange>>,
     published: watch::Receiver<Published>,
     wanted: Arc<Wanted>,
     began: Instant,
-    /// How many keep the page as it is.
+    /// Number of active pauses.
     paused: Arc<watch::Sender<usize>>,
 }
 
-/// Keeps the page as it is until dropped, so that changes that belong together are seen together.
+/// A pause that keeps the page unchanged until dropped, so that related changes become visible together.
 pub struct Pause(Arc<watch::Sender<usize>>);
 
 impl Drop for Pause {
@@ -145,27 +145,27 @@ impl Drop for Pause {
     }
 }
 
-/// When a format was last asked for, in seconds since the page began; 0 for never.
+/// Time of the last request for a format, in seconds since the start of the task; 0 for never.
 type Wanted = ByForm<AtomicU64>;
 
-/// A format that nobody has asked for in this time is not rendered any more.
+/// Time without requests after which a format is no longer rendered.
 const UNWANTED: Duration = Duration::from_secs(3600);
 
-/// How many sets of changes may wait while the page is rendered.
+/// Maximum number of sets of changes that wait while the page is rendered.
 const QUEUE: usize = 256;
-/// What keeps the page as it is for longer does so in vain: it must not look as if the exporter stood still.
+/// Limit of a pause, after which the page is rendered anyway: the exporter must not look as if it hangs.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The page is rendered at most this often; a scrape sees changes no later than that.
+/// Minimum interval between renderings; a scrape sees changes at most this much later.
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Exposition {
-    /// Starts the task; `began` is when the process did. It ends when the last `Exposition` is gone.
+    /// Starts the task of a process that started at `began`. It ends when the last `Exposition` is dropped.
     pub fn start(began: Timestamp) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(Published::default());
         let paused = watch::Sender::new(0);
         let wanted = Arc::new(Wanted::default());
-        // As many as there are held series, at most.
+        // Contains at most as many as there are held series.
         let (hold_ends, ended) = mpsc::unbounded_channel();
         let task = ExpositionTask {
             table: Table::new(began),
@@ -211,18 +211,18 @@ impl Exposition {
         let _ = is_done.await;
     }
 
-    /// Keeps what is seen as it is, for as long as the result is kept.
+    /// Keeps the visible page unchanged until the result is dropped.
     pub fn pause(&self) -> Pause {
         self.paused.send_modify(|pauses| *pauses += 1);
         Pause(Arc::clone(&self.paused))
     }
 
-    /// Takes everything about an owner off the page; the end of all changes that were sent about it.
+    /// Removes all series of an app from the page; the last of the changes that are sent about it.
     pub async fn forget(&self, app_labels: Arc<str>) {
         self.update(vec![Update::Forget(app_labels)]).await;
     }
 
-    /// The page as last rendered. Whoever is the first to want a format waits until it is rendered in it.
+    /// Returns the last rendered page. The first request for a format waits until it is rendered.
     pub async fn snapshot(&self, exposition: ExpositionFormat) -> Snapshot {
         let form = Form::from(exposition);
         self.wanted.of(form).store(self.began.elapsed().as_secs() + 1, Ordering::Relaxed);
@@ -236,18 +236,18 @@ impl Exposition {
     }
 }
 
-/// What a series is found by: its family, owner and other labels.
+/// Key of a series: its family, the labels of its app and its other labels.
 type SeriesName = (Family, Arc<str>, String);
 
-/// Counters that show 0 for now, with their numbers in the ledger and the totals they will show.
+/// Counters that show 0 for now, with their ids in the ledger and the totals to show after the hold.
 #[derive(Default)]
 struct HeldCounters {
     totals: HashMap<SeriesName, (SeriesId, Sample)>,
     ends: BTreeMap<Instant, Vec<SeriesName>>,
 }
 
-/// Receives the holds that have ended. Their series show their totals once the ledger has recorded the end of the hold:
-/// otherwise a restart would show them at 0 again, or never.
+/// Receiver of the holds that have ended. Their series show their totals once the ledger has recorded the end of the
+/// hold: otherwise a restart would show them at 0 again, or never.
 pub struct HoldEnds(mpsc::UnboundedReceiver<EndedHolds>);
 
 impl HoldEnds {
@@ -260,7 +260,7 @@ impl HoldEnds {
 /// Series whose holds ended at the same time.
 #[derive(Debug, Default)]
 pub struct EndedHolds {
-    /// Numbers of the series in the ledger.
+    /// Ids of the series in the ledger.
     pub series: Vec<SeriesId>,
     names: Vec<SeriesName>,
 }
@@ -270,9 +270,9 @@ struct ExpositionTask {
     hold_ends: mpsc::UnboundedSender<EndedHolds>,
     held: HeldCounters,
     publish: watch::Sender<Published>,
-    /// Who waits for the next rendering.
+    /// Callers that wait for the next rendering.
     flushes: Vec<oneshot::Sender<()>>,
-    /// The formats that are rendered.
+    /// Formats that are rendered.
     forms: Vec<Form>,
     wanted: Arc<Wanted>,
     began: Instant,
@@ -291,7 +291,7 @@ impl ExpositionTask {
                 },
                 () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
             }
-            // Changes that come together are rendered together; who waits for them is not kept waiting.
+            // Changes that arrive together are rendered together, unless a caller waits for them.
             while self.flushes.is_empty() {
                 match tokio::time::timeout_at(next_rendering, queue.recv()).await {
                     Ok(Some(changes)) => self.apply(changes),
@@ -318,7 +318,7 @@ impl ExpositionTask {
         }
     }
 
-    /// How long until a counter takes its value, if one waits.
+    /// Returns the time until the next hold ends, if there is one.
     fn until_release(&self) -> Option<Duration> {
         let (end, _) = self.held.ends.first_key_value()?;
         Some(end.saturating_duration_since(Instant::now()))
@@ -350,7 +350,7 @@ impl ExpositionTask {
             return;
         }
         let shown = self.table.value(sample.family, &sample.app_labels, &sample.labels);
-        // Of two commits that were shown in the wrong order, the later one has counted more.
+        // If two commits arrive in the wrong order, the later one has counted more.
         if shown.is_some_and(|shown| shown > sample.value) {
             return;
         }
@@ -363,7 +363,7 @@ impl ExpositionTask {
         self.table.apply(Update::Set(sample));
     }
 
-    /// Passes on the holds that have ended.
+    /// Sends the ended holds to their receiver.
     fn release(&mut self) {
         let now = Instant::now();
         let mut ended = EndedHolds::default();
@@ -377,7 +377,7 @@ impl ExpositionTask {
             }
         }
         if !ended.series.is_empty() {
-            // Whoever takes them is gone only when the exporter stops.
+            // The receiver is gone only when the exporter stops.
             let _ = self.hold_ends.send(ended);
         }
     }
@@ -390,7 +390,7 @@ impl ExpositionTask {
         }
     }
 
-    /// Renders what changed, away from the threads that serve; false if that is not possible any more.
+    /// Renders the changes on a blocking thread; returns false if that is no longer possible.
     async fn render(&mut self) -> bool {
         let mut table = std::mem::take(&mut self.table);
         let now = self.began.elapsed().as_secs();
@@ -460,7 +460,7 @@ mod tests {
         page.count(vec![counter(5, hold)]).await;
         assert_eq!(shown(&page).await.as_deref(), Some("0"));
         tokio::time::sleep(Duration::from_secs(121)).await;
-        assert_eq!(shown(&page).await.as_deref(), Some("0"), "a total is not shown before it is durable that it is");
+        assert_eq!(shown(&page).await.as_deref(), Some("0"), "a total is not shown before its release is durable");
         let ended = ends.next().await.unwrap();
         assert_eq!(ended.series, [42]);
         page.count(vec![counter(8, hold)]).await;

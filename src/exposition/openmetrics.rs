@@ -1,18 +1,18 @@
-//! The OpenMetrics 1.0 exposition, as far as it differs from text 0.0.4: families without `_total`, units,
-//! times of creation, an end.
+//! The OpenMetrics 1.0 exposition, as far as it differs from text 0.0.4: families without `_total`, units, creation
+//! times, an end marker.
 
 use prometheus::proto::{MetricFamily, MetricType};
 
 use crate::exposition::text;
 use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 
-/// The end of the page.
+/// End marker of the page.
 pub(super) const END: &[u8] = b"# EOF\n";
 
-/// Units that names end in.
+/// Units with which names end.
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
-/// The TYPE, UNIT and HELP lines of a family of the table.
+/// Writes the TYPE, UNIT and HELP lines of a family of the table.
 pub(super) fn head(out: &mut Vec<u8>, family: Family) {
     let (kind, name) = match family.kind() {
         FamilyKind::Counter => ("counter", base(family.name())),
@@ -21,7 +21,7 @@ pub(super) fn head(out: &mut Vec<u8>, family: Family) {
     write_head(out, name, kind, family.help());
 }
 
-/// A counter with the time of its creation, in milliseconds.
+/// Writes a counter with its creation time in milliseconds.
 pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64, created: i64) {
     text::sample(out, family, owner, rest, value);
     let name = base(family.name());
@@ -32,7 +32,7 @@ pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str
     out.push(b'\n');
 }
 
-/// The exporter's own families, whose counters were all created with the process, at `created` milliseconds.
+/// Writes the exporter's own families. Their counters were all created with the process, at `created` milliseconds.
 pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
     let mut seconds = Vec::new();
     text::write_value(&mut seconds, ValueFormat::Seconds, created);
@@ -82,7 +82,7 @@ pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
     }
 }
 
-/// A counter's name without `_total`.
+/// Returns the name of a counter without `_total`.
 fn base(name: &str) -> &str {
     name.strip_suffix("_total").unwrap_or(name)
 }
@@ -106,7 +106,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The limit of a bucket is written with a point.
+/// Formats the limit of a bucket, always with a decimal point.
 fn limit(value: f64) -> String {
     if value.fract() == 0.0 && value.is_finite() { format!("{value:.1}") } else { number(value) }
 }

@@ -1,11 +1,11 @@
-//! The exporter's own metrics: the last, small block of the exposition, made for each scrape.
+//! The exporter's own metrics: the last, small block of the exposition, written for each scrape.
 
 use prometheus::TextEncoder;
 
 use crate::exposition::{ExpositionFormat, openmetrics};
 use crate::metrics::self_metrics::SelfMetrics;
 
-/// Returns the text of the exporter's own metrics, unless they are not wanted, and the end of the exposition.
+/// Returns the text of the exporter's own metrics, if `is_wanted`, and the end marker if the format has one.
 pub fn encode(metrics: &SelfMetrics, format: ExpositionFormat, is_wanted: bool) -> Vec<u8> {
     let families = if is_wanted { metrics.gather() } else { Vec::new() };
     if format != ExpositionFormat::Text {
@@ -16,7 +16,7 @@ pub fn encode(metrics: &SelfMetrics, format: ExpositionFormat, is_wanted: bool) 
     }
     let mut text = String::new();
     if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
-        tracing::error!(error = error.to_string(), "the exporter's own metrics cannot be written");
+        tracing::error!(error = error.to_string(), "cannot write the exporter's own metrics");
     }
     text.into_bytes()
 }

@@ -1,7 +1,6 @@
-//! The series of the page in a table of small numbers: a family, two texts from a dictionary (who, and
-//! the other labels) and a value. Rows stand in blocks of one family; a block that changed is written
-//! and compressed again, the others are left as they are. Two rows with the same labels cannot be, since
-//! rows are found by their labels.
+//! The series of the page in a table of small numbers: a family, two interned texts (the labels of the app, and the
+//! other labels) and a value. Rows are grouped in blocks of one family; only changed blocks are written and compressed
+//! again. Rows are found by their labels, so no two rows have the same labels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -11,7 +10,7 @@ use jiff::Timestamp;
 use crate::exposition::{ExpositionFormat, gzip, openmetrics, text};
 use crate::metrics::catalog::{Family, FamilyKind};
 
-/// Rows in a block.
+/// Maximum number of rows in a block.
 const ROWS: usize = 1000;
 
 /// A change to the page.
@@ -19,21 +18,21 @@ const ROWS: usize = 1000;
 pub enum Update {
     /// Shows a value.
     Set(Sample),
-    /// Takes a series off the page.
+    /// Removes a series from the page.
     Remove {
-        /// Its family.
+        /// Metric family.
         family: Family,
-        /// Who it is about.
+        /// The labels provider and app.
         app_labels: Arc<str>,
-        /// Its other labels.
+        /// The other labels.
         labels: String,
     },
-    /// Takes all series off the page that are about this owner.
+    /// Removes all series with these labels provider and app from the page.
     Forget(Arc<str>),
 }
 
 impl Update {
-    /// Shows a value if there is one, else takes the series off the page.
+    /// Shows a value if there is one; otherwise removes the series from the page.
     pub fn show(family: Family, app_labels: Arc<str>, labels: String, value: Option<i64>) -> Update {
         match value {
             Some(value) => Update::Set(Sample { family, app_labels, labels, value, created: None }),
@@ -41,13 +40,13 @@ impl Update {
         }
     }
 
-    /// Takes the series of a sample off the page.
+    /// Removes the series of a sample from the page.
     pub fn remove(sample: Sample) -> Update {
         let Sample { family, app_labels, labels, .. } = sample;
         Update::Remove { family, app_labels, labels }
     }
 
-    /// Shows `new` in the place of `old`: what is not among them any more goes.
+    /// Shows `new` instead of `old`: series that are only in `old` are removed.
     pub fn replace(old: impl IntoIterator<Item = Sample>, new: Vec<Sample>) -> Vec<Update> {
         let is_same =
             |a: &Sample, b: &Sample| (a.family, &a.app_labels, &a.labels) == (b.family, &b.app_labels, &b.labels);
@@ -61,21 +60,21 @@ impl Update {
 /// A series with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Its family.
+    /// Metric family.
     pub family: Family,
-    /// Who it is about: the labels provider and app.
+    /// The labels provider and app.
     pub app_labels: Arc<str>,
-    /// Its other labels.
+    /// The other labels.
     pub labels: String,
-    /// A number, or milliseconds where the family is in seconds.
+    /// A number; milliseconds if the family is in seconds.
     pub value: i64,
-    /// When a counter began at 0; with the process, if nothing is said. The first that is said holds.
+    /// Time at which a counter began at 0; `None` for the start of the process. The first given time is kept.
     pub created: Option<Timestamp>,
 }
 
 type Key = (Family, u32, u32);
 
-/// Texts by number, each kept as long as a row uses it: ids of messages come and go for ever.
+/// Texts by number, each kept as long as a row uses it: message ids never stop changing.
 #[derive(Default)]
 struct Interner {
     numbers: HashMap<Arc<str>, u32>,
@@ -92,7 +91,7 @@ impl Interner {
         self.texts.get(number as usize).map(|(text, _)| &**text)
     }
 
-    /// The number of a text for one more user.
+    /// Returns the number of a text for one more user.
     fn intern(&mut self, text: &str) -> u32 {
         if let Some(number) = self.find(text) {
             if let Some((_, users)) = self.texts.get_mut(number as usize) {
@@ -115,7 +114,7 @@ impl Interner {
         number
     }
 
-    /// One user less.
+    /// Releases a text for one user.
     fn release(&mut self, number: u32) {
         let Some((text, users)) = self.texts.get_mut(number as usize) else { return };
         *users = users.saturating_sub(1);
@@ -127,13 +126,13 @@ impl Interner {
     }
 }
 
-/// All series.
+/// All series of the page.
 #[derive(Default)]
 pub(super) struct Table {
     texts: Interner,
     places: HashMap<Key, (u32, u32)>,
     families: BTreeMap<Family, Series>,
-    /// When the process began, in milliseconds.
+    /// Start time of the process, in milliseconds.
     began: i64,
 }
 
@@ -144,11 +143,11 @@ struct Series {
     head: Forms,
 }
 
-/// About a thousand series of one family.
+/// Up to a thousand series of one family.
 #[derive(Default)]
 struct Block {
     rows: Vec<SeriesRow>,
-    /// As it is sent; nothing after a change.
+    /// Rendered forms; empty after a change.
     forms: Forms,
 }
 
@@ -157,11 +156,11 @@ struct SeriesRow {
     app_labels: u32,
     labels: u32,
     value: i64,
-    /// In milliseconds.
+    /// Creation time, in milliseconds.
     created: i64,
 }
 
-/// Something in each of the formats.
+/// A value for each of the formats.
 #[derive(Clone, Default)]
 pub(super) struct ByForm<T> {
     text: T,
@@ -184,11 +183,11 @@ impl<T> ByForm<T> {
     }
 }
 
-/// A text in the formats that somebody wants.
+/// A rendered text in the formats in use.
 type Forms = ByForm<Option<Arc<Rendered>>>;
 
 impl Forms {
-    /// What is rendered in this format, or is now by `write`.
+    /// Returns the text in this format, rendered by `write` if it is missing.
     fn get(&mut self, form: Form, write: impl FnOnce(&mut Vec<u8>)) -> Option<Arc<Rendered>> {
         let place = self.of_mut(form);
         if place.is_none() {
@@ -200,7 +199,7 @@ impl Forms {
     }
 }
 
-/// What a series looks like.
+/// Notation of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Text,
@@ -216,10 +215,10 @@ impl From<ExpositionFormat> for Form {
     }
 }
 
-/// A block as it is sent.
+/// A rendered block.
 pub(super) struct Rendered {
     pub(super) deflated: gzip::Deflated,
-    /// The text, made from the compressed form when a client first asks for it plain.
+    /// The text, decompressed on the first request for it.
     plain: std::sync::OnceLock<Arc<[u8]>>,
 }
 
@@ -234,12 +233,12 @@ impl Rendered {
 }
 
 impl Table {
-    /// Of a process that began then.
+    /// Creates the table of a process that started at `began`.
     pub(super) fn new(began: Timestamp) -> Table {
         Table { began: began.as_millisecond(), ..Table::default() }
     }
 
-    /// Applies a change; whether anything is different now.
+    /// Applies a change. Returns true if anything has changed.
     pub(super) fn apply(&mut self, update: Update) -> bool {
         match update {
             Update::Set(sample) => self.set(sample),
@@ -248,7 +247,7 @@ impl Table {
         }
     }
 
-    /// What a series shows, if it is on the page.
+    /// Returns the value of a series, if it is on the page.
     pub(super) fn value(&self, family: Family, app_labels: &str, labels: &str) -> Option<i64> {
         let (block, row) = self.places.get(&self.key(family, app_labels, labels)?)?;
         let row = self.families.get(&family)?.blocks.get(*block as usize)?.rows.get(*row as usize)?;
@@ -347,7 +346,7 @@ impl Table {
         page
     }
 
-    /// Gives up what was rendered in a format that nobody wants any more.
+    /// Drops the rendered texts of a format that is no longer in use.
     pub(super) fn drop_form(&mut self, form: Form) {
         for (family, Series { blocks, .. }) in &mut self.families {
             if family.kind() == FamilyKind::Counter {

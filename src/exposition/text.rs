@@ -1,14 +1,14 @@
-//! The text exposition format 0.0.4, written straight from the table.
+//! The text exposition format 0.0.4, written directly from the table.
 
 use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 use crate::metrics::labels::Labels;
 
-/// Returns labels as they stand between the braces: `a="b",c="d"`.
+/// Returns labels as written between the braces: `a="b",c="d"`.
 pub fn labels(pairs: &[(&str, &str)]) -> String {
     write_pairs(pairs.iter().copied())
 }
 
-/// Returns the labels of a series as they stand between the braces.
+/// Returns the labels of a series as written between the braces.
 pub fn series_labels(labels: &Labels) -> String {
     write_pairs(labels.pairs())
 }
@@ -27,7 +27,7 @@ fn write_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     text
 }
 
-/// A text as it stands between quotes.
+/// Returns a text as written between quotes.
 pub(super) fn escaped(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {
@@ -41,7 +41,7 @@ pub(super) fn escaped(value: &str) -> String {
     text
 }
 
-/// The HELP and TYPE lines of a family.
+/// Writes the HELP and TYPE lines of a family.
 pub(super) fn head(out: &mut Vec<u8>, family: Family) {
     let kind = match family.kind() {
         FamilyKind::Counter => "counter",
@@ -50,12 +50,12 @@ pub(super) fn head(out: &mut Vec<u8>, family: Family) {
     write(out, &["# HELP ", family.name(), " ", family.help(), "\n# TYPE ", family.name(), " ", kind, "\n"]);
 }
 
-/// Writes pieces one behind the other.
+/// Writes pieces in sequence.
 pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
-/// One sample.
+/// Writes one sample.
 pub(super) fn sample(out: &mut Vec<u8>, family: Family, app_labels: &str, labels: &str, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
@@ -65,7 +65,7 @@ pub(super) fn sample(out: &mut Vec<u8>, family: Family, app_labels: &str, labels
     out.push(b'\n');
 }
 
-/// Two sets of labels as one.
+/// Writes two sets of labels as one.
 pub(super) fn write_labels(out: &mut Vec<u8>, first: &str, labels: &str) {
     out.extend_from_slice(first.as_bytes());
     if !first.is_empty() && !labels.is_empty() {
@@ -74,7 +74,7 @@ pub(super) fn write_labels(out: &mut Vec<u8>, first: &str, labels: &str) {
     out.extend_from_slice(labels.as_bytes());
 }
 
-/// A value as it is kept.
+/// Writes a stored value.
 pub(super) fn write_value(out: &mut Vec<u8>, format: ValueFormat, value: i64) {
     match format {
         ValueFormat::Whole => out.extend_from_slice(value.to_string().as_bytes()),

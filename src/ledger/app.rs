@@ -1,4 +1,4 @@
-//! Apps, in SQL: registration, and everything that is stored of one.
+//! Apps in SQL: registration, and everything stored about an app.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::ledger::window_gauges::stored_gauges;
 use crate::ledger::{AppId, AppKey, LedgerError, Restored, StoredReport, commit, file_marks, messages};
 use crate::model::window::Unit;
 
-/// Makes an app known and reads what is stored of it. An account that changed starts with a baseline,
-/// while the totals go on.
+/// Registers an app and reads its stored state. A changed account starts with a new baseline, while the totals
+/// continue.
 pub(super) fn register(
     transaction: &Transaction<'_>,
     app: &AppKey,
@@ -41,7 +41,7 @@ pub(super) fn register(
                 tracing::warn!(
                     provider = app.provider,
                     app = app.name,
-                    "the account has changed; its counters go on from a new baseline"
+                    "the account has changed; its counters continue from a new baseline"
                 );
                 transaction.execute(
                     "UPDATE app SET account = ?2, first_known = ?3, clock_confirmed = FALSE WHERE id = ?1",
@@ -50,8 +50,8 @@ pub(super) fn register(
                 for table in ["subject", "report", "window_gauge", "newest_message"] {
                     transaction.execute(&format!("DELETE FROM {table} WHERE app = ?1"), [id])?;
                 }
-                // Message ids stay, whichever account they are of: forgotten, they would count again when a
-                // wrong account is set right.
+                // Message ids are kept for every account: if they were forgotten, they would count again when a
+                // wrong account is corrected.
                 messages::rebase(transaction, id, now)?;
             }
             transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![id, ms(now)])?;

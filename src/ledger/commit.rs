@@ -1,5 +1,5 @@
-//! One answer of a provider written into SQLite, inside one transaction: watermarks, totals, window
-//! gauges, unknown names, what the report remembers.
+//! Writes one answer of a provider into SQLite, inside one transaction: watermarks, totals, window gauges, unknown
+//! names and the state of the report.
 
 use std::collections::HashSet;
 
@@ -14,37 +14,37 @@ use crate::ledger::{
 };
 use crate::model::window::Unit;
 
-/// Settled windows whose watermarks are kept for each report, so that a clock that was wrong counts
-/// nothing twice.
+/// Number of settled windows whose watermarks are kept for each report, so that a wrong clock does not count anything
+/// twice.
 const WINDOWS_KEPT: i64 = 400;
-/// Names that are remembered as unknown for each app and report.
+/// Maximum number of unknown names that are remembered for each app and report.
 const MAX_UNKNOWN_NAMES: i64 = 1000;
 
-/// Returns true if a report has had as many unknown names as are remembered; by report, how many it has had.
+/// Returns true if a report has reached the limit of unknown names. `unknown` contains their number by report.
 pub(super) fn names_are_full(unknown: &[(String, i64)]) -> bool {
     unknown.iter().any(|(_, count)| *count >= MAX_UNKNOWN_NAMES)
 }
 
-/// How much later, in milliseconds, a later window of a unit ends at least. Less is the same window in another time
-/// zone, after the configuration has changed.
+/// Returns the minimum time in milliseconds between the ends of two windows of a unit. A shorter time means the same
+/// window in another time zone, after a change of the configuration.
 fn apart(unit: Unit) -> i64 {
     const HOUR: i64 = 3_600_000;
     match unit {
         Unit::Hour => HOUR,
-        // A day has 23 hours where clocks change for summer.
+        // A day has 23 hours when summer time begins.
         Unit::Day => 20 * HOUR,
         Unit::Week | Unit::Month => 48 * HOUR,
     }
 }
 
-/// One answer on its way into the ledger.
+/// Writer of one answer.
 pub(super) struct CommitWriter<'a> {
     pub(super) transaction: &'a Transaction<'a>,
     pub(super) commit: &'a Commit,
 }
 
 impl CommitWriter<'_> {
-    /// Writes all of it; the caller commits.
+    /// Writes the whole answer; the caller commits.
     pub(super) fn write(self) -> Result<Receipt, LedgerError> {
         let Commit { app, report, now, hold, .. } = *self.commit;
         let mut receipt = Receipt::default();
@@ -62,7 +62,7 @@ impl CommitWriter<'_> {
                 for gauge in gauges {
                     let (gauges, are_new) = self.gauges(gauge, &books)?;
                     receipt.gauges.push(gauges);
-                    // A report that counts nothing has its gauges alone to tell how old its data are.
+                    // For a report without counters, only the gauges show the age of its data.
                     receipt.has_new_numbers |= are_new && gauge.scope.is_empty() && subjects.is_empty();
                 }
             }
@@ -88,7 +88,7 @@ impl CommitWriter<'_> {
         Ok(receipt)
     }
 
-    /// Takes the readings of one window.
+    /// Applies the readings of one window.
     fn window(
         &self,
         subject: &SubjectReadings,
@@ -126,8 +126,8 @@ impl CommitWriter<'_> {
         Ok(())
     }
 
-    /// Puts the gauges of a window in the place of the last one's, unless those are of a later window. Returns
-    /// those that hold now, and whether there are numbers among them that were not there.
+    /// Replaces the stored gauges of a unit, unless they are of a later window. Returns the gauges that are stored now,
+    /// and true if they contain new numbers.
     fn gauges(&self, gauge: &GaugeReadings, books: &CounterUpdate<'_>) -> Result<(StoredGauges, bool), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
         let key = params![app, report, gauge.scope, gauge.unit.name()];
@@ -170,7 +170,7 @@ impl CommitWriter<'_> {
         Ok((after, are_new))
     }
 
-    /// Remembers names that were not known, and notes those that are new.
+    /// Stores unknown names, and adds the new ones to the receipt.
     fn unknown_names(&self, receipt: &mut Receipt) -> Result<(), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
         for name in &self.commit.unknown {
@@ -208,7 +208,7 @@ impl CommitWriter<'_> {
                  last_change = coalesce(excluded.last_change, report.last_change), state = coalesce(?6, report.state)",
             )?
             .execute(params![app, report, due.map(ms), last_success, last_change, state])?;
-        // An app counts its 90 days from when it was last polled, however long the process ran.
+        // The 90 days of an app start at its last poll, regardless of how long the process ran.
         self.transaction
             .prepare_cached("UPDATE app SET last_configured = ?2, last_seen = ?3 WHERE id = ?1")?
             .execute(params![app, ms(now), ms(sure)])?;

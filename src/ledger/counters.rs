@@ -1,5 +1,5 @@
-//! The counters during one transaction: readings are taken into watermarks, what they add is gathered
-//! by series, and [`CounterUpdate::close`] writes the totals. What is counted is decided in [`super::account`].
+//! The counters during one transaction: readings are applied to watermarks, their increases are summed by series, and
+//! [`CounterUpdate::close`] writes the totals. [`super::counting`] decides what is counted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesId, SeriesKey};
 
-/// Unknown platforms, kinds and channels of an app that become labels of their own.
+/// Maximum number of unknown platforms, kinds and channels of an app that become separate label values.
 const MAX_UNKNOWN_LABELS: i64 = 16;
 
-/// Limit of an app's fields whose series have unknown labels: far more than a provider adds, and a stop to answers that
-/// keep inventing names. Documented fields are finite and need no limit.
+/// Limit of an app's fields whose series have unknown labels. It is far more than a provider adds, and stops answers
+/// that keep inventing names. Documented fields are finite and need no limit.
 const MAX_UNKNOWN_FIELDS: usize = 1000;
-/// The longest path that is remembered, in bytes: more than five names of the longest that are read.
+/// Maximum length of a remembered path, in bytes: more than five names of the maximum length.
 const MAX_PATH: usize = 512;
 
-/// The counters of one app, open for one transaction.
+/// The counters of one app during one transaction.
 pub(super) struct CounterUpdate<'a> {
     transaction: &'a Transaction<'a>,
     app: AppId,
@@ -33,15 +33,15 @@ pub(super) struct CounterUpdate<'a> {
     now: Timestamp,
     hold: Duration,
     first_known: Timestamp,
-    /// Numbers looked up before: a hundred messages have the same fields.
+    /// Ids of fields by path, cached because a hundred messages have the same fields.
     fields: HashMap<String, i64>,
-    /// The unknown ones of the app, once one was asked for.
+    /// Unknown fields of the app, loaded with the first of them.
     unknown_fields: Option<HashMap<String, i64>>,
     series: HashMap<(Family, SeriesKey), i64>,
     restated: HashMap<Metric, i64>,
     sums: HashMap<i64, i64>,
     new_series: Vec<i64>,
-    /// Whether any reading was new.
+    /// True if any reading was new.
     pub(super) has_new_numbers: bool,
     /// Subjects whose watermarks could not be read.
     pub(super) unreadable: Vec<String>,
@@ -78,8 +78,8 @@ impl<'a> CounterUpdate<'a> {
         })
     }
 
-    /// Reads a stored watermark, and when its subject began. If it cannot be read, nobody knows what was counted: the
-    /// first readings are the baseline, and the subject is noted when they come.
+    /// Decodes a stored watermark, and returns it with the begin time of its subject. If it is unreadable, the counted
+    /// values are lost: the next readings become the baseline, and the subject is noted with the first of them.
     pub(super) fn watermark(
         &mut self,
         stored: Option<&[u8]>,
@@ -97,8 +97,8 @@ impl<'a> CounterUpdate<'a> {
         }
     }
 
-    /// Takes the readings of a subject that began at `began`. `covers` are the beginnings of the fields'
-    /// paths that the answer covers. Returns whether the watermark is another than before.
+    /// Applies the readings of a subject that began at `began`. `covers` are the prefixes of the field paths that the
+    /// answer covers. Returns true if the watermark changed.
     pub(super) fn take(
         &mut self,
         watermark: &mut Watermark,
@@ -125,7 +125,7 @@ impl<'a> CounterUpdate<'a> {
                     let is_baseline = is_before && !is_covered(&reading.field);
                     let (mark, change) = FieldState::first(series, reading.value, is_baseline);
                     watermark.marks.insert(field, mark);
-                    // So that its first growth is seen.
+                    // Creates the series now, so that its first increase is visible.
                     self.restated(metric)?;
                     (series, change)
                 }
@@ -148,7 +148,7 @@ impl<'a> CounterUpdate<'a> {
         Ok(())
     }
 
-    /// Adds to the series with these labels, which is there from now on.
+    /// Adds to the series with these labels, and creates the series if it is missing.
     pub(super) fn count(&mut self, family: Family, labels: &Labels, by: i64) -> Result<(), LedgerError> {
         let series = self.ensure_series(family, labels)?;
         self.add(series, by);
@@ -160,7 +160,7 @@ impl<'a> CounterUpdate<'a> {
         *sum = sum.saturating_add(count);
     }
 
-    /// The number of the counter of restatements of a metric.
+    /// Returns the id of the restatement counter of a metric.
     fn restated(&mut self, metric: Metric) -> Result<i64, LedgerError> {
         if let Some(id) = self.restated.get(&metric) {
             return Ok(*id);
@@ -171,7 +171,8 @@ impl<'a> CounterUpdate<'a> {
         Ok(id)
     }
 
-    /// The number of a reading's field, unless it is unknown and the app has had too many of those.
+    /// Returns the id of a reading's field; `None` if its path is too long, or if it is unknown and the app has reached
+    /// the limit of those.
     fn field(&mut self, reading: &Reading) -> Result<Option<i64>, LedgerError> {
         let path = reading.field.as_str();
         if path.len() > MAX_PATH {
@@ -189,7 +190,7 @@ impl<'a> CounterUpdate<'a> {
         Ok(Some(id))
     }
 
-    /// The number of a field that no document names, unless the app has had too many of those.
+    /// Returns the id of an undocumented field; `None` if the app has reached the limit of those.
     fn unknown_field(&mut self, path: &str) -> Result<Option<i64>, LedgerError> {
         let mut known = match self.unknown_fields.take() {
             Some(known) => known,
@@ -257,12 +258,12 @@ impl<'a> CounterUpdate<'a> {
         Ok(id)
     }
 
-    /// End of the hold of a new series; 0 for none. Only 0 or not matters: see [`release`].
+    /// Returns the end of the hold of a new series; 0 for none. Only zero or non-zero matters: see [`release`].
     fn held_until(&self) -> i64 {
         if self.hold.is_zero() { 0 } else { ms(self.now).saturating_add(span_ms(self.hold)) }
     }
 
-    /// The labels of a series; the first few unknown names of an app as they are, then `other`.
+    /// Returns the labels of a series. The first few unknown names of an app are kept, further ones become `other`.
     fn labels(&self, pairs: &[(&str, &Label)]) -> Result<Labels, LedgerError> {
         let admitted = pairs.iter().map(|(name, label)| Ok((*name, self.admit(label)?)));
         let admitted = admitted.collect::<Result<Vec<_>, LedgerError>>()?;
@@ -270,7 +271,7 @@ impl<'a> CounterUpdate<'a> {
         Ok(Labels::new(&pairs))
     }
 
-    /// Gauges with their labels; what has the same is added.
+    /// Returns gauges with their labels; values with the same labels are added.
     pub(super) fn gauges(&self, gauges: &[GaugeReading]) -> Result<Vec<(Family, Labels, i64)>, LedgerError> {
         let mut rows: BTreeMap<(Family, Labels), i64> = BTreeMap::new();
         for GaugeReading { family, labels, value } in gauges {
@@ -303,7 +304,7 @@ impl<'a> CounterUpdate<'a> {
         Ok(label.clone())
     }
 
-    /// Writes the totals of the series that are new or have grown, and returns them.
+    /// Writes the totals of new or increased series, and returns them.
     pub(super) fn close(self) -> Result<Vec<SeriesTotal>, LedgerError> {
         let CounterUpdate { transaction, mut sums, new_series, .. } = self;
         sums.retain(|_, sum| *sum > 0);
@@ -317,7 +318,7 @@ impl<'a> CounterUpdate<'a> {
         let mut update = transaction.prepare_cached("UPDATE series SET total = ?2 WHERE id = ?1")?;
         let mut totals = Vec::new();
         for (id, sum) in ids {
-            // A family that this release does not have is counted by none of its reports.
+            // No report of this release counts a family that the release does not have.
             let Some(stored) = select.query_row([id], stored_series)? else { continue };
             let total = stored.total.saturating_add(sum);
             update.execute(params![id, total])?;
@@ -327,14 +328,14 @@ impl<'a> CounterUpdate<'a> {
     }
 }
 
-/// Returns true if an app has had as many unknown fields as are remembered.
+/// Returns true if an app has reached the limit of unknown fields.
 pub(super) fn fields_are_full(transaction: &Transaction<'_>, app: AppId) -> Result<bool, LedgerError> {
     let mut select = transaction.prepare_cached("SELECT count(*) FROM unknown_field WHERE app = ?1")?;
     let count: i64 = select.query_row([app], |row| row.get(0))?;
     Ok(usize::try_from(count).is_ok_and(|count| count >= MAX_UNKNOWN_FIELDS))
 }
 
-/// The unknown fields of an app by path.
+/// Returns the ids of an app's unknown fields by path.
 fn unknown_fields(transaction: &Transaction<'_>, app: AppId) -> Result<HashMap<String, i64>, LedgerError> {
     let mut select =
         transaction.prepare_cached("SELECT path, id FROM unknown_field JOIN field ON id = field WHERE app = ?1")?;
@@ -342,7 +343,7 @@ fn unknown_fields(transaction: &Transaction<'_>, app: AppId) -> Result<HashMap<S
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Notes that series show their totals from now on, whatever happens to the process.
+/// Records that series show their totals from now on, even after a crash.
 pub(super) fn release(transaction: &Transaction<'_>, series: &[SeriesId]) -> Result<(), LedgerError> {
     let mut update = transaction.prepare_cached("UPDATE series SET held_until = 0 WHERE id = ?1")?;
     for id in series {
@@ -351,7 +352,8 @@ pub(super) fn release(transaction: &Transaction<'_>, series: &[SeriesId]) -> Res
     Ok(())
 }
 
-/// A row of `id, family, label_pairs, total, held_until, shown`; `None` for a family that this release does not have.
+/// Reads a row of `id, family, label_pairs, total, held_until, shown`; `None` for a family that this release does not
+/// have.
 pub(super) fn stored_series(row: &Row<'_>) -> rusqlite::Result<Option<SeriesTotal>> {
     let family: String = row.get(1)?;
     let Some(family) = Family::from_name(&family) else { return Ok(None) };

@@ -1,40 +1,40 @@
-//! The arithmetic of the ledger, pure: an old mark and a new reading give what to count, what has
-//! fallen, and the new mark. Everything else in the ledger is storage.
+//! The arithmetic of the ledger as pure functions: an old mark and a new reading result in the increase to count, the
+//! decrease, and the new mark. The rest of the ledger is storage.
 
-/// What is remembered of one field of one subject.
+/// Stored state of one field of one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldState {
-    /// The series it feeds.
+    /// Series that the field feeds.
     pub series: i64,
-    /// What had happened before the ledger knew the app: remembered, never counted.
+    /// Count from before the ledger knew the app: remembered, never counted.
     pub baseline: i64,
-    /// The highest reading.
+    /// Highest reading.
     pub highest: i64,
-    /// The lowest reading since the highest.
+    /// Lowest reading since the highest.
     pub lowest: i64,
 }
 
-/// What a reading adds.
+/// Change caused by a reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldChange {
-    /// To the counter.
+    /// Amount to add to the counter.
     pub counted: i64,
-    /// To the restatements: how much lower than ever since the highest.
+    /// Amount to add to the restatements: the difference to the previous lowest reading since the highest.
     pub fallen: i64,
-    /// Whether the mark differs from before.
+    /// True if the mark changed.
     pub is_new: bool,
 }
 
 impl FieldState {
-    /// The mark of a field that is read for the first time. `is_baseline` says that the reading tells of
-    /// a time before the ledger knew the app.
+    /// Returns the mark and the change of a field that is read for the first time. `is_baseline` means that the reading
+    /// is about a time before the ledger knew the app.
     pub fn first(series: i64, reading: i64, is_baseline: bool) -> (FieldState, FieldChange) {
         let baseline = if is_baseline { reading } else { 0 };
         let mark = FieldState { series, baseline, highest: reading, lowest: reading };
         (mark, FieldChange { counted: reading - baseline, fallen: 0, is_new: true })
     }
 
-    /// Takes a further reading. Over all readings, `counted` sums up to highest − baseline.
+    /// Applies a further reading. Over all readings, the sum of `counted` is highest − baseline.
     pub fn read(&mut self, reading: i64) -> FieldChange {
         if reading > self.highest {
             let counted = reading - self.highest;
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Counted and fallen over a whole history.
+    /// Returns the sums of counted and fallen over a whole history.
     fn history(readings: &[i64], is_baseline: bool) -> (i64, i64) {
         let (mut mark, first) = FieldState::first(1, readings[0], is_baseline);
         readings[1..].iter().map(|reading| mark.read(*reading)).fold((first.counted, first.fallen), |sum, change| {
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(history(&[100, 90, 120, 110], false), (120, 20));
         assert_eq!(history(&[100, 90, 120, 110], true), (20, 20));
         assert_eq!(history(&[0, i64::MAX, 0], false), (i64::MAX, i64::MAX));
-        assert_eq!(history(&[100, 90, 100, 90], false), (100, 10), "back at its highest is no new highest");
+        assert_eq!(history(&[100, 90, 100, 90], false), (100, 10), "returning to the highest is not a new highest");
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
             let (mut mark, _) = FieldState::first(1, readings[0], false);
             let before: i64 = readings[1..cut].iter().map(|reading| mark.read(*reading).counted).sum();
             let mut restored = mark;
-            // The last answer before a crash may come again after it.
+            // The last answer before a crash may be received again after it.
             prop_assert_eq!(restored.read(readings[cut - 1]).counted, 0);
             let after: i64 = readings[cut..].iter().map(|reading| restored.read(*reading).counted).sum();
             prop_assert_eq!(readings[0] + before + after, history(&readings, false).0);

@@ -1,19 +1,19 @@
-//! A way for the tests to die just before or just after a commit, which no signal from outside can hit
-//! on purpose: `PUSH_EXPORTER_DIE=before_count:2` ends the process at the 2nd commit that changes a
-//! counter of deliveries, `after_register:1` when the first new message ids are durable and nobody knows.
-//! Release builds have no such hook.
+//! Lets the tests abort the process just before or just after a commit, which a signal from outside cannot hit
+//! deliberately: `PUSH_EXPORTER_DIE=before_count:2` aborts at the 2nd commit that changes a delivery counter,
+//! `after_register:1` when the first new message ids are durable but not yet reported. Release builds have no such
+//! hook.
 
 #[cfg(debug_assertions)]
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a transaction has done, as far as a crash there would matter.
+/// Effect of a transaction that matters for a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Did {
-    /// Changed a counter of deliveries.
+    /// Changed a delivery counter.
     Count,
     /// Registered new messages.
     Register,
-    /// Neither.
+    /// Changed neither.
     Nothing,
 }
 
@@ -22,7 +22,7 @@ static COUNTS: AtomicU64 = AtomicU64::new(0);
 #[cfg(debug_assertions)]
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
 
-/// Called when everything is written and nothing committed.
+/// Aborts the process if this point is selected: everything is written, nothing is committed.
 pub(super) fn before_commit(did: Did) {
     #[cfg(debug_assertions)]
     {
@@ -37,7 +37,7 @@ pub(super) fn before_commit(did: Did) {
     let _ = did;
 }
 
-/// Called when the commit is durable and nobody knows.
+/// Aborts the process if this point is selected: the commit is durable but not yet reported.
 pub(super) fn after_commit(did: Did) {
     #[cfg(debug_assertions)]
     match did {

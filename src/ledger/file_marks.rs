@@ -1,10 +1,10 @@
-//! How far followed files of message ids have been read, in SQL.
+//! Read positions of followed files of message ids, in SQL.
 
 use rusqlite::{Transaction, params};
 
 use crate::ledger::{AppId, FileId, FileMark, LedgerError, ReadFile};
 
-/// Keeps the marks of what was read of a file.
+/// Stores the marks of a file that was read.
 pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -> Result<(), LedgerError> {
     let ReadFile { path, marks, gone, .. } = read;
     let mut delete = transaction
@@ -17,14 +17,14 @@ pub(super) fn keep(transaction: &Transaction<'_>, app: AppId, read: &ReadFile) -
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     for FileMark { file: FileId { device, inode }, offset, lines, before, is_at_path, is_awaited } in marks {
-        // SQL knows signed numbers only; the same bits come back.
+        // SQL has only signed numbers; the bits are preserved.
         let [device, inode, offset, lines] = [device, inode, offset, lines].map(|number| number.cast_signed());
         insert.execute(params![app, path, device, inode, offset, lines, before, is_at_path, is_awaited])?;
     }
     Ok(())
 }
 
-/// Every mark of an app, with the path that is followed.
+/// Returns every mark of an app with the followed path.
 pub(super) fn kept(transaction: &Transaction<'_>, app: AppId) -> Result<Vec<(String, FileMark)>, LedgerError> {
     let mut select = transaction.prepare_cached(
         "SELECT path, device, inode, position, lines, before, at_path, awaited FROM file_mark WHERE app = ?1",

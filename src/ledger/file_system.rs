@@ -1,11 +1,11 @@
-//! File systems that a ledger cannot rely on: those behind a network or another program, on which locks and memory
-//! that programs share do not work as SQLite's write-ahead log needs them.
+//! File systems that a ledger cannot rely on: those behind a network or another program, whose locks and shared memory
+//! do not work as SQLite's write-ahead log requires.
 
 #![expect(clippy::disallowed_methods, reason = "runs at the start")]
 
 use std::path::Path;
 
-/// `f_type` of statfs(2), and its name.
+/// Values of `f_type` of statfs(2), with the names of the file systems.
 const NOT_LOCAL: [(u64, &str); 8] = [
     (0x6969, "NFS"),
     (0xff53_4d42, "CIFS"),
@@ -17,11 +17,11 @@ const NOT_LOCAL: [(u64, &str); 8] = [
     (0x5346_414f, "AFS"),
 ];
 
-/// Name of the file system that a file is or would be on, if that is none of a local disk.
+/// Returns the name of the file system that a file is or would be on, if it is not on a local disk.
 pub(super) fn not_local(path: &Path) -> Option<&'static str> {
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
     let stat = rustix::fs::statfs(existing).ok()?;
-    // As wide as the machine's word, and signed on some.
+    // Its width depends on the architecture, and it is signed on some.
     named(stat.f_type as u64 & 0xffff_ffff)
 }
 
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn file_systems_that_are_not_local_have_names() {
-        // From statfs(2) of the Linux man-pages.
+        // Values from statfs(2) of the Linux man-pages.
         for (magic, name) in [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0x0102_1997, "9p"), (0x6573_5546, "FUSE")] {
             assert_eq!(named(magic), Some(name));
         }

@@ -1,6 +1,5 @@
-//! The messages of an app in SQL: registered, due, polled, retired, remembered. Nothing here grows with
-//! the number of messages but the tables: what is due is found by an index, and tracked messages are
-//! counted as they change.
+//! The messages of an app in SQL: registered, due, polled, retired, remembered. Only the tables grow with the number of
+//! messages: due messages are found by an index, and tracked messages are counted as they change.
 
 use std::collections::HashSet;
 
@@ -18,20 +17,20 @@ use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::model::reading::SentMessage;
 
-/// A retired message is remembered this long, from when it retired or was last registered.
+/// Time for which a retired message is remembered after it retired or was last registered.
 const REMEMBERED_MS: i64 = 90 * DAY_MS;
-/// A message sent this long before the ledger knew its app still counts in full.
+/// Tolerance for messages sent before the ledger knew their app: up to this age they still count in full.
 const LEEWAY: SignedDuration = SignedDuration::from_hours(1);
-/// A message is nearly due within this part of its pace.
+/// Divisor of the pace: a message is nearly due within this part of it.
 const NEARLY_DUE: i64 = 2;
-/// Expired memories that are dropped in one transaction, so that none takes long.
+/// Maximum number of expired tombstones that are deleted in one transaction, so that none takes long.
 const DROPPED_AT_ONCE: i64 = 20_000;
 
-/// Assignments that undo what failed calls have come to for a message.
+/// Assignments that reset the effects of failed calls on a message.
 const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = FALSE";
 
-/// Makes messages known. One that is tracked stays as it is, one that was set aside is tracked again, and one that has
-/// retired is remembered for longer.
+/// Registers messages. A tracked message stays unchanged, one that was set aside is tracked again, and a retired one is
+/// remembered for longer.
 pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
     let NewMessages { app, report, source, now, ref messages, ref read } = *new;
     let mut remembered = transaction
@@ -72,8 +71,8 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
     Ok(AddedMessages { new: added, series: books.close()?, state: state(transaction, app)? })
 }
 
-/// Tracks a message again that was set aside, if it was; whether it has had a number. One of the configuration is
-/// registered at every start, which says nothing new about it.
+/// Tracks a message again that was set aside. Returns true if it has had a number, and `None` if it was not set aside.
+/// The caller excludes messages of the configuration: they are registered at every start, which is no new information.
 fn take_back(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -88,7 +87,7 @@ fn take_back(
     Ok(update.query_row(params![app, id, pace, due], |row| row.get(0)).optional()?)
 }
 
-/// How many messages of an app are tracked, and when the newest was sent.
+/// Returns the number of tracked messages of an app, and the send time of the newest.
 pub(super) fn state(transaction: &Transaction<'_>, app: AppId) -> Result<MessageState, LedgerError> {
     Ok(transaction.prepare_cached("SELECT waiting, live, newest_message FROM app WHERE id = ?1")?.query_row(
         [app],
@@ -103,7 +102,7 @@ pub(super) fn state(transaction: &Transaction<'_>, app: AppId) -> Result<Message
     )?)
 }
 
-/// The messages to ask for in the next calls, and when the first is due.
+/// Returns the messages to poll in the next calls, and the due time of the first.
 pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<DueMessages, LedgerError> {
     let DueQuery { app, report, now, batch, calls, ref under_way } = *query;
     let next = next_due(transaction, app, report, under_way)?;
@@ -122,7 +121,7 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     for pace in paces(transaction, app, report)? {
         let should_be_over = ms(now).saturating_sub(pace);
         late += count_late.query_row(params![app, report, pace, should_be_over], |row| row.get::<_, i64>(0))?;
-        // The last call is made anyway: what is nearly due fills it up.
+        // The last call is made anyway, so nearly due messages fill it up.
         let nearly_due = ms(now).saturating_add(pace / NEARLY_DUE);
         let limit = i64::try_from(limit.saturating_add(under_way.len())).unwrap_or(i64::MAX);
         let rows = select.query_map(params![app, report, pace, nearly_due, limit], |row| {
@@ -144,21 +143,21 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
         })?;
         for row in rows {
             let (lateness, message) = row?;
-            // What is failing waits for its time.
+            // A failing message is not polled before it is due.
             let is_early = lateness < 0.0 && message.failures > 0;
             if !is_early && !under_way.contains(&message.row) {
                 found.push((lateness, message));
             }
         }
     }
-    // The latest first, by how often it should have been asked for.
+    // Sorted by lateness in paces, the latest first.
     found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let due = found.iter().filter(|(lateness, _)| *lateness >= 0.0).count();
     found.truncate(due.next_multiple_of(batch.max(1)).min(limit));
     Ok(DueMessages { batch: found.into_iter().map(|(_, message)| message).collect(), next, late })
 }
 
-/// The newest of the messages that are tracked, the newest first.
+/// Returns the newest tracked messages, the newest first.
 pub(super) fn newest(transaction: &Transaction<'_>, query: &NewestQuery) -> Result<Vec<SentMessage>, LedgerError> {
     let NewestQuery { app, since, count } = *query;
     let count = i64::try_from(count).unwrap_or(i64::MAX);
@@ -171,7 +170,7 @@ pub(super) fn newest(transaction: &Transaction<'_>, query: &NewestQuery) -> Resu
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Writes what has changed of the newest messages of a report.
+/// Writes the changes of the newest messages of a report.
 pub(super) fn write_newest(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -207,7 +206,7 @@ pub(super) fn read_newest(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Due time of the first message of a report that no call is under way for.
+/// Returns the due time of the first message of a report that has no call under way.
 pub(super) fn next_due(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -229,14 +228,14 @@ pub(super) fn next_due(
     Ok(next.map(time))
 }
 
-/// Number of failing messages of a report.
+/// Returns the number of failing messages of a report.
 pub(super) fn failing(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<i64, LedgerError> {
     let mut select = transaction
         .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND failures > 0 AND NOT aside")?;
     Ok(select.query_row(params![app, report], |row| row.get(0))?)
 }
 
-/// The paces of a report's messages: a handful, found by as many steps through the index.
+/// Returns the paces of a report's messages: a handful, each found by one step through the index.
 fn paces(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<Vec<i64>, LedgerError> {
     let mut select =
         transaction.prepare_cached("SELECT min(pace) FROM message WHERE app = ?1 AND report = ?2 AND pace > ?3")?;
@@ -249,7 +248,7 @@ fn paces(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<Vec<
     Ok(paces)
 }
 
-/// Takes the answers for some messages.
+/// Applies the answers for some messages.
 pub(super) fn polled(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -260,7 +259,7 @@ pub(super) fn polled(
     let everything = [String::new()];
     let mut select =
         transaction.prepare_cached("SELECT sent, watermark, aside, subject FROM message WHERE id = ?1 AND app = ?2")?;
-    // An answer ends what failures have come to.
+    // An answer resets the effects of failures.
     let mut update = transaction.prepare_cached(&format!(
         "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6, {NO_FAILURES} \
          WHERE id = ?1"
@@ -307,7 +306,7 @@ pub(super) fn polled(
     count_tracked(transaction, app, waiting, live)
 }
 
-/// Notes that calls failed for some messages: when they are asked for again, and in what company.
+/// Records failed calls for some messages: their next due times and the largest calls that may name them.
 pub(super) fn failed(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -344,8 +343,8 @@ pub(super) fn failed(
     count_tracked(transaction, app, waiting, live)
 }
 
-/// Takes what a provider's clock says of times that only ours had told: when the app was first known, and when
-/// messages were sent of which nobody said it.
+/// Corrects times of the local clock by a provider's clock: the time at which the app was first known, and the send
+/// times of messages that were registered without one.
 pub(super) fn confirm(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -354,7 +353,7 @@ pub(super) fn confirm(
 ) -> Result<(), LedgerError> {
     let Confirmation { correction, first_known } = *confirmation;
     let by = i64::try_from(correction.as_millis()).unwrap_or(0);
-    // No clock was right before then.
+    // 2010-01-01: no correct clock was earlier.
     const SENSIBLE: i64 = 1_262_304_000_000;
     transaction
         .prepare_cached(
@@ -387,7 +386,7 @@ fn count_tracked(transaction: &Transaction<'_>, app: AppId, waiting: i64, live: 
     Ok(())
 }
 
-/// Ends a message: its row goes, its id is remembered.
+/// Retires a message: deletes its row and remembers its id.
 fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -> Result<(), LedgerError> {
     transaction
         .prepare_cached(
@@ -399,7 +398,7 @@ fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -
     Ok(())
 }
 
-/// Brings due times back to what the schedule allows, after the schedule or the clock has changed.
+/// Limits due times to the schedule, after the schedule or the clock has changed.
 pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> Result<(), LedgerError> {
     let Reschedule { app, report, now, ref steps, ref state, hurry } = *change;
     let mut update = transaction.prepare_cached(
@@ -414,7 +413,7 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
         update.execute(params![app, report, oldest, youngest, every, ms(now).saturating_add(every)])?;
         youngest = oldest;
     }
-    // What is set aside keeps its one question a day.
+    // A message that is set aside is still polled only once a day.
     let wanted = match hurry {
         None => None,
         Some(Hurry::Failing) => Some("NOT aside AND failures > 0"),
@@ -432,7 +431,7 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
     Ok(())
 }
 
-/// Takes a new baseline of every message: its account has changed.
+/// Takes a new baseline of every message after a change of the account.
 pub(super) fn rebase(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<(), LedgerError> {
     let before = ms(now).saturating_sub(LEEWAY.as_millis() as i64 + 1);
     let update = format!(
@@ -442,7 +441,7 @@ pub(super) fn rebase(transaction: &Transaction<'_>, app: AppId, now: Timestamp) 
     recount(transaction, app)
 }
 
-/// Gives the messages without a number to another report, which has another schedule.
+/// Moves the messages without a number to another report, which has another schedule.
 pub(super) fn move_waiting(
     transaction: &Transaction<'_>,
     app: AppId,
@@ -456,7 +455,7 @@ pub(super) fn move_waiting(
     recount(transaction, app)
 }
 
-/// Counts the tracked messages of an app, all of them.
+/// Recounts all tracked messages of an app.
 fn recount(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError> {
     transaction.execute(
         "UPDATE app SET (waiting, live) = (SELECT count(*) FILTER (WHERE watermark IS NULL), \
@@ -466,11 +465,11 @@ fn recount(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError>
     Ok(())
 }
 
-/// Notes that an app is still configured, and drops memories of retired messages that have expired;
-/// whether there may be more of them.
+/// Records that an app is still configured, and deletes expired tombstones of retired messages. Returns true if there
+/// may be more of them.
 pub(super) fn upkeep(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
     transaction.execute("UPDATE app SET last_configured = ?2 WHERE id = ?1", params![app, ms(now)])?;
-    // A clock that no provider ever confirmed was ahead when these were registered.
+    // The clock was ahead when these were registered, and no provider ever confirmed it.
     transaction.execute(
         "UPDATE message SET sent = ?2, due = min(due, ?2) WHERE app = ?1 AND guessed AND sent > ?2",
         params![app, ms(now)],

@@ -1,6 +1,6 @@
-//! The durable store: turns readings into counters. One task owns the connection; callers send a
-//! request and wait for the reply, so that nothing can cancel a write half-way. The ledger knows no
-//! provider: it takes readings in and gives totals back.
+//! The durable store: turns readings into counters. One task owns the connection; callers send a request and wait for
+//! the reply, so that a write cannot be cancelled half-way. The ledger knows no provider: it takes readings and returns
+//! totals.
 
 mod app;
 mod commit;
@@ -35,131 +35,131 @@ pub use types::{
     StoredReport, SubjectReadings, TrackedMessage,
 };
 
-/// Why the ledger cannot be opened or written.
+/// Error of opening, reading or writing the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Another exporter has it.
-    #[error("another push-exporter uses {0}; stop it, or give this one a ledger of its own")]
+    /// A ledger in use by another exporter.
+    #[error("another push-exporter uses {0}; stop it, or configure another ledger")]
     InUse(PathBuf),
-    /// The lock file cannot be made.
-    #[error("cannot lock {path}: {cause}; check that its folder is there and may be written")]
+    /// The lock file cannot be created.
+    #[error("cannot lock {path}: {cause}; check that its folder exists and is writable")]
     Lock {
-        /// The lock file.
+        /// Path of the lock file.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         cause: std::io::Error,
     },
-    /// On a file system that cannot hold a ledger.
+    /// A file system that cannot hold a ledger.
     #[error(
-        "cannot use {path} on {kind}: {cause}; the ledger needs a local disk, where locks and shared memory work: name one as ledger: sqlite:/var/lib/push-exporter/push-exporter.db"
+        "cannot use {path} on {kind}: {cause}; the ledger needs a local disk, where locks and shared memory work; set, for example, ledger: sqlite:/var/lib/push-exporter/push-exporter.db"
     )]
     NotLocal {
-        /// The ledger.
+        /// Path of the ledger.
         path: PathBuf,
-        /// The file system.
+        /// Name of the file system.
         kind: &'static str,
-        /// The failure.
+        /// Error text of the failed operation.
         cause: String,
     },
     /// Restored from a dump, which omits the numbers that identify a ledger.
     #[error(
-        "{path} was restored from .dump, which leaves out its schema number; if that was of this or an earlier release and whole, run sqlite3 {path} 'PRAGMA application_id = {application}; PRAGMA user_version = {schema}' and start again. Copies made with .backup need nothing"
+        "{path} was restored from .dump, which omits its schema number; if the dump was complete and made from this or an earlier release, run sqlite3 {path} 'PRAGMA application_id = {application}; PRAGMA user_version = {schema}' and start again. Copies made with .backup do not need this"
     )]
     Dumped {
-        /// The ledger.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Number that tells a ledger from other databases.
+        /// Application id that distinguishes a ledger from other databases.
         application: i64,
-        /// Its schema, by its tables.
+        /// Schema number, derived from the tables.
         schema: usize,
     },
     /// Written by a newer release.
     #[error("{path} was written by a newer push-exporter (schema {found}, this one knows {known}); use that release")]
     Newer {
-        /// The ledger.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Its schema.
+        /// Schema number of the ledger.
         found: i64,
-        /// Ours.
+        /// Newest schema number that this release knows.
         known: i64,
     },
-    /// Not a ledger, or a broken one.
+    /// Not a ledger, or a damaged one.
     #[error(
-        "{path} is damaged or not a ledger: {detail}; put a backup in its place, without the old -wal and -shm beside it, or move all three away to start anew from a baseline"
+        "{path} is damaged or not a ledger: {detail}; restore a backup without the old -wal and -shm files, or move all three away to start from a new baseline"
     )]
     Damaged {
-        /// The ledger.
+        /// Path of the ledger.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage.
         detail: String,
     },
-    /// Cannot be opened at all.
-    #[error("cannot open {path}: {cause}; check that it is a file, its rights, and that there is space")]
+    /// A file that cannot be opened at all.
+    #[error("cannot open {path}: {cause}; check that it is a file, its permissions, and that the disk has space")]
     Open {
-        /// The ledger.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Why.
+        /// Error of SQLite.
         cause: rusqlite::Error,
     },
-    /// Opened, and not to be written.
-    #[error("{0} cannot be written; check the rights of the file and of its folder")]
+    /// A file that is read-only.
+    #[error("{0} cannot be written; check the permissions of the file and of its folder")]
     ReadOnly(PathBuf),
-    /// The file system does not let us at the file.
+    /// The file cannot be accessed.
     #[error("cannot use {path}: {cause}")]
     File {
-        /// The ledger.
+        /// Path of the ledger.
         path: PathBuf,
-        /// Why.
+        /// Error of the operating system.
         cause: std::io::Error,
     },
     /// The file was removed or replaced while open.
-    #[error("{0} was removed or replaced while in use; put it back: a restart without it begins from a baseline")]
+    #[error("{0} was removed or replaced while in use; restore it: a restart without it starts from a baseline")]
     Replaced(PathBuf),
     /// SQLite failed.
     #[error("the ledger failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// A stored value makes no sense.
+    /// A stored value is invalid.
     #[error(transparent)]
     Unreadable(#[from] watermark::Unreadable),
-    /// The last write failed, and the ledger waits for writing to work again.
+    /// The last write failed, and writing does not work again yet.
     #[error("the ledger cannot be written at present")]
     Down,
-    /// A bug: nothing was written.
+    /// A panic, which is a bug: nothing was written.
     #[error("the ledger panicked; please report this as a bug")]
     Panicked,
-    /// The task is gone.
+    /// The ledger's task has ended.
     #[error("the ledger is closed")]
     Closed,
 }
 
-/// A place to keep all this.
+/// Storage behind a ledger.
 pub trait Store: Send {
-    /// Makes the configured apps known, forgets what left long ago, and tells what is stored.
+    /// Registers the configured apps, forgets apps that left the configuration long ago, and returns the stored state.
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>>;
     /// Commits an answer.
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>>;
-    /// Makes messages known, all of them or none.
+    /// Registers messages, all of them or none.
     fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>>;
-    /// The messages to ask for in the next calls.
+    /// Returns the messages to poll in the next calls.
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>>;
-    /// The newest of the messages that are tracked, the newest first.
+    /// Returns the newest tracked messages, the newest first.
     fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>>;
-    /// Brings due times back to what a schedule allows.
+    /// Limits due times to a schedule.
     fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>>;
-    /// What is due once a day for an app that is configured: drops some memories of retired messages that have
-    /// expired; whether there may be more.
+    /// Does the daily upkeep of a configured app: deletes some expired tombstones of retired messages. Returns true if
+    /// there may be more of them.
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>>;
-    /// Notes that series show their totals from now on.
+    /// Records that series show their totals from now on.
     fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>>;
-    /// Writes something of no importance, to see whether writing works.
+    /// Writes a meaningless value, to check that writing works.
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>>;
-    /// Looks at every page of the store, beside other work.
+    /// Checks every page of the store, concurrently with other work.
     fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>>;
-    /// Bytes on disk.
+    /// Returns the size on disk in bytes.
     fn size(&self) -> u64;
 }
 
-/// The way to the ledger's task.
+/// Handle to the ledger's task.
 #[derive(Clone)]
 pub struct Ledger {
     requests: mpsc::Sender<LedgerRequest>,
@@ -178,13 +178,13 @@ enum LedgerRequest {
     Release(Vec<SeriesId>, oneshot::Sender<Result<(), LedgerError>>),
 }
 
-/// How many answers may wait to be committed.
+/// Maximum number of requests that wait for the ledger.
 const QUEUE: usize = 64;
-/// How often a ledger that failed is tried again.
+/// Retry interval of a ledger that failed.
 const PROBE: Duration = Duration::from_secs(5);
 
 impl Ledger {
-    /// Starts the task that owns `store`. It ends when the last `Ledger` is gone and all is written.
+    /// Starts the task that owns `store`. The task ends when the last `Ledger` is dropped and everything is written.
     pub fn start(store: Box<dyn Store>, metrics: LedgerMetrics) -> (Ledger, tokio::task::JoinHandle<()>) {
         let (requests, queue) = mpsc::channel(QUEUE);
         let (up, is_up) = watch::channel(true);
@@ -259,12 +259,12 @@ impl Ledger {
         self.request(|reply| LedgerRequest::Release(series, reply)).await
     }
 
-    /// Counts something stored that cannot be read, as an error of the ledger.
+    /// Counts an unreadable stored value as an error of the ledger.
     pub fn note_unreadable(&self) {
         self.errors.inc();
     }
 
-    /// Whether the last write worked; changes wake the receiver.
+    /// Returns a receiver of the ledger's state: true if the last write succeeded. Changes wake it.
     pub fn watch(&self) -> watch::Receiver<bool> {
         self.up.clone()
     }
@@ -284,7 +284,7 @@ struct LedgerTask {
     metrics: LedgerMetrics,
     up: watch::Sender<bool>,
     version: u64,
-    /// What is damaged does not heal by itself, whether or not something can be written elsewhere in it.
+    /// True after damage, which remains even if other parts of the file can be written.
     is_damaged: bool,
 }
 
@@ -361,13 +361,14 @@ impl LedgerTask {
         }
     }
 
-    /// Notes how a write went and tells who asked for it, who may be gone: what is written stays written.
+    /// Records the result of a write and returns it to the caller. The caller may be gone; the write remains.
     fn reply<T>(&mut self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
         self.note(&result);
         let _ = reply.send(result);
     }
 
-    /// The same for who only reads: that it works says nothing about whether writing does.
+    /// Returns the result of a read to the caller, and records only a failure: a successful read does not show that
+    /// writing works.
     fn reply_to_reader<T>(&mut self, result: Result<T, LedgerError>, reply: oneshot::Sender<Result<T, LedgerError>>) {
         if result.is_err() {
             self.note(&result);
@@ -375,10 +376,10 @@ impl LedgerTask {
         let _ = reply.send(result);
     }
 
-    /// Keeps `up` true to the last write, and says so once when it changes.
+    /// Sets `up` by the result of the last write, and logs each change once.
     fn note<T>(&mut self, result: &Result<T, LedgerError>) {
         self.is_damaged |= matches!(result, Err(LedgerError::Damaged { .. }));
-        // A row that makes no sense, or panics, is the trouble of its app alone.
+        // A row that is invalid, or panics, affects its app only.
         let works =
             !self.is_damaged && matches!(result, Ok(_) | Err(LedgerError::Unreadable(_) | LedgerError::Panicked));
         if let Err(error) = result {
@@ -386,7 +387,7 @@ impl LedgerTask {
             if matches!(error, LedgerError::Panicked) {
                 self.metrics.panics.inc();
             }
-            tracing::debug!(error = error.to_string(), "ledger");
+            tracing::debug!(error = error.to_string(), "ledger request failed");
         }
         let changed = self.up.send_if_modified(|up| std::mem::replace(up, works) != works);
         self.metrics.up.set(works.into());
@@ -397,7 +398,7 @@ impl LedgerTask {
             (true, Err(error)) if !works => {
                 tracing::error!(error = error.to_string(), "the ledger cannot be written; polling pauses until it can")
             }
-            (true, _) => tracing::info!("the ledger can be written again; polling goes on"),
+            (true, _) => tracing::info!("the ledger can be written again; polling resumes"),
             (false, _) => {}
         }
     }

@@ -1,6 +1,6 @@
-//! The ledger in a SQLite file: write-ahead log, every commit synced to disk, an operating-system lock
-//! against a second exporter. The file itself is in
-//! `sqlite_file.rs`, what is written in `app.rs`, `commit.rs`, `messages.rs` and `counters.rs`.
+//! The ledger in a SQLite file: write-ahead log, every commit synced to disk, an operating-system lock against a second
+//! exporter. The file itself is in `sqlite_file.rs`, its contents are in `app.rs`, `commit.rs`, `messages.rs` and
+//! `counters.rs`.
 
 #![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
 
@@ -27,27 +27,27 @@ use crate::ledger::{
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
 
-/// An app that left the configuration is forgotten after this many days.
+/// Number of days after which an app that left the configuration is forgotten.
 const DAYS_KEPT: i64 = 90;
 
 /// A ledger in a SQLite file.
 pub struct Sqlite {
     path: PathBuf,
     connection: Arc<Mutex<Connection>>,
-    /// The file itself. Never closed before the connection: with any descriptor of it that a process closes, all its
-    /// POSIX locks on it are gone, SQLite's too, and another program would take the log for its own.
+    /// The open file. It is never closed before the connection: closing any descriptor of a file releases all POSIX
+    /// locks of the process on it, including SQLite's, and another program would then use the log as its own.
     file: Arc<File>,
-    /// Bytes on disk after the last piece of work, noted where it was done: looking at a disk may hang.
+    /// Bytes on disk after the last request, measured on its blocking thread because looking at a disk may hang.
     size: Arc<AtomicU64>,
-    /// Held as long as the ledger is open.
+    /// Lock file, held while the ledger is open.
     _lock: File,
 }
 
 impl Sqlite {
-    /// Opens or creates the file. Takes no longer for a large one.
+    /// Opens or creates the file. A large file takes no longer than a small one.
     ///
     /// # Errors
-    /// In use, damaged, newer, or not to be opened or written.
+    /// A ledger that is in use, damaged, of a newer release, or cannot be opened or written.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
         let opened = Sqlite::open_anywhere(path);
         let Some(kind) = file_system::not_local(path) else { return opened };
@@ -65,7 +65,7 @@ impl Sqlite {
             let ledger = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             tracing::warn!(
                 ledger = ledger.display().to_string(),
-                "a new ledger was made; counters begin from a baseline"
+                "created a new ledger; counters start from a baseline"
             );
         }
         let connection = prepare(path).map_err(|error| explain(error, path))?;
@@ -75,8 +75,8 @@ impl Sqlite {
         Ok(Sqlite { path: path.into(), connection, file, size, _lock: lock })
     }
 
-    /// Runs `work` in a transaction on a blocking thread. `did` tells what its result has changed, which
-    /// is where a crash would hurt.
+    /// Runs `work` in a transaction on a blocking thread. `did` returns the effect of its result that matters for a
+    /// crash.
     fn transact<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
@@ -126,7 +126,7 @@ impl Store for Sqlite {
                     transaction.query_row("SELECT max(last_seen) FROM app", [], |row| row.get(0))?;
                 let last_seen = last_seen.filter(|seen| *seen > 0).map(time);
                 let restored = apps.iter().map(|app| register(transaction, app, now, last_seen)).collect();
-                // A clock that is ahead at the start must not end what the ledger remembers.
+                // A clock that is ahead at the start must not delete what the ledger remembers.
                 let sure = last_seen.map_or(now, |seen| seen.min(now));
                 transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(sure) - DAYS_KEPT * DAY_MS])?;
                 restored
@@ -172,7 +172,7 @@ impl Store for Sqlite {
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        // As much as a large answer, or a disk that is all but full would seem to work.
+        // As much as a large answer: a small write may succeed on an almost full disk.
         self.transact(
             |transaction| {
                 transaction.execute("INSERT OR REPLACE INTO probe VALUES (1, randomblob(65536))", [])?;
@@ -260,14 +260,14 @@ mod tests {
         ] {
             let said = crate::util::error::error_chain(&elsewhere(error, path, "NFS"));
             assert!(said.starts_with("cannot use /mnt/push-exporter.db on NFS: "), "{said}");
-            assert!(said.contains("the ledger needs a local disk") && !said.contains("rights"), "{said}");
+            assert!(said.contains("the ledger needs a local disk") && !said.contains("permissions"), "{said}");
         }
         let denied = std::io::Error::from_raw_os_error(libc::EACCES);
         let said = elsewhere(LedgerError::Lock { path: path.into(), cause: denied }, path, "FUSE").to_string();
-        assert!(said.contains("may be written") && !said.contains("local disk"), "{said}");
+        assert!(said.contains("is writable") && !said.contains("local disk"), "{said}");
         let said = elsewhere(LedgerError::InUse(path.into()), path, "NFS").to_string();
         assert!(said.starts_with("another push-exporter uses"), "{said}");
-        // Otherwise, the cause stands in it once.
+        // All other errors contain the cause once.
         let said = crate::util::error::error_chain(&LedgerError::Open {
             path: path.into(),
             cause: rusqlite::Error::InvalidQuery,

@@ -1,4 +1,4 @@
-//! The SQLite file of a ledger: its lock, its creation and migration, its soundness, and what its errors mean.
+//! The SQLite file of a ledger: lock, creation, migration, integrity, and the meaning of its errors.
 
 #![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
 
@@ -11,7 +11,7 @@ use rusqlite::Connection;
 
 use crate::ledger::LedgerError;
 
-/// Every step from one schema to the next; `user_version` counts those applied.
+/// Migrations from each schema to the next; `user_version` is the number of applied ones.
 pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
@@ -21,12 +21,13 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0006.sql"),
     include_str!("migrations/0007.sql"),
 ];
-/// `push` in ASCII: tells a ledger from any other SQLite file.
+/// `push` in ASCII: distinguishes a ledger from other SQLite files.
 const APPLICATION_ID: i64 = 0x7075_7368;
-/// Bytes that the write-ahead log keeps when nobody needs it: what SQLite lets it grow to by itself.
+/// Maximum size in bytes of an unused write-ahead log, which is the size up to which SQLite lets it grow by default.
 pub(super) const LARGEST_LOG: i64 = 4 * 1024 * 1024;
-/// Sees what SQLite does not while it has a file open and its pages in memory: that the file is not there any
-/// more, or was written over by somebody else.
+
+/// Checks what SQLite does not notice while it has a file open and its pages in memory: that the file was removed or
+/// replaced, or was overwritten by another program.
 pub(super) fn look(path: &Path, file: &File) -> Result<(), LedgerError> {
     let inode = |meta: std::io::Result<Metadata>| meta.map(|meta| (meta.dev(), meta.ino())).ok();
     if inode(std::fs::metadata(path)) != inode(file.metadata()) {
@@ -35,13 +36,13 @@ pub(super) fn look(path: &Path, file: &File) -> Result<(), LedgerError> {
     if is_sound(file) {
         return Ok(());
     }
-    // Another program's checkpoint writes the header before the pages that it tells of.
+    // A checkpoint of another program writes the header before the pages that it refers to.
     std::thread::sleep(Duration::from_secs(1));
-    let detail = "it was written over while in use".to_owned();
+    let detail = "it was overwritten while in use".to_owned();
     if is_sound(file) { Ok(()) } else { Err(LedgerError::Damaged { path: path.into(), detail }) }
 }
 
-/// Whether a file begins as a database does and has all of its pages (Database File Format, 1.3).
+/// Returns true if a file has the header of a database and all of its pages (Database File Format, 1.3).
 fn is_sound(file: &File) -> bool {
     let mut header = [0; 100];
     let read = file.read_exact_at(&mut header, 0).and_then(|()| file.metadata());
@@ -64,23 +65,23 @@ pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     }
 }
 
-/// The file itself, where `path` is a link: SQLite keeps its log beside that, and two exporters must meet there.
+/// Resolves `path` if it is a link: SQLite keeps its log beside the target, and two exporters must use the same lock.
 pub(super) fn target(path: &Path) -> Result<PathBuf, LedgerError> {
     match std::fs::canonicalize(path) {
         Ok(target) => Ok(target),
-        // Whatever a link leads to that is not there now, a fresh ledger in its place would not be it.
+        // If the target of a link is missing, a new ledger in its place would not be the right one.
         Err(cause) if std::fs::symlink_metadata(path).is_ok() => Err(LedgerError::File { path: path.into(), cause }),
         Err(_) => Ok(path.into()),
     }
 }
 
-/// Whether there is no ledger yet. What is left of one, or was cut to nothing, is not taken for that.
+/// Returns true if there is no ledger yet. The remains of a ledger, and an empty file, are errors.
 pub(super) fn is_missing(path: &Path) -> Result<bool, LedgerError> {
     let damaged = |detail: &str| LedgerError::Damaged { path: path.into(), detail: detail.to_owned() };
     match std::fs::metadata(path) {
         Ok(meta) if meta.len() == 0 => Err(damaged("it is empty")),
         Ok(_) => Ok(false),
-        Err(_) if has_log(path) => Err(damaged("the file is gone and its write-ahead log (-wal) is there")),
+        Err(_) if has_log(path) => Err(damaged("the file is missing, but its write-ahead log (-wal) exists")),
         Err(error) => match error.kind() {
             std::io::ErrorKind::NotFound => Ok(true),
             _ => Err(LedgerError::File { path: path.into(), cause: error }),
@@ -88,19 +89,19 @@ pub(super) fn is_missing(path: &Path) -> Result<bool, LedgerError> {
     }
 }
 
-/// Whether there is a write-ahead log that has not been taken into the file.
+/// Returns true if there is a write-ahead log that has not been checkpointed into the file.
 fn has_log(path: &Path) -> bool {
     std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
-/// A file of the ledger beside its main one.
+/// Returns the path of a file beside the ledger: the same path with `end` appended.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     PathBuf::from(name)
 }
 
-/// Makes an empty ledger under another name first: a crash leaves all of it or nothing.
+/// Creates an empty ledger under another name first, so that a crash leaves all of it or nothing.
 pub(super) fn create(path: &Path) -> Result<(), LedgerError> {
     let new = beside(path, ".new");
     let _ = std::fs::remove_file(&new);
@@ -109,9 +110,9 @@ pub(super) fn create(path: &Path) -> Result<(), LedgerError> {
     connection.close().map_err(|(_, error)| error)?;
     std::fs::rename(&new, path).map_err(|cause| LedgerError::File { path: path.into(), cause })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Some file systems cannot; then a power cut may leave no ledger, which is as before.
+    // Some file systems cannot sync a folder; then a power failure may leave no ledger, as before.
     if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
-        tracing::debug!(error = error.to_string(), "the folder of the ledger cannot be synced");
+        tracing::debug!(error = error.to_string(), "cannot sync the folder of the ledger");
     }
     Ok(())
 }
@@ -132,7 +133,7 @@ pub(super) fn is_damage(error: &LedgerError) -> bool {
     matches!(error, LedgerError::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
 }
 
-/// What an error of SQLite means for the ledger as a whole.
+/// Converts an error of SQLite into its meaning for the whole ledger.
 pub(super) fn explain(error: LedgerError, path: &Path) -> LedgerError {
     let is_damage = is_damage(&error);
     match error {
@@ -163,7 +164,8 @@ pub(super) fn elsewhere(error: LedgerError, path: &Path, kind: &'static str) -> 
     LedgerError::NotLocal { path: path.into(), kind, cause }
 }
 
-/// The schema of a ledger that has lost its number, by what each migration has brought; `None` if it is no ledger.
+/// Returns the schema of a ledger that has lost its number, by the column that each migration added; `None` if it is
+/// not a ledger.
 fn schema_by_tables(connection: &Connection) -> Result<Option<usize>, LedgerError> {
     const BROUGHT: [(&str, &str); MIGRATIONS.len()] = [
         ("series", "held_until"),
@@ -185,7 +187,7 @@ fn schema_by_tables(connection: &Connection) -> Result<Option<usize>, LedgerErro
     Ok(schema)
 }
 
-/// Opens a ledger that is there and brings it to the schema of this release.
+/// Opens an existing ledger and migrates it to the schema of this release.
 pub(super) fn prepare(path: &Path) -> Result<Connection, LedgerError> {
     let is_whole = !has_log(path);
     let length = std::fs::metadata(path).map(|meta| meta.len()).unwrap_or_default();
@@ -208,23 +210,23 @@ pub(super) fn prepare(path: &Path) -> Result<Connection, LedgerError> {
             _ => damaged("it is a database of another program"),
         };
     }
-    // SQLite would take what is missing of the last page for zeros.
+    // SQLite would read the missing part of the last page as zeros.
     if is_whole && !length.is_multiple_of(u64::from(page)) {
-        return damaged("it is cut short");
+        return damaged("it is truncated");
     }
     if version > known {
         return Err(LedgerError::Newer { path: path.into(), found: version, known });
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // A program that reads for long keeps the log from being taken into the file; afterwards it is cut again.
+    // A program that reads for a long time prevents checkpoints, so the log grows; afterwards it is truncated again.
     connection.pragma_update(None, "journal_size_limit", LARGEST_LOG)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     migrate(&connection)?;
     Ok(connection)
 }
 
-/// Bytes of the ledger and its log on disk.
+/// Returns the size in bytes of the ledger and its log on disk.
 pub(super) fn size_on_disk(path: &Path) -> u64 {
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.len());
     length(path) + length(&beside(path, "-wal"))

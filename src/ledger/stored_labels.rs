@@ -4,7 +4,7 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 
 use crate::metrics::labels::Labels;
 
-/// Labels on their way to or from the ledger.
+/// Labels in their stored form.
 pub(super) struct StoredLabels(pub(super) Labels);
 
 impl ToSql for StoredLabels {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Milliseconds of a day.
+/// Milliseconds in a day.
 pub(super) const DAY_MS: i64 = 86_400_000;
 
 pub(super) fn ms(at: Timestamp) -> i64 {

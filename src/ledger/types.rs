@@ -1,4 +1,4 @@
-//! What goes into the ledger and comes out of it: apps, answers, messages, totals. Plain data.
+//! Inputs and outputs of the ledger: apps, answers, messages, totals. Plain data.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,193 +10,193 @@ use crate::metrics::labels::Labels;
 use crate::model::reading::{GaugeReading, Reading, SeriesId};
 use crate::model::window::Unit;
 
-/// The number of an app's row.
+/// Id of an app: the number of its row.
 pub type AppId = i64;
 
 /// An app of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppKey {
-    /// The provider's name.
+    /// Name of the provider.
     pub provider: &'static str,
-    /// The configured name.
+    /// Name in the configuration.
     pub name: String,
-    /// What makes it the same account at the provider.
+    /// Identity of the account at the provider.
     pub account: String,
-    /// The report that its new messages are polled with, if it takes any.
+    /// Report that polls its new messages, if it accepts message ids.
     pub delivery: Option<&'static str>,
-    /// Counters that are there from the beginning, by their labels behind provider and app.
+    /// Counters that exist from the start, with their labels without provider and app.
     pub counters: Vec<(Family, Labels)>,
 }
 
-/// What the ledger knows of an app at start.
+/// Stored state of an app at the start.
 #[derive(Clone, Debug, Default)]
 pub struct Restored {
-    /// Its number.
+    /// Id of the app.
     pub id: AppId,
-    /// When it was first known.
+    /// Time at which the app was first known.
     pub created: Timestamp,
-    /// True if it was not known before, or another account was known under its name.
+    /// True if the app was not known before, or another account was known under its name.
     pub is_new: bool,
-    /// The last time that is known for sure, of any app; `None` in a new ledger.
+    /// Latest certain time of any app before the start; `None` in a new ledger.
     pub last_seen: Option<Timestamp>,
-    /// Its reports.
+    /// Stored reports of the app.
     pub reports: Vec<StoredReport>,
-    /// Its counters.
+    /// Counters of the app.
     pub series: Vec<SeriesTotal>,
-    /// Its window gauges.
+    /// Window gauges of the app.
     pub gauges: Vec<StoredGauges>,
-    /// How many unknown names were seen, by report.
+    /// Number of unknown names seen, by report.
     pub unknown: Vec<(String, i64)>,
-    /// True if it has had as many unknown names as are remembered: further ones are not counted.
+    /// True if the app has reached the limit of unknown names: further ones are not counted.
     pub is_full: bool,
-    /// Its messages.
+    /// Numbers of the app's messages.
     pub messages: MessageState,
-    /// How far its files of message ids have been read, by the path that is followed.
+    /// Read positions in its files of message ids, by followed path.
     pub files: Vec<(String, FileMark)>,
 }
 
-/// The messages of an app, in numbers.
+/// Numbers of the messages of an app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MessageState {
-    /// Those without a number yet.
+    /// Tracked messages that have no number yet.
     pub waiting: i64,
-    /// Those with one.
+    /// Tracked messages that have a number.
     pub live: i64,
-    /// When the newest that was ever registered was sent.
+    /// Send time of the newest message ever registered.
     pub newest: Option<Timestamp>,
-    /// Counts the writes of this process: of two states, the one with the higher number is the later.
+    /// Sequence number of the request in this process: of two states, the one with the higher number is later.
     pub version: u64,
 }
 
-/// What is kept of a report.
+/// Stored state of a report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredReport {
-    /// Its name.
+    /// Name of the report.
     pub report: String,
-    /// When its next poll is due.
+    /// Due time of the next poll.
     pub due: Option<Timestamp>,
-    /// When a poll last succeeded.
+    /// Time of the last successful poll.
     pub last_success: Option<Timestamp>,
-    /// When a poll last brought a new number.
+    /// Time of the last poll that returned a new number.
     pub last_change: Option<Timestamp>,
-    /// What the provider remembers.
+    /// State of the provider's report, in its own encoding.
     pub state: String,
-    /// Its newest messages.
+    /// Newest messages of the report.
     pub newest: Vec<NewestMessage>,
-    /// True if messages of it are failing.
+    /// True if messages of the report are failing.
     pub is_failing: bool,
 }
 
-/// A counter as committed.
+/// A committed counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesTotal {
-    /// Its number.
+    /// Id of the series.
     pub id: SeriesId,
-    /// Its family.
+    /// Metric family.
     pub family: Family,
-    /// Its labels behind provider and app.
+    /// Labels without provider and app.
     pub labels: Labels,
-    /// Its total.
+    /// Committed total.
     pub total: i64,
-    /// True if it has never shown its total: it shows 0 for a while first.
+    /// True if the series has never shown its total: it first shows 0 for a while.
     pub is_held: bool,
-    /// Since when it is there.
+    /// Creation time of the series.
     pub created: Timestamp,
 }
 
-/// The gauges of a window as committed.
+/// Committed gauges of a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredGauges {
-    /// Its report.
+    /// Report of the gauges.
     pub report: String,
-    /// A department's id, `""` for the whole account.
+    /// Id of a department; `""` for the whole account.
     pub scope: String,
-    /// day, week, month.
+    /// Unit of the window: day, week or month.
     pub unit: Unit,
-    /// When the window ended.
+    /// End of the window.
     pub end: Timestamp,
-    /// Family, labels behind provider and app, value.
+    /// Family, labels without provider and app, and value.
     pub values: Vec<(Family, Labels, i64)>,
 }
 
 /// One answer of a provider: all of it is committed, or nothing.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// Whose.
+    /// App of the answer.
     pub app: AppId,
-    /// Which report's.
+    /// Report of the answer.
     pub report: &'static str,
-    /// When.
+    /// Time of the answer.
     pub now: Timestamp,
     /// The latest time that is certain: [`crate::util::clock_guard::ClockReading::sure`].
     pub sure: Timestamp,
     /// Correction of times that were written before a provider's clock was known.
     pub confirmation: Option<Confirmation>,
-    /// How long a series that is new stays at 0.
+    /// Time for which a new series stays at 0.
     pub hold: Duration,
-    /// What it says.
+    /// Content of the answer.
     pub content: CommitContent,
-    /// Names that were not known.
+    /// Unknown names in the answer.
     pub unknown: Vec<String>,
-    /// What the provider remembers from now on, if it is worth writing.
+    /// New state of the provider's report; `None` keeps the stored one.
     pub state: Option<String>,
-    /// Whether this answer completes a successful poll.
+    /// True if this answer completes a successful poll.
     pub succeeded: bool,
-    /// When the next poll is due, where messages have no due times of their own.
+    /// Due time of the next poll, if the report's messages have no due times of their own.
     pub due: Option<Timestamp>,
 }
 
-/// A clock that a provider has confirmed or corrected.
+/// Confirmation or correction of the local clock by a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmation {
-    /// Correction of times that our clock told.
+    /// Correction of times of the local clock.
     pub correction: SignedDuration,
-    /// Time at which the app was first known, if that was in this process.
+    /// Time at which the app was first known, if it was in this process.
     pub first_known: Option<Timestamp>,
 }
 
 impl Confirmation {
-    /// Corrects the send time of a message that only our clock told: not before the app was known, not after now.
+    /// Corrects a send time of the local clock. The result is not before the app was first known, and not after `now`.
     pub fn correct(&self, sent_at: Timestamp, now: Timestamp) -> Timestamp {
         let moved = sent_at.saturating_add(self.correction).unwrap_or(sent_at).min(now);
         self.first_known.map_or(moved, |known| moved.max(known))
     }
 }
 
-/// What an answer is about.
+/// Content of an answer by its subject.
 #[derive(Clone, Debug)]
 pub enum CommitContent {
-    /// Windows.
+    /// An answer about windows.
     Windows {
         /// Readings that feed counters.
         subjects: Vec<SubjectReadings>,
-        /// Which of their fields the answer covers, by the beginnings of their paths; all of them if empty.
+        /// Prefixes of the field paths that the answer covers; all fields if empty.
         covers: Vec<String>,
         /// Window gauges to replace.
         gauges: Vec<GaugeReadings>,
     },
-    /// Messages.
+    /// An answer about messages.
     Messages {
-        /// Those that were answered.
+        /// Messages that were answered.
         polled: Vec<PolledMessage>,
-        /// Those that a call failed for.
+        /// Messages for which a call failed.
         failed: Vec<FailedMessage>,
-        /// Changes of the newest ones.
+        /// Changes of the newest messages.
         newest: NewestMessages,
     },
-    /// Numbers of this moment, which are not kept.
+    /// Numbers of this moment, which are not stored.
     Moment {
-        /// The numbers.
+        /// Gauges of this moment.
         gauges: Vec<GaugeReading>,
-        /// Whether they are others than before.
+        /// True if the numbers differ from the last ones.
         is_new: bool,
     },
 }
 
-/// Where a message id came from, which is the label `source`.
+/// Source of a message id, which is the label `source`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageSource {
-    /// The configuration.
+    /// The configuration file.
     Config,
     /// A followed file.
     File,
@@ -205,10 +205,10 @@ pub enum MessageSource {
 }
 
 impl MessageSource {
-    /// All of them, each of which starts at 0.
+    /// All sources; the counter of each starts at 0.
     pub const ALL: [MessageSource; 3] = [MessageSource::Config, MessageSource::File, MessageSource::Api];
 
-    /// The label value.
+    /// Returns the label value.
     pub fn name(self) -> &'static str {
         match self {
             MessageSource::Config => "config",
@@ -218,276 +218,276 @@ impl MessageSource {
     }
 }
 
-/// Messages to be tracked, if they are not known already.
+/// Messages to track, unless they are already known.
 #[derive(Clone, Debug)]
 pub struct NewMessages {
-    /// Whose.
+    /// App of the messages.
     pub app: AppId,
-    /// The report they are polled with.
+    /// Report that polls them.
     pub report: &'static str,
-    /// Where they came from.
+    /// Source of their ids.
     pub source: MessageSource,
-    /// When.
+    /// Time of the registration.
     pub now: Timestamp,
-    /// The messages.
+    /// Messages to register.
     pub messages: Vec<NewMessage>,
-    /// The file they were read from, which is read up to there once they are known.
+    /// File that they were read from; its new position is stored together with them.
     pub read: Option<ReadFile>,
 }
 
-/// What names a file, until its inode is used again. The default stands for none.
+/// Identity of a file, until its inode is reused. The default stands for no file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FileId {
-    /// Its device.
+    /// Device number.
     pub device: u64,
-    /// Its inode.
+    /// Inode number.
     pub inode: u64,
 }
 
-/// How far a file has been read.
+/// Read position in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileMark {
-    /// Which file.
+    /// Identity of the file.
     pub file: FileId,
-    /// Bytes read.
+    /// Number of bytes read.
     pub offset: u64,
-    /// Lines read.
+    /// Number of lines read.
     pub lines: u64,
-    /// The bytes just before the offset, at most 64.
+    /// Bytes just before the offset, at most 64.
     pub before: Vec<u8>,
-    /// Whether it was at the path that is followed, when it was last looked at.
+    /// True if the file was at the followed path when it was last checked.
     pub is_at_path: bool,
-    /// Whether it is there, or has left it with something unread.
+    /// True if the file is at the path, or has left it with unread content.
     pub is_awaited: bool,
 }
 
-/// What has been read of a file.
+/// Progress of reading a followed file.
 #[derive(Clone, Debug)]
 pub struct ReadFile {
-    /// Its path.
+    /// Followed path.
     pub path: String,
-    /// Up to where, with other marks that have changed.
+    /// New position, with other marks that have changed.
     pub marks: Vec<FileMark>,
-    /// Files of which the marks are to be forgotten.
+    /// Files whose marks are deleted.
     pub gone: Vec<FileId>,
-    /// Lines among it that were no ids.
+    /// Number of lines read that were not message ids.
     pub bad_lines: i64,
 }
 
-/// One of them.
+/// A message to register.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// Its id as the provider writes it.
+    /// Message id as the provider writes it.
     pub id: String,
-    /// When it was sent.
+    /// Send time.
     pub sent_at: Timestamp,
-    /// True if `sent_at` is our own clock's time, which no provider has confirmed.
+    /// True if `sent_at` is a time of the local clock that no provider has confirmed.
     pub is_guessed: bool,
-    /// When it is polled first.
+    /// Due time of the first poll.
     pub due: Timestamp,
-    /// How long that is from now: what it is late by is reckoned from this.
+    /// Time from now to the first poll; lateness is measured in this unit.
     pub pace: Duration,
 }
 
-/// What has become of [`NewMessages`].
+/// Result of registering [`NewMessages`].
 #[derive(Clone, Debug)]
 pub struct AddedMessages {
-    /// How many were not known.
+    /// Number of messages that were not known.
     pub new: i64,
-    /// Counters that are new or have grown.
+    /// Counters that are new or have increased.
     pub series: Vec<SeriesTotal>,
-    /// The app's messages now.
+    /// Numbers of the app's messages after the registration.
     pub state: MessageState,
 }
 
-/// Asks for the messages of the next calls.
+/// Query for the messages of the next calls.
 #[derive(Clone, Debug)]
 pub struct DueQuery {
-    /// Whose.
+    /// App of the messages.
     pub app: AppId,
-    /// Of which report.
+    /// Report that polls them.
     pub report: &'static str,
-    /// The time.
+    /// Current time.
     pub now: Timestamp,
-    /// How many a call names.
+    /// Number of messages in a call.
     pub batch: usize,
-    /// How many calls at most.
+    /// Maximum number of calls.
     pub calls: usize,
-    /// The rows of those that calls are under way for.
+    /// Rows of the messages that have a call under way.
     pub under_way: HashSet<i64>,
 }
 
-/// Messages to ask for, the latest first; the last call is filled up with some that are nearly due.
+/// Messages to poll, the latest first. The last call is filled up with nearly due messages.
 #[derive(Clone, Debug, Default)]
 pub struct DueMessages {
-    /// Empty if none is due.
+    /// Messages to poll; empty if none is due.
     pub batch: Vec<TrackedMessage>,
-    /// Due time of the first message that no call is under way for, if there is any.
+    /// Due time of the first message that has no call under way, if there is any.
     pub next: Option<Timestamp>,
-    /// How many should have been asked for a whole interval ago.
+    /// Number of messages that are late by more than a whole interval.
     pub late: i64,
 }
 
-/// Asks for the newest messages of an app.
+/// Query for the newest messages of an app.
 #[derive(Clone, Copy, Debug)]
 pub struct NewestQuery {
-    /// Whose.
+    /// App of the messages.
     pub app: AppId,
-    /// None that was sent before.
+    /// Earliest send time.
     pub since: Timestamp,
-    /// At most so many.
+    /// Maximum number of messages.
     pub count: usize,
 }
 
-/// A message on its way to the provider and back.
+/// A message to poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackedMessage {
-    /// Its row.
+    /// Row of the message.
     pub row: i64,
-    /// Its id as the provider writes it.
+    /// Message id as the provider writes it.
     pub id: String,
-    /// When it was sent.
+    /// Send time.
     pub sent_at: Timestamp,
-    /// True if `sent_at` is our own clock's time, which no provider had confirmed.
+    /// True if `sent_at` is a time of the local clock that no provider had confirmed.
     pub is_guessed: bool,
-    /// True if an answer has had numbers of it.
+    /// True if an answer has contained numbers of it.
     pub is_live: bool,
-    /// How its answers are read: the provider's own.
+    /// State for reading its answers, in the provider's own encoding.
     pub shape: String,
-    /// Whether its first ten minutes are counted.
+    /// True if its numbers after ten minutes are counted.
     pub has_10m: bool,
-    /// Number of calls in a row that failed for it.
+    /// Number of consecutive failed calls.
     pub failures: u32,
-    /// Largest call that may name it; 0 for as many messages as the provider takes.
+    /// Maximum number of messages in a call that names it; 0 for the provider's limit.
     pub call_limit: u32,
-    /// Number of polls that refused it alone while others passed.
+    /// Number of polls that rejected only this message while others passed.
     pub refusals: u32,
-    /// True if it is set aside for that.
+    /// True if it is set aside because of that.
     pub is_aside: bool,
 }
 
-/// A message that was asked for.
+/// A message that was polled.
 #[derive(Clone, Debug)]
 pub struct PolledMessage {
-    /// Its row.
+    /// Row of the message.
     pub row: i64,
-    /// Its readings; none if the answer had nothing for it.
+    /// Readings; empty if the answer had nothing for it.
     pub readings: Vec<Reading>,
-    /// How its answers are read from now on.
+    /// New state for reading its answers.
     pub shape: String,
-    /// Whether these readings are what it had after ten minutes.
+    /// True if these readings are its numbers after ten minutes.
     pub is_at_10m: bool,
-    /// When it is due again and how often; `None` retires it.
+    /// Next due time and interval; `None` retires it.
     pub next: Option<(Timestamp, Duration)>,
 }
 
-/// Changes of the newest messages of a report, which are shown one by one.
+/// Changes of the newest messages of a report, which are shown individually.
 #[derive(Clone, Debug, Default)]
 pub struct NewestMessages {
-    /// Messages that are new among them, or have other numbers.
+    /// Messages that are new among them, or whose numbers changed.
     pub set: Vec<NewestMessage>,
-    /// Ids of those that leave.
+    /// Ids of messages that are no longer among them.
     pub gone: Vec<String>,
 }
 
 /// One of the newest messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewestMessage {
-    /// Its id as the provider writes it.
+    /// Message id as the provider writes it.
     pub id: String,
     /// Send time.
     pub sent_at: Timestamp,
-    /// Its numbers: the poller's own text.
+    /// Numbers of the message, in the poller's own encoding.
     pub numbers: String,
 }
 
-/// A message that a call failed for. None of its numbers is lost by that.
+/// A message for which a call failed. None of its numbers is lost.
 #[derive(Clone, Debug)]
 pub struct FailedMessage {
-    /// Its row.
+    /// Row of the message.
     pub row: i64,
-    /// Number of such calls in a row.
+    /// Number of consecutive failed calls.
     pub failures: u32,
-    /// Largest call that may name it from now on.
+    /// New maximum number of messages in a call that names it.
     pub call_limit: u32,
-    /// Number of polls that refused it alone while others passed.
+    /// Number of polls that rejected only this message while others passed.
     pub refusals: u32,
-    /// True if it is set aside for that.
+    /// True if it is set aside because of that.
     pub is_aside: bool,
     /// Next due time and interval; `None` retires it.
     pub next: Option<(Timestamp, Duration)>,
 }
 
-/// Brings due times back to what a schedule allows.
+/// Limitation of due times to a schedule.
 #[derive(Clone, Debug)]
 pub struct Reschedule {
-    /// Whose.
+    /// App of the messages.
     pub app: AppId,
-    /// Of which report.
+    /// Report that polls them.
     pub report: &'static str,
-    /// The time.
+    /// Current time.
     pub now: Timestamp,
-    /// Until which age, how often.
+    /// Age limit and polling interval of each step.
     pub steps: Vec<(Duration, Duration)>,
-    /// State of the report from now on; `None` leaves it as it is.
+    /// New state of the report; `None` keeps the stored one.
     pub state: Option<String>,
-    /// Messages that become due at once.
+    /// Messages that become due immediately.
     pub hurry: Option<Hurry>,
 }
 
-/// Choice of what is polled out of turn.
+/// Selection of what is polled immediately, ahead of its schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hurry {
     /// Failing reports, and failing parts of reports.
     Failing,
-    /// Everything that can be asked for.
+    /// Everything that can be polled.
     All,
 }
 
-/// The readings of a subject that an answer covers.
+/// Readings of a subject that an answer covers.
 #[derive(Clone, Debug)]
 pub struct SubjectReadings {
-    /// Its key: unit and first day.
+    /// Key of the subject: unit and first day.
     pub subject: String,
-    /// When it began, to tell what was before the ledger knew the app.
+    /// Begin of the subject, which decides whether it was before the ledger knew the app.
     pub began: Timestamp,
-    /// Its readings; none if the answer had nothing for it.
+    /// Readings; empty if the answer had nothing for it.
     pub readings: Vec<Reading>,
 }
 
-/// The gauges of a window that has closed.
+/// Gauges of a closed window.
 #[derive(Clone, Debug)]
 pub struct GaugeReadings {
-    /// A department's id, `""` for the whole account.
+    /// Id of a department; `""` for the whole account.
     pub scope: String,
-    /// day, week, month.
+    /// Unit of the window: day, week or month.
     pub unit: Unit,
-    /// When the window ended.
+    /// End of the window.
     pub end: Timestamp,
-    /// Its numbers; those of one series are added.
+    /// Values; those of one series are added.
     pub values: Vec<GaugeReading>,
 }
 
-/// What a commit has changed.
+/// Changes made by a commit.
 #[derive(Clone, Debug, Default)]
 pub struct Receipt {
-    /// Counters that are new or have grown.
+    /// Counters that are new or have increased.
     pub series: Vec<SeriesTotal>,
-    /// Window gauges as they are now.
+    /// Window gauges after the commit.
     pub gauges: Vec<StoredGauges>,
-    /// Gauges of this moment: family, labels behind provider and app, value.
+    /// Gauges of this moment: family, labels without provider and app, and value.
     pub moment: Vec<(Family, Labels, i64)>,
-    /// Whether any number was new.
+    /// True if any number was new.
     pub has_new_numbers: bool,
-    /// Names that were never seen before in this app.
+    /// Names that the app had never had before.
     pub new_names: Vec<String>,
-    /// True if the app has had as many unknown names as are remembered: further ones are not counted.
+    /// True if the app has reached the limit of unknown names: further ones are not counted.
     pub is_full: bool,
-    /// Subjects whose watermarks could not be read: they are counted from a new baseline.
+    /// Subjects whose watermarks were unreadable: they are counted from a new baseline.
     pub unreadable: Vec<String>,
-    /// The app's messages, after a commit about messages.
+    /// Numbers of the app's messages, after a commit about messages.
     pub messages: Option<MessageState>,
-    /// When the report's next message is due, after a commit about messages.
+    /// Due time of the report's next message, after a commit about messages.
     pub next_due: Option<Timestamp>,
     /// Number of failing messages of the report, after a commit about messages.
     pub failing: i64,

@@ -1,21 +1,21 @@
-//! The stored form of what is remembered of a subject: a version, what has been covered, and for each
-//! field five variable-length numbers.
+//! The stored form of a subject's watermark: a version, the covered paths, and five variable-length numbers for each
+//! field.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ledger::counting::FieldState;
 
-/// What is remembered of one live subject.
+/// Stored state of one live subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watermark {
-    /// Which fields successful answers have covered, so that their baseline is taken: the beginnings of
-    /// their paths, `""` for all. Only kept of subjects that began before the ledger knew the app.
+    /// Prefixes of the field paths that successful answers have covered, so that their baseline is taken; `""` for all.
+    /// Only kept for subjects that began before the ledger knew the app.
     pub covered: BTreeSet<String>,
-    /// By number of the field's path.
+    /// Marks by id of the field.
     pub marks: BTreeMap<i64, FieldState>,
 }
 
-/// The stored bytes are not a watermark.
+/// Stored bytes that are not a watermark.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored watermark cannot be read")]
 pub struct Unreadable;
@@ -23,7 +23,7 @@ pub struct Unreadable;
 const VERSION: u8 = 1;
 
 impl Watermark {
-    /// The stored form.
+    /// Returns the stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         put(&mut bytes, self.covered.len() as u64);
@@ -32,7 +32,7 @@ impl Watermark {
             bytes.extend_from_slice(scope.as_bytes());
         }
         for (field, mark) in &self.marks {
-            // Differences are small numbers more often than the numbers themselves.
+            // Differences are usually smaller than the numbers themselves.
             for number in [*field, mark.series, mark.highest, mark.highest - mark.baseline, mark.highest - mark.lowest]
             {
                 put(&mut bytes, number.unsigned_abs());
@@ -119,14 +119,14 @@ mod tests {
     #[test]
     fn what_cannot_be_is_not_read() {
         let of = |mark| Watermark { covered: BTreeSet::new(), marks: BTreeMap::from([(3, mark)]) };
-        // A baseline and a lowest of 0 can be.
+        // A baseline or a lowest reading of 0 is valid.
         for mark in [
             FieldState { series: 1, baseline: 0, highest: 9, lowest: 0 },
             FieldState { series: 1, baseline: 9, highest: 9, lowest: 9 },
         ] {
             assert_eq!(Watermark::decode(&of(mark).encode()).unwrap(), of(mark));
         }
-        // More counted or fallen than there was cannot.
+        // A counted or fallen amount above the highest reading is invalid.
         let good = of(FieldState { series: 1, baseline: 5, highest: 9, lowest: 8 }).encode();
         assert_eq!(good[good.len() - 2..], [4, 1]);
         for place in [good.len() - 2, good.len() - 1] {

@@ -1,5 +1,5 @@
-//! Message ids from files: each file is followed, its lines are checked, and what was read is registered in
-//! one transaction with the mark behind it, so that a crash loses nothing and counts nothing twice.
+//! Message ids from files: each file is followed, its lines are checked, and their ids are registered in one
+//! transaction with the mark after them, so that a crash loses nothing and counts nothing twice.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,22 +19,24 @@ use crate::status::Services;
 use crate::status::{BadLine, FileStatus};
 use crate::util::supervise::{joined, restart_on_panic};
 
-/// From look to look at a file that has nothing new.
+/// Pause before another look at a file that has nothing new.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bad lines of one reading that the log names with what is wrong with them, and of the others by their numbers.
+/// Number of bad lines of one read that are logged with their reasons; further ones are logged by their line numbers,
+/// up to [`NUMBERED`].
 const NAMED: usize = 10;
 const NUMBERED: usize = 200;
-/// Files looked at side by side; each holds a thread while its disk does not answer.
+/// Files looked at concurrently; each occupies a thread while its disk does not respond.
 static LOOKS: Semaphore = Semaphore::const_new(16);
-/// From word to word about a file that takes long.
+/// Interval between log messages about a file that takes long.
 const PROGRESS: Duration = Duration::from_secs(10);
 
-/// What the marks of a file are kept by.
+/// Returns the key under which the marks of a file are stored.
 pub fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Follows a file of message ids of an app, for ever. `others` are followed too, and never taken for it.
+/// Follows a file of message ids of an app until it is cancelled. `others` are the files that are followed too; none
+/// of them is taken for a rotation of this one.
 pub async fn follow(
     feed: Arc<MessageRegistry>,
     services: Services,
@@ -55,7 +57,7 @@ pub async fn follow(
     let mut task = Following { feed, services, app, path, others, key, state, follower, run: None };
     task.show(None);
     let task = Arc::new(Mutex::new(task));
-    // After a panic, what is not in the ledger is read again.
+    // After a panic, lines that are not in the ledger are read again.
     let following = || {
         let task = Arc::clone(&task);
         async move {
@@ -79,7 +81,7 @@ struct Following {
     key: String,
     state: FileStatus,
     follower: Follower,
-    /// Lines that came without a pause.
+    /// Progress of lines that come without a pause.
     run: Option<Run>,
 }
 
@@ -91,13 +93,13 @@ struct Run {
 }
 
 impl Following {
-    /// Looks once; whether to look again at once.
+    /// Looks at the file once. Returns true if it must look again at once.
     async fn look(&mut self) -> bool {
         let marks = self.follower.marks().to_vec();
         let fresh = Follower::new(self.path.clone(), marks, self.others.clone());
         let mut follower = std::mem::replace(&mut self.follower, fresh);
         let (path, runtime) = (self.path.clone(), Handle::current());
-        // Never closed.
+        // The semaphore is never closed.
         let place = LOOKS.acquire().await;
         let looked = tokio::task::spawn_blocking(move || {
             within(&path, move || {
@@ -118,14 +120,14 @@ impl Following {
                 return true;
             }
             Ok(Look::Nothing) => self.show(None),
-            Ok(Look::Missing) => self.show(Some("is not there; it is read when it is".to_owned())),
+            Ok(Look::Missing) => self.show(Some("is missing; it is read as soon as it exists".to_owned())),
             Ok(Look::Lost) => {
                 let app = &self.app;
                 tracing::warn!(
                     app,
                     file = self.key,
                     line = self.state.lines,
-                    "the file that was being read is gone, was cut or cannot be read; ids behind that line may be lost"
+                    "the file being read is gone, was truncated or cannot be read; ids after this line may be lost"
                 );
                 return true;
             }
@@ -135,7 +137,7 @@ impl Following {
         false
     }
 
-    /// Registers lines, as often as it takes.
+    /// Registers lines, and retries until the ledger takes them.
     async fn take(&mut self, lines: Lines) {
         let mut entries = Vec::new();
         let mut bad = Vec::new();
@@ -154,7 +156,7 @@ impl Following {
             match self.feed.register_read(&self.app, &entries, read).await {
                 Ok(new) => break new,
                 Err(error) => {
-                    self.show(Some(format!("waits: {}", crate::util::error::error_chain(&error))));
+                    self.show(Some(format!("waits for the ledger: {}", crate::util::error::error_chain(&error))));
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -185,7 +187,7 @@ impl Following {
         }
     }
 
-    /// Shows how the file is; says so once when that has changed.
+    /// Shows the status of the file, and logs it once when it has changed.
     fn show(&mut self, trouble: Option<String>) {
         if self.state.trouble != trouble {
             match &trouble {
@@ -197,7 +199,7 @@ impl Following {
         self.services.status.file(&self.app, &self.key, self.state.clone());
     }
 
-    /// Says what a long run has brought.
+    /// Logs the result of a long run.
     fn end_run(&mut self) {
         if let Some(run) = self.run.take().filter(|run| run.started.elapsed() >= PROGRESS) {
             tracing::info!(app = self.app, file = self.key, lines = run.lines, new = run.new, "read to its end");
@@ -205,20 +207,20 @@ impl Following {
     }
 }
 
-/// Error of a line, without repeating any of the line.
+/// Returns the error of a line without quoting the line.
 fn told(error: &serde_json::Error) -> String {
     let told = error.to_string();
     match told.starts_with("unknown field") {
-        true => "an unknown key; app, msg_id and sent_at are known".to_owned(),
+        true => "unknown key; known are app, msg_id and sent_at".to_owned(),
         false => told,
     }
 }
 
-/// What a line of a file of an app says; nothing if it is empty or of another app. Apart from the file for tests
-/// and fuzzing.
+/// Returns the entry of a line of an app's file, or `None` if the line is empty or for another app. Separate from the
+/// file for tests and fuzzing.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the reason if the line is no message id.
 pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Option<MessageEntry>, String> {
     let is_ended = line.is_ended;
     let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(None) };
@@ -233,7 +235,7 @@ pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Optio
     } else if is_ended {
         (line.to_owned(), None)
     } else {
-        // Of an object it is seen whether it is whole.
+        // Only a JSON object shows whether it is complete.
         return Err("the file ends in the middle of the line".to_owned());
     };
     feed.check(app, &id, sent_at).map(Some).map_err(|error| error.to_string())

@@ -4,13 +4,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// A longer line is no message id.
+/// Maximum length of a line in bytes: a longer line is no message id.
 pub const MAX_LINE: usize = 64 * 1024;
 
-/// The text of a line, given without its end or with it, `None` if it is too long; nothing if it is empty.
+/// Returns the text of a line with or without its line end, or `None` if it is empty. A `line` of `None` is one that
+/// is too long.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Returns the reason if the line is too long or not UTF-8.
 pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
     let line = line.ok_or_else(|| format!("longer than {MAX_LINE} bytes"))?;
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8")?;
@@ -21,19 +22,19 @@ pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
 /// Reason to refuse a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTime {
-    /// Not a time.
+    /// The value is not a time.
     #[error("sent_at must be RFC 3339, Unix seconds or Unix milliseconds")]
     NoTime,
-    /// A time that was never set, such as the zero of a language.
-    #[error("sent_at lies before 2010; leave it away if it is not known")]
+    /// A time that was never set, such as the zero value of a programming language.
+    #[error("sent_at lies before 2010; omit it if it is unknown")]
     TooEarly,
 }
 
-/// The name of an app as senders write it. Not a text itself, or the error would quote what stands in its place.
+/// An app name as senders write it. It is not a plain string, or the error would quote the value in its place.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "app must be a string")]
 pub enum WireApp {
-    /// `"shop"`
+    /// A string: `"shop"`.
     Text(String),
 }
 
@@ -41,19 +42,19 @@ pub enum WireApp {
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "msg_id must be a string or an unsigned 64-bit number")]
 pub enum WireId {
-    /// `1613113584`
+    /// A number: `1613113584`.
     Number(u64),
-    /// `"1613113584"`
+    /// A string: `"1613113584"`.
     Text(String),
 }
 
-/// When a message was sent, as senders write it.
+/// Send time of a message as senders write it.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "sent_at must be RFC 3339, Unix seconds or Unix milliseconds")]
 pub enum WireTime {
     /// Unix seconds or milliseconds.
     Whole(i64),
-    /// The same and a fraction, which is left away.
+    /// Unix seconds or milliseconds with a fraction, which is dropped.
     Fraction(f64),
     /// RFC 3339.
     Text(String),
@@ -63,19 +64,19 @@ pub enum WireTime {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with app and msg_id")]
 pub struct WireMessage {
-    /// The app; a file may be that of one.
+    /// Name of the app; optional, since a file may belong to a single app.
     pub app: Option<WireApp>,
-    /// The id.
+    /// Message id.
     pub msg_id: WireId,
-    /// When it was sent.
+    /// Send time, if known.
     pub sent_at: Option<WireTime>,
-    /// A field that JPush's push API answers beside the id.
+    /// A field that JPush's push API returns beside the id.
     #[serde(rename = "sendno")]
     _sendno: Option<IgnoredAny>,
 }
 
 impl WireId {
-    /// The id as text.
+    /// Returns the id as text.
     pub fn into_text(self) -> String {
         match self {
             WireId::Number(number) => number.to_string(),
@@ -85,10 +86,10 @@ impl WireId {
 }
 
 impl WireTime {
-    /// The time.
+    /// Returns the time.
     ///
     /// # Errors
-    /// A text that is no time, or a time before anybody pushed.
+    /// Returns the reason if a text is not a time, or if a time lies before anybody pushed.
     pub fn read(&self) -> Result<Timestamp, BadTime> {
         let at = match self {
             WireTime::Whole(number) => at(*number),
@@ -99,12 +100,12 @@ impl WireTime {
     }
 }
 
-/// From here on a number is of milliseconds: as seconds it would be the year 5138.
+/// Smallest number that is read as milliseconds: as seconds it would be the year 5138.
 const MILLISECONDS: i64 = 100_000_000_000;
-/// 2010-01-01, before which nobody pushed.
+/// Earliest send time, 2010-01-01: nobody pushed before.
 const EARLIEST: i64 = 1_262_304_000;
 
-/// The time of a number of seconds or milliseconds; the end of the calendar if it lies beyond.
+/// Returns the time of a number of seconds or milliseconds; the end of the calendar if it lies beyond.
 fn at(number: i64) -> Timestamp {
     let at = if number >= MILLISECONDS { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) };
     at.unwrap_or(if number > 0 { Timestamp::MAX } else { Timestamp::MIN })

@@ -1,5 +1,5 @@
-//! Message ids on their way in: from the configuration, from followed files and from the message API, through
-//! [`registry`] into the ledger.
+//! Intake of message ids: from the configuration, from followed files and from the message API, through [`registry`]
+//! into the ledger.
 
 pub mod file_source;
 pub mod followed_paths;

@@ -1,5 +1,5 @@
-//! Where message ids come in: from the configuration, from files and from the message API, into the ledger,
-//! then to the report that polls them. An id is registered once; registered again in any way it counts nothing.
+//! Registration of message ids: from the configuration, from files and from the message API into the ledger, and from
+//! there to the report that polls them. An id is registered once; registering it again in any way counts nothing.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,13 +27,13 @@ use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 use crate::util::supervise::restart_on_panic;
 
-/// A provider knows nothing of a message that it has only just taken, and messages come in bursts: the
-/// first call waits a little for more of them.
+/// Wait before a message's first poll: a provider knows nothing of a message that it has only just accepted, and
+/// messages come in bursts, so the first call waits a little for more of them.
 const FIRST_POLL: Duration = Duration::from_secs(5);
-/// How often ids of the configuration are seen anew and memories that have expired are dropped.
+/// Interval at which configured ids are registered again and expired memories of retired messages are dropped.
 const UPKEEP: Duration = Duration::from_secs(86_400);
 
-/// The messages of an app on the page, and who polls them.
+/// The messages of an app in the exposition and the status, with the signal that wakes the report that polls them.
 pub struct Board {
     provider: &'static str,
     app: String,
@@ -41,28 +41,28 @@ pub struct Board {
     exposition: Exposition,
     status: Status,
     wake: Arc<Notify>,
-    /// The version of the state that is shown.
+    /// Version of the state that is shown.
     shown: Mutex<u64>,
 }
 
 impl Board {
-    /// Of this app.
+    /// Creates the board of this app.
     pub fn new(provider: &'static str, app: &str, exposition: Exposition, status: Status) -> Board {
         let (app_labels, app) = (app_labels(provider, app), app.to_owned());
         Board { provider, app, app_labels, exposition, status, wake: Arc::default(), shown: Mutex::default() }
     }
 
-    /// The labels provider and app.
+    /// Returns the labels provider and app.
     pub fn app_labels(&self) -> Arc<str> {
         Arc::clone(&self.app_labels)
     }
 
-    /// What wakes the report that polls new messages.
+    /// Returns the signal that wakes the report that polls new messages.
     pub fn wake(&self) -> Arc<Notify> {
         Arc::clone(&self.wake)
     }
 
-    /// Shows how many messages are tracked, unless something later has been shown.
+    /// Shows how many messages are tracked, unless a later state has been shown.
     pub async fn show(&self, state: MessageState) {
         let sample =
             |family, labels, value| Sample { family, app_labels: self.app_labels(), labels, value, created: None };
@@ -81,7 +81,7 @@ impl Board {
     }
 }
 
-/// The counters of an app that takes messages, which start at 0.
+/// Returns the counters of an app that takes messages, which start at 0.
 pub fn message_counters(has_files: bool) -> Vec<(Family, Labels)> {
     let registered = |source: MessageSource| (Family::MessagesRegistered, Labels::new(&[("source", source.name())]));
     let mut counters: Vec<_> = MessageSource::ALL.map(registered).into();
@@ -94,9 +94,9 @@ pub fn message_counters(has_files: bool) -> Vec<(Family, Labels)> {
 
 /// An app that takes messages.
 pub struct Target {
-    /// The app in the ledger.
+    /// Id of the app in the ledger.
     pub app: AppId,
-    /// The report that polls them.
+    /// Report that polls the messages.
     pub report: &'static str,
     /// Schedule of its messages.
     pub schedule: MessageSchedule,
@@ -104,96 +104,96 @@ pub struct Target {
     pub id_format: IdFormat,
     /// Ids of the configuration.
     pub ids: Vec<String>,
-    /// Files of ids, each with how far it has been read.
+    /// Files of ids, each with the marks that record how far it has been read.
     pub files: Vec<(PathBuf, Vec<FileMark>)>,
-    /// Its messages on the page.
+    /// Board that shows the messages of the app.
     pub board: Arc<Board>,
-    /// The time, as far as the provider agrees.
+    /// Clock of the account, as far as the provider agrees with it.
     pub clock: Clock,
-    /// Guard that the clock is held against before ids are skipped for their age.
+    /// Guard that checks the clock before ids are skipped for their age.
     pub guard: parking_lot::Mutex<ClockGuard>,
 }
 
-/// The messages of one app: id, and when it was sent if that is known.
+/// Messages of one app: the id, and the send time if it is known.
 type Given<'a> = Vec<(&'a str, Option<Timestamp>)>;
 
-/// The way in for message ids.
+/// Registry through which message ids enter the ledger.
 pub struct MessageRegistry {
     clock: Clock,
     ledger: Ledger,
     apps: parking_lot::Mutex<Apps>,
-    /// Held by those who register; what comes in for an app is over before the app goes.
+    /// Lock held for reading during a registration, so that registrations for an app end before the app is removed.
     registering: RwLock<()>,
 }
 
-/// Whom messages may be registered for.
+/// Apps for which messages may be registered.
 #[derive(Clone, Default)]
 struct Apps {
     targets: Arc<BTreeMap<String, Arc<Target>>>,
-    /// Apps that take none.
+    /// Apps that take no messages.
     others: Arc<[String]>,
-    /// Whether a reload is under way: an app that is not there may be in a moment.
+    /// True while a reload is in progress: a missing app may be added in a moment.
     is_changing: bool,
 }
 
-/// A message to be registered, checked.
+/// A checked message that is to be registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageEntry {
-    /// The app's name.
+    /// Name of the app.
     pub app: String,
-    /// The id as the provider writes it.
+    /// Id as the provider writes it.
     pub id: String,
-    /// When it was sent, if that is known.
+    /// Send time, if it is known.
     pub sent_at: Option<Timestamp>,
 }
 
-/// What was registered, as the message API answers it.
+/// Result of a registration, as the message API returns it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Registered {
-    /// Ids that were given.
+    /// Number of ids that were received.
     pub received: usize,
-    /// Those that were not known.
+    /// Number of ids that were not known yet.
     pub new: i64,
-    /// Those that were sent so long ago that the provider does not tell their numbers any more.
+    /// Number of ids that were sent so long ago that the provider does not report their numbers any more.
     #[serde(default)]
     pub too_old: usize,
 }
 
-/// Why an entry cannot be registered.
+/// Reason to refuse an entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadEntry {
-    /// No such app.
+    /// No app has this name.
     #[error("no app {0:?} is configured")]
     UnknownApp(String),
-    /// An app of a provider, or with a configuration, that polls no messages.
+    /// The provider or the configuration of the app has no polling by message.
     #[error("this app takes no messages: its provider has no statistics by message, or its delivery is none")]
     TakesNone,
-    /// Apps are being exchanged.
-    #[error("the configuration is being read again; send it again in a moment")]
+    /// A reload is replacing apps.
+    #[error("the configuration is being reloaded; send it again in a moment")]
     Changing,
-    /// Sent in the future.
+    /// The send time lies in the future.
     #[error(
         "sent_at is more than an hour ahead of the exporter's clock ({0}); correct the clock, or send UTC or an offset"
     )]
     Ahead(Timestamp),
-    /// Not an id of this provider.
+    /// The id is not an id of this provider.
     #[error("{0}")]
     BadId(&'static str),
 }
 
 impl MessageRegistry {
-    /// Into no app yet.
+    /// Creates a registry without apps.
     pub fn new(clock: Clock, ledger: Ledger) -> MessageRegistry {
         MessageRegistry { clock, ledger, apps: parking_lot::Mutex::default(), registering: RwLock::default() }
     }
 
-    /// From now on into these apps by name; `others` take no messages.
+    /// Replaces the apps that take messages, by name; `others` take none.
     pub async fn set_targets(&self, targets: BTreeMap<String, Arc<Target>>, others: Vec<String>) {
         let _nobody_registers = self.registering.write().await;
         *self.apps.lock() = Apps { targets: Arc::new(targets), others: others.into(), is_changing: false };
     }
 
-    /// From now on into these apps alone, until others have been started.
+    /// Restricts registration to these apps until others have been started.
     pub async fn keep_targets(&self, targets: BTreeMap<String, Arc<Target>>) {
         let _nobody_registers = self.registering.write().await;
         *self.apps.lock() = Apps { targets: Arc::new(targets), others: Arc::default(), is_changing: true };
@@ -206,7 +206,7 @@ impl MessageRegistry {
     /// Checks one entry.
     ///
     /// # Errors
-    /// Why it cannot be registered.
+    /// Returns the reason if the entry cannot be registered.
     pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<MessageEntry, BadEntry> {
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else {
@@ -228,14 +228,14 @@ impl MessageRegistry {
         }
     }
 
-    /// Registers what came through the message API: all of it or nothing, durable when this returns.
+    /// Registers messages from the message API: all of them or none, durably when this returns.
     ///
     /// # Errors
-    /// Nothing was registered.
+    /// Fails if the ledger does not take the messages; nothing is registered then.
     pub async fn register(self: &Arc<Self>, entries: Vec<MessageEntry>) -> Result<Registered, LedgerError> {
         let feed = Arc::clone(self);
-        // In a task of its own: a sender that hangs up must not come between the ledger and those who wait
-        // for its messages.
+        // Runs in a separate task: a sender that hangs up must not interrupt the steps between the ledger's commit
+        // and waking those who wait for its messages.
         let registering = tokio::spawn(async move {
             let mut by_app: BTreeMap<&str, Given<'_>> = BTreeMap::new();
             for entry in &entries {
@@ -246,7 +246,7 @@ impl MessageRegistry {
             let mut new = Vec::new();
             let mut in_time = 0;
             for (app, messages) in by_app {
-                // It was there when the entry was checked, and has left the configuration since.
+                // The app existed when the entry was checked, and has been removed from the configuration since.
                 let target = apps.targets.get(app).ok_or(LedgerError::Closed)?;
                 let messages = target.messages(MessageSource::Api, &messages);
                 in_time += messages.messages.len();
@@ -258,15 +258,15 @@ impl MessageRegistry {
         registering.await.unwrap_or(Err(LedgerError::Closed))
     }
 
-    /// Whether the ledger's last write worked.
+    /// Returns true if the ledger's last write succeeded.
     pub fn is_up(&self) -> bool {
         *self.ledger.watch().borrow()
     }
 
-    /// Registers the ids of the configuration: new ones are tracked, retired ones remembered anew.
+    /// Registers the ids of the configuration: new ones are tracked, and the memory of retired ones is renewed.
     ///
     /// # Errors
-    /// Nothing was registered.
+    /// Fails if the ledger does not take the ids; nothing is registered then.
     pub async fn register_configured(&self) -> Result<(), LedgerError> {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
@@ -278,10 +278,11 @@ impl MessageRegistry {
         self.add(new.collect()).await.map(drop)
     }
 
-    /// Registers what was read of a file of an app, and up to where that was. Returns how many ids were new.
+    /// Registers the entries that were read from a file of an app, together with the marks after them. Returns the
+    /// number of new ids.
     ///
     /// # Errors
-    /// Nothing was registered, and the marks are as before.
+    /// Fails if the ledger does not take the entries; nothing is registered then, and the marks are unchanged.
     pub async fn register_read(&self, app: &str, entries: &[MessageEntry], read: ReadFile) -> Result<i64, LedgerError> {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
@@ -293,7 +294,7 @@ impl MessageRegistry {
 
     /// Waits until the ledger can be written.
     pub async fn wait_for_ledger(&self) {
-        // Its task ends only with the exporter.
+        // The ledger's task ends only with the exporter.
         if self.ledger.watch().wait_for(|up| *up).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -318,8 +319,8 @@ impl MessageRegistry {
         Ok(count)
     }
 
-    /// Once a day: sees the ids of the configuration anew and drops memories that have expired, for ever, counting
-    /// panics.
+    /// Registers the configured ids again and drops expired memories of retired messages, once a day until it is
+    /// cancelled. Panics are counted.
     pub async fn upkeep(self: Arc<Self>, tasks: TaskTracker, panics: IntCounter) {
         let begin = || {
             let feed = Arc::clone(&self);
@@ -331,23 +332,23 @@ impl MessageRegistry {
     async fn keep_for_ever(&self) {
         let mut guard = ClockGuard::new(&self.clock, None);
         loop {
-            // Short naps, so that a clock that is set is noticed.
+            // The sleeps are short, so that a change of the clock is noticed.
             for _ in 0..UPKEEP.as_secs() / 600 {
                 tokio::time::sleep(Duration::from_secs(600)).await;
                 guard.read(&self.clock);
             }
             let reading = guard.read(&self.clock);
-            // Nothing is dropped by a clock that was set within the last day.
+            // Nothing is dropped if the clock was set within the last day.
             if reading.is_steady
                 && let Err(error) = self.keep(reading.sure).await
             {
-                tracing::debug!(error = error.to_string(), "upkeep of messages failed; it is done again tomorrow");
+                tracing::debug!(error = error.to_string(), "upkeep of messages failed; retrying in a day");
             }
         }
     }
 
     async fn keep(&self, now: Timestamp) -> Result<(), LedgerError> {
-        // First those that must not be dropped.
+        // Ids that must not be dropped come first.
         self.register_configured().await?;
         for target in self.apps().targets.values() {
             while self.ledger.upkeep(target.app, now).await? {}
@@ -357,12 +358,12 @@ impl MessageRegistry {
 }
 
 impl Target {
-    /// What is to be registered of these, without those that the report would not answer any more.
+    /// Returns the messages to register, without those that are too old for the report to have an answer.
     fn messages(&self, source: MessageSource, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
         let ClockReading { now, sure, .. } = self.guard.lock().read(&self.clock);
         let is_confirmed = self.clock.is_confirmed();
         let message = |(id, said): &(&str, Option<Timestamp>)| {
-            // Far ahead of a clock that nobody has confirmed, it is perhaps the clock that is wrong.
+            // If a time is far ahead of an unconfirmed clock, it may be the clock that is wrong.
             let is_known = said.is_some_and(|said| said.duration_since(now) <= AHEAD);
             let sent_at = said.map_or(now, |said| said.min(now));
             let every = self.schedule.at(message_age(sent_at, now));
@@ -383,7 +384,7 @@ impl Target {
     }
 }
 
-/// Senders' clocks may be ahead of ours by so much.
+/// Lead that senders' clocks may have over the local one.
 const AHEAD: SignedDuration = SignedDuration::from_hours(1);
-/// 2026-01-01: a clock that is behind this is certainly wrong, and says nothing of a sender's time.
+/// Unix time of 2026-01-01: a clock that is behind it is certainly wrong, and says nothing about a sender's time.
 const BUILT_AFTER: i64 = 1_767_225_600;

@@ -1,12 +1,12 @@
-//! A file followed like `tail -F`: complete lines come out with the mark behind them, over rotation by rename
-//! and by truncation, also while nobody looked. Knows nothing of what the lines say. Blocking.
+//! Follower of a file like `tail -F`: complete lines come out with the mark after them, across rotation by rename and
+//! by truncation, even if nobody looked meanwhile. It knows nothing of the content of the lines. Its functions block.
 //!
-//! Every file that was ever at the path has a mark: how far it has been read. A mark names its file by inode, and the
-//! bytes before it must be the same, since inodes are used again and a file that was cut may have grown past its
-//! mark. Where the file of a mark is gone or was cut, a file with the same bytes before that place takes the mark
-//! over: it is a copy, or was moved here. Whatever else is there is read from its start, since registering an id again
-//! counts nothing. What has bytes behind its mark is read, the oldest first: so neither the order of rotations nor a
-//! late writer matters.
+//! Every file that was ever at the path has a mark: the position up to which it has been read. A mark names its file
+//! by inode, and the bytes before it must be the same, since inodes are reused and a truncated file may have grown
+//! past its mark. If the file of a mark is gone or was truncated, a file with the same bytes before that position
+//! takes the mark over: it is a copy, or was moved here. Any other file is read from its start, since registering an
+//! id again counts nothing. Files that have bytes after their marks are read, the oldest first, so neither the order
+//! of rotations nor a late writer matters.
 
 #![expect(clippy::disallowed_methods, reason = "runs on blocking threads")]
 
@@ -26,66 +26,66 @@ use self::lines::{LineReading, read_at};
 use crate::ledger::{FileId, FileMark};
 use crate::messages::followed_paths::Paths;
 
-/// Bytes before a mark that are remembered: enough for several lines, since lines may end alike.
+/// Number of bytes before a mark that are remembered: enough for several lines, since lines may end alike.
 const BEFORE: u64 = 1024;
-/// Files that begin with the same bytes, as many as these if they have so many, are copies.
+/// Number of first bytes that are compared: files that begin with the same bytes, up to this many, are copies.
 const HEAD: u64 = 4096;
-/// A file that has left its path is held open so long after its last line, under whatever name it goes on.
+/// Time for which a file that has left its path is held open after its last line, whatever its new name.
 const HELD: Duration = Duration::from_secs(60);
-/// So many marks are kept at least, of files that are not there any more too.
+/// Minimum number of marks that are kept, including those of files that are gone.
 const MARKS: usize = 256;
-/// How long the end of a last line is waited for in a file that was rotated away.
+/// Time to wait for the end of a last line in a file that was rotated away.
 const LAST_LINE: Duration = Duration::from_secs(30);
 
-/// Some lines of a file.
+/// Lines of a file, with the changes of marks that belong to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// The lines.
+    /// New lines, in the order of the file.
     pub lines: Vec<Line>,
-    /// The marks that differ from before, the last of them behind the lines.
+    /// Marks that differ from before; the last one is the mark after the lines.
     pub marks: Vec<FileMark>,
-    /// Files of which the marks are to be forgotten.
+    /// Files whose marks are to be forgotten.
     pub gone: Vec<FileId>,
 }
 
-/// What a look at the file found.
+/// Result of a look at the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Look {
-    /// Lines. Look again at once when they are safe.
+    /// New lines. Look again at once when they are stored.
     Lines(Lines),
-    /// Nothing new.
+    /// There is nothing new.
     Nothing,
-    /// The file is not there.
+    /// The file is missing.
     Missing,
-    /// The file that was being read is gone or was cut. Look again at once.
+    /// The file that was being read is gone or was truncated. Look again at once.
     Lost,
 }
 
-/// Follows one file.
+/// Follower of one file, which keeps the marks between looks.
 pub struct Follower {
     path: PathBuf,
     others: Paths,
     marks: Vec<FileMark>,
-    /// Files of which the mark differs from what is safe, and those of which it is to be forgotten.
+    /// Files whose mark differs from the stored one; `gone` are those whose mark is to be forgotten.
     changed: HashSet<FileId>,
     gone: Vec<FileId>,
-    /// Files that have left their path, with when they had a new line.
+    /// Open files that have left their path, each with the time of its last new line.
     held: Vec<(FileId, File, Instant)>,
-    /// The one that was at the path at the last look.
+    /// File that was at the path at the last look.
     at_path: Option<(FileId, File)>,
-    /// Files that were rotated away, have been read to their end and were seen to be what they were.
+    /// Files that were rotated away, have been read to their end and were verified to be unchanged.
     done: HashSet<FileId>,
-    /// Last lines without an end.
+    /// Last lines without an end, by file.
     tails: HashMap<FileId, Tail>,
 }
 
-/// What is known of a last line without an end.
+/// State of a last line without an end.
 struct Tail {
-    /// No line ends before here.
+    /// Offset before which no line ends.
     scanned: u64,
-    /// When the file was last written to.
+    /// Time at which the file was last written to.
     modified: (i64, i64),
-    /// Since when nobody goes on with it, after the file has left the path.
+    /// Time since which nobody continues the line, after the file has left the path.
     since: Instant,
 }
 
@@ -97,8 +97,8 @@ struct Member {
 }
 
 impl Follower {
-    /// From marks that were kept; from the start of the file if there are none. `others` are files that are no
-    /// rotation of this one, whatever their names.
+    /// Creates a follower that continues from stored marks, or from the start of the file if there are none. `others`
+    /// are files that are no rotation of this one, whatever their names.
     pub fn new(path: PathBuf, marks: Vec<FileMark>, others: Paths) -> Follower {
         Follower {
             path,
@@ -113,7 +113,7 @@ impl Follower {
         }
     }
 
-    /// The marks as they are now.
+    /// Returns the current marks.
     pub fn marks(&self) -> &[FileMark] {
         &self.marks
     }
@@ -121,10 +121,10 @@ impl Follower {
     /// Looks for new lines.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// Fails if a file cannot be read.
     pub fn look(&mut self) -> io::Result<Look> {
         if self.marks.is_empty() && !self.folder().exists() {
-            // What is in it when it comes is not known yet.
+            // The content of the folder is unknown until it exists.
             return Ok(Look::Missing);
         }
         let members = self.members()?;
@@ -147,7 +147,7 @@ impl Follower {
         Ok(if is_there { Look::Nothing } else { Look::Missing })
     }
 
-    /// What was found is safe.
+    /// Takes over marks once the lines that were found are stored.
     pub fn advance(&mut self, lines: Lines) {
         for mark in lines.marks {
             self.tails.remove(&mark.file);
@@ -160,16 +160,16 @@ impl Follower {
         self.gone.retain(|file| !lines.gone.contains(file));
     }
 
-    /// Lines with all marks that have changed.
+    /// Returns lines together with all marks that have changed.
     fn lines(&self, lines: Vec<Line>, behind: Option<FileMark>) -> Lines {
         let is_other = |mark: &&FileMark| behind.as_ref().is_none_or(|behind| behind.file != mark.file);
         let marks = self.marks.iter().filter(|mark| self.changed.contains(&mark.file)).filter(is_other);
         Lines { lines, marks: marks.cloned().chain(behind.clone()).collect(), gone: self.gone.clone() }
     }
 
-    /// A first look: what was rotated away before is not ours.
+    /// Makes the first look: files that were rotated away before it are not read.
     fn begin(&self, members: &[Member]) -> io::Result<Lines> {
-        // Stands for the look itself, where there is no file yet.
+        // The default mark records the look itself, for when there is no file yet.
         let mut marks = vec![FileMark::default()];
         for Member { file, meta, is_at_path } in members {
             let offset = if *is_at_path { 0 } else { meta.len() };
@@ -180,7 +180,7 @@ impl Follower {
         Ok(Lines { marks, ..Lines::default() })
     }
 
-    /// Every file that there is to read: those that were rotated away, the oldest first, then the one at the path.
+    /// Returns every file to read: those that were rotated away, the oldest first, then the one at the path.
     fn members(&mut self) -> io::Result<Vec<Member>> {
         let at_path = open_regular(&self.path)?.map(|file| Ok::<_, io::Error>((file.metadata()?, file))).transpose()?;
         let path_id = at_path.as_ref().map(|(meta, _)| id(meta));
@@ -195,7 +195,7 @@ impl Follower {
         let away = self.marks.iter().filter(|mark| mark.is_awaited && !is_here(mark.file)).map(|mark| mark.file);
         let before = std::mem::take(&mut self.done);
         for path in self.siblings(&away.collect::<Vec<_>>())? {
-            // One that goes away meanwhile, or may not be read, must not keep us from the others.
+            // A file that disappears meanwhile, or may not be read, must not keep the others from being read.
             let Ok(meta) = std::fs::metadata(&path) else { continue };
             let is_read = |mark: &&FileMark| mark.file == id(&meta) && mark.offset == meta.len() && !mark.is_awaited;
             let read = self.marks.iter().find(is_read);
@@ -210,12 +210,12 @@ impl Follower {
                 continue;
             }
             let is_known = self.marks.iter().any(|mark| mark.file == id(&member.meta));
-            // A copy that may not be whole yet is known by its marks once the other has been cut.
+            // A copy that may not be complete yet is recognized by its marks once the original has been truncated.
             if is_known || !at_path.as_ref().is_some_and(|(meta, file)| is_prefix(&member, file, meta)) {
                 members.push(member);
             }
         }
-        // One that is held, or at the path, may be under another name too.
+        // A file that is held, or at the path, may also be found under another name.
         let mut seen: HashSet<FileId> = path_id.into_iter().collect();
         members.retain(|member| seen.insert(id(&member.meta)));
         members.sort_by_key(|member| (member.meta.mtime(), member.meta.mtime_nsec()));
@@ -226,14 +226,14 @@ impl Follower {
         Ok(members)
     }
 
-    /// The mark of each of these files: its own, that of a file which is not what it was, or its start.
+    /// Returns the mark of each of these files: its own, that of a file which is gone or has changed, or its start.
     fn match_marks(&self, members: &[Member]) -> Vec<FileMark> {
         let orphans: Vec<&FileMark> = self.marks.iter().filter(|mark| is_orphan(mark, members)).collect();
         let mark_of = |Member { file, meta, is_at_path }: &Member| {
             let own = self.marks.iter().find(|mark| mark.file == id(meta) && is_in(mark, file, meta));
             let taken_over = || orphans.iter().filter(|mark| is_in(mark, file, meta)).max_by_key(|mark| mark.offset);
             let best = own.or_else(|| taken_over().copied());
-            // A file that has left the path with something unread is looked for under any name.
+            // A file that has left the path with unread bytes is looked for under any name.
             let is_awaited = own.is_some_and(|mark| mark.is_awaited && meta.len() > mark.offset);
             let mark = best.cloned().unwrap_or_default();
             FileMark { file: id(meta), is_at_path: *is_at_path, is_awaited: *is_at_path || is_awaited, ..mark }
@@ -241,8 +241,8 @@ impl Follower {
         members.iter().map(mark_of).collect()
     }
 
-    /// Takes up the marks of files that are there. Whether the one that was at the path is not, or has been cut,
-    /// and nothing that was in it is anywhere else.
+    /// Updates the marks of files that are there. Returns true if the file that was at the path is gone or was
+    /// truncated, and its content is nowhere else.
     fn take_up(&mut self, matched: &[FileMark]) -> bool {
         let has_path = matched.iter().any(|found| found.is_at_path);
         let mut is_lost = false;
@@ -253,7 +253,7 @@ impl Follower {
                 || matched.iter().any(|found| (found.offset, &found.before) == (mark.offset, &mark.before));
             let new = match found {
                 Some(found) => found.clone(),
-                // Elsewhere, or nowhere. While there is nothing at the path, it may come back.
+                // The file is elsewhere or gone. While there is nothing at the path, it may come back.
                 None if mark.is_awaited && has_path => {
                     FileMark { is_at_path: false, is_awaited: false, ..mark.clone() }
                 }
@@ -266,7 +266,7 @@ impl Follower {
                 *mark = new;
             }
         }
-        // New files, copies, and files numbered anew.
+        // New files, copies, and files with new inode or device numbers.
         for mark in matched {
             if !self.marks.iter().any(|known| known.file == mark.file) {
                 self.gone.retain(|file| *file != mark.file);
@@ -278,8 +278,8 @@ impl Follower {
         is_lost
     }
 
-    /// Forgets the oldest marks of files that are not seen any more, if there are many. Some come back: from a
-    /// volume that was away, or out of an archive.
+    /// Forgets the oldest marks of files that are gone, if there are many. Some files come back: from a volume that
+    /// was not mounted, or from an archive.
     fn forget(&mut self, matched: &[FileMark]) {
         let mut seen: HashSet<FileId> = matched.iter().map(|found| found.file).collect();
         seen.extend(&self.done);
@@ -297,7 +297,7 @@ impl Follower {
         });
     }
 
-    /// The next lines of a file.
+    /// Reads the next lines of a file.
     fn read(&mut self, member: &Member, mark: FileMark) -> io::Result<Option<Lines>> {
         let Member { file, meta, is_at_path } = member;
         let (size, file_id) = (meta.len(), id(meta));
@@ -311,14 +311,14 @@ impl Follower {
         let tail = self.tails.get(&file_id);
         let is_over = !is_at_path && tail.is_some_and(|tail| tail.since.elapsed() >= LAST_LINE);
         let scanned = tail.map_or(0, |tail| tail.scanned).max(mark.offset);
-        // Written anew in the place of what was there.
+        // The file was rewritten in the place of what was there.
         let is_other = size < scanned || size == scanned && tail.is_some_and(|tail| tail.modified != modified);
         let from = if is_other { mark.offset } else { scanned };
         if from >= size && !is_over {
             return Ok(None);
         }
         let read = LineReading { file, mark: &mark, size, is_over }.next(from)?;
-        // Cut while it was read.
+        // The file was truncated while it was read.
         if !is_in(&mark, file, &file.metadata()?) {
             return Ok(None);
         }
@@ -342,7 +342,8 @@ impl Follower {
         self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// The files that were rotated away, by their names, and those that are `away` from the path under any.
+    /// Returns the files that were rotated away, by their names, and those that are `away` from the path under any
+    /// name.
     fn siblings(&self, away: &[FileId]) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
         let entries = match std::fs::read_dir(self.folder()) {
@@ -366,14 +367,14 @@ impl Follower {
     }
 }
 
-/// Whether a file has the bytes before a mark that it had when it was read.
+/// Returns true if the bytes before a mark are still those that were there when the file was read.
 fn is_in(mark: &FileMark, file: &File, meta: &Metadata) -> bool {
     let length = mark.before.len();
     let before = || read_at(file, mark.offset.saturating_sub(length as u64), length);
     meta.len() >= mark.offset && before().is_ok_and(|before| before == mark.before)
 }
 
-/// Whether a file is what another begins with, as far as its own beginning and end tell.
+/// Returns true if another file begins with the content of a copy, as far as the copy's first and last bytes show.
 fn is_prefix(copy: &Member, whole: &File, meta: &Metadata) -> bool {
     let size = copy.meta.len();
     let length = size.min(HEAD) as usize;
@@ -381,8 +382,8 @@ fn is_prefix(copy: &Member, whole: &File, meta: &Metadata) -> bool {
     size <= meta.len() && is_same(0) && is_same(size - length as u64)
 }
 
-/// Returns true if the file of a mark is none of these, or is not what it was, and the bytes before the mark tell it from
-/// any other file: they are as many as are remembered, or all that it had.
+/// Returns true if the file of a mark is none of these or has changed, and the bytes before the mark distinguish it
+/// from any other file: they are as many as are remembered, or all that it had.
 fn is_orphan(mark: &FileMark, members: &[Member]) -> bool {
     let known = mark.before.len() as u64;
     let is_telling = mark.offset > 0 && (known >= BEFORE || known == mark.offset);
@@ -394,7 +395,7 @@ fn id(meta: &Metadata) -> FileId {
     FileId { device: meta.dev(), inode: meta.ino() }
 }
 
-/// Opens a file, if there is one. Opening a pipe would wait for ever.
+/// Opens a file, if it exists. Opening a pipe would block indefinitely.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
     match std::fs::metadata(path) {
         Ok(meta) if meta.is_file() => File::open(path).map(Some),
@@ -404,8 +405,8 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether `other` is named as rotation names files: `ids.log.1`, `ids.log-20261122`, `ids-2026-11-22.log`.
-/// Compressed ones are not read.
+/// Returns true if `other` has a name that rotation gives: `ids.log.1`, `ids.log-20261122`, `ids-2026-11-22.log`.
+/// Compressed files are not read.
 fn is_rotation_of(path: &Path, other: &Path) -> bool {
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (name, other) = (name(path), name(other));
@@ -415,7 +416,7 @@ fn is_rotation_of(path: &Path, other: &Path) -> bool {
         let middle = other.strip_prefix(stem).and_then(|rest| rest.strip_suffix(extension));
         middle.is_some_and(|middle| {
             let digits = middle.bytes().filter(u8::is_ascii_digit).count();
-            // A number behind a hyphen may be part of another name; a date is not.
+            // A number after a hyphen may be part of another name; a date is not.
             let is_one = middle.starts_with('.') && digits > 0 || middle.starts_with(['-', '_']) && digits >= 6;
             is_one && middle.bytes().all(|byte| byte.is_ascii_digit() || b".-_:TZ".contains(&byte))
         })

@@ -1,4 +1,4 @@
-//! Labels of a series: names and values. How they are written is the exposition's matter.
+//! Labels of a series: names and values. The exposition decides how they are written.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,14 +13,14 @@ impl Labels {
         Labels(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    /// Returns the same labels with one more behind them.
+    /// Returns the same labels followed by one more.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Labels {
         self.0.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Names and values.
+    /// Returns names and values.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

@@ -1,5 +1,5 @@
-//! The standard `process_*` metrics from /proc/self. The `prometheus` crate's own collector counts CPU
-//! in whole seconds, too coarse for a rate of a light process.
+//! The standard `process_*` metrics from /proc/self. The `prometheus` crate's own collector counts CPU time in whole
+//! seconds, which is too coarse for the rate of a light process.
 
 #![expect(clippy::disallowed_methods, reason = "/proc is in memory")]
 
@@ -8,7 +8,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, IntGauge};
 
-/// Ticks a second of the times in /proc; fixed on Linux.
+/// Ticks per second of the times in /proc; fixed on Linux.
 const TICKS: f64 = 100.0;
 
 pub(super) struct ProcessCollector {
@@ -22,7 +22,7 @@ pub(super) struct ProcessCollector {
 }
 
 impl ProcessCollector {
-    /// `now` is when the process started.
+    /// Creates the metrics of a process that started at `now`.
     pub(super) fn new(now: Timestamp) -> Result<Self, prometheus::Error> {
         let start = Gauge::new("process_start_time_seconds", "Start time of the process since unix epoch in seconds.")?;
         start.set(now.as_millisecond() as f64 / 1000.0);
@@ -37,7 +37,7 @@ impl ProcessCollector {
         })
     }
 
-    /// Reads what there is; what cannot be read keeps its last value.
+    /// Reads the current values; a value that cannot be read stays unchanged.
     fn refresh(&self) {
         if let Some(ticks) = std::fs::read_to_string("/proc/self/stat").ok().as_deref().and_then(cpu_ticks) {
             let cpu = ticks as f64 / TICKS;
@@ -85,13 +85,13 @@ impl Collector for ProcessCollector {
     }
 }
 
-/// How many files the process may have open.
+/// Returns the maximum number of open files of the process.
 pub(crate) fn max_open_files() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     usize::try_from(number_behind(&limits, "Max open files")?).ok()
 }
 
-/// User and system time out of /proc/self/stat.
+/// Returns the sum of user and system time in /proc/self/stat.
 fn cpu_ticks(text: &str) -> Option<u64> {
     // The second field is the name in brackets and may hold anything, brackets too.
     let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
@@ -100,7 +100,7 @@ fn cpu_ticks(text: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// The first number in the line that starts with `field`.
+/// Returns the first number in the line that starts with `field`.
 fn number_behind(text: &str, field: &str) -> Option<i64> {
     text.lines().find_map(|line| line.strip_prefix(field)?.split_whitespace().next()?.parse().ok())
 }

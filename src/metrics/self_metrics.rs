@@ -1,5 +1,5 @@
-//! The exporter's own metrics, from the `prometheus` crate's registry: the last, small block of the
-//! page, made for each scrape. These counters start anew with the process.
+//! The exporter's own metrics, from the registry of the `prometheus` crate: the last, small block of the page, written
+//! for each scrape. These counters start at 0 with the process.
 
 use jiff::Timestamp;
 use prometheus::core::Collector;
@@ -11,51 +11,51 @@ use prometheus::{
 use crate::metrics::process::ProcessCollector;
 use crate::util::log_writer::dropped_lines;
 
-/// The registry and what the rest of the exporter writes to.
+/// The registry and the metrics that the rest of the exporter writes to.
 #[derive(Clone)]
 pub struct SelfMetrics {
     registry: Registry,
-    /// When the process began, in milliseconds.
+    /// Start time of the process, in milliseconds.
     began: i64,
     /// Requests answered, by handler and status code.
     pub http_requests: IntCounterVec,
-    /// How long answers took, by handler.
+    /// Durations of answers, by handler.
     pub http_duration: HistogramVec,
     /// Connections open now.
     pub http_connections: IntGauge,
     /// Panics that were contained.
     pub task_panics: IntCounter,
     log_lines_dropped: IntCounter,
-    /// When the configuration in use was read.
+    /// Time at which the configuration in use was read.
     config_loaded: Gauge,
-    /// Whether the last reading of it worked.
+    /// 1 if the configuration was valid when it was last read.
     pub config_ok: IntGauge,
-    /// What the ledger's task writes to.
+    /// Metrics that the ledger's task writes to.
     pub ledger: LedgerMetrics,
 }
 
 /// The metrics of the ledger.
 #[derive(Clone)]
 pub struct LedgerMetrics {
-    /// Whether the last write worked.
+    /// 1 if the last write succeeded.
     pub up: IntGauge,
     /// Bytes on disk.
     pub size: IntGauge,
-    /// How long commits took.
+    /// Durations of commits.
     pub commit_duration: Histogram,
-    /// When the last one was made.
+    /// Time of the last commit.
     pub last_commit: Gauge,
     /// Requests that failed.
     pub errors: IntCounter,
-    /// Those that panicked, with all other panics.
+    /// Requests that panicked, counted together with all other panics.
     pub panics: IntCounter,
 }
 
 impl SelfMetrics {
-    /// A registry of its own with everything registered, of a process that began then.
+    /// Creates a registry with all metrics of a process that started at `began`.
     ///
     /// # Errors
-    /// A name given twice, which a test would have found.
+    /// A duplicate name, which a test would have found.
     pub fn new(began: Timestamp) -> Result<SelfMetrics, prometheus::Error> {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
@@ -82,14 +82,14 @@ impl SelfMetrics {
                 Histogram::with_opts(
                     HistogramOpts::new(
                         "push_exporter_ledger_commit_duration_seconds",
-                        "How long it took to commit an answer.",
+                        "Duration of committing an answer.",
                     )
                     .buckets(buckets.clone()),
                 ),
             )?,
             last_commit: keep(
                 &registry,
-                Gauge::new("push_exporter_ledger_last_commit_timestamp_seconds", "When an answer was last committed."),
+                Gauge::new("push_exporter_ledger_last_commit_timestamp_seconds", "Time of the last committed answer."),
             )?,
             errors: keep(
                 &registry,
@@ -112,7 +112,7 @@ impl SelfMetrics {
                 HistogramVec::new(
                     HistogramOpts::new(
                         "push_exporter_http_request_duration_seconds",
-                        "How long it took to make an answer, by handler.",
+                        "Duration of making an answer, by handler.",
                     )
                     .buckets(buckets),
                     &["handler"],
@@ -134,14 +134,14 @@ impl SelfMetrics {
                 &registry,
                 Gauge::new(
                     "push_exporter_config_last_reload_success_timestamp_seconds",
-                    "When the configuration in use was read.",
+                    "Time at which the configuration in use was read.",
                 ),
             )?,
             config_ok: keep(
                 &registry,
                 IntGauge::new(
                     "push_exporter_config_last_reload_successful",
-                    "1 if the last reading of the configuration worked.",
+                    "1 if the configuration was valid when it was last read.",
                 ),
             )?,
             ledger,
@@ -150,7 +150,7 @@ impl SelfMetrics {
         })
     }
 
-    /// The configuration in use was read then.
+    /// Records that the configuration in use was read at `at`.
     pub fn config_read(&self, at: Timestamp) {
         self.config_loaded.set(at.as_millisecond() as f64 / 1000.0);
         self.config_ok.set(1);
@@ -163,7 +163,7 @@ impl SelfMetrics {
         self.registry.gather().into_iter().filter(|family| !family.get_metric().is_empty()).collect()
     }
 
-    /// Returns when the process began, in milliseconds: all of its counters were created then.
+    /// Returns the start time of the process, in milliseconds: all of its counters were created then.
     pub fn created_ms(&self) -> i64 {
         self.began
     }

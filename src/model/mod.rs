@@ -1,4 +1,4 @@
-//! Plain data that the rest exchanges: numbers with the series they feed, and calendar windows.
+//! Plain data that the other modules exchange: numbers with the series they feed, and calendar windows.
 
 pub mod reading;
 pub mod window;

@@ -1,5 +1,5 @@
-//! What providers hand over and the ledger takes in: numbers with the series they feed. Provider
-//! folders and the ledger meet here and nowhere else; this file knows neither.
+//! Output of the providers and input of the ledger: numbers with the series they feed. Provider folders and the ledger
+//! have no other interface; this file knows neither.
 
 use std::borrow::Cow;
 
@@ -9,30 +9,30 @@ use serde_json::{Map, Value};
 use crate::metrics::catalog::Family;
 use crate::model::window::Window;
 
-/// A label value: one of the documented words, or a name that a provider sent and we did not know.
+/// A label value: one of the documented values, or an unknown name that a provider sent.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Label {
     value: Cow<'static, str>,
     known: bool,
 }
 
-/// The longest label of an unknown name, in bytes.
+/// Maximum length of the label of an unknown name, in bytes.
 const MAX_LABEL: usize = 32;
 
 impl Label {
-    /// What stands for "the provider does not split by it".
+    /// Label value for numbers that the provider does not split by this label.
     pub const ANY: Label = Label::known("any");
-    /// What unknown names beyond the first few of an app become.
+    /// Label value of unknown names beyond the first few of an app.
     pub const OTHER: Label = Label::known("other");
 
-    /// One of the words of the documentation.
+    /// Creates a documented value.
     pub const fn known(value: &'static str) -> Label {
         Label { value: Cow::Borrowed(value), known: true }
     }
 
-    /// A name the exporter does not know, made fit for a label: lower case, `[a-z0-9_]`, at most 32 characters. Letters
-    /// of other scripts become their bytes in hex, and a long name ends in a number made of all of it, so that two
-    /// names stay two.
+    /// Converts an unknown name into a label value: lower case, `[a-z0-9_]`, at most 32 characters. Letters of other
+    /// scripts become their bytes in hex, and a long name ends in a hash of the whole name, so that two names remain
+    /// different.
     pub fn unknown(name: &str) -> Label {
         let mut value = String::new();
         for c in name.chars() {
@@ -55,12 +55,12 @@ impl Label {
         Label { value: Cow::Owned(value), known: false }
     }
 
-    /// The text of the label.
+    /// Returns the text of the label.
     pub fn as_str(&self) -> &str {
         &self.value
     }
 
-    /// False for a name that came from a provider and is not in the documentation.
+    /// Returns false for a name that a provider sent and that is not in the documentation.
     pub fn is_known(&self) -> bool {
         self.known
     }
@@ -90,7 +90,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// The counter that readings of this metric add to.
+    /// Returns the counter that readings of this metric add to.
     pub fn counter(self) -> Family {
         match self {
             Metric::Targeted => Family::Targeted,
@@ -105,7 +105,7 @@ impl Metric {
         }
     }
 
-    /// The gauge of the newest closed window; none where no provider counts it by window.
+    /// Returns the gauge of the newest closed window; `None` if no provider counts the metric by window.
     pub fn window_gauge(self) -> Option<Family> {
         match self {
             Metric::Sent => Some(Family::WindowSent),
@@ -117,7 +117,7 @@ impl Metric {
         }
     }
 
-    /// The same gauge for one department; none where no provider has departments for it.
+    /// Returns the same gauge for one department; `None` if no provider counts the metric by department.
     pub fn scope_gauge(self) -> Option<Family> {
         match self {
             Metric::Sent => Some(Family::DepartmentWindowSent),
@@ -127,7 +127,7 @@ impl Metric {
         }
     }
 
-    /// The counter of what a message had ten minutes after sending.
+    /// Returns the counter of numbers that messages had ten minutes after sending.
     pub fn at_10m(self) -> Option<Family> {
         match self {
             Metric::Sent => Some(Family::SentAt10m),
@@ -136,7 +136,7 @@ impl Metric {
         }
     }
 
-    /// The gauge of one of the newest messages.
+    /// Returns the gauge of one of the newest messages.
     pub fn newest_gauge(self) -> Option<Family> {
         match self {
             Metric::Targeted => Some(Family::NewestTargeted),
@@ -148,7 +148,7 @@ impl Metric {
         }
     }
 
-    /// The value of the label `metric`.
+    /// Returns the value of the label `metric`.
     pub fn name(self) -> &'static str {
         match self {
             Metric::Targeted => "targeted",
@@ -164,46 +164,46 @@ impl Metric {
     }
 }
 
-/// Which delivery series of an app a number feeds.
+/// Key of the delivery series of an app that a number feeds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SeriesKey {
-    /// The metric.
+    /// Delivery counter.
     pub metric: Metric,
-    /// android, ios, …, any.
+    /// Platform: android, ios, …, any.
     pub platform: Label,
-    /// The vendor channel.
+    /// Vendor channel.
     pub channel: Label,
-    /// notification, message, …, any.
+    /// Kind: notification, message, …, any.
     pub kind: Label,
 }
 
 impl SeriesKey {
-    /// False if one of its labels is a name that is not in the documentation.
+    /// Returns false if one of its labels is a name that is not in the documentation.
     pub fn is_known(&self) -> bool {
         [&self.platform, &self.channel, &self.kind].iter().all(|label| label.is_known())
     }
 }
 
-/// Number of a series in the ledger.
+/// Id of a series in the ledger.
 pub type SeriesId = i64;
 
-/// One cumulative number of one field of one subject, as the provider gave it.
+/// One cumulative number of one field of one subject, as the provider returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// The provider's own path of the field, which the watermark is keyed by.
+    /// Path of the field in the provider's own naming, which is the key of the watermark.
     pub field: String,
-    /// The series it feeds.
+    /// Series that it feeds.
     pub series: SeriesKey,
     /// Deliveries so far; at most 2^63−1.
     pub value: i64,
 }
 
-/// What one answer says about one window.
+/// Content of one answer about one window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowReadings {
-    /// The window.
+    /// Window of the numbers.
     pub window: Window,
-    /// Its numbers.
+    /// Numbers of deliveries.
     pub readings: Vec<Reading>,
     /// Distinct users reached: a gauge only, since users of two windows cannot be added.
     pub users_reached: Option<i64>,
@@ -212,7 +212,7 @@ pub struct WindowReadings {
 }
 
 impl WindowReadings {
-    /// A window that nothing is known of yet.
+    /// Creates a window without numbers.
     pub fn empty(window: Window) -> WindowReadings {
         WindowReadings { window, readings: Vec::new(), users_reached: None, users: Vec::new() }
     }
@@ -221,38 +221,38 @@ impl WindowReadings {
 /// A message that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentMessage {
-    /// Its id.
+    /// Message id.
     pub id: String,
-    /// When.
+    /// Send time.
     pub sent_at: Timestamp,
 }
 
-/// How many users of a platform were new, online or active in a window.
+/// Number of users of a platform that were new, online or active in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserCount {
-    /// android, ios, …
+    /// Platform: android, ios, …
     pub platform: Label,
-    /// new, online, active.
+    /// State: new, online or active.
     pub state: &'static str,
-    /// How many.
+    /// Number of users.
     pub value: i64,
 }
 
-/// A number that is shown as it is.
+/// A number that is shown unchanged as a gauge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GaugeReading {
-    /// Its family.
+    /// Metric family.
     pub family: Family,
-    /// Its labels behind provider and app.
+    /// Labels without provider and app.
     pub labels: Vec<(&'static str, Label)>,
-    /// The number.
+    /// Value of the gauge.
     pub value: i64,
 }
 
-/// More readings of one subject than any document has; of the rest, only documented fields are read.
+/// Maximum number of readings of one subject, more than any document has; beyond it, only documented fields are read.
 pub const MAX_READINGS: usize = 1000;
 
-/// Notes once in a row that a subject has more readings than are taken.
+/// Notes that a subject has more readings than [`MAX_READINGS`], once in a row.
 pub fn note_too_many(unknown: &mut Vec<String>) {
     const TOO_MANY: &str = "more than 1000 numbers of one message or window";
     if unknown.last().is_none_or(|last| last != TOO_MANY) {
@@ -260,11 +260,11 @@ pub fn note_too_many(unknown: &mut Vec<String>) {
     }
 }
 
-/// No document has a longer name of a block or a field, in bytes.
+/// Maximum length of the name of a block or a field, in bytes; no document has a longer one.
 const MAX_NAME: usize = 64;
 
-/// The members of an object of an answer. One whose name is longer than any document's is not read but noted: in
-/// paths it would be written again for each field below it.
+/// Returns the members of an object of an answer. A member whose name is longer than any documented one is noted
+/// instead of read: in paths its name would be repeated for each field below it.
 pub fn members<'a>(
     object: &'a Map<String, Value>,
     unknown: &mut Vec<String>,
@@ -276,14 +276,14 @@ pub fn members<'a>(
     object.iter().filter(is_read)
 }
 
-/// How a field of an answer reads as a count.
+/// Result of reading a field of an answer as a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
-    /// Not there, or `null`: no reading.
+    /// Missing, or `null`: no reading.
     Absent,
     /// A whole number from 0 to 2^63−1, given as a number or a numeric string.
     Is(i64),
-    /// Something else: negative, fractional, too large, not a number.
+    /// Anything else: negative, fractional, too large, not a number.
     Odd,
 }
 
@@ -301,7 +301,7 @@ pub fn count(value: Option<&Value>) -> Count {
     }
 }
 
-/// A float that is a whole number small enough to be exact: `7.0` and `1e3` are counts too.
+/// Converts a float that is a whole number small enough to be exact: `7.0` and `1e3` are counts too.
 fn whole(number: Option<f64>) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let number = number?;

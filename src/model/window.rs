@@ -1,12 +1,12 @@
-//! Calendar windows: an hour, a day, a week from Monday, a month from the 1st. Pure calendar arithmetic; what
-//! is due when is decided by each provider's rhythm.
+//! Calendar windows: an hour, a day, a week from Monday, a month from the 1st. Pure calendar arithmetic; the rhythm of
+//! each provider decides which window is due when.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
-/// The length of a window.
+/// Length of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
@@ -25,7 +25,7 @@ impl Unit {
     pub const ALL: [(&'static str, Unit); 4] =
         [("hour", Unit::Hour), ("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
 
-    /// The value of the label `window`.
+    /// Returns the value of the label `window`.
     pub fn name(self) -> &'static str {
         match self {
             Unit::Hour => "hour",
@@ -35,20 +35,20 @@ impl Unit {
         }
     }
 
-    /// The reverse of [`Unit::name`].
+    /// Returns the unit with this name: the reverse of [`Unit::name`].
     pub fn from_name(name: &str) -> Option<Unit> {
         Unit::ALL.iter().find(|(known, _)| *known == name).map(|(_, unit)| *unit)
     }
 }
 
-/// A window of one unit, named by its first day and, where it is an hour, by that.
+/// A window of one unit, identified by its first day and, if it is an hour, also by the hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Window {
-    /// How long it is.
+    /// Length of the window.
     pub unit: Unit,
-    /// Its first day: any day, a Monday, or the 1st of a month.
+    /// First day: any day, a Monday, or the 1st of a month.
     pub first: Date,
-    /// The hour of that day, from 0 to 23; 0 if it is longer than an hour.
+    /// Hour of that day, from 0 to 23; 0 if the window is longer than an hour.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hour: i8,
 }
@@ -58,7 +58,7 @@ fn is_zero(hour: &i8) -> bool {
 }
 
 impl Window {
-    /// The window of `unit` that the beginning of `day` lies in.
+    /// Returns the window of `unit` that contains the beginning of `day`.
     pub fn holding(unit: Unit, day: Date) -> Window {
         let first = match unit {
             Unit::Hour | Unit::Day => day,
@@ -68,17 +68,17 @@ impl Window {
         Window { unit, first, hour: 0 }
     }
 
-    /// The window of one day.
+    /// Returns the window of one day.
     pub fn day(day: Date) -> Window {
         Window::holding(Unit::Day, day)
     }
 
-    /// The window of one hour, from 0 to 23.
+    /// Returns the window of one hour, from 0 to 23.
     pub fn hour(day: Date, hour: i8) -> Window {
         Window { unit: Unit::Hour, first: day, hour }
     }
 
-    /// The windows of single days from the first day of `first` to the last of `last`.
+    /// Returns the windows of single days from the first day of `first` to the last day of `last`.
     pub fn days_between(first: Window, last: Window) -> Vec<Window> {
         let mut days = vec![Window::day(first.first)];
         let mut day = first.first;
@@ -89,7 +89,7 @@ impl Window {
         days
     }
 
-    /// What the ledger keys it by; sorts by date within a unit.
+    /// Returns the key in the ledger, which sorts by date within a unit.
     pub fn key(self) -> String {
         match self.unit {
             Unit::Hour => format!("hour {} {:02}", self.first, self.hour),
@@ -97,7 +97,7 @@ impl Window {
         }
     }
 
-    /// Its last day.
+    /// Returns the last day.
     pub fn last(self) -> Date {
         match self.unit {
             Unit::Hour | Unit::Day => self.first,
@@ -106,7 +106,7 @@ impl Window {
         }
     }
 
-    /// The window just before this one.
+    /// Returns the window just before this one.
     pub fn previous(self) -> Window {
         let day_before = plus_days(self.first, -1);
         match (self.unit, self.hour) {
@@ -116,12 +116,12 @@ impl Window {
         }
     }
 
-    /// The instant it begins.
+    /// Returns the instant at which the window begins.
     pub fn begin(self, zone: &TimeZone) -> Timestamp {
         at(self.first, self.hour, zone)
     }
 
-    /// The instant it ends: the first that is not in it any more.
+    /// Returns the instant at which the window ends: the first one after it.
     pub fn end(self, zone: &TimeZone) -> Timestamp {
         match (self.unit, self.hour) {
             (Unit::Hour, hour) if hour < 23 => at(self.first, hour + 1, zone),
@@ -130,17 +130,17 @@ impl Window {
     }
 }
 
-/// The date `days` later, or earlier if negative; stays put at the ends of the calendar.
+/// Returns the date `days` later, or earlier if negative; at the ends of the calendar, returns `day` unchanged.
 pub fn plus_days(day: Date, days: i32) -> Date {
     day.checked_add(days.days()).unwrap_or(day)
 }
 
-/// The first instant of `day`.
+/// Returns the first instant of `day`.
 pub fn midnight(day: Date, zone: &TimeZone) -> Timestamp {
     at(day, 0, zone)
 }
 
-/// The instant of a full hour on `day`; where summer time skips it, the first instant after.
+/// Returns the instant of a full hour on `day`; if summer time skips the hour, the first instant after it.
 pub fn at(day: Date, hour: i8, zone: &TimeZone) -> Timestamp {
     day.at(hour.clamp(0, 23), 0, 0, 0)
         .to_zoned(zone.clone())
@@ -148,7 +148,7 @@ pub fn at(day: Date, hour: i8, zone: &TimeZone) -> Timestamp {
         .unwrap_or(if day.year() < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
 
-/// The date at an instant.
+/// Returns the date at an instant.
 pub fn date_of(at: Timestamp, zone: &TimeZone) -> Date {
     zone.to_datetime(at).date()
 }
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn weeks_start_on_monday_and_months_on_the_first() {
-        // The document's own example: the week of 2021-07-05 runs to 2021-07-11.
+        // The example of the document: the week of 2021-07-05 runs to 2021-07-11.
         let week = Window::holding(Unit::Week, date(2021, 7, 8));
         assert_eq!((week.first, week.last()), (date(2021, 7, 5), date(2021, 7, 11)));
         assert_eq!(week.previous().first, date(2021, 6, 28));
@@ -210,7 +210,7 @@ mod tests {
         let first = Window::hour(date(2014, 6, 11), 0);
         assert_eq!((nine.previous().hour, first.previous()), (8, Window::hour(date(2014, 6, 10), 23)));
         assert_eq!(first.previous().end(&zone), first.begin(&zone));
-        // As a window is remembered: of days as ever, of hours with the hour.
+        // Stored form: a day without the hour, an hour with it.
         let day = serde_json::to_string(&Window::day(date(2014, 6, 11))).unwrap();
         assert_eq!(day, r#"{"unit":"day","first":"2014-06-11"}"#);
         assert_eq!(serde_json::from_str::<Window>(&serde_json::to_string(&nine).unwrap()).unwrap(), nine);

@@ -1,5 +1,5 @@
-//! From the configuration to pollers: what the ledger remembers of each app is shown, its account is
-//! opened, and each of its reports made ready to be polled.
+//! Path from the configuration to pollers: restores an app's state from the ledger, opens its account and prepares
+//! its reports for polling.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -25,7 +25,7 @@ use crate::status::{Services, counters};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockGuard;
 
-/// An app on its way from the configuration to its pollers.
+/// An app that is being started: it is configured, but its reports are not polled yet.
 pub struct AppStart<'a> {
     app: &'a App,
     services: Services,
@@ -36,12 +36,12 @@ pub struct AppStart<'a> {
     stored: Restored,
     board: Arc<Board>,
     account: Arc<AccountClient>,
-    /// Time at which the ledger came to know it.
+    /// Time at which the app was registered in the ledger.
     registered: Instant,
 }
 
 impl<'a> AppStart<'a> {
-    /// Knows nothing of the ledger yet.
+    /// Creates the start of an app, without any state from the ledger yet.
     pub fn new(app: &'a App, services: Services, account: Arc<AccountClient>) -> AppStart<'a> {
         let clock = Clock::of_account(Arc::clone(account.provider_time()));
         let services = Services { clock, ..services };
@@ -65,22 +65,22 @@ impl<'a> AppStart<'a> {
         }
     }
 
-    /// Its configuration.
+    /// Returns the configuration of the app.
     pub fn app(&self) -> &'a App {
         self.app
     }
 
-    /// Shared part of the account's reports.
+    /// Returns the client that all reports of the account share.
     pub fn account(&self) -> &Arc<AccountClient> {
         &self.account
     }
 
-    /// What its pollers use.
+    /// Returns the services that the app's pollers use.
     pub fn services(&self) -> &Services {
         &self.services
     }
 
-    /// What the ledger knows it by.
+    /// Returns the key by which the ledger identifies the app.
     pub fn key(&self) -> AppKey {
         AppKey {
             provider: self.app.provider.name(),
@@ -94,7 +94,7 @@ impl<'a> AppStart<'a> {
         }
     }
 
-    /// Shows what the ledger has counted.
+    /// Shows the counters and messages that the ledger has stored for the app.
     pub async fn show(&mut self, stored: Restored, config: &Config) {
         self.stored = stored;
         self.registered = Instant::now();
@@ -114,7 +114,7 @@ impl<'a> AppStart<'a> {
         }
     }
 
-    /// What the feed needs of an app that takes messages.
+    /// Returns the target for the message registry, or `None` if the app takes no messages.
     pub fn target(&self) -> Option<Target> {
         let messages = self.messages.as_ref()?;
         let report = messages.reports.iter().find(|report| Some(report.spec().name) == messages.delivery)?;
@@ -131,17 +131,17 @@ impl<'a> AppStart<'a> {
         })
     }
 
-    /// How far a file has been read.
+    /// Returns the marks of a file, which record how far it has been read.
     fn marks(&self, path: &Path) -> Vec<FileMark> {
         let key = file_source::key(path);
         self.stored.files.iter().filter(|(path, _)| *path == key).map(|(_, mark)| mark.clone()).collect()
     }
 
-    /// Makes its reports ready to be polled. `is_first` if the process begins with them: what is not due is then as it was
-    /// when the process before ended.
+    /// Prepares the app's reports for polling. `is_first` is true if the process starts with them: a report that is
+    /// not due then still has the state that it had when the previous process ended.
     ///
     /// # Errors
-    /// A ledger that cannot be read.
+    /// Fails if the ledger cannot be read.
     pub async fn open(
         self,
         config: &Config,

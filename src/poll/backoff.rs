@@ -1,26 +1,27 @@
-//! When a report is polled next. Pure: the pace of a report that works is its provider's; what is
-//! decided here is how a failing one slows down, and that no clock step makes it wait for long.
+//! Due time of a report's next poll. The functions are pure: the interval of a working report is set by its provider;
+//! this module decides how a failing report backs off, and ensures that no clock step makes it wait for long.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The slowest pace of a failing report.
+/// Returns the longest interval of a failing report.
 pub fn slowest(interval: Duration) -> Duration {
     let hour = Duration::from_secs(3600);
     (interval.saturating_mul(10)).min(interval.max(hour))
 }
 
-/// The first wait of a report that has never succeeded since the start: the network may come up after the exporter.
+/// First wait of a report that has never succeeded since the start: the network may come up after the exporter.
 const FIRST: Duration = Duration::from_secs(5);
 
-/// Wait of a report, or of a part of it, after its `failures`-th failed poll in a row: twice as long each time.
+/// Returns the wait of a report, or of a part of it, after its `failures`-th failed poll in a row. It doubles each
+/// time.
 pub fn back_off(interval: Duration, failures: u32) -> Duration {
     doubled(interval, failures).min(slowest(interval))
 }
 
-/// The same for a report that has not succeeded since the start: first it waits for seconds, twice as long each time,
-/// until that comes to its interval.
+/// Returns the wait of a report that has not succeeded since the start. It begins with seconds and doubles until it
+/// reaches the report's interval; then [`back_off`] applies.
 pub fn back_off_at_start(interval: Duration, failures: u32) -> Duration {
     let early = (1..=failures.min(64)).take_while(|failure| doubled(FIRST, *failure) < interval).count();
     match u32::try_from(early) {
@@ -33,14 +34,14 @@ fn doubled(wait: Duration, failures: u32) -> Duration {
     wait.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(20)))
 }
 
-/// A random wait before asking again within a poll: up to twice as long each time (full jitter).
+/// Returns a random wait before a retry within a poll. Its upper bound doubles with each attempt (full jitter).
 pub fn retry_delay(attempt: u32) -> Duration {
     let longest = 1000_u64.saturating_mul(2_u64.saturating_pow(attempt.min(5)));
     Duration::from_millis(fastrand::u64(0..=longest))
 }
 
-/// When a report is due after a start: at once if it never succeeded or the stored time has passed, and
-/// never later than its own rhythm says, whatever clock wrote the stored time.
+/// Returns the due time of a report after a start: immediately if it never succeeded or the stored time has passed,
+/// and never later than its regular schedule, whatever clock wrote the stored time.
 pub fn due_at_start(stored: Option<Timestamp>, by_rhythm: Timestamp, now: Timestamp) -> Timestamp {
     stored.map_or(now, |stored| stored.min(by_rhythm))
 }

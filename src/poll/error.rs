@@ -1,17 +1,17 @@
-//! Failure of a poll: the provider's, or the ledger's.
+//! Failure of a poll, caused by the provider or by the ledger.
 
 use std::time::Duration;
 
 use crate::ledger::LedgerError;
 use crate::provider::error::{ProviderError, Reason};
 
-/// Failure of a poll.
+/// Cause of a failed poll.
 #[derive(Debug, thiserror::Error)]
 pub enum PollError {
-    /// The provider did not answer, or not as expected.
+    /// The provider did not answer, or its answer was not as expected.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The ledger did not take the answer.
+    /// The ledger could not commit the answer.
     #[error("the answer could not be committed")]
     Ledger(#[from] LedgerError),
 }
@@ -43,7 +43,8 @@ impl PollError {
         }
     }
 
-    /// Returns what tells this failure from another with the same reason: see [`ProviderError::code`].
+    /// Returns the code that distinguishes this failure from others with the same reason: see
+    /// [`ProviderError::code`].
     pub fn code(&self) -> String {
         match self {
             PollError::Provider(error) => error.code(),
@@ -59,7 +60,7 @@ impl PollError {
         }
     }
 
-    /// Returns true if a refusal has a code of the provider's own: a gateway's has none.
+    /// Returns true if a refusal has a code of the provider's own, which a gateway's refusal lacks.
     pub fn is_in_the_providers_words(&self) -> bool {
         matches!(self, PollError::Provider(error) if error.is_in_the_providers_words())
     }

@@ -1,5 +1,5 @@
-//! The apps that are polled now. The exporter starts with all of them new; a reload stops those that are gone or
-//! have other settings, and starts what is missing. The others never notice.
+//! The apps that are polled now. At startup all of them are new; a reload stops apps that were removed or whose
+//! settings changed, and starts the missing ones. Unchanged apps keep running undisturbed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,16 +23,17 @@ use crate::status::bell;
 /// An app by its provider and name.
 type AppName = (&'static str, String);
 
-/// All apps that are polled.
+/// Manager of all polled apps: it starts and stops them.
 pub struct PollManager {
     services: Services,
     feed: Arc<MessageRegistry>,
     apps: BTreeMap<AppName, Running>,
-    /// Accounts by app, with their ids, also of apps that are gone: requests and budgets go on when they are back.
+    /// Accounts by app, with their ids, including those of removed apps: request counts and budgets continue when an
+    /// app returns.
     accounts: BTreeMap<AppName, (String, Arc<AccountClient>)>,
-    /// Every file of message ids that is followed.
+    /// Paths of all followed files of message ids.
     paths: Paths,
-    /// True once apps were started: those that come later come by a reload.
+    /// True once the first apps were started: later apps are added by a reload.
     has_begun: bool,
     stop: CancellationToken,
 }
@@ -45,16 +46,16 @@ struct Running {
     tasks: TaskTracker,
 }
 
-/// What a reload has changed.
+/// Effect of a reload, in numbers of apps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Apps that are new.
+    /// Number of new apps.
     pub added: usize,
-    /// Apps that are there no more.
+    /// Number of removed apps.
     pub removed: usize,
-    /// Apps with other settings.
+    /// Number of apps with changed settings.
     pub changed: usize,
-    /// Apps that go on undisturbed.
+    /// Number of apps that keep running undisturbed.
     pub kept: usize,
 }
 
@@ -65,21 +66,22 @@ impl std::fmt::Display for Changes {
     }
 }
 
-/// What is left of the apps that have been stopped.
+/// Result of stopping apps, which [`PollManager::join`] completes.
 #[derive(Default)]
 pub struct StoppedApps {
-    /// How many apps are gone, and how many are to be started with other settings.
+    /// Numbers of apps that are kept, removed, and still to be started with changed settings.
     changes: Changes,
 }
 
 impl PollManager {
-    /// No app yet; all of them stop with `stop`.
+    /// Creates a manager without apps. All of its apps stop with `stop`.
     pub fn new(services: Services, feed: Arc<MessageRegistry>, stop: CancellationToken) -> PollManager {
         let (apps, accounts) = (BTreeMap::new(), BTreeMap::new());
         PollManager { services, feed, apps, accounts, paths: Paths::default(), has_begun: false, stop }
     }
 
-    /// Stops the apps that are not in this configuration, or not as they are, and takes them off the page.
+    /// Stops the apps that are missing from this configuration or differ from it, and removes them from the
+    /// exposition.
     pub async fn leave(&mut self, config: &Config) -> StoppedApps {
         let mut left = StoppedApps::default();
         let wanted: BTreeMap<AppName, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
@@ -92,7 +94,7 @@ impl PollManager {
         for running in &leaving {
             running.stop.cancel();
         }
-        // Ids that come in now are to be sent again, those on their way are counted.
+        // Ids that arrive from now on must be sent again; those being registered are counted.
         self.feed.keep_targets(self.targets()).await;
         for (name, running) in names.into_iter().zip(leaving) {
             running.tasks.close();
@@ -110,7 +112,7 @@ impl PollManager {
     /// Starts the apps of the configuration that are not polled yet.
     ///
     /// # Errors
-    /// A ledger that cannot be used; those apps are not polled then.
+    /// Fails if the ledger cannot be used; the new apps are not polled then.
     pub async fn join(
         &mut self,
         config: &Config,
@@ -125,7 +127,7 @@ impl PollManager {
                 AppStart::new(app, services, self.account(app))
             })
             .collect();
-        // All of them: what is not named for long is forgotten.
+        // Registers all apps, since the ledger forgets an app that has not been named for long.
         let keys = apps.iter().map(AppStart::key).collect();
         let stored = self.services.ledger.register(keys, self.services.clock.now()).await?;
         let is_running = |app: &AppStart<'_>| self.apps.contains_key(&name(app.app()));
@@ -149,7 +151,7 @@ impl PollManager {
         Ok(Changes { added, ..left.changes })
     }
 
-    /// Shows what the ledger knows of apps, and starts to poll them.
+    /// Shows the state that the ledger has stored for the apps, and starts polling them.
     async fn show_and_start(
         &mut self,
         new: Vec<(AppStart<'_>, Restored)>,
@@ -178,14 +180,14 @@ impl PollManager {
         Ok(())
     }
 
-    /// Takes an app off the page and the status.
+    /// Removes an app from the exposition and the status.
     async fn forget(&self, provider: &'static str, app: &str) {
         self.services.exposition.forget(app_labels(provider, app)).await;
         self.services.status.forget(provider, app);
     }
 
-    /// Shared part of an account's reports, which outlives a change of the app's other settings. An app of another name
-    /// with the same account goes on with its budgets.
+    /// Returns the client shared by an account's reports, which survives a change of the app's other settings. An app
+    /// with another name and the same account continues with its budgets.
     fn account(&mut self, app: &App) -> Arc<AccountClient> {
         let (name, id) = (name(app), app.account.id());
         if let Some((_, account)) = self.accounts.get(&name).filter(|(before, _)| *before == id) {
@@ -198,7 +200,7 @@ impl PollManager {
         account
     }
 
-    /// What is kept of an app while it is polled.
+    /// Returns the running state of an app that is about to be polled.
     fn ready(&self, app: &AppStart<'_>) -> Running {
         Running {
             fingerprint: app.app().fingerprint,
@@ -208,12 +210,12 @@ impl PollManager {
         }
     }
 
-    /// Begins to poll and to follow files.
+    /// Starts polling and following files.
     fn start(&mut self, opened: Vec<(AppName, Running, Services, Vec<PollLoop>)>) {
-        // None of them may be taken for what another one was renamed to.
+        // No followed file may be mistaken for the renamed version of another one.
         let targets = opened.iter().filter_map(|(_, running, ..)| running.target.as_ref());
         targets.flat_map(|target| &target.files).for_each(|(path, _)| self.paths.add(path));
-        // After downtime all of them are due at once.
+        // After a downtime all reports are due at once.
         let pace = bell::pace(opened.iter().map(|(.., pollings)| pollings.len()).sum());
         let mut wait = Duration::ZERO;
         for (name, running, services, pollings) in opened {
@@ -230,7 +232,7 @@ impl PollManager {
         }
     }
 
-    /// Stops all apps.
+    /// Stops all apps, and waits until they have stopped.
     pub async fn stop(self) {
         for running in self.apps.values() {
             running.stop.cancel();
@@ -261,7 +263,7 @@ fn name(app: &App) -> AppName {
     (app.provider.name(), app.name.clone())
 }
 
-/// Starts what goes on until `stop`.
+/// Spawns a task that runs until `stop` is cancelled.
 pub fn spawn(tasks: &TaskTracker, stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
     let stop = stop.clone();
     tasks.spawn(async move { stop.run_until_cancelled(work).await.unwrap_or_default() });

@@ -1,4 +1,4 @@
-//! Calls for messages: which messages go together, one call with its retries, and those that are under way.
+//! Calls for messages: the grouping of messages, one call with its retries, and the calls in progress.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,23 +14,24 @@ use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::message_age;
 use crate::provider::{MessageNumbers, MessageQuery, MessageReadings, MessageReport};
 
-/// The ages between which a message is read for its first ten minutes.
+/// Ages of a message between which a reading counts for its first ten minutes.
 pub(super) const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
-/// A call that failed is asked again in so many parts. With no retries of their own, that is two requests more.
+/// Number of parts into which a failed call is divided. As parts have no retries of their own, that is two more
+/// requests.
 pub(super) const PARTS: usize = 3;
 
-/// Calls under way.
+/// Calls in progress.
 #[derive(Default)]
 pub(super) struct Calls {
     tasks: JoinSet<Called>,
-    /// The rows that each names.
+    /// Rows of the messages of each call.
     rows: HashMap<Id, Vec<i64>>,
 }
 
 /// Answers of a call.
 #[derive(Default)]
 pub(super) struct Answers {
-    /// Messages that were answered for, with what was said and when.
+    /// Answered messages, each with its readings, if any, and the time of the answer.
     pub(super) messages: Vec<(TrackedMessage, Option<MessageReadings>, Timestamp)>,
     pub(super) unknown: Vec<String>,
 }
@@ -42,9 +43,10 @@ pub(super) struct Called {
     pub(super) failed: Vec<(Vec<TrackedMessage>, ProviderError)>,
 }
 
-/// Divides messages that are due into calls, at most `room` of them. A message for which calls have failed goes with few
-/// others, one that is set aside goes alone. `divided` is the number of polls in a row in which no call passed: the calls
-/// are then smaller, at most three times as many, and shuffled, so that each poll groups messages differently.
+/// Divides messages that are due into calls, at most `room` of them. A message for which calls have failed is grouped
+/// with few others, one that is set aside is alone. `divided` is the number of polls in a row in which no call
+/// passed: the calls are then smaller, at most three times as many, and shuffled, so that each poll groups messages
+/// differently.
 pub(super) fn companies(
     mut due: Vec<TrackedMessage>,
     batch: usize,
@@ -76,17 +78,17 @@ pub(super) fn companies(
 }
 
 impl Calls {
-    /// Number of calls under way.
+    /// Returns the number of calls in progress.
     pub(super) fn len(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Rows that calls are under way for.
+    /// Returns the rows of the messages of calls in progress.
     pub(super) fn rows(&self) -> impl Iterator<Item = i64> + '_ {
         self.rows.values().flatten().copied()
     }
 
-    /// Begins a call.
+    /// Starts a call for these messages.
     pub(super) fn begin(
         &mut self,
         poller: &Arc<Poller>,
@@ -100,7 +102,7 @@ impl Calls {
         self.rows.insert(task.id(), rows);
     }
 
-    /// The next call to end; never if none is under way. Its panic goes on here.
+    /// Waits for the next call to end, endlessly if none is in progress. A panic of the call is resumed here.
     pub(super) async fn next(&mut self) -> Called {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
@@ -112,7 +114,7 @@ impl Calls {
                 self.rows.remove(&error.id());
                 match error.try_into_panic() {
                     Ok(panic) => std::panic::resume_unwind(panic),
-                    // Calls are cancelled only with all that wait for them.
+                    // Calls are cancelled only together with everything that waits for them.
                     Err(_) => std::future::pending().await,
                 }
             }
@@ -120,8 +122,8 @@ impl Calls {
     }
 }
 
-/// Asks for the messages of one call, with two requests more at most: retries, or the halves of a call in which the
-/// provider blames an id. Where calls are divided because none passes, neither is made.
+/// Queries the messages of one call, with at most two more requests: retries, or the halves of a call in which the
+/// provider blames an id. If calls are divided because none passes, neither is made.
 async fn call(
     poller: Arc<Poller>,
     report: Arc<dyn MessageReport>,
@@ -129,7 +131,7 @@ async fn call(
     is_divided: bool,
 ) -> Called {
     let mut called = Called { began: Instant::now(), answers: Answers::default(), failed: Vec::new() };
-    // What has failed before is divided from poll to poll instead.
+    // Messages that have failed before are divided from poll to poll instead.
     let has_failed = is_divided || messages.iter().any(|message| message.failures > 0);
     let mut retries = if has_failed { 0 } else { RETRIES };
     let before = retries;

@@ -1,6 +1,6 @@
-//! Polling by message. Calls are independent: a few are under way at once, each is committed when its answer
-//! comes, and a free place takes up what is due next. A call that fails while others pass is asked again in smaller
-//! companies, until the message that spoils it is alone and slows nobody but itself.
+//! Polling by message. Calls are independent: a few are in progress at once, each is committed when its answer
+//! arrives, and a free slot takes the next due messages. A call that fails while others pass is retried in smaller
+//! groups, until the message that spoils it is alone and delays only itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,63 +27,64 @@ use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
-/// Calls under way at once: where answers take their time, one after the other would not use the budget.
+/// Maximum number of concurrent calls: if answers are slow, sequential calls would not use the rate limit.
 const CALLS_AT_ONCE: usize = 8;
 
-/// Polls that must refuse a message alone, while others pass, before it is set aside.
+/// Number of polls that must refuse a message alone, while others pass, before it is set aside.
 const REFUSALS: u32 = 3;
 
-/// Interval between two questions for a message that is set aside, and the time that one has after its end to answer.
+/// Interval between two queries for a message that is set aside, and the time that a message has after its end to be
+/// answered.
 const A_DAY: Duration = Duration::from_secs(DAY);
 
-/// A report by message.
+/// Polling of a report by message.
 pub struct MessagePoll {
     report: Arc<dyn MessageReport>,
     board: Arc<Board>,
-    /// Whether new messages come to this report.
+    /// True if new messages are assigned to this report.
     is_current: bool,
     guard: ClockGuard,
     state: MessageReportState,
     /// The newest messages, which are shown one by one.
     newest: NewestList,
-    /// Whether due times may not be what the schedule says.
+    /// True if due times may differ from the schedule.
     is_out_of_step: bool,
-    /// Messages that the next poll is to ask for before they are due.
+    /// Messages that the next poll queries before they are due.
     hurry: Option<Hurry>,
     calls: Calls,
-    /// Polls in a row in which no call passed: how often calls are divided, until one passes.
+    /// Number of polls in a row in which no call passed: calls are divided that often, until one passes.
     divided: u32,
     /// Time at which a call last passed.
     passed_at: Option<Instant>,
-    /// Time at which a call last failed for a message, by its row.
+    /// Time at which a call last failed for a message, by the row of the message.
     failed_at: HashMap<i64, Instant>,
 }
 
-/// What is remembered between polls and over restarts.
+/// State that is kept between polls and across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct MessageReportState {
-    /// The schedule that due times were made by.
+    /// Schedule by which the due times were computed.
     pace: Option<MessageSchedule>,
 }
 
-/// How a report stands with the messages of its app.
+/// Assignment of an app's messages to a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Assignment {
-    /// Whether new messages come to it.
+    /// True if new messages are assigned to the report.
     pub is_current: bool,
-    /// How many of the newest messages are shown.
+    /// Number of the newest messages that are shown.
     pub newest: usize,
-    /// When its first message is due, if any is.
+    /// Due time of the first message, if any is due.
     pub next: Option<Timestamp>,
-    /// Whether messages were registered by a clock ahead of this one.
+    /// True if messages were registered by a clock ahead of this one.
     pub was_ahead: bool,
-    /// The last time that is known for sure.
+    /// Last time that is known for certain.
     pub last_seen: Option<Timestamp>,
 }
 
 impl MessagePoll {
-    /// Shows what the ledger remembers of the report, and makes it ready to be polled.
+    /// Shows the state that the ledger has stored for the report, and prepares the report for polling.
     pub async fn ready(
         poller: Poller,
         report: Box<dyn MessageReport>,
@@ -115,7 +116,7 @@ impl MessagePoll {
             passed_at: None,
             failed_at: HashMap::new(),
         };
-        // Out of step, any message may be due.
+        // If due times are out of step, any message may be due.
         let next = next.map(|next| if is_out_of_step { next.min(now) } else { next });
         ReportTask::new(poller, work, &stored, next).await
     }
@@ -155,8 +156,8 @@ impl PollKind for MessagePoll {
     }
 }
 
-/// One poll: what is due is asked for until nothing is, or until a polling interval has passed. Calls that have not
-/// ended by then go over into the next poll.
+/// One poll: queries due messages until there are none, or until a polling interval has passed. Calls that have not
+/// ended by then carry over into the next poll.
 struct MessagePollRun<'a> {
     poller: Arc<Poller>,
     work: &'a mut MessagePoll,
@@ -171,11 +172,11 @@ struct Round {
     has_new_numbers: bool,
     /// Answers that are not committed yet: those of the last call are committed together with the end of the poll.
     last: Option<Answers>,
-    /// Calls that failed, to be judged when it is known whether others passed.
+    /// Calls that failed, which are judged once it is known whether others passed.
     failed: Vec<FailedCall>,
     /// Ids of messages that end although calls for them failed.
     ended: Vec<String>,
-    /// Reason to end the poll: any other question would fail in the same way.
+    /// Error that ends the poll: any other query would fail in the same way.
     end: Option<ProviderError>,
     /// Due time of the first message.
     next_due: Option<Timestamp>,
@@ -183,7 +184,7 @@ struct Round {
     failing: i64,
 }
 
-/// Some messages that a call failed for.
+/// Messages of a failed call, with its error.
 struct FailedCall {
     messages: Vec<TrackedMessage>,
     error: ProviderError,
@@ -199,8 +200,8 @@ impl MessagePollRun<'_> {
         let interval = self.work.interval();
         let over = Instant::now() + interval;
         loop {
-            // Where calls take longer than an interval, a poll ends with the first that passes. Before that, the next
-            // poll may be far, and the answers that are under way are worth waiting for.
+            // If calls take longer than an interval, a poll ends with the first that passes. Before that, it waits
+            // for the answers in progress, since the next poll may be far away.
             let is_late = Instant::now() >= over;
             let may_end = self.round.has_passed && self.round.end.is_none();
             let next = if is_late && !may_end { None } else { self.fill().await? };
@@ -241,7 +242,7 @@ impl MessagePollRun<'_> {
         Ok(())
     }
 
-    /// Begins as many calls as there is room for and messages are due; returns when the next is due.
+    /// Starts calls for due messages while there is room for more. Returns the due time of the next message.
     async fn fill(&mut self) -> Result<Option<Timestamp>, PollError> {
         let room = CALLS_AT_ONCE.saturating_sub(self.work.calls.len());
         if room == 0 || self.round.end.is_some() {
@@ -249,7 +250,7 @@ impl MessagePollRun<'_> {
         }
         let services = &self.poller.services;
         let (batch, now) = (self.work.report.batch(), services.clock.now());
-        // What has failed in this poll is not asked for again in it.
+        // Messages that have failed in this poll are not queried again in it.
         let answered = self.round.last.iter().flat_map(|answers| answers.messages.iter().map(|(one, ..)| one.row));
         let failed = self.round.failed.iter().flat_map(|call| call.messages.iter().map(|one| one.row));
         let called = self.work.calls.rows();
@@ -259,7 +260,7 @@ impl MessagePollRun<'_> {
         let due = services.ledger.due_messages(query).await?;
         services.status.late(&self.poller.id, due.late);
         self.round.next_due = due.next;
-        // While nothing passes, one try is enough for a poll: more would be asked for in vain.
+        // While no call passes, one attempt is enough for a poll: more would be in vain.
         if due.batch.is_empty() || (self.work.divided > 0 && self.round.has_asked && !self.round.has_passed) {
             return Ok(due.next.filter(|next| *next > now));
         }
@@ -270,7 +271,7 @@ impl MessagePollRun<'_> {
         Ok(due.next.filter(|next| *next > now))
     }
 
-    /// Takes what a call came to: answers are committed at once, failures judged at the end of the poll.
+    /// Takes the result of a call: answers are committed at once, failures are judged at the end of the poll.
     async fn take(&mut self, called: Called) -> Result<(), PollError> {
         let Called { began, answers, failed } = called;
         if let Some(answers) = self.round.last.take() {
@@ -292,11 +293,12 @@ impl MessagePollRun<'_> {
         Ok(())
     }
 
-    /// Says how the poll went, and what becomes of the messages that calls failed for.
+    /// Decides the outcome of the poll, and what happens to the messages for which calls failed.
     async fn conclude(&mut self) -> Result<PollOutcome, PollError> {
         let failed = std::mem::take(&mut self.round.failed);
         let passed_at = self.work.passed_at;
-        // A call that was overtaken by others that passed failed by itself, and so did one that has failed before.
+        // If other calls have passed since a call began, or all of its messages have failed before, its failure
+        // concerns only that call.
         let is_part = |call: &FailedCall| {
             passed_at.is_some_and(|at| at >= call.began) || call.messages.iter().all(|one| one.failures > 0)
         };
@@ -316,7 +318,7 @@ impl MessagePollRun<'_> {
         }
         let answers = self.round.last.take();
         let is_success = self.round.end.is_none() && error.is_none();
-        // The success is noted even if all answers are committed, and only calls of the next poll under way.
+        // The success is recorded even if all answers are committed, and only calls of the next poll are in progress.
         if !messages.is_empty() || answers.is_some() || (is_success && self.round.has_passed) {
             self.commit(answers.unwrap_or_default(), messages, is_success).await?;
         }
@@ -326,7 +328,7 @@ impl MessagePollRun<'_> {
         }
         match error {
             Some(_) if self.round.failing > 0 => Ok(PollOutcome::Partly(error, due)),
-            // Those that failed are set aside or retired.
+            // The failed messages are set aside or retired.
             Some(_) if self.round.has_passed => Ok(PollOutcome::Succeeded(due)),
             Some(_) => Ok(PollOutcome::Dropped(due)),
             None if self.round.failing > 0 => Ok(PollOutcome::Partly(None, due)),
@@ -335,8 +337,8 @@ impl MessagePollRun<'_> {
         }
     }
 
-    /// Ends a poll in which nothing passed: it says nothing about the messages. Those that never had a number end with
-    /// their time; the others wait for their last numbers.
+    /// Ends a poll in which no call passed, which says nothing about the messages. Those that never had a number end
+    /// with their time; the others wait for their last numbers.
     async fn fail(&mut self, failed: Vec<FailedCall>) -> Result<ProviderError, PollError> {
         let reading = self.work.guard.read(&self.poller.services.clock);
         let ends = self.work.report.schedule().end() + A_DAY;
@@ -355,7 +357,8 @@ impl MessagePollRun<'_> {
         Ok(first.map_or_else(|| ProviderError::Decode("no answer".to_owned()), |call| call.error))
     }
 
-    /// Decides when messages are asked for again that a call failed for, in what company, and whether one is to blame.
+    /// Decides when the messages of a failed call are queried again, in how large groups, and whether one is to
+    /// blame.
     fn judge(&mut self, call: &FailedCall, reading: ClockReading) -> Vec<FailedMessage> {
         let FailedCall { messages, error, .. } = call;
         let is_alone = messages.len() == 1;
@@ -383,7 +386,7 @@ impl MessagePollRun<'_> {
             let ends = pace.end() + if is_aside { Duration::ZERO } else { A_DAY };
             let is_over = message_age(sent_at, reading.sure) >= ends;
             let due = reading.now.saturating_add(wait).unwrap_or(reading.now);
-            // By age, so that what is late is reckoned by the schedule.
+            // The interval is that of the message's age, so that lateness is measured by the schedule.
             let next = (!is_over).then_some((due, if is_aside { A_DAY } else { every }));
             FailedMessage { row, failures, call_limit, refusals, is_aside, next }
         };
@@ -405,7 +408,7 @@ impl MessagePollRun<'_> {
                     report,
                     msg_id = message.id,
                     error,
-                    "the provider refuses this message; it is set aside and asked for once a day"
+                    "the provider refuses this message; it is set aside and queried once a day"
                 );
             }
         }
@@ -413,13 +416,13 @@ impl MessagePollRun<'_> {
     }
 
     /// Returns true if another call has passed since the last call that failed for this message or, if this is the
-    /// first, since that call `began`: then the provider works, and the refusal is about the message.
+    /// first, since that call `began`: then the provider works, and the refusal concerns the message.
     fn has_passed_since(&self, row: i64, began: Instant) -> bool {
         let Some(passed_at) = self.work.passed_at else { return false };
         self.work.failed_at.get(&row).map_or(passed_at >= began, |failed_at| passed_at > *failed_at)
     }
 
-    /// Commits answers and failures, and shows what they have changed.
+    /// Commits answers and failures, and shows the changes.
     async fn commit(&mut self, answers: Answers, failed: Vec<FailedMessage>, succeeded: bool) -> Result<(), PollError> {
         let Answers { messages, unknown } = answers;
         let reading = self.work.guard.read(&self.poller.services.clock);

@@ -1,6 +1,7 @@
-//! Polling: the apps that are polled ([`fleet`]), from the configuration to pollers ([`open`]), when a report is due ([`schedule`]), one report
-//! being polled ([`runner`]) by window ([`windows`]), by message ([`messages`]) or as it stands ([`moments`]),
-//! where message ids come in ([`feed`], [`files`]), how reports are ([`status`]), and polls out of turn ([`hurry`]).
+//! Polling of the configured apps: the manager of all apps ([`manager`]), the path from the configuration to pollers
+//! ([`app`]), the due times of failing reports ([`backoff`]), and the polling of one report ([`poller`]) by window
+//! ([`window_poll`]), by message ([`message_poll`]) or as a snapshot ([`snapshot_poll`]). Message ids are registered
+//! in [`crate::messages`]; [`crate::status`] holds the health of reports and starts polls out of turn.
 
 pub mod app;
 pub mod backoff;

@@ -1,5 +1,5 @@
-//! The newest messages of an app, one by one on the page (`newest_messages`). What an answer changes of them is planned
-//! before its commit and taken afterwards.
+//! The newest messages of an app, each with its own series in the exposition (`newest_messages`). The changes that an
+//! answer makes to them are planned before its commit and applied afterwards.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +11,7 @@ use crate::ledger::{NewestMessage, NewestMessages};
 use crate::messages::registry::Board;
 use crate::model::reading::{Metric, Reading};
 
-/// Metrics that are shown of each of the newest messages.
+/// Metrics that are shown for each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
 
 /// Numbers of a message, by the metrics of [`SHOWN`].
@@ -26,7 +26,7 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// The later sent is the newer; of two at once, the one with the larger id.
+    /// Orders messages by send time; of two sent at the same time, the one with the larger id is newer.
     fn compare(&self, other: &Newest) -> Ordering {
         (self.sent_at, &self.id).cmp(&(other.sent_at, &other.id))
     }
@@ -53,40 +53,41 @@ impl Newest {
     }
 }
 
-/// The newest messages with a number.
+/// List of the newest messages that have numbers.
 #[derive(Default)]
 pub(super) struct NewestList {
     limit: usize,
-    /// From the oldest on.
+    /// Values by send time and id, the oldest first.
     by_age: BTreeMap<(Timestamp, String), MessageValues>,
     sent: HashMap<String, Timestamp>,
 }
 
-/// Changes of the list.
+/// Planned changes of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// Messages that are new in it, or have other numbers.
+    /// Messages that are new in the list or have changed numbers.
     set: Vec<Newest>,
-    /// Messages that leave it.
+    /// Messages that leave the list.
     gone: Vec<Newest>,
 }
 
 impl NewestList {
-    /// As it is stored. `limit` is how many are shown; what is beyond that leaves with the next commit.
+    /// Creates the list from the stored messages. `limit` is the number of messages shown; the excess leaves with the
+    /// next commit.
     pub(super) fn new(limit: usize, stored: Vec<NewestMessage>) -> NewestList {
         let mut list = NewestList { limit, ..NewestList::default() };
         stored.into_iter().map(Newest::of).for_each(|one| list.insert(one));
         list
     }
 
-    /// Everything that is shown.
+    /// Returns the updates that show the list.
     pub(super) fn show(&self, board: &Board) -> Vec<Update> {
         let newest = self.by_age.iter().rev().take(self.limit).map(|(key, values)| of(key, values));
         newest.flat_map(|one| one.samples(board)).map(Update::Set).collect()
     }
 
-    /// Plans the list with `fresh` numbers, and without messages that have `ended`. Takes time by the number
-    /// of changes, not by the length of the list.
+    /// Plans the list with `fresh` numbers, and without messages that have `ended`. The cost depends on the number of
+    /// changes, not on the length of the list.
     pub(super) fn plan(&self, fresh: Vec<Newest>, ended: &[String]) -> Plan {
         let ended: HashSet<&str> = ended.iter().map(String::as_str).collect();
         let by_id: HashMap<&str, &Newest> = fresh.iter().map(|one| (one.id.as_str(), one)).collect();
@@ -96,7 +97,7 @@ impl NewestList {
         let is_replaced = |id: &str| by_id.contains_key(id) || ended.contains(id);
         let new = set.iter().filter(|one| !self.sent.contains_key(&one.id)).count();
         let mut excess = (self.by_age.len() + new - gone.len()).saturating_sub(self.limit);
-        // The oldest leave, whether they were there or would have come.
+        // The oldest messages leave, whether they were in the list or would have been added.
         let mut old = self.by_age.iter().filter(|((_, id), _)| !is_replaced(id)).peekable();
         let (mut too_old, mut left) = (Vec::new(), 0);
         while excess > 0 {
@@ -124,7 +125,7 @@ impl NewestList {
         Plan { set, gone }
     }
 
-    /// Takes what was planned, and says what changes on the page.
+    /// Applies a plan, and returns the updates of the exposition.
     pub(super) fn take(&mut self, plan: Plan, board: &Board) -> Vec<Update> {
         let Plan { set, gone } = plan;
         let mut updates = Vec::new();
@@ -172,7 +173,7 @@ impl Plan {
     }
 }
 
-/// The numbers of one message by metric.
+/// Returns the numbers of one message by metric.
 pub(super) fn sums(readings: &[Reading]) -> MessageValues {
     SHOWN.map(|metric| {
         let values = readings.iter().filter(|reading| reading.series.metric == metric).map(|reading| reading.value);
@@ -190,7 +191,7 @@ mod tests {
         Newest { id: id.to_string(), sent_at, values: [None, Some(sum), None, Some(0), None] }
     }
 
-    /// The same by sorting everything.
+    /// Reference implementation, which sorts everything.
     fn naive(before: &[Newest], fresh: &[Newest], ended: &[String], limit: usize) -> Vec<Newest> {
         let is_over = |one: &Newest| ended.contains(&one.id);
         let is_fresh = |one: &Newest| fresh.iter().any(|fresh| fresh.id == one.id);
@@ -225,7 +226,7 @@ mod tests {
                 let before = all(&list);
                 let expected = naive(&before, &fresh, &ended, limit);
                 let plan = list.plan(fresh, &ended);
-                // Only what changes is written.
+                // Only changed messages are written.
                 prop_assert!(plan.set.iter().all(|one| !before.contains(one)));
                 prop_assert!(plan.gone.iter().all(|one| before.contains(one)));
                 apply(&mut list, plan);

@@ -1,6 +1,6 @@
-//! One report being polled, whatever it is asked for: waiting until it is due, retrying, committing,
-//! backing off, and telling how it went. Measured the same way for every provider. What a poll asks is a
-//! [`PollKind`]: `windows.rs`, `messages.rs` or `moments.rs`.
+//! Polling of one report of any kind: waits until it is due, retries, commits, backs off and records the result,
+//! measured the same way for every provider. The queries of a poll are those of a [`PollKind`]: `window_poll.rs`,
+//! `message_poll.rs` or `snapshot_poll.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,99 +30,100 @@ use crate::util::future::BoxFuture;
 use crate::util::supervise::spawn_isolated;
 use crate::util::versioned;
 
-/// A poll may ask again twice: three requests in all where it has one question.
+/// Retries of a poll: a poll with one query makes at most three requests.
 pub(super) const RETRIES: u32 = 2;
-/// Questions that may fail before any passes: then the report fails as a whole.
+/// Number of queries that may fail before any passes; then the report fails as a whole.
 pub(super) const TRIES: usize = 3;
-/// A reset further away than this is not waited for within a poll.
+/// Longest reset of a rate limit that is waited for within a poll.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// Waiting is cut into pieces of this length, so that a stepped clock or a changed secret is noticed.
+/// Longest uninterrupted wait, so that a stepped clock or a changed secret is noticed.
 const NAP: Duration = Duration::from_secs(30);
-/// What is of a moment leaves when a third poll has been missed, with a little time for one that is slow.
+/// Number of intervals after which a snapshot is no longer shown: when a third poll has been missed, with a margin
+/// for a slow poll.
 pub(super) const MISSED: f64 = 3.5;
-/// Words and advice for a report that waits because its account was told to.
+/// Message and advice for a report that waits because another request of its account was rate-limited.
 const ANOTHER_REFUSED: &str = "another request of this account was rate-limited";
 const RATE_ADVICE: &str =
-    "No action if it passes; if it comes back, poll less often with interval, or find who else uses the account.";
-/// How often a failing report looks for a changed secret file.
+    "Ignore it if it passes; if it recurs, poll less often with interval, or find out who else uses the account.";
+/// Interval at which a failing report checks for a changed secret file.
 const SECRET_NAP: Duration = Duration::from_secs(5);
 
-/// A report and all it needs to be polled.
+/// A report with everything needed to poll it.
 pub struct Poller {
-    /// Its labels.
+    /// Labels that identify the report.
     pub id: ReportId,
-    /// Its app in the ledger.
+    /// Id of its app in the ledger.
     pub app: AppId,
-    /// Its way to the provider.
+    /// Client that sends its queries to the provider.
     pub client: Client,
-    /// What it shares with the account's other reports.
+    /// Client shared with the account's other reports.
     pub account: Arc<AccountClient>,
-    /// The account's secrets.
+    /// Secrets of the account.
     pub secrets: Vec<Secret>,
-    /// How long a new series stays at 0.
+    /// Time for which a new series stays at 0.
     pub hold: Duration,
-    /// How long the quota is shown that this report was told of.
+    /// End of the time for which a quota received by this report is shown.
     pub quota_until: parking_lot::Mutex<Option<Instant>>,
-    /// True once a poll has succeeded since the start, at least in a part.
+    /// True once a poll has succeeded since the start, at least in part.
     pub has_succeeded: AtomicBool,
-    /// True if the process began with this report.
+    /// True if the process started with this report.
     pub is_first: bool,
-    /// Has the report polled out of turn.
+    /// Signal that makes the report poll out of turn.
     pub bell: Arc<Bell>,
-    /// Time at which the ledger came to know the app, if that was in this process.
+    /// Time at which the ledger first registered the app, if that was in this process.
     pub known_since: Option<Instant>,
-    /// The rest of the exporter.
+    /// Services shared with the rest of the exporter.
     pub services: Services,
 }
 
-/// What a report asks for in a poll.
+/// A kind of poll: by window, by message, or a snapshot.
 pub trait PollKind: Send + 'static {
-    /// What a poll brings besides what is committed.
+    /// Result of a poll in addition to what is committed.
     type Outcome: Send;
-    /// The pace of polling while all is well, from which back-off is reckoned.
+    /// Returns the interval of a working report, from which back-off is computed.
     fn interval(&self) -> Duration;
-    /// Wakes a poller that waits, since something may be due earlier.
+    /// Returns the signal that wakes a waiting poller, since something may be due earlier.
     fn wake(&self) -> Option<Arc<Notify>> {
         None
     }
-    /// One poll: every question, each with its retries, and the commits.
+    /// Makes one poll: every query with its retries, and the commits.
     fn poll(&mut self, poller: Arc<Poller>) -> impl Future<Output = PollResult<Self::Outcome>> + Send;
-    /// Returns true if calls are still under way, which the next poll waits for.
+    /// Returns true if calls are still in progress, which the next poll waits for.
     fn is_under_way(&self) -> bool {
         false
     }
-    /// Makes the next poll ask again for failing parts, or for everything.
+    /// Makes the next poll query failing parts again, or everything.
     fn hurry(&mut self, hurry: Hurry);
-    /// Takes what a poll has brought, also one that failed.
+    /// Takes the outcome of a poll, including one that failed.
     fn finish(&mut self, outcome: Self::Outcome, is_ok: bool, now: Timestamp) -> impl Future<Output = ()> + Send;
-    /// Called now and then while waiting; whether something may be due earlier than was thought.
+    /// Runs periodically while waiting. Returns true if something may be due earlier than expected.
     fn tick(&mut self, clock: &Clock) -> impl Future<Output = bool> + Send;
 }
 
-/// How a poll went.
+/// Result of a poll, whether it failed or not.
 pub struct PollResult<O> {
-    /// What it brings besides what is committed.
+    /// Result in addition to what is committed.
     pub outcome: O,
-    /// Whether a number was new.
+    /// True if a number was new.
     pub has_new_numbers: bool,
-    /// How it ended.
+    /// Outcome of the poll, or its error if it failed as a whole.
     pub result: Result<PollOutcome, PollError>,
 }
 
-/// A poll that did not fail as a whole.
+/// Outcome of a poll that did not fail as a whole. Its time is when the next poll is due, if any is.
 pub enum PollOutcome {
-    /// It succeeded; the next is due then, if any is.
+    /// The poll succeeded.
     Succeeded(Option<Timestamp>),
-    /// A part failed, which slows that part alone; why, unless it was not asked for in this poll.
+    /// A part failed, and only that part backs off. The error is `None` if this poll did not query the part.
     Partly(Option<ProviderError>, Option<Timestamp>),
-    /// There was nothing to ask; the next is due then, if any is.
+    /// There was nothing to query.
     NothingDue(Option<Timestamp>),
-    /// Nothing passed, but no part is failing any more: what did is not asked for again. The next is due then.
+    /// No query passed, but no part is failing any more: the parts that failed are not queried again.
     Dropped(Option<Timestamp>),
 }
 
 impl PollOutcome {
-    /// Due time of the next poll.
+    /// Returns the due time of the next poll.
     fn due(&self) -> Option<Timestamp> {
         match self {
             PollOutcome::Succeeded(due)
@@ -140,15 +141,15 @@ pub struct ReportTask<W> {
     next: Option<Timestamp>,
 }
 
-/// A [`ReportTask`] of whatever kind.
+/// Polling loop of a [`ReportTask`] of any kind.
 pub type PollLoop = BoxFuture<'static, ()>;
 
 impl<W: PollKind> ReportTask<W> {
-    /// Shows what the ledger remembers of the report. `next` is when its first poll is due.
+    /// Shows the state that the ledger has stored for the report. `next` is the due time of its first poll.
     pub(super) async fn new(poller: Poller, work: W, stored: &StoredReport, next: Option<Timestamp>) -> ReportTask<W> {
         let now = poller.services.clock.now();
-        // What is not due yet was polled well before the process began, or it would be due. A reload may have brought other
-        // credentials.
+        // A report that is not due yet was polled successfully before the process began, or it would be due. A reload
+        // may have changed its credentials.
         let is_well = poller.is_first && !stored.is_failing;
         let was_up = is_well && stored.last_success.is_some() && next.is_some_and(|next| next > now);
         let restored = ReportStatus {
@@ -162,12 +163,12 @@ impl<W: PollKind> ReportTask<W> {
         ReportTask { poller: Arc::new(poller), work, next }
     }
 
-    /// Polls for ever.
+    /// Polls until the task is cancelled.
     pub fn run(self) -> PollLoop {
         Box::pin(self.poll_through_panics())
     }
 
-    /// A panic is a failed poll, from which the report backs off.
+    /// Polls, and treats a panic as a failed poll, from which the report backs off.
     async fn poll_through_panics(self) {
         let ReportTask { poller, work, mut next } = self;
         let interval = work.interval();
@@ -191,8 +192,8 @@ impl<W: PollKind> ReportTask<W> {
 }
 
 impl Poller {
-    /// Polls for ever, first at `next`. While failing, `failed_with` is what the secrets looked like to the poll that
-    /// failed.
+    /// Polls repeatedly, first at `next`. While the report is failing, `failed_with` is the fingerprint of the
+    /// secrets with which the last poll failed.
     async fn poll_for_ever<W: PollKind>(
         self: &Arc<Self>,
         work: &mut W,
@@ -213,7 +214,7 @@ impl Poller {
                 if is_up.wait_for(|up| *up).await.is_err() {
                     return;
                 }
-                // Whose answer could not be written may be the reason, and keeps its distance.
+                // A report whose answer could not be written may be the cause, so it keeps backing off.
                 if std::mem::take(&mut is_to_blame) {
                     continue;
                 }
@@ -259,8 +260,9 @@ impl Poller {
         }
     }
 
-    /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once: a secret
-    /// that differs from the one a poll `failed_with`, something new to ask for, somebody's wish, or the ledger.
+    /// Waits until `next`, at the latest by the monotonic clock, or until a reason to poll at once: a secret that
+    /// differs from the one a poll `failed_with`, something new to query, a request to poll out of turn, or a ledger
+    /// that is down.
     async fn wait<W: PollKind>(
         &self,
         next: Option<Timestamp>,
@@ -271,7 +273,7 @@ impl Poller {
         let now = || self.services.clock.now();
         let left = || next.map(|next| Duration::try_from(next.duration_since(now())).unwrap_or_default());
         let deadline = left().map(|left| Instant::now() + left);
-        // A failing report keeps its distance, whatever there is to ask for.
+        // A failing report keeps backing off, even if there is something new to query.
         let is_failing = failed_with.is_some();
         let wake = work.wake().filter(|_| !is_failing);
         let failed_with = failed_with.filter(|_| self.secrets.iter().any(Secret::can_change));
@@ -304,7 +306,7 @@ impl Poller {
         }
     }
 
-    /// Reads the secrets and keeps them out of texts. The number tells whether one has changed.
+    /// Reads the secrets and registers them with the scrubber. The returned number differs if a secret has changed.
     fn fingerprint(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();
@@ -316,7 +318,7 @@ impl Poller {
         hasher.finish()
     }
 
-    /// Asks once, and again while there are retries and asking again may help.
+    /// Sends a query, and repeats it while retries are left and a retry may help.
     pub(super) async fn query<'a, T>(
         &self,
         retries: &mut u32,
@@ -348,8 +350,8 @@ impl Poller {
             *retries -= 1;
             let ReportId { provider, app, report } = &self.id;
             let message = self.account.in_words(&error);
-            tracing::debug!(provider, app, report, error = message, "asking again");
-            // Waiting may take minutes; that it has begun can be seen.
+            tracing::debug!(provider, app, report, error = message, "query failed; retrying");
+            // The wait may take minutes, so its start is shown.
             self.services.status.requests(&self.id, self.client.requests()).await;
             if reason == Reason::RateLimited {
                 has_waited = true;
@@ -369,7 +371,7 @@ impl Poller {
             is_part: false,
             is_wait: true,
             code: String::new(),
-            message: format!("{message}; waiting {} s until it may be asked again", wait.as_secs()),
+            message: format!("{message}; waiting {} s before the next request", wait.as_secs()),
             log_id: None,
             advice,
             since: now,
@@ -385,14 +387,14 @@ impl Poller {
         }
     }
 
-    /// Correction of times that the ledger has from our clock, until it is committed.
+    /// Returns the correction of times that the ledger has from the local clock, until it is committed.
     pub(super) fn confirmation(&self, now: Timestamp) -> Option<Confirmation> {
         let correction = self.account.provider_time().correction()?;
         let first_known = self.known_since.and_then(|since| now.checked_sub(since.elapsed()).ok());
         Some(Confirmation { correction, first_known })
     }
 
-    /// Commits what was made of an answer, then shows what it has changed.
+    /// Commits an interpreted answer, then shows the changes.
     pub(super) async fn commit(&self, commit: AnswerCommit) -> Result<Receipt, PollError> {
         let AnswerCommit { content, unknown, state, succeeded, due, sure } = commit;
         let now = self.services.clock.now();
@@ -406,7 +408,7 @@ impl Poller {
             confirmation,
             hold: self.hold,
             content,
-            // A name comes from the provider, which may repeat a secret, and itself for each message.
+            // A name comes from the provider: it may contain a secret, and may repeat for each message.
             unknown: BTreeSet::from_iter(unknown).iter().map(|name| self.account.scrubber().scrub(name)).collect(),
             state,
             succeeded,
@@ -425,7 +427,7 @@ impl Poller {
         }
         for subject in &receipt.unreadable {
             let ReportId { provider, app, report } = &self.id;
-            let text = "what the ledger remembers of this message or window cannot be read; it is counted on from a new baseline";
+            let text = "cannot read the stored state of this message or window; it continues from a new baseline";
             tracing::error!(provider, app, report, subject, "{text}");
         }
         if !receipt.new_names.is_empty() {
@@ -439,8 +441,8 @@ impl Poller {
         Ok(receipt)
     }
 
-    /// Returns the state that the ledger keeps of the report. One that cannot be read is logged and counted, and the report
-    /// starts without: it queries again what it has queried before, and the ledger counts nothing twice.
+    /// Returns the state that the ledger keeps of the report. One that cannot be read is logged and counted, and the
+    /// report starts without it: it repeats earlier queries, and the ledger counts nothing twice.
     pub(super) fn restored<T: DeserializeOwned + Default>(&self, stored: &StoredReport) -> T {
         versioned::decode(&stored.state).unwrap_or_else(|error| {
             let ReportId { provider, app, report } = &self.id;
@@ -457,7 +459,7 @@ impl Poller {
         })
     }
 
-    /// Returns the stored form of a state; `None` leaves the stored one as it is.
+    /// Returns the stored form of a state; `None` leaves the stored one unchanged.
     pub(super) fn stored(&self, state: &impl Serialize) -> Option<String> {
         let stored = versioned::encode(state).inspect_err(|error| {
             let ReportId { provider, app, report } = &self.id;
@@ -470,7 +472,7 @@ impl Poller {
         PollTiming { now: self.services.clock.now(), has_new_numbers, took }
     }
 
-    /// Notes a success, and says so if the report was failing.
+    /// Records a success, and logs it if the report was failing.
     async fn succeeded(&self, ended: PollTiming, due: Option<Timestamp>) {
         if self.services.status.succeeded(&self.id, ended, due).await {
             let ReportId { provider, app, report } = &self.id;
@@ -478,7 +480,7 @@ impl Poller {
         }
     }
 
-    /// Notes a failure, says it once, and tells when the next poll is due.
+    /// Records a failure, logs it once, and returns the due time of the next poll.
     async fn failed(&self, error: PollError, scope: FailureExtent, ended: PollTiming) -> Option<Timestamp> {
         let now = ended.now;
         let reason = error.reason();
@@ -519,15 +521,15 @@ impl Poller {
         next
     }
 
-    /// Shows the requests, the token and the quota of the account after a poll of a report with this interval, of
-    /// which the next is `due` then.
+    /// Shows the requests, the token and the quota of the account after a poll of a report with this interval, whose
+    /// next poll is at `due`.
     async fn show_account(&self, interval: Duration, due: Option<Timestamp>) {
         let Services { status, exposition, .. } = &self.services;
         status.requests(&self.id, self.client.requests()).await;
         let token = ReportId { report: "token", ..self.id.clone() };
         status.requests(&token, self.account.token_requests()).await;
         let show = |family, labels, value| Update::show(family, self.id.app_labels(), labels, value);
-        // A token that does not expire has no such series.
+        // A token that does not expire has no expiry series.
         let expiry = self.account.token_expiry().map(Timestamp::as_millisecond);
         let skew = self.account.provider_time().skew();
         let skew_ms = skew.map(|skew| i64::try_from(skew.as_millis()).unwrap_or(i64::MAX));
@@ -544,7 +546,7 @@ impl Poller {
                 provider,
                 app,
                 seconds,
-                "this machine's clock and the provider's are apart; synchronize the clock (chrony, systemd-timesyncd). Beyond five minutes the provider's time is used"
+                "this machine's clock and the provider's differ; synchronize the clock (chrony, systemd-timesyncd). Beyond five minutes the provider's time is used"
             ),
             Some(false) => {
                 tracing::info!(provider, app, seconds, "this machine's clock and the provider's agree again")
@@ -578,7 +580,7 @@ impl Poller {
         self.services.exposition.update(counts.into_iter().map(show).collect()).await;
     }
 
-    /// Takes the quota off the page that too many polls have not confirmed.
+    /// Removes a quota from the exposition that too many polls have not confirmed.
     async fn age_quota(&self) {
         let is_over = self.quota_until.lock().take_if(|until| Instant::now() > *until).is_some();
         if is_over {
@@ -587,22 +589,22 @@ impl Poller {
     }
 }
 
-/// What was made of an answer.
+/// An interpreted answer that is to be committed.
 pub(super) struct AnswerCommit {
     pub(super) content: CommitContent,
     pub(super) unknown: Vec<String>,
     pub(super) state: Option<String>,
     pub(super) succeeded: bool,
     pub(super) due: Option<Timestamp>,
-    /// The latest time that is certain.
+    /// Latest time that is certain.
     pub(super) sure: Timestamp,
 }
 
 /// Part of a report that a failure concerns.
 #[derive(Clone, Copy)]
 enum FailureExtent {
-    /// All of it; back-off is reckoned from this interval.
+    /// The whole report; back-off is computed from this interval.
     Whole(Duration),
-    /// A part; the next poll is due then.
+    /// A part; the time is when the next poll is due.
     Part(Option<Timestamp>),
 }

@@ -1,5 +1,5 @@
-//! What is asked how it stands at this moment: every question of a poll, and the gauges, which are shown
-//! until too many polls have been missed.
+//! Polling of snapshots: the queries of a poll, and the gauges, which are shown until too many polls have been
+//! missed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,26 +20,26 @@ use crate::provider::error::{ProviderError, Reason};
 use crate::provider::{SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::clock::Clock;
 
-/// A report of this moment.
+/// Polling of a report whose values are those of the current moment.
 pub struct SnapshotPoll {
     report: Arc<dyn SnapshotReport>,
     exposition: Exposition,
-    /// Gauges of the last poll, to tell whether they have changed.
+    /// Gauges of the last poll, from which changes are detected.
     state: SnapshotState,
     shown: Vec<Sample>,
-    /// When it was said.
+    /// Time at which the samples were last confirmed.
     fresh: Instant,
 }
 
 impl SnapshotPoll {
-    /// Makes the report ready to be polled.
+    /// Prepares the report for polling.
     pub async fn ready(
         poller: Poller,
         report: Box<dyn SnapshotReport>,
         stored: StoredReport,
     ) -> ReportTask<SnapshotPoll> {
         let now = poller.services.clock.now();
-        // What it shows is not kept, so it is asked for at once.
+        // The samples are not stored, so the report is polled at once.
         let next = stored.due.unwrap_or(now).min(now);
         let work = SnapshotPoll {
             report: report.into(),
@@ -51,14 +51,14 @@ impl SnapshotPoll {
         ReportTask::new(poller, work, &stored, Some(next)).await
     }
 
-    /// Shows these in the place of those before.
+    /// Shows these samples instead of the previous ones.
     async fn show(&mut self, samples: Vec<Sample>) {
         let before = std::mem::replace(&mut self.shown, samples.clone());
         self.exposition.update(Update::replace(before, samples)).await;
     }
 }
 
-/// What a poll of this moment brings.
+/// Outcome of a snapshot poll.
 #[derive(Default)]
 pub struct SnapshotOutcome {
     state: Option<SnapshotState>,
@@ -85,7 +85,7 @@ impl PollKind for SnapshotPoll {
         PollResult { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
-    // Every poll asks for all.
+    // Every poll queries everything.
     fn hurry(&mut self, _hurry: Hurry) {}
 
     async fn finish(&mut self, outcome: SnapshotOutcome, is_ok: bool, _now: Timestamp) {
@@ -107,7 +107,7 @@ impl PollKind for SnapshotPoll {
     }
 }
 
-/// One poll.
+/// State of one poll.
 struct SnapshotPollRun {
     poller: Arc<Poller>,
     report: Arc<dyn SnapshotReport>,
@@ -160,8 +160,9 @@ impl SnapshotPollRun {
         Ok(if error.is_some() { PollOutcome::Partly(error, due) } else { PollOutcome::Succeeded(due) })
     }
 
-    /// Every question, with the retries of one poll. One that fails does not spoil the others: what it would have told
-    /// is shown as unknown, and why it failed comes beside the numbers, unless that is only that it is not accepted.
+    /// Sends every query, with the retries of one poll. A failed query does not affect the others: its values are
+    /// shown as unknown, and its error is returned beside the numbers, unless it is only a refusal
+    /// ([`Reason::BadRequest`]).
     async fn query(
         &self,
         queries: &[SnapshotQuery],

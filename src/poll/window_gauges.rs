@@ -1,5 +1,4 @@
-//! The window gauges of a report: those of the newest closed windows, on the page as long as they are
-//! fresh.
+//! Window gauges of a report: those of the newest closed windows, shown as long as they are fresh.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,21 +14,21 @@ use crate::model::window::Unit;
 use crate::provider::WindowGauges;
 use crate::status::ReportId;
 
-/// The window gauges of a report, and whether they are on the page.
+/// Window gauges of a report, shown or not.
 pub(super) struct ShownWindows {
     id: ReportId,
-    /// Label of gauges that are of a scope alone.
+    /// Label of the gauges that belong to a scope.
     scope_label: &'static str,
     exposition: Exposition,
     max_age: Duration,
     windows: HashMap<(String, Unit), StoredGauges>,
     are_shown: bool,
-    /// When they were last confirmed.
+    /// Time at which they were last confirmed.
     fresh: Option<Timestamp>,
 }
 
 impl ShownWindows {
-    /// What the ledger has, last confirmed at `fresh`; not shown yet.
+    /// Creates the gauges from those in the ledger, last confirmed at `fresh` and not shown yet.
     pub(super) fn new(
         id: ReportId,
         scope_label: &'static str,
@@ -42,7 +41,7 @@ impl ShownWindows {
         ShownWindows { id, scope_label, exposition, max_age, windows, are_shown: false, fresh }
     }
 
-    /// Shows them unless they are too old, and takes them off the page when they have become so.
+    /// Shows the gauges unless they are too old, and removes them from the exposition once they are.
     pub(super) async fn expire(&mut self, now: Timestamp) {
         let is_too_old =
             self.fresh.is_none_or(|at| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age > self.max_age));
@@ -55,13 +54,13 @@ impl ShownWindows {
         }
     }
 
-    /// Notes that a poll has confirmed them.
+    /// Records that a poll has confirmed the gauges.
     pub(super) async fn confirm(&mut self, now: Timestamp) {
         self.fresh = Some(now);
         self.expire(now).await;
     }
 
-    /// Puts the gauges of a window in the place of its predecessor's; what it does not have goes.
+    /// Replaces the gauges of the preceding window; series that the new window lacks are removed.
     pub(super) async fn replace(&mut self, window: StoredGauges) {
         let key = (window.scope.clone(), window.unit);
         let new = self.samples(&window);
@@ -71,7 +70,7 @@ impl ShownWindows {
         }
     }
 
-    /// The series of a closed window: when it ended, and its values.
+    /// Returns the series of a closed window: its end and its values.
     fn samples(&self, gauges: &StoredGauges) -> Vec<Sample> {
         let window = gauges.unit.name();
         let app_labels = self.id.app_labels();
@@ -96,7 +95,7 @@ impl ShownWindows {
     }
 }
 
-/// A closed window as the ledger takes it.
+/// Converts the gauges of a closed window for the ledger.
 pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
     let WindowGauges { scope, end, numbers } = gauges;
     let is_scope = scope.is_some();

@@ -1,5 +1,4 @@
-//! What is polled by window: every question of a poll, what the answers mean, and the gauges of closed
-//! windows.
+//! Polling by window: the queries of a poll, the interpretation of the answers, and the gauges of closed windows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
-/// A report by window.
+/// Polling of a report by window.
 pub struct WindowPoll {
     report: Arc<dyn WindowReport>,
     /// False if its numbers are gauges alone.
@@ -49,7 +48,7 @@ pub struct WindowSetup {
     pub last_seen: Option<Timestamp>,
 }
 
-/// What a poll by window brings.
+/// Outcome of a poll by window: the new state and the changed gauges.
 pub struct WindowOutcome {
     state: ReportState,
     gauges: Vec<StoredGauges>,
@@ -116,13 +115,13 @@ impl PollKind for WindowPoll {
 
     async fn tick(&mut self, clock: &Clock) -> bool {
         self.guard.read(clock);
-        // Too old by any clock: they come back if it was wrong.
+        // Gauges that are too old by any clock are removed: they return if it was wrong.
         self.gauges.expire(clock.now()).await;
         false
     }
 }
 
-/// One poll.
+/// State of one poll.
 struct WindowPollRun<'a> {
     counts: bool,
     poller: Arc<Poller>,
@@ -136,13 +135,13 @@ struct WindowPollRun<'a> {
     has_new_numbers: bool,
 }
 
-/// A part of a report: a department, if it is about one, and the first window of a question.
+/// A part of a report: a department, if it concerns one, and the first window of a query.
 type Part = (Option<String>, Window);
 
 /// Failures that a report remembers between polls.
 #[derive(Default)]
 struct FailingParts {
-    /// Parts, each with how often in a row it has failed and when it is asked for again.
+    /// Parts, each with its number of failures in a row and the time at which it is queried again.
     failing: HashMap<Part, (u32, Instant)>,
     /// True if the report as a whole is failing.
     is_whole: bool,
@@ -161,52 +160,53 @@ impl FailingParts {
         self.failing.get(part).map_or(0, |(failures, _)| *failures)
     }
 
-    /// Notes another failure, in a poll that `began` then: what fails in the same poll is asked for again together.
+    /// Records another failure, in a poll that `began` then: parts that fail in the same poll are queried again
+    /// together.
     fn fail(&mut self, part: Part, interval: Duration, began: Instant) {
         let (failures, next) = self.failing.entry(part).or_insert((0, began));
         *failures = failures.saturating_add(1);
         *next = began + backoff::back_off(interval, *failures);
     }
 
-    /// All of them are asked for in the next poll.
+    /// Makes the next poll query all failing parts.
     fn hurry(&mut self) {
         self.failing.values_mut().for_each(|(_, next)| *next = Instant::now());
     }
 
-    /// Time until the first of them is asked for again.
+    /// Returns the time until the first failing part is queried again.
     fn wait(&self) -> Option<Duration> {
         let next = self.failing.values().map(|(_, next)| *next).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 }
 
-/// Progress of a poll.
 #[derive(Default)]
 struct Progress {
     earlier: EarlierQueries,
     retries: u32,
     has_passed: bool,
     has_asked: bool,
-    /// True once it began again because the clock turned out to be wrong.
+    /// True once the poll started over because the clock turned out to be wrong.
     has_begun_again: bool,
-    /// Questions that failed, none of which passed.
+    /// Number of queries that failed, retries included.
     failed: usize,
-    /// True if one of them is a part that had not failed before.
+    /// True if a failed query is for a part that had not failed before.
     fails_anew: bool,
-    /// Error of the first of them.
+    /// Error of the first failed query.
     error: Option<ProviderError>,
 }
 
-/// An answer that shows the time to be another by more than this was asked for the wrong windows.
+/// Clock deviation, shown by an answer, above which the wrong windows were queried.
 const OTHER_TIME: SignedDuration = SignedDuration::from_mins(4);
-/// Polls in which a day must be refused, while later ones pass, before an answer that does not say why is believed.
+/// Number of polls in which a day must be refused, while later ones pass, before a refusal without a reason is
+/// believed.
 const REFUSALS: u32 = 3;
 
 impl WindowPollRun<'_> {
     async fn ask_everything(&mut self) -> Result<PollOutcome, PollError> {
         let mut progress = Progress { retries: RETRIES, ..Progress::default() };
         progress.earlier.has_failed = !self.parts.failing.is_empty();
-        // What has failed before comes last, or it would use up what tries there are.
+        // Parts that have failed before come last, or they would use up the attempts.
         let mut again = Vec::new();
         loop {
             let next = self.report.next(self.reading.now, &self.outcome.state, &progress.earlier);
@@ -221,7 +221,7 @@ impl WindowPollRun<'_> {
             } else {
                 let query = again.remove(0);
                 if !self.is_wanted(&query, &progress.earlier) {
-                    // It settled with what was asked meanwhile.
+                    // Other queries have settled it in the meantime.
                     self.parts.failing.remove(&part_of(&query));
                 } else if !self.parts.waits(&part_of(&query)) {
                     self.query(query, &mut progress).await?;
@@ -233,17 +233,17 @@ impl WindowPollRun<'_> {
         }
         let Progress { earlier, has_passed, has_asked, fails_anew, error, .. } = progress;
         let error = match error {
-            // Where only parts were asked that have failed beside others that passed, they are parts still.
+            // If only parts were queried that had failed while others passed, the failure still concerns those parts.
             Some(error) if !has_passed && (fails_anew || self.parts.is_whole) => {
                 self.parts.is_whole = true;
-                // The report as a whole backs off; its parts are tried when it is.
+                // The report as a whole backs off; its parts are queried together with it.
                 self.parts.hurry();
                 return Err(error.into());
             }
             error => error,
         };
         self.parts.is_whole = false;
-        // What is not asked for any more fails no more.
+        // Parts that are no longer queried are no longer failing.
         let is_wanted = |part: &Part| {
             earlier.queries.iter().any(|query| part_of(query) == *part && self.is_wanted(query, &earlier))
         };
@@ -262,14 +262,14 @@ impl WindowPollRun<'_> {
         })
     }
 
-    /// Returns true if a question would still be asked if it had not been.
+    /// Returns true if a query would still be made if it had not been made yet.
     fn is_wanted(&self, query: &WindowQuery, earlier: &EarlierQueries) -> bool {
         let others = earlier.queries.iter().filter(|other| *other != query).cloned().collect();
         let earlier = EarlierQueries { queries: others, has_failed: earlier.has_failed };
         self.report.next(self.reading.now, &self.outcome.state, &earlier).as_ref() == Some(query)
     }
 
-    /// Asks one question. A failure that would meet any other question too ends the poll.
+    /// Sends one query. A failure that would affect any other query too ends the poll.
     async fn query(&mut self, query: WindowQuery, progress: &mut Progress) -> Result<(), PollError> {
         let part = part_of(&query);
         progress.has_asked = true;
@@ -278,7 +278,7 @@ impl WindowPollRun<'_> {
                 self.parts.failing.remove(&part);
                 return self.take(query, answer, progress).await;
             }
-            // The clock was wrong: the poll begins again.
+            // The clock was wrong: the poll starts over.
             Ok(None) => return Ok(()),
             Err(error) if error.ends_the_poll() => return Err(self.of_scope(&query, error).into()),
             Err(error) => error,
@@ -303,7 +303,7 @@ impl WindowPollRun<'_> {
         self.parts.fail(part, self.report.spec().interval, self.began);
     }
 
-    /// Tells which scope a failure is about.
+    /// Adds the scope of the query to a failure.
     fn of_scope(&self, query: &WindowQuery, error: ProviderError) -> ProviderError {
         match query.scope.clone() {
             Some(scope) => ProviderError::Scope {
@@ -316,8 +316,8 @@ impl WindowPollRun<'_> {
         }
     }
 
-    /// Finds from which day on a range is answered that is refused as a whole, and takes what is. What lies before is
-    /// lost: at once if the provider's own words refuse it, else after some polls.
+    /// Finds the day from which on a range that is refused as a whole is answered, and takes the answered part. The
+    /// days before are lost: at once if the provider itself refuses them, otherwise after some polls.
     async fn narrow(
         &mut self,
         query: WindowQuery,
@@ -326,7 +326,8 @@ impl WindowPollRun<'_> {
     ) -> Result<(), PollError> {
         let days = Window::days_between(query.first, query.last);
         let range = |first: usize| WindowQuery { first: days[first], ..query.clone() };
-        // Every range that begins before `reached` is refused, from there on they are answered.
+        // Ranges that begin at `refused` or earlier are refused, ranges that begin at `reached` or later are
+        // answered.
         let (mut refused, mut reached) = (0, days.len());
         let mut last_refusal = refusal;
         while reached - refused > 1 {
@@ -352,7 +353,7 @@ impl WindowPollRun<'_> {
             return Ok(());
         }
         let ReportId { provider, app, report } = &self.poller.id;
-        // Older ranges are not asked for any more.
+        // Older ranges are not queried any more.
         let oldest = progress.earlier.queries.iter().map(|query| query.first.first).min().unwrap_or(query.first.first);
         let (from, to) = (oldest.to_string(), days[refused].first.to_string());
         tracing::warn!(
@@ -367,7 +368,7 @@ impl WindowPollRun<'_> {
         self.take(WindowQuery { last: days[refused], ..query }, WindowAnswer::Lost, progress).await
     }
 
-    /// Sends a question. `None` if the answer shows that the clock was wrong: then the poll begins again.
+    /// Sends a query. Returns `None` if the answer shows that the clock was wrong: the poll then starts over.
     async fn answer(
         &mut self,
         query: &WindowQuery,
@@ -388,7 +389,7 @@ impl WindowPollRun<'_> {
         answer.map(Some)
     }
 
-    /// Commits what an answer means.
+    /// Interprets an answer and commits the result.
     async fn take(
         &mut self,
         query: WindowQuery,
@@ -400,12 +401,12 @@ impl WindowPollRun<'_> {
         let next = self.report.next(self.reading.now, &update.state, &progress.earlier);
         let is_last = next.is_none() && progress.error.is_none() && self.parts.failing.is_empty();
         let due = is_last.then(|| self.report.next_due(self.reading.now, &update.state));
-        // What departments were told is asked again after a crash; only counts must be remembered.
+        // Answers for departments are queried again after a crash; only counts must be remembered.
         let is_remembered = query.scope.is_none() || next.is_none();
         self.commit(update, is_remembered, due).await
     }
 
-    /// Commits what was made of an answer; `due` if it completes a successful poll.
+    /// Commits an interpreted answer; `due` is set if it completes a successful poll.
     async fn commit(
         &mut self,
         update: WindowUpdate,

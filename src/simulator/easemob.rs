@@ -1,4 +1,4 @@
-//! Easemob, simulated: app tokens and `offline-push`, 10 requests in 10 seconds.
+//! Simulator of Easemob: app tokens and `offline-push`, 10 requests in 10 seconds.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
@@ -10,37 +10,37 @@ use serde_json::{Value, json};
 use crate::simulator::{SimulatedLimit, Simulator, Trouble, around, bearer, beijing, text};
 use crate::util::clock::Clock;
 
-/// An app as its owner set it up.
+/// Settings of a simulated app.
 #[derive(Clone, Debug)]
 pub struct EasemobApp {
-    /// 企业 ID.
+    /// Id of the organization (企业 ID).
     pub org_name: String,
-    /// 应用名.
+    /// Name of the application (应用名).
     pub app_name: String,
-    /// Credentials.
+    /// Client id of the credentials.
     pub client_id: String,
-    /// Credentials.
+    /// Client secret of the credentials.
     pub client_secret: String,
-    /// Whether sales have opened the statistics.
+    /// True if the provider has opened the statistics for the app.
     pub is_opened: bool,
-    /// Seconds that a token lasts.
+    /// Lifetime of a token in seconds.
     pub token_life: i64,
-    /// Pushes a day over all channels.
+    /// Pushes per day over all channels.
     pub per_day: f64,
     /// Seconds between events of a channel.
     pub step: i64,
-    /// Days that exist already.
+    /// Number of past days with events at the start.
     pub history: i64,
-    /// Days whose events are kept.
+    /// Number of days for which events are kept.
     pub kept: i64,
-    /// Whether now and then, for an hour, a channel that reports failures has many.
+    /// True if channels that report failures occasionally have many of them for an hour.
     pub has_bad_hours: bool,
     /// Seed of the events.
     pub seed: u64,
 }
 
 impl EasemobApp {
-    /// A busy app with a week of history.
+    /// Creates a busy app with a week of history.
     pub fn demo(org_name: &str, app_name: &str) -> EasemobApp {
         EasemobApp {
             org_name: org_name.to_owned(),
@@ -59,7 +59,7 @@ impl EasemobApp {
     }
 }
 
-/// What happened to a number of pushes of a day.
+/// Outcome of a number of pushes of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EasemobOutcome {
     /// Accepted by the vendor.
@@ -70,23 +70,22 @@ pub enum EasemobOutcome {
     Arrive,
 }
 
-/// A number of pushes of a day with the same fate at the same time.
+/// A number of pushes of a day with the same outcome at the same time.
 #[derive(Clone, Copy, Debug)]
 struct EasemobEvent {
-    /// The day that it counts for.
+    /// Day for which the event counts.
     day: i64,
-    /// The vendor's key.
+    /// Key of the vendor.
     platform: &'static str,
-    /// What happened.
     outcome: EasemobOutcome,
-    /// To how many.
+    /// Number of pushes.
     count: i64,
 }
 
-/// By the vendor's key and what happened.
+/// Counts by vendor key and outcome.
 type EasemobCounts = HashMap<(&'static str, EasemobOutcome), i64>;
 
-/// Key, share of all pushes, usual share of failures, whether arrivals are reported.
+/// The channels: key, share of all pushes, usual share of failures, and true if arrivals are reported.
 const CHANNELS: [(&str, f64, f64, bool); 8] = [
     ("APNS", 0.24, 0.004, false),
     ("ANDROID", 0.03, 0.02, false),
@@ -98,7 +97,7 @@ const CHANNELS: [(&str, f64, f64, bool); 8] = [
     ("HONOR", 0.05, 0.08, false),
 ];
 
-/// The simulator of one app.
+/// Simulator of one app.
 pub struct EasemobSimulator {
     clock: Clock,
     app: EasemobApp,
@@ -108,11 +107,11 @@ pub struct EasemobSimulator {
 struct EasemobState {
     random: fastrand::Rng,
     grown_until: i64,
-    /// The truth: what has happened until now, by the day that it counts for.
+    /// The truth: counts of the events until now, by the day for which they count.
     happened: BTreeMap<i64, EasemobCounts>,
-    /// What has not happened yet, by Unix seconds.
+    /// Future events, by Unix seconds.
     to_come: BTreeMap<i64, Vec<EasemobEvent>>,
-    /// Days that are not in any answer before a time.
+    /// Days that are missing from all answers before a time in Unix seconds.
     late: HashMap<i64, i64>,
     troubles: HashMap<String, Trouble>,
     tokens: HashMap<String, i64>,
@@ -121,7 +120,7 @@ struct EasemobState {
 }
 
 impl EasemobSimulator {
-    /// The app with its history up to now.
+    /// Creates the simulator with the history of the app up to now.
     pub fn new(clock: Clock, app: EasemobApp) -> EasemobSimulator {
         let now = clock.now().as_second();
         let state = EasemobState {
@@ -138,50 +137,50 @@ impl EasemobSimulator {
         EasemobSimulator { clock, app, state: Mutex::new(state) }
     }
 
-    /// The state grown up to now.
+    /// Locks the state and advances it to now.
     fn state(&self) -> MutexGuard<'_, EasemobState> {
         let mut state = self.state.lock();
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }
 
-    /// The truth: what has happened until now to the pushes of a day (`yyyy-MM-dd`) on one channel.
+    /// Returns the true count of an outcome until now, for the pushes of a day (`yyyy-MM-dd`) on one channel.
     pub fn truth(&self, day: &str, platform: &str, outcome: EasemobOutcome) -> i64 {
         let state = self.state();
         let counts = beijing::parse(day).and_then(|day| state.happened.get(&day)).into_iter().flatten();
         counts.filter(|(key, _)| **key == (platform, outcome)).map(|(_, count)| *count).sum()
     }
 
-    /// Lets the numbers of a day differ from now on by what the provider has found to be wrong.
+    /// Adds a correction by the provider to the numbers of a day, from now on.
     pub fn restate(&self, day: &str, platform: &'static str, outcome: EasemobOutcome, by: i64) {
         if let Some(day) = beijing::parse(day) {
             self.state().happen(EasemobEvent { day, platform, outcome, count: by });
         }
     }
 
-    /// Lets a channel be in trouble from now on, beyond what is usual, or out of it ([`Trouble::NONE`]).
+    /// Sets the trouble of a channel from now on, beyond the usual failures; [`Trouble::NONE`] ends it.
     pub fn trouble(&self, platform: &str, trouble: Trouble) {
         self.state().troubles.insert(platform.to_owned(), trouble);
     }
 
-    /// Keeps a day out of all answers until a time in Unix seconds.
+    /// Omits a day from all answers until a time in Unix seconds.
     pub fn delay(&self, day: &str, until: i64) {
         if let Some(day) = beijing::parse(day) {
             self.state().late.insert(day, until);
         }
     }
 
-    /// Makes all tokens invalid, whatever their expiry.
+    /// Revokes all tokens, including those that have not expired.
     pub fn revoke_tokens(&self) {
         self.state().tokens.clear();
     }
 
-    /// Requests for a token so far.
+    /// Returns the number of requests for a token so far.
     pub fn token_requests(&self) -> u64 {
         self.state().token_requests
     }
 
-    /// Requests over the limit so far.
+    /// Returns the number of requests refused by the rate limit so far.
     pub fn refused(&self) -> u64 {
         self.state().limit.refused
     }
@@ -239,7 +238,7 @@ impl EasemobSimulator {
         let mut days = serde_json::Map::new();
         for day in begin..=end.min(begin + 31) {
             let mut platforms = serde_json::Map::new();
-            // What is zero is left out, as in the document's example.
+            // Zeros are omitted, as in the example of the document.
             for (&(name, outcome), &count) in state.happened.get(&day).into_iter().flatten() {
                 if count > 0 && (platform == "ALL" || platform == name) {
                     let field = match outcome {
@@ -273,7 +272,7 @@ impl EasemobState {
                 let usual_failures = if is_bad_hour { 0.35 } else { usual_failures };
                 let trouble = self.troubles.get(platform).copied().unwrap_or(Trouble::NONE);
                 let failures = usual_failures.max(trouble.refused);
-                // One by one, so that a handful of pushes is not rounded away.
+                // Draws each push separately, so that a small number of pushes is not rounded to zero.
                 let random = &mut self.random;
                 let mut some = |of: i64, share: f64| (0..of).filter(|_| random.f64() < share).count() as i64;
                 let failed = some(pushes, failures);
@@ -300,7 +299,7 @@ impl EasemobState {
         self.happened.retain(|day, _| *day >= oldest);
     }
 
-    /// Lets happen what has come by now, so that a demo does not keep every event.
+    /// Counts the events until now and drops them, so that a demo does not keep every event.
     fn pass(&mut self, now: i64) {
         while let Some(first) = self.to_come.first_entry().filter(|first| *first.key() <= now) {
             first.remove().into_iter().for_each(|event| self.happen(event));

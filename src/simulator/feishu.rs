@@ -1,5 +1,5 @@
-//! Feishu, simulated: tenant tokens and `message_push_overview`, 100 requests a minute, data two days
-//! late at 10:00, weeks by their Monday, months by their first.
+//! Simulator of Feishu: tenant tokens and `message_push_overview`, 100 requests per minute, data two days late at
+//! 10:00, weeks named by their Monday, months by their first day.
 
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,17 +12,17 @@ use serde_json::{Value, json};
 use crate::simulator::{SimulatedLimit, Simulator, around, bearer, beijing, text};
 use crate::util::clock::Clock;
 
-/// When the numbers of a day can be seen.
+/// Time at which the numbers of a day are published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Publishing {
-    /// All at once at 10:00 two days later, as the document says.
+    /// The whole day at 10:00 two days later, as documented.
     TwoDaysLater,
-    /// Each event 48 hours after it happened, so that a demo has something to show.
+    /// Each event 48 hours after it happened, so that a demo has continuous data.
     PieceByPiece,
 }
 
 impl Publishing {
-    /// Whether an event at `at`, counted for `day`, can be seen at `now`.
+    /// Returns true if an event at `at`, counted for `day`, is published at `now`.
     fn shows(self, day: i64, at: i64, now: i64, late: &HashMap<i64, i64>) -> bool {
         match self {
             Publishing::PieceByPiece => at + 2 * beijing::DAY <= now,
@@ -34,37 +34,37 @@ impl Publishing {
     }
 }
 
-/// An app as its owner set it up.
+/// Settings of a simulated app.
 #[derive(Clone, Debug)]
 pub struct FeishuApp {
-    /// `cli_…`
+    /// App id: `cli_…`.
     pub app_id: String,
-    /// Credentials.
+    /// App secret of the credentials.
     pub app_secret: String,
-    /// Whether the tenant has the edition that the statistics need.
+    /// True if the tenant has the edition that the statistics require.
     pub is_enterprise: bool,
-    /// Whether the scope is granted.
+    /// True if the scope is granted.
     pub has_scope: bool,
-    /// When numbers can be seen.
+    /// Time at which numbers are published.
     pub publishing: Publishing,
-    /// Messages a day.
+    /// Messages per day.
     pub per_day: f64,
     /// Seconds between bursts of messages.
     pub step: i64,
-    /// Users of the tenant.
+    /// Number of users of the tenant.
     pub users: u16,
-    /// Departments: the first holds half of the users, the second, below it, a quarter.
+    /// Ids of the departments: the first holds half of the users, the second, inside the first, a quarter.
     pub departments: Vec<String>,
-    /// Days that exist already.
+    /// Number of past days with messages at the start.
     pub history: i64,
-    /// Days whose messages are kept.
+    /// Number of days for which messages are kept.
     pub kept: i64,
     /// Seed of the events.
     pub seed: u64,
 }
 
 impl FeishuApp {
-    /// A tenant of 800 with two departments and two months of history.
+    /// Creates a tenant of 800 users with two departments and two months of history.
     pub fn demo(app_id: &str) -> FeishuApp {
         FeishuApp {
             app_id: app_id.to_owned(),
@@ -86,28 +86,28 @@ impl FeishuApp {
 /// A message to one user. Small, since a demo keeps 200,000 of them.
 #[derive(Clone, Copy, Debug)]
 struct FeishuMessage {
-    /// Seconds after the day began.
+    /// Seconds since the start of the day.
     sent: u32,
     user: u16,
-    /// One more than the steps until it was read, if it was within 12 hours.
+    /// Number of steps until it was read, plus one; `None` if it was not read within 12 hours.
     read_after: Option<NonZeroU16>,
 }
 
-/// The numbers of a window.
+/// Numbers of a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// Messages sent.
+    /// Number of messages sent.
     pub send_msg_count: i64,
-    /// Distinct users.
+    /// Number of distinct users.
     pub send_user_count: i64,
-    /// Read within an hour.
+    /// Number of messages read within an hour.
     pub read_in_1h_count: i64,
-    /// Read within twelve hours.
+    /// Number of messages read within twelve hours.
     pub read_in_12h_count: i64,
 }
 
 impl Overview {
-    /// Adds all but the users, who may be the same.
+    /// Adds all numbers except the users, who may be the same.
     fn add(&mut self, other: &Overview) {
         self.send_msg_count += other.send_msg_count;
         self.read_in_1h_count += other.read_in_1h_count;
@@ -115,17 +115,17 @@ impl Overview {
     }
 }
 
-/// A day on which nothing happens any more: single messages would fill the memory of a demo.
+/// The totals of a day without further events: its single messages would fill the memory of a demo.
 struct Past {
-    /// Of the tenant, then of each department.
+    /// Numbers of the tenant, then of each department.
     overviews: Vec<Overview>,
     users: BTreeSet<u16>,
 }
 
-/// After so many days every message and every reading of it has been published, however it is published.
+/// Number of days after which every message and its reading are published, for any [`Publishing`].
 const ALL_PUBLISHED: i64 = 4;
 
-/// The simulator of one app.
+/// Simulator of one app.
 pub struct FeishuSimulator {
     clock: Clock,
     app: FeishuApp,
@@ -139,9 +139,9 @@ struct FeishuState {
     messages: BTreeMap<i64, Vec<FeishuMessage>>,
     /// The truth of the days before those.
     past: BTreeMap<i64, Past>,
-    /// What the provider adds to a day's sent messages from a time on.
+    /// Corrections: day, time from which it applies, and number of sent messages to add.
     corrections: Vec<(i64, i64, i64)>,
-    /// Days whose data come later than they should.
+    /// Days whose data are late, with the time of publication in Unix seconds.
     late: HashMap<i64, i64>,
     /// Tokens and their expiry, the newest last.
     tokens: Vec<(String, i64)>,
@@ -152,7 +152,7 @@ struct FeishuState {
 const TOKEN_LIFE: i64 = 7200;
 
 impl FeishuSimulator {
-    /// The app with its history up to now.
+    /// Creates the simulator with the history of the app up to now.
     pub fn new(clock: Clock, app: FeishuApp) -> FeishuSimulator {
         let now = clock.now().as_second();
         let state = FeishuState {
@@ -169,15 +169,15 @@ impl FeishuSimulator {
         FeishuSimulator { clock, app, state: Mutex::new(state) }
     }
 
-    /// The state grown up to now.
+    /// Locks the state and advances it to now.
     fn state(&self) -> MutexGuard<'_, FeishuState> {
         let mut state = self.state.lock();
         state.grow(self.clock.now().as_second(), &self.app);
         state
     }
 
-    /// The truth: all that was sent on the days from `first` to `last` (`yyyy-MM-dd`), whether published
-    /// or not, to the tenant (`None`) or a department.
+    /// Returns the true numbers of the days from `first` to `last` (`yyyy-MM-dd`), published or not, of the tenant
+    /// (`None`) or a department.
     pub fn truth(&self, first: &str, last: &str, department: Option<&str>) -> Overview {
         let now = self.clock.now().as_second();
         let state = self.state();
@@ -187,7 +187,7 @@ impl FeishuSimulator {
         }
     }
 
-    /// What of that is published by now.
+    /// Returns the part of [`Self::truth`] that is published by now.
     pub fn published(&self, first: &str, last: &str, department: Option<&str>) -> Overview {
         let now = self.clock.now().as_second();
         let state = self.state();
@@ -200,7 +200,7 @@ impl FeishuSimulator {
         }
     }
 
-    /// Adds to the sent messages of a day from now on, or takes from them.
+    /// Adds a correction, which may be negative, to the sent messages of a day, from now on.
     pub fn restate(&self, day: &str, by: i64) {
         let now = self.clock.now().as_second();
         if let Some(day) = beijing::parse(day) {
@@ -208,29 +208,29 @@ impl FeishuSimulator {
         }
     }
 
-    /// Publishes a day only at a time in Unix seconds.
+    /// Delays the publication of a day until a time in Unix seconds.
     pub fn delay(&self, day: &str, until: i64) {
         if let Some(day) = beijing::parse(day) {
             self.state().late.insert(day, until);
         }
     }
 
-    /// Makes all tokens invalid, whatever their expiry.
+    /// Revokes all tokens, including those that have not expired.
     pub fn revoke_tokens(&self) {
         self.state().tokens.clear();
     }
 
-    /// Requests for a token so far.
+    /// Returns the number of requests for a token so far.
     pub fn token_requests(&self) -> u64 {
         self.state().token_requests
     }
 
-    /// Requests over the limit so far.
+    /// Returns the number of requests refused by the rate limit so far.
     pub fn refused(&self) -> u64 {
         self.state().limit.refused
     }
 
-    /// A token with more than 30 minutes left is given out again; otherwise a new one, and both are valid.
+    /// Answers with the current token if it is valid for at least 30 minutes, otherwise with a new one; both are valid.
     fn token(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         let now = self.clock.now().as_second();
@@ -299,7 +299,7 @@ impl FeishuSimulator {
         let Some(first) = body["date"].as_str().and_then(beijing::parse) else {
             return error(400, 211_007, "invalid date format");
         };
-        // The document's own example sends the number as a string.
+        // The example of the document sends the number as a string.
         let cycle = body["cycle_type"].as_i64().or_else(|| body["cycle_type"].as_str()?.parse().ok());
         let department = body["department_id"].as_str();
         let today = beijing::day_of(now);
@@ -337,13 +337,13 @@ impl FeishuState {
             let expected = app.per_day * beijing::rhythm(at) * app.step as f64 / beijing::DAY as f64;
             for _ in 0..around(&mut self.random, expected) {
                 let user = self.random.u16(0..app.users.max(1));
-                // Half is read within minutes, some within hours, some never.
+                // Half of the messages are read within minutes, some within hours, some never.
                 let read_after = match self.random.u32(0..10) {
                     0..5 => Some(self.random.i64(5..3600)),
                     5..8 => Some(self.random.i64(3600..12 * 3600)),
                     _ => None,
                 };
-                // Nothing happens between two steps, so that a test can look in peace.
+                // Nothing happens between two steps, so that a test can read a consistent state.
                 let read_after =
                     read_after.and_then(|after: i64| NonZeroU16::new(u16::try_from(after / app.step + 1).ok()?));
                 let day = beijing::day_of(at);
@@ -361,16 +361,16 @@ impl FeishuState {
         self.past.retain(|day, _| *day >= oldest);
     }
 
-    /// Keeps only the numbers of a day.
+    /// Replaces the messages of a day by their totals.
     fn fold(&mut self, day: i64, app: &FeishuApp) {
         let places = std::iter::once(None).chain(app.departments.iter().map(|id| Some(id.as_str())));
-        // Corrections stay apart, since more may come.
+        // Corrections are kept separately, since more may follow.
         let overviews = places.map(|place| self.overview(app, day..=day, place, i64::MIN, |_, _| true)).collect();
         let messages = self.messages.remove(&day).unwrap_or_default();
         self.past.insert(day, Past { overviews, users: messages.iter().map(|message| message.user).collect() });
     }
 
-    /// The numbers of the days that are seen. `is_seen` takes the day and the time of an event.
+    /// Returns the numbers of the events for which `is_seen` holds; it takes the day and the time of an event.
     fn overview(
         &self,
         app: &FeishuApp,

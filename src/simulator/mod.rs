@@ -1,6 +1,6 @@
-//! The providers, simulated: faithful to their documents in authentication, tokens, limits, error bodies
-//! and date rules, with a list of events as the truth. Used by the demo and by the tests. Shares no wire
-//! type and no calendar with the clients, or both would misread alike.
+//! Simulators of the providers, used by the demo and the tests: faithful to the documents in authentication, tokens,
+//! rate limits, error bodies and date rules, with a list of events as the truth. They share no wire type and no
+//! calendar with the clients, so that an error in one is not repeated in the other.
 
 pub mod easemob;
 pub mod feishu;
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 pub trait Simulator: Send + Sync + 'static {
     /// Answers one request.
     fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>>;
-    /// The time that its answers are dated with, if they are.
+    /// Returns the time of the `Date` header of its answers; `None` for no header.
     fn date(&self) -> Option<Timestamp> {
         None
     }
@@ -31,7 +31,7 @@ pub trait Simulator: Send + Sync + 'static {
 
 const MAX_BODY: usize = 1024 * 1024;
 
-/// Serves a simulator until dropped.
+/// Serves a simulator until the future is dropped.
 pub async fn serve(listener: TcpListener, simulator: Arc<impl Simulator>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
@@ -53,9 +53,9 @@ pub async fn serve(listener: TcpListener, simulator: Arc<impl Simulator>) {
             }
         });
         tokio::spawn(async move {
-            // A client that went away is no concern of a simulator.
+            // Errors of disconnected clients are ignored.
             let mut server = http1::Builder::new();
-            // Its time is the simulator's, if any.
+            // The simulator sets the date header.
             server.timer(TokioTimer::new()).auto_date_header(false);
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
@@ -81,7 +81,7 @@ fn bearer(request: &Request<Vec<u8>>) -> Option<&str> {
     request.headers().get(http::header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
-/// A sliding-window limit as the provider enforces it.
+/// A sliding-window rate limit as the provider enforces it.
 #[derive(Debug)]
 struct SimulatedLimit {
     requests: usize,
@@ -95,7 +95,7 @@ impl SimulatedLimit {
         SimulatedLimit { requests, window_ms, starts: VecDeque::new(), refused: 0 }
     }
 
-    /// Whether a request at `now_ms` is within the limit.
+    /// Returns true if a request at `now_ms` is within the rate limit, and counts it.
     fn admit(&mut self, now_ms: i64) -> bool {
         while self.starts.front().is_some_and(|start| now_ms - start >= self.window_ms) {
             self.starts.pop_front();
@@ -109,39 +109,39 @@ impl SimulatedLimit {
         within
     }
 
-    /// Seconds until a request would be admitted again.
+    /// Returns the seconds until the oldest request leaves the window.
     fn reset_seconds(&self, now_ms: i64) -> i64 {
         self.starts.front().map_or(0, |start| (start + self.window_ms - now_ms).div_euclid(1000) + 1)
     }
 }
 
-/// UTC+8 by hand: days since 1970 and back, apart from the calendar that the exporter uses.
+/// A calendar in UTC+8, by days since 1970, independent of the calendar that the exporter uses.
 pub mod beijing {
-    /// Seconds in a day.
+    /// Length of a day in seconds.
     pub const DAY: i64 = 86_400;
     const OFFSET: i64 = 8 * 3600;
 
-    /// The day number of an instant in Unix seconds.
+    /// Returns the day number of a time in Unix seconds.
     pub fn day_of(seconds: i64) -> i64 {
         (seconds + OFFSET).div_euclid(DAY)
     }
 
-    /// The first second of a day.
+    /// Returns the first second of a day, in Unix seconds.
     pub fn start_of(day: i64) -> i64 {
         day * DAY - OFFSET
     }
 
-    /// The hour of the day, with its fraction.
+    /// Returns the hour of the day, with its fraction.
     pub fn hour_of(seconds: i64) -> f64 {
         (seconds + OFFSET).rem_euclid(DAY) as f64 / 3600.0
     }
 
-    /// 0 for Monday. Day 0 was a Thursday.
+    /// Returns the day of the week, 0 for Monday. Day 0 was a Thursday.
     pub fn weekday(day: i64) -> i64 {
         (day + 3).rem_euclid(7)
     }
 
-    /// Year, month and day of a day number (Gregorian, by eras of 400 years).
+    /// Returns year, month and day of a day number (Gregorian, by eras of 400 years).
     pub fn civil(day: i64) -> (i64, i64, i64) {
         let shifted = day + 719_468;
         let era = shifted.div_euclid(146_097);
@@ -154,7 +154,7 @@ pub mod beijing {
         (year_of_era + era * 400 + i64::from(month <= 2), month, day_of_month)
     }
 
-    /// The day number of `yyyy-MM-dd`, strictly so written.
+    /// Parses the day number of a date, strictly in the form `yyyy-MM-dd`.
     pub fn parse(text: &str) -> Option<i64> {
         let bytes = text.as_bytes();
         let is_digit = |index: usize| bytes[index].is_ascii_digit();
@@ -176,13 +176,13 @@ pub mod beijing {
         (civil(number) == (year, month, day)).then_some(number)
     }
 
-    /// `yyyy-MM-dd`
+    /// Formats a day number as `yyyy-MM-dd`.
     pub fn format(day: i64) -> String {
         let (year, month, day) = civil(day);
         format!("{year:04}-{month:02}-{day:02}")
     }
 
-    /// How busy an hour is, around 1: few at night, most at noon and in the evening.
+    /// Returns the load of an hour as a factor around 1: lowest at night, highest at noon and in the evening.
     pub fn rhythm(seconds: i64) -> f64 {
         const BY_HOUR: [f64; 24] = [
             0.4, 0.3, 0.25, 0.25, 0.25, 0.3, 0.5, 0.9, 1.2, 1.3, 1.2, 1.3, 1.6, 1.3, 1.1, 1.1, 1.1, 1.2, 1.4, 1.6, 1.8,
@@ -192,25 +192,25 @@ pub mod beijing {
     }
 }
 
-/// What is wrong with a channel, whatever the provider. Shares are from 0 to 1.
+/// Simulated trouble of a channel, for any provider. Shares are from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trouble {
-    /// The share of pushes that the vendor refuses.
+    /// Share of pushes that the vendor refuses.
     pub refused: f64,
-    /// The share of what it accepts that never arrives.
+    /// Share of the accepted pushes that never arrive.
     pub lost: f64,
-    /// How many times longer it takes to arrive.
+    /// Factor by which deliveries take longer.
     pub slower: f64,
-    /// The share of clicks that are not told.
+    /// Share of clicks that are not reported.
     pub unclicked: f64,
 }
 
 impl Trouble {
-    /// All is well.
+    /// No trouble.
     pub const NONE: Trouble = Trouble { refused: 0.0, lost: 0.0, slower: 1.0, unclicked: 0.0 };
 }
 
-/// A whole number around `expected`, by chance.
+/// Returns a random whole number around `expected`.
 fn around(random: &mut fastrand::Rng, expected: f64) -> i64 {
     let spread = expected * (0.7 + 0.6 * random.f64());
     (spread + random.f64()).floor() as i64

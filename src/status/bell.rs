@@ -1,5 +1,4 @@
-//! Polls out of turn: what is failing, or everything, is polled now because somebody says so, by a reload or by
-//! `POST /-/poll`.
+//! Polls out of turn: failing reports, or all, are polled immediately because of a reload or of `POST /-/poll`.
 
 use std::time::Duration;
 
@@ -8,28 +7,29 @@ use tokio::sync::Notify;
 
 use crate::ledger::Hurry;
 
-/// From one report's poll to the next one's, where many become due at once.
+/// Interval between the polls of two reports where many become due at once.
 const PACE: Duration = Duration::from_millis(20);
-/// Many reports begin closer together, so that the last of them does not wait longer.
+/// Longest time over which such polls are spread: many reports begin closer together, so that the last of them does
+/// not wait longer.
 const SPREAD: Duration = Duration::from_secs(20);
 
-/// Time between the polls of `count` reports that are due at once.
+/// Returns the interval between the polls of `count` reports that are due at once.
 pub fn pace(count: usize) -> Duration {
     PACE.min(SPREAD / u32::try_from(count.max(1)).unwrap_or(u32::MAX))
 }
 
-/// Reports that are polled out of turn.
+/// Reports that are to be polled out of turn.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Those of this provider, or of all.
+    /// Provider of the reports; all providers if `None`.
     pub provider: Option<String>,
-    /// Those of apps with this name, or of all.
+    /// Name of the reports' app; all apps if `None`.
     pub app: Option<String>,
-    /// Failing ones alone, or all.
+    /// Failing reports alone, or all.
     pub hurry: Hurry,
 }
 
-/// Signal that tells a report to poll out of turn.
+/// Signal that makes a report poll out of turn.
 #[derive(Debug, Default)]
 pub struct Bell {
     asked: Mutex<Option<Hurry>>,
@@ -43,7 +43,7 @@ impl Bell {
         self.rung.notify_one();
     }
 
-    /// Waits until it is rung; at once if it has been since it was last answered.
+    /// Waits until the bell is rung; returns at once if it has been rung since it was last answered.
     pub async fn rung(&self) {
         while self.asked.lock().is_none() {
             self.rung.notified().await;

@@ -1,4 +1,4 @@
-//! Counters on their way from the ledger to the exposition.
+//! Conversion of counters from the ledger to the exposition.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::exposition::{Counter, Sample, text};
 use crate::ledger::SeriesTotal;
 
-/// Committed counters of an app as the page takes them; those that have never shown their totals are held for so long.
+/// Converts the committed counters of an app for the exposition. Those that have never shown their totals are held
+/// for the time `hold`.
 pub fn counters(app_labels: &Arc<str>, series: Vec<SeriesTotal>, hold: Duration) -> Vec<Counter> {
     let counter = |SeriesTotal { id, family, labels, total, is_held, created }| Counter {
         sample: Sample {

@@ -1,4 +1,4 @@
-//! The status of every report: what the status page lists and the health metrics show. Both come from here, so they
+//! Status of every report, which the status page lists and the health metrics show. Both come from here, so they
 //! cannot differ.
 
 pub mod bell;
@@ -28,53 +28,53 @@ pub use report::{
 };
 pub use services::Services;
 
-/// Unknown names of a provider's report.
+/// Number of unknown names of a provider's report.
 #[derive(Default)]
 struct UnknownNames {
     total: i64,
-    /// By app, also of those that are gone.
+    /// Number by app, including removed apps.
     apps: BTreeMap<String, i64>,
 }
 
-/// Failures of a report that are remembered.
+/// Number of failures of a report that are remembered.
 const FAILURES_KEPT: usize = 5;
 
-/// The status of all reports, shared by the pollers and the web.
+/// Status of all reports, shared by the pollers and the web server.
 #[derive(Clone)]
 pub struct Status {
     registry: Arc<Mutex<Registry>>,
     exposition: Exposition,
 }
 
-/// Everything that is known, under one lock: what is read together was true together.
+/// All known state under one lock, so that values that are read together are consistent.
 #[derive(Default)]
 struct Registry {
     /// Followed files by app and path.
     files: BTreeMap<(String, String), FileStatus>,
     reports: BTreeMap<ReportId, ReportStatus>,
     apps: BTreeMap<(&'static str, String), AppStatus>,
-    /// Reports without a first result, because one is due.
+    /// Reports without a first result although one is due.
     pending: BTreeSet<ReportId>,
     /// Unknown names seen so far, by provider and report.
     unknown: BTreeMap<(&'static str, &'static str), UnknownNames>,
-    /// Failed polls since the start of reports that a reload has stopped.
+    /// Failed polls since the start, of reports that a reload has stopped.
     errors_before: BTreeMap<ReportId, Errors>,
-    /// Since when apps of a provider are known.
+    /// Time since which apps of a provider are known.
     known_since: BTreeMap<&'static str, Timestamp>,
 }
 
 impl Status {
-    /// Knows nothing yet.
+    /// Creates a status without reports.
     pub fn new(exposition: Exposition) -> Status {
         Status { registry: Arc::default(), exposition }
     }
 
-    /// All reports by id.
+    /// Returns all reports by id.
     pub fn reports(&self) -> Vec<(ReportId, ReportStatus)> {
         self.registry.lock().reports.iter().map(|(id, status)| (id.clone(), status.clone())).collect()
     }
 
-    /// Has the reports of a selection polled, one shortly after the other. Returns how many there are.
+    /// Polls the reports of a selection out of turn, one shortly after the other. Returns their number.
     pub fn poll_now(&self, selection: &Selection) -> usize {
         let bells = self.bells(selection);
         let (count, hurry) = (bells.len(), selection.hurry);
@@ -87,7 +87,7 @@ impl Status {
         count
     }
 
-    /// The bells of the reports of a selection.
+    /// Returns the bells of the reports of a selection.
     pub fn bells(&self, selection: &Selection) -> Vec<Arc<Bell>> {
         let Selection { provider, app, hurry } = selection;
         let is_selected = |(id, status): &(&ReportId, &ReportStatus)| {
@@ -98,17 +98,17 @@ impl Status {
         self.registry.lock().reports.iter().filter(is_selected).map(|(_, status)| Arc::clone(&status.bell)).collect()
     }
 
-    /// What is known of apps besides their reports.
+    /// Returns the status of all apps, apart from their reports.
     pub fn apps(&self) -> Vec<((&'static str, String), AppStatus)> {
         self.registry.lock().apps.iter().map(|(name, status)| (name.clone(), status.clone())).collect()
     }
 
-    /// Notes something of an app.
+    /// Changes the status of an app.
     pub fn app(&self, provider: &'static str, app: &str, change: impl FnOnce(&mut AppStatus)) {
         change(self.registry.lock().apps.entry((provider, app.to_owned())).or_default());
     }
 
-    /// Tells, once, that further unknown names of an app are not counted.
+    /// Reports, once, that further unknown names of an app are not counted.
     pub async fn unknown_fields_full(&self, provider: &'static str, app: &str) {
         let mut was_full = false;
         self.app(provider, app, |status| was_full = std::mem::replace(&mut status.unknown_fields_full, true));
@@ -124,34 +124,35 @@ impl Status {
         self.exposition.update(vec![full]).await;
     }
 
-    /// Notes how many messages of a report are late.
+    /// Records how many messages of a report are late.
     pub fn late(&self, id: &ReportId, messages: i64) {
         if let Some(status) = self.registry.lock().reports.get_mut(id) {
             status.late_messages = messages;
         }
     }
 
-    /// All followed files by app and path.
+    /// Returns all followed files by app and path.
     pub fn files(&self) -> Vec<((String, String), FileStatus)> {
         self.registry.lock().files.iter().map(|(key, status)| (key.clone(), status.clone())).collect()
     }
 
-    /// Notes how a followed file of an app is.
+    /// Records the status of a followed file of an app.
     pub fn file(&self, app: &str, path: &str, status: FileStatus) {
         self.registry.lock().files.insert((app.to_owned(), path.to_owned()), status);
     }
 
-    /// The reports that are due and have no first result.
+    /// Returns the reports that are due and have no first result.
     pub fn pending(&self) -> Vec<ReportId> {
         self.registry.lock().pending.iter().cloned().collect()
     }
 
-    /// A report has a first result, though its poll may go on for long.
+    /// Records that a report has a first result, even if its poll continues for long.
     pub fn has_result(&self, id: &ReportId) {
         self.registry.lock().pending.remove(id);
     }
 
-    /// A report with what the ledger remembers of it. `due` is when its first poll is, if any is due.
+    /// Adds a report with the state that the ledger has stored for it. `due` is the due time of its first poll, if
+    /// any is due.
     pub async fn add(&self, id: &ReportId, restored: ReportStatus, due: Option<Timestamp>, now: Timestamp) {
         let errors = self.registry.lock().errors_before.get(id).cloned().unwrap_or_default();
         let count = |reason: &Reason| {
@@ -173,7 +174,7 @@ impl Status {
         self.exposition.update(updates).await;
     }
 
-    /// An app is not polled any more.
+    /// Removes an app that is no longer polled.
     pub fn forget(&self, provider: &str, app: &str) {
         let is_its = |id: &ReportId| id.provider == provider && id.app == app;
         let mut registry = self.registry.lock();
@@ -188,9 +189,9 @@ impl Status {
         }
     }
 
-    /// There was nothing to ask, and the next poll is due at `due`, if any is. This ends an outage of the ledger, after
-    /// which the report is as it was before. It ends the failure of a part if `parts_are_well`, and any failure if
-    /// there is nothing left to ask for.
+    /// Records that there was nothing to query, and that the next poll is due at `due`, if any is. This ends an
+    /// outage of the ledger, after which the report is as it was before. It ends the failure of a part if
+    /// `parts_are_well`, and any failure if there is nothing left to query.
     pub async fn nothing_due(&self, id: &ReportId, due: Option<Timestamp>, parts_are_well: bool) {
         let mut updates = vec![id.set_due(due)];
         {
@@ -218,12 +219,13 @@ impl Status {
         self.exposition.update(updates).await;
     }
 
-    /// The oldest outstanding poll of a report is another than before.
+    /// Shows another due time of the oldest outstanding poll of a report.
     pub async fn backlog(&self, id: &ReportId, due: Option<Timestamp>) {
         self.exposition.update(vec![id.set_due(due)]).await;
     }
 
-    /// A poll succeeded; the next is due at `due`, if any is. Returns whether it was failing before.
+    /// Records that a poll succeeded; the next is due at `due`, if any is. Returns true if the report was failing
+    /// before.
     pub async fn succeeded(&self, id: &ReportId, ended: PollTiming, due: Option<Timestamp>) -> bool {
         let now = ended.now;
         let (was_failing, failure) = {
@@ -248,8 +250,8 @@ impl Status {
         was_failing
     }
 
-    /// A poll succeeded in what it asked for, while something it did not ask for is still failing: a part of the report
-    /// is. False if nothing is known to fail.
+    /// Records that a poll succeeded in its queries, while a part of the report that it did not query is still
+    /// failing. Returns false if no failure is known.
     pub async fn still_failing(&self, id: &ReportId, ended: PollTiming, due: Option<Timestamp>) -> bool {
         let (before, after) = {
             let mut registry = self.registry.lock();
@@ -269,9 +271,9 @@ impl Status {
         true
     }
 
-    /// A poll failed, as a whole or in a part. `next` says from the number of failures in a row when it is tried again.
-    /// The time that it was due stays, unless other parts have come further, to `due`. Returns the time of the next
-    /// poll, and whether the failure is another than before.
+    /// Records that a poll failed, as a whole or in part. `next` computes the time of the next poll from the number
+    /// of failures in a row. The shown due time stays, unless other parts have progressed to `due`. Returns the time
+    /// of the next poll, and true if the failure differs from the previous one.
     pub async fn failed(
         &self,
         id: &ReportId,
@@ -298,7 +300,7 @@ impl Status {
             let errors = *errors;
             let message = failure.message.clone();
             let last = PastFailure { at: failure.since, reason, message, advice: failure.advice };
-            // The same again is not told again.
+            // A failure that repeats the newest one replaces it.
             if status
                 .last_errors
                 .front()
@@ -327,8 +329,8 @@ impl Status {
         (next, is_new)
     }
 
-    /// Shows a report as failing while its poll waits out a rate limit, to `next`. No failed poll is counted. Returns
-    /// whether it was not failing before.
+    /// Shows a report as failing while its poll waits until `next` for the end of a rate limit. No failed poll is
+    /// counted. Returns true if the report was not failing before.
     pub async fn waits(&self, id: &ReportId, failure: PollFailure, next: Option<Timestamp>) -> bool {
         {
             let mut registry = self.registry.lock();
@@ -346,7 +348,7 @@ impl Status {
         true
     }
 
-    /// Ends [`Status::waits`]: the poll goes on.
+    /// Ends [`Status::waits`]: the poll continues.
     pub async fn waits_no_more(&self, id: &ReportId) {
         let (failure, state) = {
             let mut registry = self.registry.lock();
@@ -362,7 +364,7 @@ impl Status {
         self.exposition.update(vec![id.not_failing(&failure), up]).await;
     }
 
-    /// Updates that follow every poll.
+    /// Returns the updates that follow every poll.
     fn ended(&self, id: &ReportId, ended: PollTiming) -> Vec<Update> {
         let PollTiming { now, has_new_numbers, took } = ended;
         self.registry.lock().pending.remove(id);
@@ -374,17 +376,18 @@ impl Status {
         updates
     }
 
-    /// An app of a provider is known since then; said of all apps before their unknown names are counted.
+    /// Records since when an app of a provider is known. This is done for all apps before their unknown names are
+    /// counted.
     pub fn known_since(&self, provider: &'static str, at: Timestamp) {
         self.registry.lock().known_since.entry(provider).and_modify(|first| *first = at.min(*first)).or_insert(at);
     }
 
-    /// Adds names that an app was the first to see.
+    /// Adds the number of names that an app was the first to see.
     pub async fn unknown_names(&self, id: &ReportId, new: i64) {
         self.count_unknown(id, |count| count.saturating_add(new)).await;
     }
 
-    /// The names that an app has been the first to see so far.
+    /// Restores the number of names that an app has been the first to see so far.
     pub async fn remember_unknown(&self, id: &ReportId, known: i64) {
         self.count_unknown(id, |count| known.max(count)).await;
     }
@@ -405,7 +408,7 @@ impl Status {
         self.exposition.update(vec![Update::Set(sample)]).await;
     }
 
-    /// Shows requests by status code.
+    /// Shows the number of requests by status code.
     pub async fn requests(&self, id: &ReportId, requests: &Requests) {
         let updates = requests
             .by_code()

@@ -1,4 +1,5 @@
-//! What is known of a report, of an app besides its reports, and of a followed file; the labels that they are shown with.
+//! Status of a report, of an app apart from its reports, and of a followed file, with the labels under which they are
+//! shown.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,19 +12,19 @@ use crate::exposition::{Sample, Update, text};
 use crate::metrics::catalog::Family;
 use crate::status::bell::Bell;
 
-/// Which report of which app.
+/// Identity of a report: its provider, its app and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ReportId {
-    /// The provider.
+    /// Name of the provider.
     pub provider: &'static str,
-    /// The app.
+    /// Name of the app.
     pub app: String,
-    /// The report.
+    /// Name of the report.
     pub report: &'static str,
 }
 
 impl ReportId {
-    /// The labels provider and app, the owner of a series.
+    /// Returns the labels provider and app, the owner of a series.
     pub fn app_labels(&self) -> Arc<str> {
         app_labels(self.provider, &self.app)
     }
@@ -33,7 +34,7 @@ impl ReportId {
         text::labels(&pairs)
     }
 
-    /// A sample with the labels of this report and perhaps more.
+    /// Returns a sample with the labels of this report and those in `more`.
     pub fn sample(&self, family: Family, more: &[(&str, &str)], value: i64) -> Sample {
         Sample { family, app_labels: self.app_labels(), labels: self.labels(more), value, created: None }
     }
@@ -46,7 +47,7 @@ impl ReportId {
         Update::show(Family::PollDue, self.app_labels(), self.labels(&[]), due.map(Timestamp::as_millisecond))
     }
 
-    /// Shows a failure instead of the one before.
+    /// Returns the updates that show a failure instead of the previous one.
     pub(super) fn replace_failing(&self, before: Option<PollFailure>, failure: &PollFailure) -> Vec<Update> {
         let gone = before.filter(|before| before.labels() != failure.labels());
         let mut updates: Vec<Update> = gone.map(|gone| self.not_failing(&gone)).into_iter().collect();
@@ -58,22 +59,22 @@ impl ReportId {
         self.remove(Family::PollFailing, &failure.labels())
     }
 
-    /// The removal of such a series.
+    /// Returns the removal of a series of this report.
     pub fn remove(&self, family: Family, more: &[(&str, &str)]) -> Update {
         Update::remove(self.sample(family, more, 0))
     }
 }
 
-/// The labels provider and app.
+/// Returns the labels provider and app.
 pub fn app_labels(provider: &str, app: &str) -> Arc<str> {
     text::labels(&[("provider", provider), ("app", app)]).into()
 }
 
-/// How a report is.
+/// Health of a report, by its last poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// Not polled since the start.
+    /// The report has not been polled since the start.
     #[default]
     Waiting,
     /// The last poll succeeded.
@@ -82,65 +83,66 @@ pub enum Health {
     Failing,
 }
 
-/// What is known of a report.
+/// Status of a report, as the status page lists it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ReportStatus {
-    /// How it is.
+    /// Health of the report.
     pub state: Health,
-    /// When a poll last succeeded.
+    /// Time of the last poll that succeeded.
     pub last_success: Option<Timestamp>,
-    /// When a poll last brought a new number.
+    /// Time of the last poll that brought a new number.
     pub last_change: Option<Timestamp>,
-    /// When it is polled next.
+    /// Time of the next poll.
     pub next_poll: Option<Timestamp>,
-    /// The failure that lasts.
+    /// Current failure, if the report is failing.
     pub error: Option<PollFailure>,
-    /// The last failures since the start, the newest first, each once in a row; also after it works again.
+    /// Last failures since the start, the newest first; one that repeats in a row is listed once. They stay after the
+    /// report works again.
     pub last_errors: VecDeque<PastFailure>,
-    /// Messages that should have been polled a whole interval ago, as the last poll found them.
+    /// Number of messages that should have been polled a whole interval ago, as the last poll found them.
     pub late_messages: i64,
-    /// Has it polled out of turn.
+    /// Signal that makes the report poll out of turn.
     #[serde(skip)]
     pub bell: Arc<Bell>,
-    /// How it was before it failed.
+    /// Health before the current failure.
     #[serde(skip)]
     pub before_outage: Health,
-    /// Failed polls in a row.
+    /// Number of failed polls in a row.
     #[serde(skip)]
     pub failures: u32,
-    /// Failed polls since the start, by reason.
+    /// Number of failed polls since the start, by reason.
     #[serde(skip)]
     pub errors: Errors,
 }
 
-/// Failed polls by reason.
+/// Number of failed polls by reason.
 pub(super) type Errors = BTreeMap<&'static str, i64>;
 
-/// Why a report is failing, in words without secrets.
+/// Failure of a report, in a text without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PollFailure {
-    /// The label value.
+    /// Value of the label `reason`.
     pub reason: &'static str,
     /// True if a part of the report fails (a window, a batch of messages, a department) while others work.
     pub is_part: bool,
-    /// True if no poll has failed: one waits for the end of a rate limit.
+    /// True if no poll has failed but one waits for the end of a rate limit.
     #[serde(skip)]
     pub is_wait: bool,
-    /// Code that tells it from another failure with the same reason.
+    /// Code that distinguishes the failure from another with the same reason.
     #[serde(skip)]
     pub code: String,
-    /// What happened.
+    /// Message of the error.
     pub message: String,
     /// The provider's id of the last request that failed, for its support.
     pub log_id: Option<String>,
-    /// What to do.
+    /// Advice to the operator.
     pub advice: &'static str,
-    /// Since when.
+    /// Time at which the failure began.
     pub since: Timestamp,
 }
 
 impl PollFailure {
-    /// Its labels behind those of the report.
+    /// Returns the labels after those of the report.
     pub(super) fn labels(&self) -> Vec<(&'static str, &'static str)> {
         let scope = self.is_part.then_some(("scope", "part"));
         [("reason", self.reason)].into_iter().chain(scope).collect()
@@ -150,86 +152,86 @@ impl PollFailure {
 /// A failed poll.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PastFailure {
-    /// When.
+    /// Time of the failure.
     pub at: Timestamp,
-    /// The label value.
+    /// Value of the label `reason`.
     pub reason: &'static str,
-    /// What happened.
+    /// Message of the error.
     pub message: String,
-    /// What to do.
+    /// Advice to the operator.
     pub advice: &'static str,
 }
 
-/// What is known of an app besides its reports.
+/// Status of an app apart from its reports.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AppStatus {
-    /// Its messages, if it takes any.
+    /// Number of its messages, if it takes any.
     #[serde(rename = "tracked_messages")]
     pub tracked: Option<MessageCounts>,
     /// True if messages may be registered for it.
     #[serde(skip)]
     pub takes_messages: bool,
-    /// When the newest of them was sent.
+    /// Time at which the newest of its messages was sent.
     pub newest_message: Option<Timestamp>,
-    /// What the provider says of its quotas, by API.
+    /// Quotas by API, as the provider reports them.
     pub quotas: BTreeMap<&'static str, Quota>,
-    /// When its token expires.
+    /// Time at which the token expires.
     pub token_expiry: Option<Timestamp>,
-    /// Seconds by which our clock is ahead of the provider's, by its answers.
+    /// Lead of the local clock over the provider's in seconds, computed from its answers.
     pub clock_skew_seconds: Option<f64>,
-    /// True if it has had so many unknown names that further ones are not counted.
+    /// True if the app has had so many unknown names that further ones are not counted.
     pub unknown_fields_full: bool,
 }
 
-/// Messages that are polled.
+/// Number of messages that are polled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MessageCounts {
-    /// Those without a number.
+    /// Messages without a number.
     pub waiting: i64,
-    /// Those with one.
+    /// Messages with a number.
     pub live: i64,
 }
 
-/// A quota as the provider's headers say.
+/// A quota, as the provider's headers report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Quota {
-    /// Requests in a window.
+    /// Requests that are allowed in a window.
     pub limit: Option<u64>,
-    /// What is left of them.
+    /// Requests that are left in the window.
     pub remaining: Option<u64>,
 }
 
 /// A line that is no message id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BadLine {
-    /// Its number, from 1.
+    /// Number of the line, from 1.
     pub line: u64,
-    /// What is wrong with it; nothing of what it says, which may be a secret.
+    /// Reason, without any text of the line, which may be a secret.
     pub reason: String,
-    /// When it was read.
+    /// Time at which the line was read.
     pub at: Timestamp,
 }
 
-/// How a followed file of message ids is.
+/// Status of a followed file of message ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FileStatus {
-    /// Lines read.
+    /// Number of lines read.
     pub lines: u64,
-    /// Lines since the start that were no ids.
+    /// Number of lines since the start that were no ids.
     pub bad_lines: i64,
-    /// The last of them.
+    /// Last of these lines.
     pub last_bad_line: Option<BadLine>,
-    /// Why it cannot be read, if it cannot.
+    /// Reason if the file cannot be read.
     pub trouble: Option<String>,
 }
 
-/// A poll that has ended, as far as its health goes.
+/// End of a poll, as far as it concerns the health of its report.
 #[derive(Clone, Copy, Debug)]
 pub struct PollTiming {
-    /// Time of its end.
+    /// Time of the end.
     pub now: Timestamp,
     /// True if a number was new.
     pub has_new_numbers: bool,
-    /// Duration; `None` if it was not made or not finished.
+    /// Duration of the poll; `None` if it was not made or not finished.
     pub took: Option<Duration>,
 }

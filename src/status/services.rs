@@ -1,4 +1,4 @@
-//! The parts of the exporter that everything that polls or registers needs.
+//! Parts of the exporter that all pollers and the registration of messages need.
 
 use tokio_util::task::TaskTracker;
 
@@ -7,19 +7,19 @@ use crate::ledger::Ledger;
 use crate::status::Status;
 use crate::util::clock::Clock;
 
-/// What every poller uses.
+/// Services that every poller uses.
 #[derive(Clone)]
 pub struct Services {
-    /// The time.
+    /// Clock of the exporter, or of the app's account.
     pub clock: Clock,
-    /// The ledger.
+    /// Ledger of watermarks and totals.
     pub ledger: Ledger,
-    /// The page.
+    /// Exposition that is scraped.
     pub exposition: Exposition,
-    /// The health of all reports.
+    /// Health of all reports.
     pub status: Status,
-    /// Counts panics.
+    /// Counter of panics.
     pub panics: prometheus::IntCounter,
-    /// The tasks of the app: it has stopped when none of them is left.
+    /// Tasks of the app, which has stopped when none of them is left.
     pub tasks: TaskTracker,
 }

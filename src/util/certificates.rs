@@ -1,5 +1,5 @@
-//! Facts that an X.509 certificate states about itself, as far as rustls does not look at them. Used to judge
-//! providers' servers and clients of the web.
+//! Properties of X.509 certificates that rustls does not check itself. Used to verify providers' servers and clients of
+//! the web server.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -10,18 +10,18 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 /// A PEM text that cannot be used as a list of trusted certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
-    /// There is none in it.
-    #[error("holds no PEM certificate")]
+    /// It contains no certificate.
+    #[error("contains no PEM certificate")]
     Empty,
-    /// One of them is broken: its number, from 1.
-    #[error("certificate number {0} in it cannot be read; replace it, or take it out")]
+    /// One certificate is invalid: its number, from 1.
+    #[error("certificate number {0} in it cannot be read; replace or remove it")]
     Broken(usize),
 }
 
-/// Reads the certificates of a PEM text, each of which must be usable.
+/// Reads the certificates of a PEM text, all of which must be usable.
 ///
 /// # Errors
-/// No certificate, or a broken one.
+/// No certificate, or an invalid one.
 pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let mut found = Vec::new();
     for (index, certificate) in CertificateDer::pem_slice_iter(text).enumerate() {
@@ -39,7 +39,7 @@ pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
 /// Parses a certificate.
 ///
 /// # Errors
-/// Bytes that are none.
+/// Bytes that are not a certificate.
 pub fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
     let parsed = X509Certificate::from_der(certificate);
     parsed.map(|(_, parsed)| parsed).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))
@@ -54,9 +54,9 @@ pub fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
     })
 }
 
-/// Returns true if a certificate may issue certificates that `serve` their purpose.
+/// Returns true if a certificate may issue certificates for the purpose that `serve` accepts.
 pub fn may_issue(ca: &X509Certificate<'_>, serve: fn(&ExtendedKeyUsage<'_>) -> bool) -> bool {
-    // Before version 3 nothing said who is a CA.
+    // Before version 3, certificates did not state whether they are of a CA.
     let is_ca =
         ca.basic_constraints().is_ok_and(|basic| basic.map_or(ca.version() != X509Version::V3, |basic| basic.value.ca));
     let may_sign = ca.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()));

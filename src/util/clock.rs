@@ -1,5 +1,5 @@
-//! The one source of time. Wall time comes from a [`Clock`], durations from tokio's instants, and
-//! nothing else in the crate reads either, so that a test drives the calendar and the timers as one.
+//! The only source of time. Wall time comes from a [`Clock`], durations from tokio's instants. Nothing else in the
+//! crate reads either, so that a test controls the calendar and the timers together.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// Wall time, cheap to clone and shared by everything that needs a date.
+/// Wall clock, cheap to clone and shared by everything that needs a date.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<ClockSource>);
 
@@ -22,28 +22,28 @@ enum ClockSource {
 }
 
 impl Clock {
-    /// The machine's wall clock, steps and all.
+    /// Returns the wall clock of the machine, including its steps.
     pub fn system() -> Self {
         Clock(Arc::new(ClockSource::System))
     }
 
-    /// A clock that starts at `start` and advances with tokio's time, paused or not. Must be called
-    /// inside a tokio runtime.
+    /// Creates a clock that starts at `start` and advances with tokio's time, paused or not. Must be called inside a
+    /// tokio runtime.
     pub fn following_tokio(start: Timestamp) -> Self {
         Clock(Arc::new(ClockSource::Tokio { start, since: Instant::now(), offset_ms: AtomicI64::new(0) }))
     }
 
-    /// A clock for one account: the wall clock, unless the provider's answers contradict it.
+    /// Creates a clock for one account: the wall clock, unless the provider's answers contradict it.
     pub fn of_account(provider: Arc<ProviderTime>) -> Self {
         Clock(Arc::new(ClockSource::Account(provider)))
     }
 
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         self.judge().now
     }
 
-    /// Returns true if the provider's answers confirm this time.
+    /// Returns true if the provider's answers confirm the current time.
     pub fn is_confirmed(&self) -> bool {
         self.judge().is_confirmed
     }
@@ -61,8 +61,8 @@ impl Clock {
         Judgement { now, provider: None, is_confirmed: false }
     }
 
-    /// Steps a clock made by [`Clock::following_tokio`], as an administrator or NTP would. The
-    /// system clock is left alone.
+    /// Steps a clock made by [`Clock::following_tokio`], as an administrator or NTP would. Other clocks stay
+    /// unchanged.
     pub fn step(&self, by: SignedDuration) {
         if let ClockSource::Tokio { offset_ms, .. } = &*self.0 {
             let by = i64::try_from(by.as_millis()).unwrap_or(0);
@@ -71,16 +71,16 @@ impl Clock {
     }
 }
 
-/// A disagreement of wall clock and provider up to here is left alone: answers take time, and clocks drift.
+/// Maximum difference between wall clock and provider that is ignored: answers take time, and clocks drift.
 const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
-/// A skew above this is worth a word …
+/// Skew above which a clock is off.
 pub const SKEWED: SignedDuration = SignedDuration::from_mins(1);
-/// … until it is below this again.
+/// Skew up to which a clock that was off is right again.
 const NEAR: SignedDuration = SignedDuration::from_secs(30);
-/// Answers whose median tells the provider's time.
+/// Number of last answers whose median is the provider's time.
 const SAMPLES: usize = 3;
 
-/// The time as a provider tells it, by the `Date` headers of its answers (RFC 9110, 6.6.1), beside the wall clock.
+/// Time of a provider, from the `Date` headers of its answers (RFC 9110, 6.6.1), compared with the wall clock.
 #[derive(Debug)]
 pub struct ProviderTime {
     wall: Clock,
@@ -91,40 +91,40 @@ pub struct ProviderTime {
 struct ProviderDates {
     /// The last answers, the newest last.
     samples: VecDeque<DateSample>,
-    /// Correction of times that an unconfirmed clock wrote, until it has been applied.
+    /// Correction of times that were written with an unconfirmed clock, until it has been applied.
     correction: Option<SignedDuration>,
-    /// Verdict on the skew that was logged last.
+    /// True if the clock was off by the last logged verdict.
     is_off: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct DateSample {
-    /// Time that the provider told.
+    /// Time of the provider.
     said: Instanced,
-    /// Lead of the wall clock over it.
+    /// Lead of the wall clock over the provider.
     ahead: SignedDuration,
 }
 
 /// Verdict on the time, from wall clock and provider together.
 pub(super) struct Judgement {
-    /// The time to go by.
+    /// Time to use.
     pub(super) now: Timestamp,
-    /// The provider's time, if it told any.
+    /// Time of the provider, if it has sent any.
     pub(super) provider: Option<Timestamp>,
-    /// True if the time to go by is the provider's or agrees with it.
+    /// True if the time to use is the provider's or agrees with it.
     pub(super) is_confirmed: bool,
 }
 
 impl ProviderTime {
-    /// No answer yet.
+    /// Creates the time of a provider that has not answered yet.
     pub fn new(wall: Clock) -> ProviderTime {
         ProviderTime { wall, seen: Mutex::default() }
     }
 
-    /// Takes the `Date` of an answer that has just come; what is no date is passed over.
+    /// Records the `Date` of an answer that has just arrived; an invalid date is ignored.
     pub fn note(&self, date: &str) {
         let parsed = DateTimeParser::new().parse_timestamp(date).ok();
-        // A date is cut to whole seconds.
+        // A `Date` is truncated to whole seconds.
         let Some(date) = parsed.and_then(|date| date.checked_add(SignedDuration::from_millis(500)).ok()) else {
             return;
         };
@@ -141,13 +141,13 @@ impl ProviderTime {
         }
     }
 
-    /// Lead of the wall clock over the provider's; `None` if no answer told the time.
+    /// Returns the lead of the wall clock over the provider's; `None` if no answer contained the time.
     pub fn skew(&self) -> Option<SignedDuration> {
         let provider = self.seen.lock().estimate()?;
         Some(self.wall.now().duration_since(provider))
     }
 
-    /// Returns true if the two clocks are apart by more than a minute, `None` if that was the verdict before.
+    /// Returns true if the two clocks differ by more than a minute; `None` if the verdict has not changed.
     pub fn is_off(&self) -> Option<bool> {
         let skew = self.skew()?.abs();
         let mut seen = self.seen.lock();
@@ -155,12 +155,13 @@ impl ProviderTime {
         (std::mem::replace(&mut seen.is_off, is_off) != is_off).then_some(is_off)
     }
 
-    /// Correction of times that were written before the clock was confirmed, until [`ProviderTime::corrected`].
+    /// Returns the correction of times that were written before the clock was confirmed, until
+    /// [`ProviderTime::corrected`] is called.
     pub fn correction(&self) -> Option<SignedDuration> {
         self.seen.lock().correction
     }
 
-    /// Those times have been moved.
+    /// Records that the correction has been applied.
     pub fn corrected(&self) {
         self.seen.lock().correction = None;
     }
@@ -176,7 +177,7 @@ impl ProviderTime {
         let (now, is_confirmed) = if ahead.abs() <= TOLERATED {
             (wall, true)
         } else if has_moved && ahead.is_positive() {
-            // Set forward, or this machine slept, when the wall clock is right: the next answer tells.
+            // The clock was set forward, or it is right and this machine slept: the next answer decides.
             (wall, false)
         } else {
             (provider, true)
@@ -186,7 +187,7 @@ impl ProviderTime {
 }
 
 impl ProviderDates {
-    /// The median of what the last answers say that it is now.
+    /// Returns the current time as the median of the last answers.
     fn estimate(&self) -> Option<Timestamp> {
         let mut now: Vec<Timestamp> = self.samples.iter().map(|sample| later(sample.said)).collect();
         now.sort_unstable();
@@ -194,16 +195,16 @@ impl ProviderDates {
     }
 }
 
-/// A wall time and when it was read.
+/// A wall time and the instant at which it was read.
 pub(super) type Instanced = (Timestamp, Instant);
 
-/// What a clock must say now that said `at.0` at `at.1`.
+/// Returns the current time of a clock whose time was `at.0` at `at.1`.
 pub(super) fn later(at: Instanced) -> Timestamp {
     let elapsed = SignedDuration::try_from(at.1.elapsed()).unwrap_or(SignedDuration::MAX);
     at.0.saturating_add(elapsed).unwrap_or(at.0)
 }
 
-/// From `then` to `now` in the two largest units.
+/// Formats the time from `then` to `now` in the two largest units.
 pub fn format_age(now: Timestamp, then: Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);
     match seconds {
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(clock.now().to_string(), "2026-03-01T23:00:00Z");
     }
 
-    /// A wall clock, and a provider that says `date` now.
+    /// Returns a wall clock at `wall`, and a provider without answers that uses it.
     fn at(wall: &str) -> (Clock, ProviderTime) {
         let wall = Clock::following_tokio(wall.parse().unwrap());
         (wall.clone(), ProviderTime::new(wall))
@@ -292,10 +293,10 @@ mod tests {
         provider.note(TUESDAY);
         provider.corrected();
         let clock = Clock::of_account(Arc::new(provider));
-        // Back: only a mistake does that.
+        // A step back can only be a mistake.
         wall.step(SignedDuration::from_hours(-24));
         assert_eq!((clock.now().to_string().as_str(), clock.is_confirmed()), ("2026-03-10T01:00:00.5Z", true));
-        // Forward: perhaps the machine slept. What cannot be undone waits.
+        // After a step forward, the machine may have slept. Irreversible actions wait.
         wall.step(SignedDuration::from_hours(48));
         let mut guard = ClockGuard::new(&clock, None);
         let reading = guard.read(&clock);

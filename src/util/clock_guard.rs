@@ -1,57 +1,57 @@
-//! A guard over a wall clock: notices steps, and delays belief in a clock that jumps ahead.
+//! A guard over a wall clock: detects steps, and delays trust in a clock that jumps ahead.
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::util::clock::{Clock, Instanced, Judgement, later};
 
-/// Holds a clock against the monotonic one: notices when it is set, and does not follow it forward at once. For what
-/// cannot be undone, such as ending the life of a message.
+/// Guard that compares a clock with the monotonic one: detects steps, and does not immediately follow a step forward.
+/// Used for irreversible actions, such as retiring a message.
 #[derive(Debug)]
 pub struct ClockGuard {
-    /// What the clock said last.
+    /// Last reading of the clock.
     said: Instanced,
-    /// What it said when it was last believed.
+    /// Last trusted reading of the clock.
     believed: Instanced,
     ahead_since: Option<Instant>,
-    /// Time of the last step that was seen.
+    /// Time of the last detected step.
     set_at: Option<Instant>,
 }
 
-/// A clock as a [`ClockGuard`] sees it.
+/// State of a clock as a [`ClockGuard`] judges it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
-    /// What the clock says.
+    /// Time of the clock.
     pub now: Timestamp,
-    /// The same if that is confirmed: by the provider, or by what was known before. Never later than `now`.
+    /// Latest time that is confirmed by the provider or by previous readings. Never later than `now`.
     pub sure: Timestamp,
     /// True if the clock has been set back since the last reading.
     pub was_set_back: bool,
-    /// True if no step of the clock was seen for a day.
+    /// True if no step of the clock was detected for a day.
     pub is_steady: bool,
 }
 
 impl ClockReading {
-    /// A reading of a clock that is right.
+    /// Creates the reading of a correct clock.
     pub fn sure(now: Timestamp) -> ClockReading {
         ClockReading { now, sure: now, was_set_back: false, is_steady: true }
     }
 }
 
-/// Smaller differences are drift.
+/// Minimum difference that is a step; smaller ones are drift.
 const STEP: SignedDuration = SignedDuration::from_secs(30);
-/// A clock that has been ahead for so long is right.
+/// Time after which a clock that is ahead is trusted.
 const BELIEVED_AFTER: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 impl ClockGuard {
-    /// Believes the clock, but not that it is later than `last_seen`, the last time that is known from before.
+    /// Creates a guard that trusts the clock up to `last_seen`, the latest time known from before.
     pub fn new(clock: &Clock, last_seen: Option<Timestamp>) -> ClockGuard {
         let (now, at) = (clock.now(), Instant::now());
         let believed = last_seen.map_or(now, |seen| seen.min(now));
         ClockGuard { said: (now, at), believed: (believed, at), ahead_since: None, set_at: None }
     }
 
-    /// Looks at the clock.
+    /// Reads and judges the clock.
     pub fn read(&mut self, clock: &Clock) -> ClockReading {
         let Judgement { now, provider, is_confirmed } = clock.judge();
         let reading = (now, Instant::now());
@@ -101,7 +101,7 @@ mod tests {
         );
         hours(1).await;
         assert_eq!(guard.read(&clock).sure.to_string(), "2026-03-01T03:00:00Z");
-        // Set right again.
+        // The clock is corrected.
         clock.step(SignedDuration::from_hours(-24));
         let reading = guard.read(&clock);
         assert_eq!((reading.sure, reading.was_set_back), (reading.now, true));
@@ -125,6 +125,6 @@ mod tests {
         tokio::time::advance(std::time::Duration::from_secs(60)).await;
         assert_eq!(guard.read(&clock).sure.to_string(), "2026-03-10T00:01:00Z");
         clock.step(SignedDuration::from_hours(-24 * 30));
-        assert_eq!(guard.read(&clock).sure, clock.now(), "set right");
+        assert_eq!(guard.read(&clock).sure, clock.now(), "corrected");
     }
 }

@@ -1,5 +1,5 @@
-//! Writes log lines to standard error on a thread of its own: whoever logs never waits for whoever reads. Lines
-//! that find the queue full are dropped and counted.
+//! Writes log lines to standard error on a separate thread, so that logging never waits for the reader. Lines are
+//! dropped and counted while the queue is full.
 
 #![expect(clippy::disallowed_methods, reason = "this thread exists to write to the terminal")]
 
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait.
+/// Maximum number of waiting lines.
 const MAX_LINES: usize = 8192;
-/// Bytes that may wait.
+/// Maximum number of waiting bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
-/// Lines dropped by this process.
+/// Number of lines dropped by this process.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Returns how many log lines were dropped since the process started.
+/// Returns the number of log lines dropped since the process started.
 pub fn dropped_lines() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
@@ -40,7 +40,7 @@ impl LogWriter {
     /// Starts the thread that writes to `output`.
     ///
     /// # Errors
-    /// No thread can be started.
+    /// The thread cannot be started.
     pub fn start(output: impl Write + Send + 'static) -> io::Result<LogWriter> {
         let (queue, lines) = sync_channel(MAX_LINES);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
@@ -49,7 +49,7 @@ impl LogWriter {
         Ok(LogWriter { queue, waiting_bytes })
     }
 
-    /// Waits until all lines so far are written, at most for `limit`.
+    /// Waits until all previous lines are written, for at most `limit`.
     pub fn flush(&self, limit: Duration) {
         let (done, is_done) = sync_channel(1);
         if self.queue.try_send(LogMessage::Flush(done)).is_ok() {
@@ -100,7 +100,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 }
 
-/// Writes a last text to standard error, waiting at most for `limit` until somebody takes it.
+/// Writes a last text to standard error, waiting for at most `limit` until it is read.
 pub fn say_last(text: String, limit: Duration) {
     let (done, is_done) = sync_channel(1);
     let write = move || {
@@ -119,7 +119,7 @@ mod tests {
     use std::sync::mpsc;
     use std::sync::mpsc::channel;
 
-    /// A reader that takes nothing until it is told to.
+    /// An output that blocks until it is released.
     struct Blocked(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Blocked {
@@ -145,7 +145,7 @@ mod tests {
             log.write_all(&line).unwrap();
         }
         let dropped = dropped_lines() - before;
-        // 1 MiB holds 1048 lines of a thousand bytes, the one that is being written among them.
+        // 1 MiB holds 1048 lines of a thousand bytes, including the one that is being written.
         assert!((7144..=7145).contains(&dropped), "{dropped}");
         drop(release);
         log.flush(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! Small parts that the rest stands on and that know nothing of it.
+//! Small helpers that the other modules use and that do not depend on them.
 
 pub mod build_info;
 pub mod certificates;

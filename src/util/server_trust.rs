@@ -1,5 +1,5 @@
-//! Servers that are trusted: by the CAs of this machine and by the certificates of `ca_file`, one of which may be the
-//! server's own. A machine without CA certificates is no error before a server must be judged by them.
+//! Trust in servers, by the CAs of this machine and by the certificates of `ca_file`, one of which may be the server's
+//! own. A machine without CA certificates is an error only when a server must be verified by them.
 
 use std::sync::Arc;
 
@@ -14,22 +14,22 @@ use rustls::{
 
 use crate::util::certificates::{is_valid, may_issue, parsed};
 
-/// Nobody that is trusted vouches for a server.
+/// Reason for not trusting a server's certificate.
 #[derive(Debug, thiserror::Error)]
 enum Untrusted {
-    /// There is nothing to judge it by.
+    /// There is no CA certificate to verify it with.
     #[error(
-        "no CA certificates were found on this machine (or where SSL_CERT_FILE and SSL_CERT_DIR say); install the package ca-certificates, or name the server's CA in ca_file"
+        "found no CA certificates on this machine (or in SSL_CERT_FILE and SSL_CERT_DIR); install the package ca-certificates, or add the server's CA to ca_file"
     )]
     NoCertificates,
-    /// It has signed its certificate itself, or somebody unknown has.
+    /// The certificate is self-signed, or signed by an unknown CA.
     #[error(
-        "the server's certificate is not signed by a trusted CA; name its CA, or that certificate itself, in ca_file"
+        "the server's certificate is not signed by a trusted CA; add its CA, or the certificate itself, to ca_file"
     )]
     Unknown,
 }
 
-/// The error of a server's certificate in words, where rustls has none but the names of its types.
+/// Returns the text of an error of a server's certificate; for errors of this module, rustls only has names of types.
 pub fn in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => why.to_string(),
@@ -37,28 +37,29 @@ pub fn in_words(error: &Error) -> String {
     }
 }
 
-/// Judges the certificates of servers.
+/// Verifier of the certificates of servers.
 #[derive(Debug)]
 struct Servers {
-    /// The certificates of `ca_file` and of this machine: one of them may be a server's own.
+    /// Certificates of `ca_file` and of this machine, one of which may be a server's own.
     trusted: Vec<CertificateDer<'static>>,
-    /// Checks chains up to CAs; `None` if there is no CA.
+    /// Verifier of chains up to CAs; `None` if there is no CA.
     chains: Option<Arc<WebPkiServerVerifier>>,
-    /// True if this machine has CAs of its own.
+    /// True if this machine has CA certificates.
     has_system: bool,
     provider: Arc<CryptoProvider>,
 }
 
-/// TLS settings of a client that trusts the CAs of this machine and the `trusted` certificates, for HTTP/2 and 1.1.
+/// Returns TLS settings of a client that trusts the CAs of this machine and the `trusted` certificates, for HTTP/2 and
+/// 1.1.
 ///
 /// # Errors
-/// No version of TLS that can be used.
+/// No usable version of TLS.
 pub fn client_config(trusted: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     #[expect(clippy::disallowed_methods, reason = "at the start, or on a blocking thread")]
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
-        tracing::debug!(error = error.to_string(), "a CA certificate of this machine cannot be read");
+        tracing::debug!(error = error.to_string(), "cannot read a CA certificate of this machine");
     }
     let servers = Servers::new(trusted, system.certs, Arc::clone(&provider));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -78,14 +79,14 @@ impl Servers {
     ) -> Servers {
         let mut roots = RootCertStore::empty();
         let has_system = roots.add_parsable_certificates(system.iter().cloned()).0 > 0;
-        // rustls takes whatever is trusted for a CA: a server whose own certificate is trusted could make others.
+        // rustls treats all trusted certificates as CAs: a server whose own certificate is trusted could issue others.
         let is_ca = |certificate: &&CertificateDer<'_>| {
             parsed(certificate).is_ok_and(|parsed| may_issue(&parsed, |usage| usage.server_auth))
         };
         let (cas, others): (Vec<_>, Vec<_>) = trusted.iter().partition(is_ca);
         if !others.is_empty() {
             let count = others.len();
-            tracing::info!(count, "certificates in ca_file that are no CA's are trusted as servers' own");
+            tracing::info!(count, "trusting certificates in ca_file that are not of a CA as servers' own certificates");
         }
         roots.add_parsable_certificates(cas.into_iter().cloned());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
@@ -93,7 +94,7 @@ impl Servers {
         Servers { trusted, chains, has_system, provider }
     }
 
-    /// The server's own certificate is trusted: it must be valid now, and be this server's.
+    /// Verifies a trusted certificate of a server itself: it must be valid now, and issued for this server.
     fn verify_own(server: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
         if !is_valid(server, now) {
             return Err(Error::InvalidCertificate(CertificateError::Expired));
@@ -120,7 +121,7 @@ impl ServerCertVerifier for Servers {
             None => Err(unknown.clone()),
         };
         verified.map_err(|error| {
-            // rustls has another error for one that signs itself as `openssl req -x509` does.
+            // rustls returns another error for a self-signed certificate as made by `openssl req -x509`.
             let is_self_made = parsed(server).is_ok_and(|server| server.is_ca());
             if error != unknown && !is_self_made {
                 return error;

@@ -1,5 +1,5 @@
-//! A panic ends the work that it happens in and nothing else: it is counted, said once, and whoever started
-//! the work decides when it is begun anew.
+//! Isolation of panics: a panic ends only the work that it happens in. It is counted and logged once, and the caller
+//! decides when to restart the work.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use prometheus::IntCounter;
 use tokio::task::JoinError;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-/// From a panic to another beginning of what goes on for ever.
+/// Delay between a panic and the restart of work that never ends.
 const AFTER_PANIC: Duration = Duration::from_secs(60);
 
-/// Does what goes on for ever, and begins it anew a while after a panic.
+/// Runs work that never ends, and restarts it after a delay if it panics.
 pub(crate) async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     tasks: &TaskTracker,
     panics: &IntCounter,
@@ -23,8 +23,8 @@ pub(crate) async fn restart_on_panic<F: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// Runs work in a task of its own, one of `tasks`; `None` after a panic in it, or if the runtime stops. Dropped, it aborts
-/// the work.
+/// Runs work in a separate task, one of `tasks`; `None` after a panic in it, or if the runtime stops. Dropping the
+/// future aborts the work.
 pub(crate) async fn spawn_isolated<T: Send + 'static>(
     tasks: &TaskTracker,
     panics: &IntCounter,
@@ -36,14 +36,14 @@ pub(crate) async fn spawn_isolated<T: Send + 'static>(
         Err(error) => {
             if error.is_panic() {
                 panics.inc();
-                tracing::error!(what, "a panic ended this");
+                tracing::error!(what, "a panic ended this task");
             }
             None
         }
     }
 }
 
-/// What a task came to; nothing if it was cancelled. Its panic goes on here, in whoever waits for it.
+/// Returns the result of a task; `None` if it was cancelled. A panic of the task continues in the caller.
 pub(crate) fn joined<T>(task: Result<T, JoinError>) -> Option<T> {
     match task.map_err(JoinError::try_into_panic) {
         Ok(result) => Some(result),

@@ -1,4 +1,4 @@
-//! One encoding for what is kept between polls and over restarts: JSON, with the version of the encoding.
+//! Encoding of the state that is kept between polls and over restarts: JSON with the version of the encoding.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ pub fn decode<T: DeserializeOwned + Default>(text: &str) -> Result<T, StateError
     struct Version {
         version: u32,
     }
-    // First the version: what another one looks like is unknown.
+    // The version is read first, because the form of other versions is unknown.
     let Version { version } = serde_json::from_str(text)?;
     if version != VERSION {
         return Err(StateError::Version(version));

@@ -1,6 +1,6 @@
-//! What stands before every route: the web configuration that is in use, its rate limit, its users and its
-//! headers. The health paths pass all of that but the headers: who asks them has no password, and a limit must
-//! not make a healthy process look dead.
+//! Access control before every route: the web configuration in use, with its rate limit, users and headers. The
+//! health paths skip all of it except the headers: their clients have no password, and a rate limit must not make a
+//! healthy process look dead.
 
 use parking_lot::Mutex;
 
@@ -13,48 +13,48 @@ use crate::web::config::RateLimit;
 use crate::web::config::watch::Watched;
 use crate::web::response::{Body, message};
 
-/// The gate.
+/// Access control by the web configuration in use.
 pub(super) struct AccessControl {
     watched: Watched,
     authenticator: Authenticator,
     bucket: Mutex<Option<Bucket>>,
 }
 
-/// What is left of a rate limit.
+/// Token bucket of a rate limit.
 struct Bucket {
     limit: RateLimit,
     tokens: f64,
     at: Instant,
 }
 
-/// What a request must show.
+/// Credentials that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Needs {
-    /// Nothing at all: a health path.
+    /// No check at all, for a health path.
     Nothing,
-    /// Nothing that the gate checks: it has a token of its own.
+    /// No user, since the handler checks a separate token.
     OwnToken,
-    /// A user, where there are users.
+    /// A user, if any users are configured.
     User,
 }
 
 impl AccessControl {
-    /// By the web configuration as it is now and will be.
+    /// Creates access control that follows changes of the web configuration.
     pub(super) fn new(watched: Watched) -> AccessControl {
         AccessControl { watched, authenticator: Authenticator::default(), bucket: Mutex::default() }
     }
 
-    /// Whether the request may pass.
+    /// Checks if the request is allowed.
     ///
     /// # Errors
-    /// The answer if it may not.
+    /// Returns the answer to send if it is not.
     pub(super) async fn admit(&self, head: &Parts, needs: Needs) -> Result<(), Response<Body>> {
         if needs == Needs::Nothing {
             return Ok(());
         }
         let current = self.watched.now();
         if current.is_broken {
-            let text = "The web configuration file is not valid; the log of push-exporter says why.\n";
+            let text = "The web configuration file is invalid; see the log of push-exporter.\n";
             return Err(message(StatusCode::INTERNAL_SERVER_ERROR, text));
         }
         if let Some(limit) = current.settings.rate_limit
@@ -77,7 +77,7 @@ impl AccessControl {
         Err(response)
     }
 
-    /// Adds the configured headers, in the place of our own.
+    /// Adds the configured headers, which replace those of the exporter.
     pub(super) fn add_headers(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.watched.now().settings.headers {
             headers.insert(name, value.clone());
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(taken(limit), 1);
         tokio::time::advance(Duration::from_secs(3600)).await;
         assert_eq!(taken(limit), 3, "no more than the burst after any pause");
-        assert_eq!(taken(RateLimit { burst: 5, ..limit }), 5, "another limit begins anew");
+        assert_eq!(taken(RateLimit { burst: 5, ..limit }), 5, "another limit starts with a full bucket");
         assert_eq!(taken(RateLimit { burst: 0, ..limit }), 0);
     }
 }

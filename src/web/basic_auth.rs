@@ -1,5 +1,5 @@
-//! Basic authentication against bcrypt hashes: one at a time and away from the threads that serve, since each
-//! takes long on purpose; what came of it is remembered for a while.
+//! Basic authentication against bcrypt hashes: one check at a time, on a thread that serves no requests, since each
+//! is slow by design. Recent results are cached.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -12,10 +12,10 @@ use bcrypt::HashParts;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-/// What is remembered of those that were let in, and as much of those that were not.
+/// Maximum number of cached successful checks, and of cached failed ones.
 const REMEMBERED: usize = 100;
 
-/// Salt and hash in bcrypt's letters.
+/// Length of salt and hash in bcrypt's encoding.
 const HASH_LENGTH: usize = 53;
 
 /// A bcrypt hash of a password.
@@ -25,23 +25,23 @@ pub struct Hash {
     cost: u32,
 }
 
-/// Why a text is no hash. It is never quoted.
+/// Reason why a text is not a bcrypt hash. The text is never quoted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadHash {
-    /// Something else, such as the password itself.
-    #[error("is no bcrypt hash such as htpasswd -nBC 10 \"\" makes: $2a$, $2b$ or $2y$, a cost, and 53 characters")]
+    /// The text has another format; it may be the password itself.
+    #[error("is not a bcrypt hash such as htpasswd -nBC 10 \"\" prints: $2a$, $2b$ or $2y$, a cost, and 53 characters")]
     NotBcrypt,
-    /// The cost is outside what bcrypt has.
-    #[error("is no bcrypt hash: its cost must be from 4 to 31")]
+    /// The cost is outside the range of bcrypt.
+    #[error("is not a bcrypt hash: the cost must be from 4 to 31")]
     Cost,
 }
 
 impl Hash {
-    /// As made by `htpasswd -B` and others. As for the Go exporters, the letter of the version means nothing, and
-    /// neither does what stands behind the hash.
+    /// Parses a hash as made by `htpasswd -B` and other programs. Like the Go exporters, it ignores the letter of the
+    /// version and anything after the hash.
     ///
     /// # Errors
-    /// A text that is no bcrypt hash.
+    /// Returns an error if the text is not a bcrypt hash.
     pub fn parse(text: &str) -> Result<Hash, BadHash> {
         let behind = text.strip_prefix("$2").and_then(|rest| rest.split_once('$'));
         let (minor, rest) = behind.ok_or(BadHash::NotBcrypt)?;
@@ -60,29 +60,29 @@ impl Hash {
         Ok(Hash { text: text.into(), cost })
     }
 
-    /// A hash that takes as long to check as one of this cost, and that no password is known to have.
+    /// Returns a hash that takes as long to check as any hash of this cost, and that no known password matches.
     fn of_nobody(cost: u32) -> Hash {
         Hash { text: format!("$2b${cost:02}${}", ".".repeat(HASH_LENGTH)).into(), cost }
     }
 }
 
-/// Users by name.
+/// Password hashes by user name.
 #[derive(Clone, Debug, Default)]
 pub struct UserTable(BTreeMap<Vec<u8>, Hash>);
 
 impl UserTable {
-    /// Lets a user in.
+    /// Adds a user.
     pub fn add(&mut self, name: &str, hash: Hash) {
         self.0.insert(name.as_bytes().to_vec(), hash);
     }
 
-    /// Whether nobody needs a password.
+    /// Returns true if there are no users, so that no password is required.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The hash to check, and whether it is that of the user. An unknown user's check takes as long as that of
-    /// one of the known, always the same, so that time does not tell who exists.
+    /// Returns the hash to check, and true if it belongs to the user. The check of an unknown user takes as long as
+    /// that of one of the known users, always the same one, so that timing does not reveal which users exist.
     fn hash(&self, user: &[u8]) -> (Hash, bool) {
         if let Some(hash) = self.0.get(user) {
             return (hash.clone(), true);
@@ -94,7 +94,7 @@ impl UserTable {
     }
 }
 
-/// What has been checked lately, by digest.
+/// Digests of recently checked credentials.
 #[derive(Default)]
 struct Recent {
     known: HashSet<[u8; 32]>,
@@ -114,17 +114,17 @@ impl Recent {
     }
 }
 
-/// Checks passwords.
+/// Checks passwords and caches the results.
 #[derive(Default)]
 pub(super) struct Authenticator {
-    /// Apart, so that guesses do not make it forget who was let in.
+    /// Separate from the failed checks, so that guesses do not evict the successful ones.
     right: Mutex<Recent>,
     wrong: Mutex<Recent>,
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Authenticator {
-    /// Whether the header `Authorization` shows a user with the right password.
+    /// Returns true if the `Authorization` header contains a known user and the correct password.
     pub(super) async fn lets_in(&self, users: &UserTable, header: Option<&HeaderValue>) -> bool {
         let Some((user, password)) = header.and_then(credentials) else { return false };
         let (hash, is_known) = users.hash(&user);
@@ -133,12 +133,12 @@ impl Authenticator {
             return known;
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        // Whoever waited in front may have asked the same.
+        // An earlier request in the queue may have checked the same credentials.
         if let Some(known) = self.remembered(&digest) {
             return known;
         }
         let checked = tokio::task::spawn_blocking(move || {
-            // Kept until it is done, also when the client hangs up.
+            // Held until the check is done, even if the client disconnects.
             let _turn = turn;
             #[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
             bcrypt::verify(&password, hash.text.expose_secret()).unwrap_or(false)
@@ -158,7 +158,7 @@ impl Authenticator {
     }
 }
 
-/// User and password, which may hold colons and need not be UTF-8.
+/// Returns user and password. The password may contain colons, and neither needs to be UTF-8.
 fn credentials(header: &HeaderValue) -> Option<(Vec<u8>, Vec<u8>)> {
     let (scheme, encoded) = header.as_bytes().split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {
@@ -184,7 +184,8 @@ fn digest(parts: &[&[u8]]) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    /// Made by `htpasswd -nbB -C 4 "" "a:secret"`, and by other programs with their prefixes.
+    /// Password whose hashes are like those of `htpasswd -nbB -C 4 "" "a:secret"`, with the prefixes of other
+    /// programs too.
     const SECRET: &str = "a:secret";
 
     fn header(user: &str, password: &str) -> HeaderValue {

@@ -1,5 +1,5 @@
-//! The connections that are open, each with what it is doing: when there is no room for another, the one that
-//! has done nothing for longest gives way, so that thousands of idle ones keep nobody out.
+//! Open connections and their activity. If there is no room for another one, the connection that has been idle for
+//! longest is closed, so that thousands of idle connections keep nobody out.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -10,14 +10,13 @@ use prometheus::IntGauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// hyper reads a little more before it looks.
+/// Maximum size in bytes of the head of a request. hyper reads a little more before it checks.
 pub(super) const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// A connection that asks nothing ends after this time; a Prometheus that scrapes less often just connects
-/// again.
+/// Time after which an idle connection ends; a Prometheus that scrapes less often just reconnects.
 pub(super) const IDLE: Duration = Duration::from_secs(20);
-/// A client must take something of its answer in this time.
+/// Time limit for a client to read some part of its answer.
 pub(super) const STALLED: Duration = Duration::from_secs(30);
-/// A client that always takes just enough of an answer must be done by this time.
+/// Time limit for a whole request, for clients that always read just enough of the answer.
 const LONGEST: Duration = Duration::from_secs(120);
 
 /// All open connections.
@@ -34,17 +33,17 @@ struct Open {
 }
 
 struct ConnectionEntry {
-    /// When a request last came or was over.
+    /// Time when a request last arrived or ended.
     since: Instant,
     requests: Vec<Asked>,
     end: CancellationToken,
 }
 
-/// A request that is not over.
+/// A pending request.
 struct Asked {
     id: u64,
     began: Instant,
-    /// When the client last took something of its answer; `None` while that is made.
+    /// Time when the client last read some part of its answer; `None` while the answer is being made.
     taken: Option<Instant>,
 }
 
@@ -53,7 +52,7 @@ impl ConnectionEntry {
         self.requests.is_empty()
     }
 
-    /// When it has to be over.
+    /// Returns the time at which the connection exceeds its limits.
     fn limit(&self) -> Instant {
         let of = |request: &Asked| {
             let end = request.began + LONGEST;
@@ -63,24 +62,24 @@ impl ConnectionEntry {
     }
 }
 
-/// What is to become of a connection.
+/// Decision about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It may go on; look again then.
+    /// The connection may continue; check again at this time.
     GoesOn(Instant),
-    /// It has asked nothing for long: it may end in peace.
+    /// The connection has been idle for too long and may end gracefully.
     Idle,
-    /// It has kept an answer waiting for too long.
+    /// The client has kept an answer waiting for too long.
     Over,
 }
 
 impl ConnectionLimits {
-    /// At most `max` at once, counted by `gauge`.
+    /// Creates limits for at most `max` connections at once, counted by `gauge`.
     pub(super) fn new(max: usize, gauge: IntGauge) -> Arc<ConnectionLimits> {
         Arc::new(ConnectionLimits { open: Mutex::default(), max, gauge })
     }
 
-    /// A place for a new connection, at the cost of another if need be.
+    /// Adds a new connection, and cancels another one if there is no room.
     pub(super) fn enter(self: &Arc<Self>) -> ConnectionSlot {
         let mut open = self.open.lock();
         if open.places.len() >= self.max {
@@ -105,16 +104,16 @@ impl ConnectionLimits {
     }
 }
 
-/// The place of one connection, which it leaves when it ends.
+/// Slot of a connection, released when it ends.
 pub(super) struct ConnectionSlot {
     id: u64,
     places: Arc<ConnectionLimits>,
-    /// Cancelled when the connection has to give way.
+    /// Cancelled when the connection must make room for another one.
     pub(super) end: CancellationToken,
 }
 
 impl ConnectionSlot {
-    /// Notes a request.
+    /// Adds a pending request.
     pub(super) fn request(&self) -> RequestState {
         let (id, now) = (fastrand::u64(..), Instant::now());
         self.places.change(self.id, |entry| {
@@ -124,19 +123,19 @@ impl ConnectionSlot {
         RequestState { id, place: self.id, places: Arc::clone(&self.places) }
     }
 
-    /// Whether nothing is asked in it now.
+    /// Returns true if no request is pending.
     pub(super) fn is_idle(&self) -> bool {
         self.places.open.lock().places.get(&self.id).is_none_or(ConnectionEntry::is_idle)
     }
 
-    /// Whether it has kept its limits.
+    /// Checks the limits of the connection.
     pub(super) fn verdict(&self) -> Verdict {
         let now = Instant::now();
         let open = self.places.open.lock();
         let Some(entry) = open.places.get(&self.id) else { return Verdict::Over };
         let (is_idle, limit) = (entry.is_idle(), entry.limit());
         match limit <= now {
-            // It may have become idle before then.
+            // The connection may become idle before the limit.
             false => Verdict::GoesOn(limit.min(now + IDLE / 4)),
             true if is_idle => Verdict::Idle,
             true => Verdict::Over,
@@ -151,7 +150,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// A request of a connection until its answer has been sent.
+/// A pending request of a connection, until its answer has been sent.
 pub(super) struct RequestState {
     id: u64,
     place: u64,
@@ -159,7 +158,7 @@ pub(super) struct RequestState {
 }
 
 impl RequestState {
-    /// The answer is there, or the client has taken something of it.
+    /// Records that the answer is ready, or that the client has read some part of it.
     pub(super) fn progress(&self) {
         self.places.change(self.place, |entry| {
             let mut requests = entry.requests.iter_mut();
@@ -219,12 +218,12 @@ mod tests {
         assert!(goes_on(&place));
         seconds(1).await;
         assert_eq!(place.verdict(), Verdict::Idle);
-        // An answer that is being made has time, one that nobody takes has less.
+        // An answer that is being made has more time than one that the client does not read.
         let request = place.request();
         seconds(60).await;
         assert!(goes_on(&place));
         request.progress();
-        // Others of the same connection change nothing.
+        // Other requests of the same connection do not affect the limit.
         drop(place.request());
         seconds(29).await;
         assert!(goes_on(&place));

@@ -1,4 +1,4 @@
-//! Requests to read the configuration again: `POST /-/reload` and SIGHUP make them, the exporter answers them.
+//! Requests to reload the configuration: made by `POST /-/reload` and SIGHUP, answered by the exporter.
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -7,53 +7,53 @@ use crate::ledger::LedgerError;
 use crate::poll::manager::Changes;
 use crate::provider::transport::SetupError;
 
-/// Why the configuration stays as it was.
+/// Reason of a failed reload.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// The file is wrong.
+    /// The configuration file is invalid.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// What only a start can change has changed.
-    #[error("{0} cannot be changed while the exporter runs; restart it")]
+    /// A setting has changed that requires a restart.
+    #[error("{0} cannot be changed while the exporter runs; restart the exporter")]
     NeedsRestart(&'static str),
     /// The ledger cannot be written now.
-    #[error("the ledger cannot be written now; reload again when it can")]
+    #[error("the ledger cannot be written now; reload again once it works")]
     LedgerDown,
-    /// Apps cannot be started, although the ledger works; those of the configuration before are polled on.
+    /// Apps cannot be started, although the ledger works; those of the previous configuration keep being polled.
     #[error("apps cannot be started")]
     Apps(#[from] LedgerError),
-    /// Connections to providers cannot be made as it says.
+    /// The transport to the providers cannot be created from the configuration.
     #[error(transparent)]
     Transport(#[from] SetupError),
-    /// There is no file.
-    #[error("there is no configuration file to read again")]
+    /// There is no configuration file.
+    #[error("there is no configuration file to reload")]
     NoFile,
-    /// The exporter stops.
+    /// The exporter is stopping.
     #[error("the exporter is stopping")]
     Stopping,
 }
 
-/// The changes of a reload, or the reason why everything goes on as before.
+/// Changes made by a reload, or the reason of its failure.
 pub type ReloadResult = Result<Changes, ReloadError>;
 
-/// A request to read the configuration again: takes the result.
+/// Request to reload the configuration: the channel that takes its result.
 pub type ReloadRequest = oneshot::Sender<ReloadResult>;
 
-/// A handle that asks for a reload.
+/// Handle that requests reloads.
 #[derive(Clone, Debug)]
 pub struct Reloader(mpsc::Sender<ReloadRequest>);
 
 impl Reloader {
-    /// Returns a handle and the requests that are made with it.
+    /// Returns a handle and the receiver of its requests.
     pub fn channel() -> (Reloader, mpsc::Receiver<ReloadRequest>) {
         let (sender, requests) = mpsc::channel(1);
         (Reloader(sender), requests)
     }
 
-    /// Has the configuration read again, and waits until it is in use.
+    /// Requests a reload of the configuration, and waits until it is in use.
     ///
     /// # Errors
-    /// The configuration cannot be read or used; everything goes on as before.
+    /// Returns an error if the configuration cannot be read or used; the current one stays in use.
     pub async fn reload(&self) -> ReloadResult {
         let (request, result) = oneshot::channel();
         self.0.send(request).await.map_err(|_| ReloadError::Stopping)?;

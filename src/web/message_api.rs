@@ -1,6 +1,7 @@
-//! `POST /api/v1/messages`: senders register the ids of what they have pushed. JSON (one object or an
-//! array) or NDJSON of `{"app", "msg_id", "sent_at"?}`, perhaps by gzip; all of it or nothing; the answer comes when the
-//! ids are in the ledger. Registering an id again does nothing, so a sender may repeat what failed.
+//! `POST /api/v1/messages`: senders register the ids of messages that they have pushed. The body is JSON (one object
+//! or an array) or NDJSON of `{"app", "msg_id", "sent_at"?}`, optionally compressed with gzip. Either all ids are
+//! registered or none, and the answer is sent after they are in the ledger. Registering an id again has no effect, so
+//! a sender may retry.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -32,32 +33,32 @@ use crate::web::senders::Senders;
 
 const MAX_BYTES: usize = 1024 * 1024;
 const MAX_ENTRIES: usize = 10_000;
-/// A body must be complete in this time.
+/// Time limit for receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
-/// The ledger must have taken it in this time.
+/// Time limit for the ledger to store the ids.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Bodies in memory at once; further ones wait.
+/// Maximum number of bodies in memory; further requests wait.
 const AT_ONCE: usize = 8;
-/// How long they wait.
+/// Time limit for that wait.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(1);
 const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered, send it again later";
 
-/// The message API.
+/// Message API, which registers message ids from senders.
 pub struct MessageApi {
-    /// What senders show; the API is off without.
+    /// Token that senders must send; the API is disabled without one.
     token: watch::Receiver<Option<Secret>>,
     feed: Arc<MessageRegistry>,
     places: Semaphore,
     senders: Senders,
 }
 
-/// Why a request is refused, as it is answered.
+/// Refusal of a request, as it is answered.
 #[derive(Serialize)]
 struct RequestRefusal {
     #[serde(skip)]
     status: StatusCode,
     error: String,
-    /// Which entry, from 0.
+    /// Index of the invalid entry, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
 }
@@ -68,7 +69,7 @@ impl RequestRefusal {
     }
 
     fn bad(index: usize, error: impl fmt::Display) -> RequestRefusal {
-        // A text in the place of an object would be repeated, however long it is.
+        // The error repeats a text that is given instead of an object, however long it is.
         RequestRefusal { status: StatusCode::BAD_REQUEST, error: shorten(&error.to_string()), index: Some(index) }
     }
 
@@ -79,23 +80,22 @@ impl RequestRefusal {
 }
 
 impl MessageApi {
-    /// Takes ids into `feed` from senders that show the token.
-    /// The token may change while it serves.
+    /// Creates an API that registers ids in `feed` for senders with the token. The token may change at any time.
     pub fn new(token: watch::Receiver<Option<Secret>>, feed: Arc<MessageRegistry>) -> MessageApi {
         MessageApi { token, feed, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
     }
 
-    /// Whether there is a token that would be accepted.
+    /// Returns true if there is a token, so that the API is enabled.
     pub(super) fn is_on(&self) -> bool {
         self.token.borrow().is_some()
     }
 
-    /// Senders whose messages were refused.
+    /// Returns the senders whose messages were refused.
     pub(super) fn senders(&self) -> &Senders {
         &self.senders
     }
 
-    /// Answers a request.
+    /// Answers a request, and records it for the status page if it is refused.
     pub(super) async fn answer(
         &self,
         head: &Parts,
@@ -128,7 +128,7 @@ impl MessageApi {
         if !self.feed.is_up() {
             return Err(unavailable(LEDGER_DOWN));
         }
-        // Senders that wait must not take all connections, or a scrape would wait for them.
+        // Waiting senders must not occupy all connections, or scrapes would have to wait for them.
         let Ok(Ok(_place)) = tokio::time::timeout(PLACE_TIMEOUT, self.places.acquire()).await else {
             return Err(unavailable("too many senders at once; send it again later"));
         };
@@ -139,10 +139,10 @@ impl MessageApi {
         match tokio::time::timeout(LEDGER_TIMEOUT, self.feed.register(entries)).await {
             Ok(Ok(registered)) => Ok(registered),
             Ok(Err(error)) => {
-                tracing::debug!(error = error.to_string(), "message ids could not be registered");
+                tracing::debug!(error = error.to_string(), "cannot register message ids");
                 Err(unavailable(LEDGER_DOWN))
             }
-            Err(_) => Err(unavailable("the ledger is busy; send it again later, ids that it has taken count once")),
+            Err(_) => Err(unavailable("the ledger is busy; send it again later, already registered ids count once")),
         }
     }
 
@@ -153,18 +153,18 @@ impl MessageApi {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
         let token = self.token.borrow().as_ref().map(Secret::current);
-        // In the same time, however much of it is right.
+        // Compared in constant time, so that timing does not reveal how much of the token is right.
         let is_right = shown
             .zip(token)
             .is_some_and(|(shown, token)| shown.as_bytes().ct_eq(token.expose_secret().as_bytes()).into());
         if is_right {
             return Ok(());
         }
-        let error = "show the token of message_api in a header: Authorization: Bearer …";
+        let error = "missing or wrong token; send the token of message_api in the header Authorization: Bearer …";
         Err(RequestRefusal::new(StatusCode::UNAUTHORIZED, error))
     }
 
-    /// Reads one object or an array of them, or line by line either.
+    /// Parses one object or an array of them, or either on each line.
     fn entries(&self, body: &[u8], is_lines: bool) -> Result<Vec<MessageEntry>, RequestRefusal> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let gathering = Gathering { api: self, entries: RefCell::default(), refusal: Cell::default() };
@@ -194,7 +194,7 @@ impl MessageApi {
     }
 }
 
-/// Checks entries while they are parsed, so that no more than the limit are ever held.
+/// Visitor that checks entries while they are parsed, so that no more than the limit are held.
 struct Gathering<'a> {
     api: &'a MessageApi,
     entries: RefCell<Vec<MessageEntry>>,
@@ -235,14 +235,14 @@ impl<'de> Visitor<'de> for &Gathering<'_> {
     }
 }
 
-/// Whether the body is NDJSON.
+/// Returns true if the body is NDJSON.
 fn is_lines(head: &Parts) -> Result<bool, RequestRefusal> {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => Ok(false),
         "application/x-ndjson" => Ok(true),
         _ => {
-            let error = "send application/json or application/x-ndjson, and say so in Content-Type";
+            let error = "Content-Type is not supported; send application/json or application/x-ndjson";
             Err(RequestRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
         }
     }
@@ -258,13 +258,13 @@ fn is_zipped(head: &Parts) -> Result<bool, RequestRefusal> {
         ["gzip" | "x-gzip"] => Ok(true),
         _ => {
             let error =
-                format!("Content-Encoding {:?} is not taken; send gzip, or leave it away", encodings.join(", "));
+                format!("Content-Encoding {:?} is not supported; send gzip, or omit the header", encodings.join(", "));
             Err(RequestRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, shorten(&error)))
         }
     }
 }
 
-/// Decompresses a body, up to the size that a body may have.
+/// Decompresses a body, up to the maximum size of a body.
 fn unzip(body: &[u8]) -> Result<Bytes, RequestRefusal> {
     let mut unzipped = Vec::new();
     let read = MultiGzDecoder::new(body).take(MAX_BYTES as u64 + 1).read_to_end(&mut unzipped);
@@ -272,7 +272,7 @@ fn unzip(body: &[u8]) -> Result<Bytes, RequestRefusal> {
         Ok(length) if length > MAX_BYTES => Err(RequestRefusal::too_large()),
         Ok(_) => Ok(unzipped.into()),
         Err(_) => {
-            Err(RequestRefusal::new(StatusCode::BAD_REQUEST, "the body is not gzip, though Content-Encoding says so"))
+            Err(RequestRefusal::new(StatusCode::BAD_REQUEST, "the body is not gzip, although Content-Encoding is gzip"))
         }
     }
 }
@@ -285,7 +285,7 @@ async fn read(body: impl RequestBody) -> Result<Bytes, RequestRefusal> {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RequestRefusal::too_large()),
         Ok(Err(_)) => Err(RequestRefusal::new(StatusCode::BAD_REQUEST, "the body was cut short")),
-        Err(_) => Err(RequestRefusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        Err(_) => Err(RequestRefusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     }
 }
 

@@ -1,6 +1,7 @@
-//! The web server. What is answered is in [`routes`], who may ask in [`gate`], how connections are served in
-//! [`connections`] and limited in [`places`], what a client wants in [`negotiate`]; [`settings`] is the web
-//! configuration file, [`users`] who has a password, [`status`] the status page, [`messages`] the message API.
+//! The web server: [`routes`] answers requests, [`access`] controls them, [`server`] serves connections,
+//! [`connection_limits`] limits them, and [`negotiate`] chooses format and compression. [`config`] is the web
+//! configuration file, [`basic_auth`] checks passwords, [`status`] is the status page, [`message_api`] the message
+//! API.
 
 mod access;
 mod basic_auth;
@@ -23,41 +24,41 @@ use config::watch::Watched;
 use routes::Router;
 use server::Server;
 
-/// Where to serve, and how.
+/// Listeners and settings of the web server.
 pub struct Setup {
-    /// The ports.
+    /// Listening sockets with their roles.
     pub listeners: Vec<(TcpListener, ListenerRole)>,
-    /// What is served where.
+    /// Paths, limits and enabled features.
     pub options: Options,
-    /// The web configuration, followed.
+    /// Web configuration, reloaded when it changes.
     pub settings: Watched,
 }
 
-/// What a port is for.
+/// Role of a listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerRole {
-    /// Everything, by the web configuration.
+    /// All paths, subject to the web configuration.
     Main,
-    /// The health paths alone, always by plain HTTP.
+    /// The health paths only, always over plain HTTP.
     Probe,
-    /// The message API alone, always by plain HTTP: the demo's own senders.
+    /// The message API only, always over plain HTTP, for the demo's own senders.
     Senders,
 }
 
-/// What is served where.
+/// Paths, limits and enabled features of the web server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The path of the page behind the prefix: `/metrics`.
+    /// Path of the exposition after the prefix, such as `/metrics`.
     pub telemetry_path: String,
-    /// What stands in front of every path: empty, or as `/push`.
+    /// Prefix of every path: empty, or such as `/push`.
     pub route_prefix: String,
-    /// What stands in front of every link, which a proxy may have changed.
+    /// Prefix of every link, which differs from `route_prefix` if a proxy changes it.
     pub link_prefix: String,
-    /// Scrapes at once; 0 for any number.
+    /// Maximum number of concurrent scrapes; 0 for no limit.
     pub max_requests: usize,
-    /// Whether the page has the exporter's own metrics.
+    /// True if the exposition includes the exporter's own metrics.
     pub own_metrics: bool,
-    /// Whether `POST /-/reload` is answered.
+    /// True if `POST /-/reload` and `POST /-/poll` are enabled.
     pub lifecycle: bool,
 }
 
@@ -74,7 +75,7 @@ impl Default for Options {
     }
 }
 
-/// Serves on every listener until `stop`.
+/// Serves on every listener until `stop` is cancelled.
 pub async fn serve(
     listeners: Vec<(TcpListener, ListenerRole)>,
     settings: Watched,

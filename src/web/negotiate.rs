@@ -1,16 +1,16 @@
-//! What a client wants: the format by `Accept`, compression by `Accept-Encoding`, each with its quality values.
+//! Content negotiation: the format by `Accept`, compression by `Accept-Encoding`, each with its quality values.
 
 use http::{HeaderMap, header};
 
 use crate::exposition::ExpositionFormat;
 
-/// The media type of OpenMetrics.
+/// Media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
 
-/// The format that a client likes best; text where it does not say, or wants something else.
+/// Returns the format that the client prefers; text if it states no preference or accepts no supported format.
 pub(super) fn exposition_format(headers: &HeaderMap) -> ExpositionFormat {
     let mut ranges: Vec<AcceptItem> = items(headers, header::ACCEPT).collect();
-    // Stable: what stands first wins among equals.
+    // The sort is stable: among equal qualities the first wins.
     ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
     let is_refused = |name: &str| ranges.iter().any(|range| range.name == name && range.quality == 0.0);
     for range in ranges.iter().filter(|range| range.quality > 0.0) {
@@ -33,7 +33,7 @@ pub(super) fn exposition_format(headers: &HeaderMap) -> ExpositionFormat {
     ExpositionFormat::Text
 }
 
-/// Whether the client takes gzip: named, or any coding, with a weight that is not 0.
+/// Returns true if the client accepts gzip: by name, or as any coding, with a quality other than 0.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut any = false;
     for coding in items(headers, header::ACCEPT_ENCODING) {
@@ -46,12 +46,12 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// One alternative of such a header.
+/// An alternative in an `Accept` or `Accept-Encoding` header.
 struct AcceptItem {
-    /// In lower case.
+    /// Name in lower case.
     name: String,
     version: Option<String>,
-    /// From 0, refused, to 1; what cannot be read is refused.
+    /// Quality from 0, which means refused, to 1; an invalid quality counts as 0.
     quality: f32,
 }
 
@@ -113,14 +113,14 @@ mod tests {
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 OpenMetrics,
             ),
-            // Prometheus 2.5 to 2.33, which knew the draft alone.
+            // Prometheus 2.5 to 2.33, which supported only the draft.
             ("application/openmetrics-text; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", OpenMetrics001),
             // Prometheus 2.49 to 2.55.
             (
                 "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
                 OpenMetrics,
             ),
-            // With native histograms, which prefer protobuf.
+            // Prometheus with native histograms, which prefers protobuf.
             (
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 OpenMetrics,

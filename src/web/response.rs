@@ -1,4 +1,4 @@
-//! Bodies of requests and answers, and the answers that several handlers give.
+//! Bodies of requests and answers, and answers shared by several handlers.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,12 +14,12 @@ use crate::exposition::{self, Piece};
 use crate::web::connection_limits::RequestState;
 use crate::web::negotiate::accepts_gzip;
 
-/// The body of a request, whatever it is received by.
+/// Body of a request, independent of how it is received.
 pub trait RequestBody: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin {}
 
 impl<B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin> RequestBody for B {}
 
-/// A text, by gzip where the client takes it.
+/// Returns a text as an answer, compressed with gzip if the client accepts it.
 pub(super) fn compressed(head: &Parts, content_type: &'static str, text: String) -> Response<Body> {
     let zipped = if accepts_gzip(&head.headers) { exposition::gzip(text.as_bytes()) } else { None };
     let is_zipped = zipped.is_some();
@@ -28,7 +28,7 @@ pub(super) fn compressed(head: &Parts, content_type: &'static str, text: String)
     response
 }
 
-/// Says what the answer depends on, and how it is coded.
+/// Sets the headers `Vary` and `Content-Encoding`.
 pub(super) fn mark(response: &mut Response<Body>, vary: &'static str, is_zipped: bool) {
     response.headers_mut().insert(header::VARY, HeaderValue::from_static(vary));
     if is_zipped {
@@ -56,13 +56,13 @@ pub(super) fn respond(status: StatusCode, content_type: &'static str, body: Body
     response
 }
 
-/// An answer's body: pieces that exist already, sent one after the other.
+/// Body of an answer: existing pieces, sent one after the other.
 #[derive(Default)]
 pub struct Body {
     pieces: VecDeque<Bytes>,
-    /// Its request's place.
+    /// State of the request in its connection.
     pub(super) request: Option<RequestState>,
-    /// Its room among the scrapes.
+    /// Permit among the concurrent scrapes.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 

@@ -1,17 +1,17 @@
-//! What is answered to whom, behind `--web.route-prefix`:
+//! Routes, after `--web.route-prefix`:
 //!
 //! | path | answer |
 //! |---|---|
 //! | `/` | the status page |
-//! | `/metrics` (or `--web.telemetry-path`) | the page: OpenMetrics 1.0 or text 0.0.4, gzip where accepted |
+//! | `/metrics` (or `--web.telemetry-path`) | the exposition: OpenMetrics 1.0 or text 0.0.4, gzip if accepted |
 //! | `/-/healthy` | 200 while the process serves |
-//! | `/-/ready` | 200 once every report has a first result or nothing due, else 503 and which have not |
-//! | `POST /-/reload` | reads the configuration again ([`super::lifecycle`]), where `--web.enable-lifecycle` allows it |
-//! | `POST /-/poll` | polls what is failing, or everything, out of turn ([`crate::status::bell`]), where it is allowed too |
+//! | `/-/ready` | 200 once every report has a first result or nothing due, otherwise 503 with those that have not |
+//! | `POST /-/reload` | reloads the configuration ([`super::lifecycle`]), if `--web.enable-lifecycle` is set |
+//! | `POST /-/poll` | polls failing or all reports at once ([`crate::status::bell`]), if the same flag is set |
 //! | `/api/v1/status` | the status page as JSON |
-//! | `POST /api/v1/messages` | registers message ids ([`super::messages`]), where it is on |
+//! | `POST /api/v1/messages` | registers message ids ([`super::message_api`]), if enabled |
 //!
-//! But for the messages, the reload and the polls, nothing here touches a provider, the disk or the ledger.
+//! Except for messages, reloads and polls, no route touches a provider, the disk or the ledger.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,37 +42,37 @@ use crate::web::negotiate::{accepts_gzip, exposition_format};
 use crate::web::response::{Body, RequestBody, TEXT, compressed, mark, message, not_allowed, respond};
 use crate::web::{ListenerRole, Options, status};
 
-/// Everything an answer is made from.
+/// State that answers are made from.
 pub struct AppState {
     /// Providers in the order of the status page.
     pub providers: Providers,
-    /// The exposition.
+    /// Exposition that scrapes read.
     pub exposition: Exposition,
-    /// The exporter's own metrics.
+    /// Metrics of the exporter itself.
     pub metrics: SelfMetrics,
-    /// The health of the reports.
+    /// Status of reports, apps and files.
     pub status: Status,
-    /// The time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// When the exporter started.
+    /// Start time of the exporter.
     pub began: Timestamp,
-    /// The message API.
+    /// Message API, which registers message ids.
     pub messages: MessageApi,
-    /// Reads the configuration again.
+    /// Handle that requests reloads of the configuration.
     pub reloader: Reloader,
 }
 
-/// What is served, and where.
+/// Routes of the web server, with the state that they serve.
 pub struct Router {
     content: AppState,
     options: Options,
-    /// What the status page may load.
+    /// Content security policy of the status page.
     policy: HeaderValue,
-    /// Scrapes that may still begin, if their number is limited.
+    /// Permits for concurrent scrapes, if their number is limited.
     scrapes: Option<Arc<Semaphore>>,
 }
 
-/// What a path leads to, which is the label `handler`.
+/// Handler of a path; its name is the value of the label `handler`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handler {
     Metrics,
@@ -83,7 +83,7 @@ enum Handler {
     Poll,
     ApiStatus,
     Messages,
-    /// To where the status page is.
+    /// Redirects to the status page.
     Redirect,
     Other,
 }
@@ -112,34 +112,35 @@ impl Handler {
     }
 }
 
-/// What a request comes through.
+/// Context that a request arrives in: its listener, access control and connection.
 pub(super) struct RequestContext<'a> {
     pub(super) door: ListenerRole,
     pub(super) gate: &'a AccessControl,
     /// Address of the client.
     pub(super) sender: Option<IpAddr>,
-    /// Its place until it is answered.
+    /// State of the request in its connection until it is answered.
     pub(super) request: RequestState,
 }
 
-/// What is left of a body in HTTP/2 is taken and thrown away, so much of it and for so long.
+/// Maximum size in bytes of the unread rest of an HTTP/2 body that is read and discarded.
 const LEFT_BYTES: usize = 2 * 1024 * 1024;
+/// Time limit for reading that rest.
 const LEFT_TIME: Duration = Duration::from_secs(2);
 
 impl Router {
-    /// With nobody asking yet.
+    /// Creates a router that serves `content`.
     pub fn new(content: AppState, options: Options) -> Router {
         let scrapes = (options.max_requests > 0).then(|| Arc::new(Semaphore::new(options.max_requests)));
         let policy = HeaderValue::try_from(status::policy()).unwrap_or(HeaderValue::from_static("default-src 'none'"));
         Router { content, options, policy, scrapes }
     }
 
-    /// The exporter's own metrics.
+    /// Returns the exporter's own metrics.
     pub(super) fn metrics(&self) -> &SelfMetrics {
         &self.content.metrics
     }
 
-    /// Answers a request that comes through no connection and no gate, as tests send it.
+    /// Answers a request without a connection and without access control, for tests.
     pub async fn answer_alone(&self, request: Request<impl RequestBody>) -> Response<Body> {
         let places = ConnectionLimits::new(1, self.content.metrics.http_connections.clone());
         let place = places.enter();
@@ -164,7 +165,7 @@ impl Router {
             Ok(()) => self.dispatch(handler, &head, &mut body, visit.sender).await,
             Err(refusal) => refusal,
         };
-        // Else its stream is reset behind the answer, which some clients lose then.
+        // Otherwise the stream is reset after the answer, and some clients lose the answer.
         if head.version == Version::HTTP_2 && !body.is_end_stream() {
             let _ = tokio::time::timeout(LEFT_TIME, discard(&mut body)).await;
         }
@@ -190,7 +191,7 @@ impl Router {
         response
     }
 
-    /// Counts what was answered without a route.
+    /// Counts an answer that was given without a route.
     pub(super) fn count_other(&self, status: StatusCode) {
         self.content.metrics.http_requests.with_label_values(&[Handler::Other.name(), status.as_str()]).inc();
     }
@@ -212,7 +213,7 @@ impl Router {
         };
         match (door, handler) {
             (ListenerRole::Main, handler) => handler,
-            // A probe need not know the prefix.
+            // A probe does not need to know the prefix.
             (ListenerRole::Probe, _) if path == "/-/healthy" => Handler::Healthy,
             (ListenerRole::Probe, _) if path == "/-/ready" => Handler::Ready,
             (ListenerRole::Probe, Handler::Healthy | Handler::Ready) | (ListenerRole::Senders, Handler::Messages) => {
@@ -244,9 +245,7 @@ impl Router {
             }
             (Handler::Reload, &Method::POST) => self.reload().await,
             (Handler::Poll, &Method::POST) => self.poll(head.uri.query().unwrap_or_default()),
-            (Handler::Messages | Handler::Reload | Handler::Poll, _) => {
-                not_allowed("Only POST is answered here.\n", "POST")
-            }
+            (Handler::Messages | Handler::Reload | Handler::Poll, _) => not_allowed("Only POST is allowed.\n", "POST"),
             (Handler::Other, _) => message(StatusCode::NOT_FOUND, "There is nothing here. Try / or the metrics.\n"),
             (Handler::Redirect, _) => self.redirect(),
             (_, &Method::GET | &Method::HEAD) => match handler {
@@ -256,11 +255,11 @@ impl Router {
                 Handler::ApiStatus => self.api_status(head),
                 _ => message(StatusCode::OK, "push-exporter is healthy.\n"),
             },
-            _ => not_allowed("Only GET and HEAD are answered here.\n", "GET, HEAD"),
+            _ => not_allowed("Only GET and HEAD are allowed.\n", "GET, HEAD"),
         }
     }
 
-    /// Answers a scrape, where there is room for one more.
+    /// Answers a scrape, or refuses it if too many are in progress.
     async fn scrape(&self, head: &Parts) -> Response<Body> {
         let Some(scrapes) = &self.scrapes else { return self.render(head).await };
         let Ok(permit) = Arc::clone(scrapes).try_acquire_owned() else {
@@ -295,8 +294,8 @@ impl Router {
                 response
             }
             Err(error) => {
-                tracing::error!(error = error.to_string(), "the status page cannot be written");
-                message(StatusCode::INTERNAL_SERVER_ERROR, "The status page cannot be written; see the log.\n")
+                tracing::error!(error = error.to_string(), "cannot render the status page");
+                message(StatusCode::INTERNAL_SERVER_ERROR, "Cannot render the status page; see the log.\n")
             }
         }
     }
@@ -321,17 +320,15 @@ impl Router {
 
     async fn reload(&self) -> Response<Body> {
         match self.content.reloader.reload().await {
-            Ok(changes) => {
-                respond(StatusCode::OK, TEXT, format!("The configuration was read again: {changes}.\n").into())
-            }
+            Ok(changes) => respond(StatusCode::OK, TEXT, format!("Reloaded the configuration: {changes}.\n").into()),
             Err(error) => {
-                let text = format!("The configuration stays as it was:\n{}\n", error_chain(&error));
+                let text = format!("Reload failed; keeping the current configuration:\n{}\n", error_chain(&error));
                 respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text.into())
             }
         }
     }
 
-    /// Has reports polled out of turn.
+    /// Polls the selected reports at once.
     fn poll(&self, query: &str) -> Response<Body> {
         let selection = match selection(query) {
             Ok(selection) => selection,
@@ -340,10 +337,10 @@ impl Router {
         let status = &self.content.status;
         let everything = Selection { hurry: Hurry::All, ..selection.clone() };
         if status.bells(&everything).is_empty() {
-            return message(StatusCode::NOT_FOUND, "No report of such an app is polled.\n");
+            return message(StatusCode::NOT_FOUND, "No report matches the query.\n");
         }
         let count = status.poll_now(&selection);
-        tracing::info!(reports = count, "polling out of turn, as asked");
+        tracing::info!(reports = count, "polling at once, on request");
         let text = match count {
             0 => "Nothing is failing; add all to the query to poll everything.\n".to_owned(),
             1 => "1 report is polled now.\n".to_owned(),
@@ -362,7 +359,7 @@ impl Router {
     }
 }
 
-/// Reads `provider=&app=&all`.
+/// Parses the query `provider=&app=&all`.
 fn selection(query: &str) -> Result<Selection, String> {
     let mut selection = Selection { provider: None, app: None, hurry: Hurry::Failing };
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -372,7 +369,7 @@ fn selection(query: &str) -> Result<Selection, String> {
             ("app", app) => selection.app = Some(app.to_owned()),
             ("all", "" | "1" | "true") => selection.hurry = Hurry::All,
             ("all", "0" | "false") => selection.hurry = Hurry::Failing,
-            (key, _) => return Err(format!("{key:?} is not understood; provider=, app= and all are.\n")),
+            (key, _) => return Err(format!("Invalid parameter {key:?}; use provider=, app= and all.\n")),
         }
     }
     Ok(selection)
@@ -388,7 +385,7 @@ async fn discard(body: &mut impl RequestBody) {
     }
 }
 
-/// What the head of a request takes on its way, about.
+/// Returns the approximate size of the head of a request in bytes.
 fn size(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     head.headers.iter().fold(target, |size, (name, value)| size + name.as_str().len() + value.len() + 4)

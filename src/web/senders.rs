@@ -1,5 +1,5 @@
-//! Senders whose messages are refused. Each is logged once an hour for each kind of error, and stands on the status page
-//! for a day.
+//! Senders whose messages were refused. Each is logged once an hour for each kind of error, and is listed on the
+//! status page for a day.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -9,25 +9,25 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-/// Between two log lines of a sender about the same kind of error.
+/// Interval between two log lines of a sender about the same kind of error.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
-/// Time for which an error is shown after it last happened.
+/// Time for which an error is listed after it last occurred.
 const SHOWN: SignedDuration = SignedDuration::from_hours(24);
-/// Senders and kinds of errors that are remembered.
+/// Maximum number of remembered pairs of sender and kind of error.
 const KEPT: usize = 100;
 
-/// Requests of a sender that were refused.
+/// Refused requests of a sender, for one kind of error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct SenderError {
-    /// Its address.
+    /// Address of the sender.
     pub sender: String,
-    /// HTTP status that it was answered.
+    /// HTTP status of the answers.
     pub status: u16,
-    /// The last answer.
+    /// Error text of the last answer.
     pub error: String,
-    /// Number of requests refused so, as long as it has been remembered.
+    /// Number of refused requests since the error has been remembered.
     pub count: u64,
-    /// Time of the last.
+    /// Time of the last refused request.
     pub last: Timestamp,
 }
 
@@ -36,17 +36,18 @@ struct Remembered {
     error: String,
     count: u64,
     last: Timestamp,
-    /// Time of the last log line, and requests that were refused since.
+    /// Time of the last log line.
     told: Timestamp,
+    /// Number of requests refused since then.
     since: u64,
 }
 
-/// All senders in trouble.
+/// Errors of all senders.
 #[derive(Debug, Default)]
 pub(super) struct Senders(Mutex<BTreeMap<(Option<IpAddr>, u16), Remembered>>);
 
 impl Senders {
-    /// Notes that a request was refused, and logs it if that has not been done within the hour.
+    /// Records a refused request, and logs it unless that was done within the last hour.
     pub(super) fn refused(&self, sender: Option<IpAddr>, status: StatusCode, error: &str, now: Timestamp) {
         let status = status.as_u16();
         let mut all = self.0.lock();
@@ -61,17 +62,17 @@ impl Senders {
         });
         error.clone_into(&mut one.error);
         (one.count, one.since, one.last) = (one.count.saturating_add(1), one.since.saturating_add(1), now);
-        // A clock that was ahead must not silence it.
+        // A clock that was ahead must not suppress the log line.
         if is_new || now.duration_since(one.told).abs() >= QUIET {
             one.told = now;
             let count = std::mem::take(&mut one.since);
             let sender = name(sender);
             drop(all);
-            tracing::warn!(sender, status, count, error, "messages of a sender are refused; said once an hour");
+            tracing::warn!(sender, status, count, error, "messages of a sender are refused; logged once an hour");
         }
     }
 
-    /// Those of the last day, the newest first.
+    /// Returns the errors of the last day, the newest first.
     pub(super) fn list(&self, now: Timestamp) -> Vec<SenderError> {
         let mut list: Vec<SenderError> = self
             .0

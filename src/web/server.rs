@@ -1,5 +1,5 @@
-//! Connections: accepted, encrypted if the web configuration says so, served by HTTP/1.1 or HTTP/2, each with
-//! limits on everything that a client can send, withhold or leave lying.
+//! Connections: accepted, encrypted if the web configuration requires it, served over HTTP/1.1 or HTTP/2, each with
+//! limits on everything that a client can send, withhold or leave unread.
 
 use parking_lot::Mutex;
 use std::convert::Infallible;
@@ -33,58 +33,60 @@ use crate::web::connection_limits::{ConnectionLimits, ConnectionSlot, IDLE, MAX_
 use crate::web::response::Body;
 use crate::web::routes::{RequestContext, Router};
 
-/// Connections at once, where the limit on open files leaves room for them.
+/// Maximum number of connections, if the limit on open files leaves room for them.
 const MAX_CONNECTIONS: usize = 512;
-/// Connections that may wait to be accepted.
+/// Maximum number of connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// A TLS handshake must be complete in this time.
+/// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A request's head must be complete in this time.
+/// Time limit for the head of a request.
 const HEAD_TIMEOUT: Duration = IDLE;
 const MAX_HEADERS: usize = 64;
-/// Requests at once in a connection of HTTP/2.
+/// Maximum number of concurrent requests on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// What the kernel may have waiting for a connection.
+/// Size in bytes of the kernel's send buffer of a connection.
 const KERNEL_BUFFER: usize = 256 * 1024;
-/// What HTTP/2 may have waiting for a stream, and take in for it and for a connection.
+/// Size in bytes of the send buffer of an HTTP/2 stream.
 const SEND_BUFFER: usize = 64 * 1024;
+/// Receive window in bytes of an HTTP/2 stream.
 const STREAM_WINDOW: u32 = 64 * 1024;
+/// Receive window in bytes of an HTTP/2 connection.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
-/// How long answers under way may take when the exporter stops.
+/// Time limit for pending answers when the exporter stops.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long a connection that has brought no request yet may still bring its first when the exporter stops: with a socket
-/// of systemd's a client must not notice a restart.
+/// Time limit for the first request of a new connection when the exporter stops: a client of a systemd socket must
+/// not notice a restart.
 const FIRST_REQUEST: Duration = Duration::from_millis(500);
-/// How long the other side has to close a connection that is over.
+/// Time limit for the client to close a connection that has ended.
 const CLOSING: Duration = Duration::from_secs(5);
-/// From one handshake that failed to the next that is logged.
+/// Interval between two warnings about failed handshakes.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
-/// How long to wait after accepting failed, which it does when descriptors run out.
+/// Pause after a failed accept, which happens when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Everything that connections share.
+/// State shared by all connections.
 pub(super) struct Server {
     site: Router,
     gate: AccessControl,
     settings: Watched,
     places: Arc<ConnectionLimits>,
-    /// When a handshake that failed was last logged.
+    /// Time of the last warning about a failed handshake.
     said: Mutex<Option<Instant>>,
 }
 
 impl Server {
     pub(super) fn new(site: Router, gate: AccessControl, settings: Watched) -> Server {
-        // The ledger, providers and files of message ids need some too.
+        // The ledger, providers and files of message ids need descriptors too.
         let max = max_open_files().map_or(MAX_CONNECTIONS, |files| (files / 2).clamp(8, MAX_CONNECTIONS));
         let places = ConnectionLimits::new(max, site.metrics().http_connections.clone());
         Server { site, gate, settings, places, said: Mutex::default() }
     }
 
-    /// Serves on every listener until `stop`, then lets answers under way end.
+    /// Serves on every listener until `stop` is cancelled, then lets pending answers finish.
     pub(super) async fn serve(self, listeners: Vec<(TcpListener, ListenerRole)>, stop: CancellationToken) {
         let server = Arc::new(self);
         let connections = TaskTracker::new();
-        // Cuts what does not end by itself.
+        // Aborts connections that do not end in time.
         let cut = CancellationToken::new();
         let accepting = TaskTracker::new();
         for (listener, door) in listeners {
@@ -98,7 +100,7 @@ impl Server {
         accepting.close();
         accepting.wait().await;
         connections.close();
-        // A half-sent request could keep it waiting for ever.
+        // A half-sent request could keep a connection open forever.
         let _ = timeout(GRACE, connections.wait()).await;
         cut.cancel();
         connections.wait().await;
@@ -112,7 +114,7 @@ impl Server {
         stop: &CancellationToken,
         cut: &CancellationToken,
     ) {
-        // More than the usual 1,024 may be waiting to be accepted, where the system allows it.
+        // Raises the usual backlog of 1,024 connections, if the system allows it.
         let _ = SockRef::from(&listener).listen(BACKLOG);
         loop {
             let stream = match listener.accept().await {
@@ -150,7 +152,7 @@ impl Server {
         let peer = stream.peer_addr().ok();
         let sender = peer.map(|peer| peer.ip());
         let _ = stream.set_nodelay(true);
-        // Else the kernel takes megabytes of an answer, and nobody sees whether the client does.
+        // Otherwise the kernel buffers megabytes of an answer, and a client that reads nothing goes unnoticed.
         let _ = SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
         let settings = self.settings.clone();
         let tls = if door == ListenerRole::Main { settings.now().settings.tls.clone() } else { None };
@@ -180,7 +182,7 @@ impl Server {
 }
 
 impl Server {
-    /// Says why a client was not let in, but not of all of them if they are many.
+    /// Logs a failed handshake: as a warning at most once per interval, otherwise at debug level.
     fn handshake_failed(&self, error: &io::Error, peer: Option<SocketAddr>) {
         let peer = peer.map(|peer| peer.to_string());
         let mut said = self.said.lock();
@@ -197,7 +199,7 @@ impl Server {
     }
 }
 
-/// With a limit on how long a client takes nothing.
+/// Adds a time limit for a client that reads nothing.
 fn limited(stream: TcpStream) -> std::pin::Pin<Box<TimeoutStream<TcpStream>>> {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(STALLED));
@@ -208,14 +210,14 @@ type TlsStream = tokio_rustls::server::TlsStream<std::pin::Pin<Box<TimeoutStream
 
 enum Handshake {
     Done(Box<TlsStream>),
-    /// The client speaks something else.
+    /// The client sent plain HTTP.
     NotTls(TcpStream),
 }
 
 async fn handshake(stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<Handshake> {
     let mut first = [0];
     stream.peek(&mut first).await?;
-    // TLS begins with the byte 0x16, and every method with a letter.
+    // TLS starts with the byte 0x16, every HTTP method with a letter.
     if first[0].is_ascii_alphabetic() {
         return Ok(Handshake::NotTls(stream));
     }
@@ -223,7 +225,7 @@ async fn handshake(stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<Hand
     Ok(Handshake::Done(Box::new(stream)))
 }
 
-/// Says to a client of plain HTTP that this is the wrong way, and waits a little until it has read that.
+/// Answers a plain HTTP client with 400, and waits briefly until it has read the answer.
 async fn refuse_plain(mut stream: TcpStream) {
     let text = "Client sent an HTTP request to an HTTPS server.\n";
     let answer = format!(
@@ -233,18 +235,18 @@ async fn refuse_plain(mut stream: TcpStream) {
     let _ = timeout(CLOSING, async {
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
-        // Closing with something unread would take the answer away from the client.
+        // If the socket were closed with unread data, the client would lose the answer.
         tokio::io::copy(&mut stream.take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await
     })
     .await;
 }
 
-/// A connection that is open and perhaps encrypted.
+/// An open connection, encrypted or plain.
 struct Connection {
     visitor: ConnectionService,
     stop: CancellationToken,
     settings: Watched,
-    /// What it was encrypted by.
+    /// TLS configuration that the connection was encrypted with; `None` if it is plain.
     tls: Option<Arc<ServerConfig>>,
 }
 
@@ -271,7 +273,7 @@ impl Connection {
         self.drive(connection).await;
     }
 
-    /// Serves until the client, a limit, new settings or the exporter ends it.
+    /// Serves until the client, a limit, new settings or the exporter ends the connection.
     async fn drive<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
         let Connection { visitor: ConnectionService { place, door, asked, .. }, stop, mut settings, tls } = self;
         let mut connection = std::pin::pin!(connection);
@@ -289,20 +291,20 @@ impl Connection {
                 Verdict::GoesOn(look) => look,
                 Verdict::Over => return,
                 Verdict::Idle if ends_at.is_some() => return,
-                // HTTP/2 tells the client; what does not end by itself then is cut.
+                // HTTP/2 notifies the client; a connection that does not end then is aborted.
                 Verdict::Idle => {
                     connection.as_mut().graceful_shutdown();
                     *ends_at.insert(Instant::now() + CLOSING)
                 }
             };
             let is_ending = ends_at.is_some();
-            // An answer under way has its own limits.
+            // A pending answer has its own limits.
             let until = ends_at.filter(|_| place.is_idle()).map_or(look, |end| look.min(end));
             tokio::select! {
                 ended = connection.as_mut() => {
-                    // A client that went away is no error of ours.
+                    // A client that disconnects is not an error of the exporter.
                     if let Err(error) = ended {
-                        tracing::debug!(error = error.to_string(), "connection");
+                        tracing::debug!(error = error.to_string(), "connection ended with an error");
                     }
                     return;
                 }
@@ -320,7 +322,7 @@ impl Connection {
     }
 }
 
-/// Waits until new connections are not encrypted as this one is, or the web configuration was read again.
+/// Waits until new connections use another TLS configuration than this one, because it was changed or reloaded.
 async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
     let is_other = |current: &super::config::watch::Current| match (&current.settings.tls, tls) {
         (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
@@ -329,7 +331,7 @@ async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
     settings.wait_for(is_other).await;
 }
 
-/// Whose requests come through a connection.
+/// Handler of the requests of a connection.
 #[derive(Clone)]
 struct ConnectionService {
     server: Arc<Server>,
@@ -341,7 +343,7 @@ struct ConnectionService {
 }
 
 impl ConnectionService {
-    /// What answers them.
+    /// Returns the hyper service that answers the requests.
     fn service(&self) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<> {
         let visitor = self.clone();
         service_fn(move |request| {

@@ -1,5 +1,5 @@
-//! The status page and its JSON: every app with its reports, how it is, and what to do. Both are made from the
-//! same [`Status`], so they cannot differ; `docs/status.schema.json` says what the JSON holds.
+//! The status page and its JSON: every app with its reports, its state, and advice. Both are made from the same
+//! [`Status`], so they cannot differ; `docs/status.schema.json` describes the JSON.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -17,12 +17,12 @@ use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
 
-/// Advice for an app that takes messages while none was ever registered.
+/// Advice for an app that takes messages but has never had one registered.
 const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";
 /// Status line of an app whose provider has sent more unknown names than are remembered.
 const FIELDS_FULL: &str =
-    "too many; further ones are not counted. What the documents name is counted as before; see the log for the names";
-/// From so many apps on, the page has a search field, and those that work are one line each.
+    "too many; further ones are not counted. Names in the documents are still counted; see the log for the names";
+/// Number of apps from which the page has a search field and shows each working app on one line.
 const MANY: usize = 10;
 
 #[derive(Template)]
@@ -43,14 +43,14 @@ struct StatusPage {
     providers: Vec<ProviderView>,
 }
 
-/// A sender whose messages were refused.
+/// A sender whose messages were refused, as shown.
 struct SenderView {
     sender: String,
     words: String,
     error: String,
 }
 
-/// An app that is failing, named at the top.
+/// A failing app, listed at the top.
 struct Problem {
     anchor: String,
     name: String,
@@ -117,7 +117,7 @@ struct FileView {
     bad_line: String,
 }
 
-/// All there is to show, read once.
+/// Everything that is shown, read once.
 struct Everything {
     apps: BTreeMap<(&'static str, String), AppSummary>,
 }
@@ -144,7 +144,7 @@ impl Everything {
         for ((app, path), health) in health.files() {
             files.entry(app).or_default().push((path, health));
         }
-        // Names are those of one app each, whatever its provider.
+        // App names are unique across all providers.
         for ((_, name), app) in &mut apps {
             app.files = files.remove(name).unwrap_or_default();
         }
@@ -159,7 +159,7 @@ impl Everything {
         self.reports().filter(|health| health.state == state).count()
     }
 
-    /// How it is in all, in a word and in a sentence.
+    /// Returns the overall state, and a sentence that describes it.
     fn summary(&self) -> (Health, String) {
         let of = match self.reports().count() {
             1 => "1 report".to_owned(),
@@ -198,7 +198,7 @@ impl AppSummary {
         }
     }
 
-    /// Late messages of all reports.
+    /// Returns the number of late messages of all reports.
     fn late(&self) -> i64 {
         self.reports.iter().map(|(_, health)| health.late_messages).sum()
     }
@@ -269,7 +269,7 @@ fn word(state: Health) -> &'static str {
     }
 }
 
-/// The status page as HTML. `began` is when the exporter started.
+/// Renders the status page as HTML. `began` is the start time of the exporter.
 pub(super) fn page(
     health: &Status,
     senders: Vec<SenderError>,
@@ -316,7 +316,7 @@ pub(super) fn page(
     .render()
 }
 
-/// The name of an app as the end of a link: letters, digits and hyphens, once in a page.
+/// Returns an anchor for the name of an app: letters, digits and hyphens, unique in the page.
 fn anchor(provider: &str, name: &str, taken: &mut HashSet<String>) -> String {
     let plain = |c: char| if c.is_alphanumeric() { c } else { '-' };
     let first: String = format!("{provider}-").chars().chain(name.chars().map(plain)).collect();
@@ -360,7 +360,7 @@ fn report_view(name: &'static str, health: &ReportStatus, now: Timestamp) -> Rep
         advice,
         ago: format!("{} ago", format_age(now, *at)),
     };
-    // The one that lasts is told with its advice.
+    // The current error is shown separately, with its advice.
     let is_past =
         |past: &&PastFailure| error.is_none_or(|error| (error.reason, &error.message) != (past.reason, &past.message));
     let past: Vec<PastError> = health.last_errors.iter().filter(is_past).map(past).collect();
@@ -406,7 +406,7 @@ fn file_view(path: &str, health: &FileStatus, now: Timestamp) -> FileView {
     }
 }
 
-/// What the page may load and run: its own style and script, by what they are.
+/// Returns the content security policy: the page may load and run only its own style and script, identified by hash.
 pub(super) fn policy() -> String {
     let source = include_str!("status.html");
     let hash = |tag: &str| {
@@ -422,7 +422,7 @@ pub(super) fn policy() -> String {
     )
 }
 
-/// The status page as JSON.
+/// Returns the status as JSON.
 pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp, now: Timestamp) -> String {
     #[derive(Serialize)]
     struct Status<'a> {

@@ -387,7 +387,7 @@ await check('says when there is no answer', async () => {
     await back();
     await until('nothing is said', "document.getElementById('note').textContent !== ''");
     const said = await noted();
-    must(/^No answer since \d\d:\d\d:\d\d UTC; showing what was there then\.$/.test(said), `says ${said}`);
+    must(/^No answer since \d\d:\d\d:\d\d UTC; showing the last state\.$/.test(said), `says ${said}`);
     must(await page.$eval('.app', app => app.checkVisibility()), 'what was there is gone');
     await shoot(page, 'no-answer');
     broken = false;

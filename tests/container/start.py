@@ -94,13 +94,13 @@ def configured(image: str, revision: str, folder: Path) -> str:
     register()
     serving.first(REGISTERED)
     stopped = serving.stop()
-    need("a new ledger was made" in serving.said(), "the first start found a ledger")
+    need("created a new ledger" in serving.said(), "the first start found a ledger")
     for file in state.iterdir():
         need(file.stat().st_uid == USER, f"{file.name} is of the user {file.stat().st_uid}")
     again = container.serve(folder / "second.log")
     second, _ = again.first(REGISTERED)
     again.stop()
-    need("a new ledger was made" not in again.said(), "the second start found no ledger")
+    need("created a new ledger" not in again.said(), "the second start found no ledger")
     container.close()
     return (
         f"first page after {1000 * first:.0f} ms, stopped in {1000 * stopped:.0f} ms; "

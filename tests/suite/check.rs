@@ -97,8 +97,8 @@ fn every_report_that_works() {
     let mut exporter = Program::start(&["--config.file", &config]);
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("the configuration is good; apps: 7, reports: 11\n"), "{out}");
-    assert!(out.contains("\nAn exporter that is running polls what was failing at once after kill -HUP"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 7, reports: 11\n"), "{out}");
+    assert!(out.contains("\nA running exporter retries failing reports at once after kill -HUP"), "{out}");
     let rows = rows(&out);
     assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
     let names: Vec<String> = rows[1..].iter().map(|row| row[..4].join(" ")).collect();
@@ -126,11 +126,11 @@ fn every_report_that_works() {
     // Until the first push of the day has been told, yesterday's numbers are the newest.
     let newest = &row("offline_push")[4];
     assert!(
-        *newest == format!("of this moment (day {today})")
+        *newest == format!("current (day {today})")
             || newest.ends_with(&format!("(day {})", today.yesterday().unwrap())),
         "{newest}"
     );
-    assert_eq!(row("messages_detail")[4], "no message to ask for");
+    assert_eq!(row("messages_detail")[4], "no message to query");
     assert!(row("messages_detail")[5].ends_with(" of 2400"), "{:?}", row("messages_detail"));
     assert_eq!(exporter.terminate().0, Some(0));
 }
@@ -174,7 +174,7 @@ feishu:
     let config = world.write(&text[..text.rfind("  - {app: works").unwrap()]);
     let (code, out, err) = check(&config, &["--offline"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    assert!(out.contains("the configuration is good; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
     // Nobody says what these have pushed.
     let warned =
         out.lines().filter(|line| line.contains(": warning: no message of this app will ever be known")).count();

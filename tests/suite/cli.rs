@@ -23,7 +23,7 @@ fn config(folder: &tempfile::TempDir) -> String {
 fn usage_errors_are_2() {
     let (code, stderr) = run(&["demo", "--config.file", "x.yml"]);
     assert_eq!(code, Some(2));
-    assert_eq!(stderr, "the demo has nothing to configure; leave --config.file away, or use the command serve\n");
+    assert_eq!(stderr, "the demo needs no configuration; remove --config.file, or use the command serve\n");
     assert_eq!(run(&["--web.listen-address", "nonsense"]).0, Some(2));
     assert_eq!(run(&["--unknown"]).0, Some(2));
     assert_eq!(run(&["--version"]).0, Some(0));

@@ -49,7 +49,7 @@ async fn a_clock_that_is_wrong_when_an_app_is_first_known_is_put_right_by_the_pr
             "{days} days: {:?}",
             skew(&page, OWNER)
         );
-        assert_eq!(log.take_lines("this machine's clock and the provider's are apart").len(), 1);
+        assert_eq!(log.take_lines("this machine's clock and the provider's differ").len(), 1);
         assert!(exporter.get("/").await.1.contains("this machine&#39;s clock"), "on the status page");
         let newest = page.get(&format!("push_newest_message_timestamp_seconds{{{OWNER}}}")).unwrap();
         assert!((newest - true_now as f64).abs() < 120.0, "{days} days: {newest}");

@@ -135,7 +135,7 @@ jpush:
             "push-exporter.yml:10:31: jpush[0].messages.ids[2]: is no msg_id: digits that fit 64 bits",
             "push-exporter.yml:10:38: jpush[0].messages.ids[3]: is no msg_id: digits that fit 64 bits",
             "push-exporter.yml:10:61: jpush[0].messages.id: unknown key; did you mean ids?",
-            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key; known are received_detail, messages_detail, received, messages, group_messages_detail, status_message, users, group_users, vendor_quota",
+            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key; known keys are received_detail, messages_detail, received, messages, group_messages_detail, status_message, users, group_users, vendor_quota",
             "push-exporter.yml:12:5: jpush[1].app_key: is required",
             "push-exporter.yml:14:15: jpush[1].schedule: needs at least one step, such as {until: 5d, every: 1h}",
         ],
@@ -220,7 +220,7 @@ fn secrets_that_are_not_there() {
             "push-exporter.yml:4:90: easemob[2].client_secret: the environment variable NOT_SET is not set",
             "push-exporter.yml:5:90: easemob[3].client_secret: the environment variable EMPTY is empty",
             "push-exporter.yml:6:5: easemob[4].client_secret: is required; give client_secret, client_secret_file or client_secret: ${ENV_NAME}",
-            "push-exporter.yml:7:126: easemob[5].client_secret_file: cannot stand beside client_secret; keep one of them",
+            "push-exporter.yml:7:126: easemob[5].client_secret_file: cannot be combined with client_secret; keep one of them",
             "push-exporter.yml:8:72: easemob[6].client_id: cannot stand beside app_token; keep the token or the client's id and secret",
         ],
     );
@@ -238,8 +238,8 @@ fn what_looks_like_a_secret_and_is_none() {
 ",
         &[
             "push-exporter.yml:2:37: feishu[0].app_secret: looks like the name of an environment variable; write it as ${NAME}",
-            "push-exporter.yml:3:37: feishu[1].app_secret: a variable is the whole value or none of it; set one that holds all of it, and write ${NAME}",
-            "push-exporter.yml:4:37: feishu[2].app_secret: is a template that nobody has filled in; write the value, or ${NAME}, or name a file",
+            "push-exporter.yml:3:37: feishu[1].app_secret: a variable must be the whole value; set one that holds all of it, and write ${NAME}",
+            "push-exporter.yml:4:37: feishu[2].app_secret: is a template that was not rendered; write the value, or ${NAME}, or name a file",
             "push-exporter.yml:5:37: feishu[3].app_secret: must not be empty",
             "push-exporter.yml:6:37: feishu[4].app_secret: the value is empty",
         ],
@@ -268,7 +268,7 @@ fn what_would_fail_or_mislead_later() {
             "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db",
         ),
         ("sqlite:a.db?mode=rwc", "takes no parameters; leave ? and what follows away"),
-        ("sqlite:~/a.db", "~ is the shell's; write the whole path"),
+        ("sqlite:~/a.db", "~ is not expanded; write the whole path"),
         ("'sqlite:${HOME}/a.db'", "takes no variable; only secrets can be given as ${ENV_NAME}"),
     ] {
         assert_errors(&format!("ledger: {ledger}\n{app}"), &[&format!("push-exporter.yml:1:9: ledger: {told}")]);
@@ -286,9 +286,9 @@ feishu:
   - {app: f, app_id: f, base_url: https://open.feishu.cn/open-apis/, app_secret: pLanted-s3cret}
 ",
         &[
-            "push-exporter.yml:1:10: ca_file: ~ is the shell's; write the whole path",
+            "push-exporter.yml:1:10: ca_file: ~ is not expanded; write the whole path",
             "push-exporter.yml:3:11: jpush[0].app: must not begin or end with a space",
-            "push-exporter.yml:3:49: jpush[0].master_secret_file: ~ is the shell's; write the whole path",
+            "push-exporter.yml:3:49: jpush[0].master_secret_file: ~ is not expanded; write the whole path",
             "push-exporter.yml:4:23: jpush[1].app_key: must not begin or end with a space",
             "push-exporter.yml:4:79: jpush[1].messages.files[0]: is a pattern, which is not expanded; name each file",
             "push-exporter.yml:4:92: jpush[1].messages.files[1]: takes no variable; only secrets can be given as ${ENV_NAME}",
@@ -326,7 +326,7 @@ fn a_secret_beside_the_error() {
 #[test]
 fn files_that_say_nothing() {
     assert_errors("", &["push-exporter.yml:1:1: the file is empty; it needs at least one app"]);
-    assert_errors("easemob:\n\t- app: x\n", &["push-exporter.yml:2:1: a tab in the indentation; YAML wants spaces"]);
+    assert_errors("easemob:\n\t- app: x\n", &["push-exporter.yml:2:1: a tab in the indentation; use spaces"]);
     assert_errors(
         "timezone: UTC\n",
         &["push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu"],

@@ -415,7 +415,7 @@ async fn a_rate_limit_that_is_waited_out_is_seen_at_once() {
     let page = exporter.scrape().await;
     assert!(failing(&page, users, "rate_limited"), "{page:?}");
     let html = exporter.get("/").await.1;
-    assert!(html.contains("code 2002: Rate limit exceeded; waiting 100 s until it may be asked again"), "{html}");
+    assert!(html.contains("code 2002: Rate limit exceeded; waiting 100 s before the next request"), "{html}");
     assert_eq!(
         page.get(&format!(r#"push_poll_errors_total{{{users},reason="rate_limited"}}"#)),
         Some(0.0),

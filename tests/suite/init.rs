@@ -71,13 +71,13 @@ fn the_example_loads() {
     let home = folder.path();
     assert_eq!(run(&["init"], home), (Some(0), EXAMPLE.to_owned(), String::new()));
     // It goes where it is told to, and writes over nothing.
-    let made = "push-exporter.yml is made; put in your apps and secrets, then: push-exporter check --config.file push-exporter.yml\n";
+    let made = "created push-exporter.yml; add your apps and secrets, then run: push-exporter check --config.file push-exporter.yml\n";
     assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(0), made.to_owned(), String::new()));
     assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), EXAMPLE);
     let (code, _, stderr) = run(&["check", "--offline"], home);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     std::fs::write(home.join("push-exporter.yml"), "mine").unwrap();
-    let there = "push-exporter: cannot make push-exporter.yml; it is left as it is: File exists (os error 17)\n";
+    let there = "push-exporter: cannot create push-exporter.yml; it is left unchanged: File exists (os error 17)\n";
     assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(1), String::new(), there.to_owned()));
     assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), "mine");
     assert_eq!(load(EXAMPLE, home).apps.len(), 3);

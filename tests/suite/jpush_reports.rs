@@ -506,8 +506,7 @@ async fn a_report_without_the_right_goes_quiet_and_the_others_go_on() {
     scene.fake.say("/v3/users", 403, no_right);
     scene.fake.say("/v3/status/message", 403, no_right);
     scene.fake.say("/p/push/quota", 200, include_str!("../fixtures/jpush/push_quota.json"));
-    let keys =
-        "users: [day], test_devices: [a1], vendor_quota: true, messages: {ids: [1]}, intervals: {users: 10s}";
+    let keys = "users: [day], test_devices: [a1], vendor_quota: true, messages: {ids: [1]}, intervals: {users: 10s}";
     let exporter = scene.start(keys).await;
     scene.minutes(60.5).await;
     // After 5, 10, 20, 40 and 80 s, then every 100 s; after 5 s and twice as long each time up to an hour.

@@ -51,7 +51,7 @@ impl World {
     /// Lets an exporter count for a while, and stops it. Returns what it showed last.
     fn count(&self) -> Page {
         let mut program = self.start();
-        program.logged("a new ledger was made; counters begin from a baseline");
+        program.logged("created a new ledger; counters start from a baseline");
         let page = counting(&program, &BTreeMap::new());
         assert_eq!(program.terminate().0, Some(0));
         page
@@ -144,8 +144,7 @@ fn another_exporter_has_it() {
     let said = world.refused();
     let name = world.ledger();
     let name = name.display();
-    let expected =
-        format!("push-exporter: another push-exporter uses {name}; stop it, or give this one a ledger of its own\n");
+    let expected = format!("push-exporter: another push-exporter uses {name}; stop it, or configure another ledger\n");
     assert_eq!(said, expected);
     counting(&first, &BTreeMap::new());
 }
@@ -158,7 +157,7 @@ fn damaged_newer_and_foreign_files_are_refused() {
     std::fs::copy(&ledger, &whole).unwrap();
     let name = ledger.display().to_string();
     let advice =
-        "put a backup in its place, without the old -wal and -shm beside it, or move all three away to start anew";
+        "restore a backup without the old -wal and -shm files, or move all three away to start from a new baseline";
     let size = std::fs::metadata(&whole).unwrap().len();
     assert!(size > 40_000, "{size}");
 
@@ -238,7 +237,7 @@ fn damaged_newer_and_foreign_files_are_refused() {
     program.child.kill().unwrap();
     program.child.wait().unwrap();
     std::fs::remove_file(&ledger).unwrap();
-    assert!(world.refused().contains("the file is gone and its write-ahead log (-wal) is there"));
+    assert!(world.refused().contains("the file is missing, but its write-ahead log (-wal) exists"));
     assert!(!ledger.exists());
 
     // And whole again, it goes on.
@@ -246,7 +245,7 @@ fn damaged_newer_and_foreign_files_are_refused() {
     let mut program = world.start();
     program.try_scrape().unwrap().assert_not_below(&page.counters(), "after the trouble");
     assert_eq!(program.terminate().0, Some(0));
-    assert!(!program.log().contains("a new ledger was made"));
+    assert!(!program.log().contains("created a new ledger"));
 }
 
 /// Containers may forbid what the tests of small disks need; then that is what must be told.
@@ -301,7 +300,7 @@ fn a_read_only_disk_is_refused() {
         let said = refused(command.arg("--config.file").arg(world.config()));
         let name = world.ledger();
         let expected = format!(
-            "push-exporter: {} cannot be written; check the rights of the file and of its folder\n",
+            "push-exporter: {} cannot be written; check the permissions of the file and of its folder\n",
             name.display()
         );
         assert_eq!(said, expected);
@@ -389,7 +388,7 @@ fn removed_or_replaced_while_running() {
     std::fs::rename(&ledger, &away).unwrap();
     let down = assert_is_down(&program);
     down.assert_not_below(&before.counters(), "after the trouble");
-    program.logged("was removed or replaced while in use; put it back: a restart without it");
+    program.logged("was removed or replaced while in use; restore it: a restart without it");
     assert!(!ledger.exists(), "no fresh ledger in its place");
     // Another file in its place is not written either.
     std::fs::write(&ledger, "something else").unwrap();
@@ -432,7 +431,7 @@ fn written_over_while_running() {
         down.assert_not_below(&whole.counters(), what);
         let (_, status) = program.get("/");
         assert!(status.contains("The ledger cannot be written"), "{what}");
-        let log = program.logged("it was written over while in use");
+        let log = program.logged("it was overwritten while in use");
         assert_eq!(log.matches("the ledger is damaged; polling pauses until a restart").count(), 1, "{what}: {log}");
         assert_eq!(program.terminate().0, Some(0), "{what}");
         assert!(world.refused().contains("is damaged or not a ledger"), "{what}");

@@ -242,7 +242,8 @@ async fn an_unreadable_watermark_costs_its_message_alone_a_step() {
     let page = exporter.scrape().await;
     assert_eq!(received(&page, "any", "jpush", "any"), Some(26.0), "what message 1 had until now is not known");
     assert_eq!(page.get("push_exporter_ledger_errors_total"), Some(1.0));
-    let told = log.take_lines("cannot be read; it is counted on from a new baseline");
+    let told =
+        log.take_lines("cannot read the stored state of this message or window; it continues from a new baseline");
     assert!(told.len() == 1 && told[0].contains(r#"subject="1""#), "{told:?}");
     says(1, 18);
     scene.minutes(2.0).await;

@@ -29,7 +29,7 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
     assert_eq!((registered(&page, "file"), bad_lines(&page)), (Some(0.0), Some(0.0)));
     scene.minutes(0.1).await;
     let html = exporter.get("/").await.1;
-    assert!(html.contains("The file is not there; it is read when it is"), "{html}");
+    assert!(html.contains("The file is missing; it is read as soon as it exists"), "{html}");
 
     // Ids as text and as numbers, of which one is beyond 2^53; too old for the report; and lines that are none.
     std::fs::create_dir(file.parent().unwrap()).unwrap();
@@ -233,7 +233,7 @@ fn ids_from_standard_input() {
     assert_eq!((code, out.as_str()), (Some(1), "1 ids registered, 1 of them new\n"));
     for text in [
         "line 2: names no app; add \"app\" to each line, or give --app for all",
-        "line 3: msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64",
+        "line 3: msg_id must be digits that fit 64 bits or, for a group, at most 64 characters of a-z and 0-9",
         "line 4: not JSON: ",
         "line 5: no app \"other\" is configured",
         "push-exporter: 4 of 5 lines could not be registered; correct them and send them again",
@@ -244,7 +244,7 @@ fn ids_from_standard_input() {
     // What cannot work is said at once.
     std::fs::write(folder.path().join("token"), "wrong").unwrap();
     let (code, _, error) = said(&add(folder.path(), &url, &["--app", "shop"], "1\n"));
-    assert!(code == Some(1) && error.contains("the exporter does not take the token"), "{error}");
+    assert!(code == Some(1) && error.contains("the exporter refuses the token"), "{error}");
     assert!(!error.contains("wrong"));
     let (code, _, error) = said(&add(folder.path(), &format!("{url}/elsewhere"), &["--app", "shop"], "1\n"));
     assert!(code == Some(1) && error.contains("there is no message API"), "{error}");
@@ -288,7 +288,7 @@ fn ids_that_come_slowly() {
     let output = child.wait_with_output().unwrap();
     let (code, out, error) = said(&output);
     assert_eq!((code, out.as_str()), (Some(0), "9 ids registered, 9 of them new\n"), "{error}");
-    assert!(error.contains("trying again in 1 s"), "{error}");
+    assert!(error.contains("retrying in 1 s"), "{error}");
     eventually("nine ids", 30, || (registered(&program.try_scrape()?, "api") == Some(9.0)).then_some(()));
     program.terminate();
 }

@@ -97,7 +97,7 @@ fn without_ca_certificates_what_needs_none_works() {
     let tls = provider(&runtime, folder.path(), "server.crt", "server.key");
     let (code, said) = check(folder.path(), &format!("https://{tls}/v3"), "", &BARE, &[]);
     assert_eq!(code, 1, "{said}");
-    let advice = "install the package ca-certificates, or name the server's CA in ca_file";
+    let advice = "install the package ca-certificates, or add the server's CA to ca_file";
     assert!(said.contains(advice), "{said}");
     // And the provider's own certificate is enough.
     let (code, said) = check(folder.path(), &format!("https://{tls}/v3"), "ca_file: server.crt\n", &BARE, &[]);
@@ -126,7 +126,7 @@ fn a_providers_own_certificate_may_be_trusted() {
     // that has ended.
     let (code, said) = asked("other.crt", "other.key", "server.crt");
     assert!(
-        code == 1 && said.contains("not signed by a trusted CA; name its CA, or that certificate itself, in ca_file"),
+        code == 1 && said.contains("not signed by a trusted CA; add its CA, or the certificate itself, to ca_file"),
         "{said}"
     );
     let script = "openssl req -new -key other.key -subj /CN=localhost -out made.csr && printf 'subjectAltName=DNS:localhost' >made.ext && \
@@ -146,10 +146,10 @@ fn a_broken_certificate_in_ca_file_is_named() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());
     for (file, wrong) in [
-        ("chain-broken.crt", "certificate number 2 in it cannot be read; replace it, or take it out"),
-        ("client-ca-partly.pem", "certificate number 1 in it cannot be read; replace it, or take it out"),
-        ("junk.pem", "holds no PEM certificate"),
-        ("server.key", "holds no PEM certificate"),
+        ("chain-broken.crt", "certificate number 2 in it cannot be read; replace or remove it"),
+        ("client-ca-partly.pem", "certificate number 1 in it cannot be read; replace or remove it"),
+        ("junk.pem", "contains no PEM certificate"),
+        ("server.key", "contains no PEM certificate"),
     ] {
         let (code, said) =
             check(folder.path(), "https://localhost/v3", &format!("ca_file: {file}\n"), &[], &["--offline"]);

@@ -227,11 +227,11 @@ fn who_needs_a_password() {
     std::fs::write(&web, "basic_auth_users: {alice: secret}\n").unwrap();
     eventually("it is noticed", 20, || (ask(password, "/metrics") == "500").then_some(()));
     assert_eq!((ask(&token, "/api/v1/messages").as_str(), ask(&[], "/-/healthy").as_str()), ("500", "200"));
-    let log = program.logged("basic_auth_users.alice: is no bcrypt hash");
+    let log = program.logged("basic_auth_users.alice: is not a bcrypt hash");
     assert!(!log.contains("secret"), "{log}");
     let checked = Program::binary().args(["check", "--offline"]).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert_eq!((checked.status.code(), said.contains("is no bcrypt hash")), (Some(2), true), "{said}");
+    assert_eq!((checked.status.code(), said.contains("is not a bcrypt hash")), (Some(2), true), "{said}");
     std::fs::write(&web, USERS).unwrap();
     eventually("it is mended", 20, || (ask(password, "/metrics") == "200").then_some(()));
 }
@@ -321,7 +321,7 @@ fn what_looks_like_a_slip_lets_nobody_in() {
         code => Some(code),
     });
     assert_eq!(code, 500, "an empty file lets everybody in");
-    program.logged("the file is empty; restart the exporter if everybody is to be let in");
+    program.logged("the file is empty; restart the exporter to serve plain HTTP without authentication");
     std::fs::write(&web, USERS).unwrap();
     eventually("it is mended", 20, || (program.get("/metrics").0 == 401).then_some(()));
     // That there are no users is meant where something else is written.

@@ -1,4 +1,4 @@
-//! Lines of a file from a mark on: complete ones come out with the mark behind them. Blocking.
+//! Lines of a file from a mark on: complete lines come out with the mark after them. The functions block.
 
 use std::fs::File;
 use std::io;
@@ -8,21 +8,21 @@ use crate::ledger::FileMark;
 use crate::messages::input::MAX_LINE;
 use crate::messages::tail::BEFORE;
 
-/// As much is read at once.
+/// Number of bytes that are read at once.
 pub(super) const CHUNK: usize = 1024 * 1024;
-/// Bytes that memory is made ready for. Mostly there are none: a whole chunk, each second, in whichever thread, would cost
-/// a MiB for each of them.
+/// Number of bytes for which memory is allocated at a time. Mostly there is nothing to read: a whole chunk, every
+/// second, on any thread, would cost a MiB per thread.
 const PIECE: usize = 16 * 1024;
-/// As many lines come out at once.
+/// Maximum number of lines that are returned at once.
 const MAX_LINES: usize = 10_000;
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its number, from 1.
+    /// Number of the line, from 1.
     pub number: u64,
-    /// Its text without the line end; `None` if it is too long.
+    /// Text without the line end; `None` if it is too long.
     pub text: Option<Vec<u8>>,
-    /// True if it has an end: the last one of a file that was rotated away may have none.
+    /// True if the line has an end: the last line of a file that was rotated away may have none.
     pub is_ended: bool,
 }
 
@@ -31,16 +31,16 @@ pub(super) struct LineReading<'a> {
     pub(super) file: &'a File,
     pub(super) mark: &'a FileMark,
     pub(super) size: u64,
-    /// True if nobody will end its last line any more.
+    /// True if nobody will complete its last line any more.
     pub(super) is_over: bool,
 }
 
 impl LineReading<'_> {
-    /// The next lines, and the mark behind them; else up to where no line ends.
+    /// Returns the next lines and the mark after them, or else the offset before which no line ends.
     pub(super) fn next(&self, scanned: u64) -> io::Result<Result<(Vec<Line>, FileMark), u64>> {
         let mut start = self.mark.offset;
         let mut chunk = read_at(self.file, start, CHUNK)?;
-        // Where a file was cut under a writer that goes on at its old place, zeros stand before the next line.
+        // If a file was truncated under a writer that continues at its old offset, zeros precede the next line.
         while chunk.first() == Some(&0) {
             let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
             start += zeros as u64;
@@ -62,7 +62,7 @@ impl LineReading<'_> {
         Ok(Ok((lines, mark)))
     }
 
-    /// A line that is longer than a chunk: looks for its end.
+    /// Skips a line that is longer than a chunk, by looking for its end.
     fn skip_long_line(&self, mut scanned: u64) -> io::Result<Result<(Vec<Line>, FileMark), u64>> {
         let end = loop {
             let chunk = read_at(self.file, scanned, CHUNK)?;
@@ -79,7 +79,7 @@ impl LineReading<'_> {
         Ok(Ok((lines, mark)))
     }
 
-    /// The mark behind some lines; `last` are the last bytes there, or all that were taken.
+    /// Returns the mark after some lines; `last` are the last bytes there, or all that were consumed.
     fn mark_behind(&self, lines: &[Line], offset: u64, last: &[u8]) -> FileMark {
         let mut before = [&self.mark.before, last].concat();
         before.drain(..before.len().saturating_sub(BEFORE as usize));
@@ -87,8 +87,8 @@ impl LineReading<'_> {
     }
 }
 
-/// The lines of a chunk in which no line is cut off, [`MAX_LINES`] at most, of which the first has this number; and
-/// how many bytes they take. Apart from the files for tests and fuzzing.
+/// Splits a chunk in which no line is cut off into lines, at most [`MAX_LINES`], of which the first has this number.
+/// Returns them with the number of bytes that they take. Separate from the files for tests and fuzzing.
 pub fn split(chunk: &[u8], first: u64) -> (Vec<Line>, usize) {
     let mut lines = Vec::new();
     let mut taken = 0;
@@ -104,7 +104,7 @@ pub fn split(chunk: &[u8], first: u64) -> (Vec<Line>, usize) {
     (lines, taken)
 }
 
-/// Up to `length` bytes from `offset`; fewer only at the end of the file.
+/// Reads up to `length` bytes from `offset`; fewer only at the end of the file.
 pub(super) fn read_at(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     while bytes.len() < length {

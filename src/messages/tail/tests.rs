@@ -1,4 +1,4 @@
-//! Files that are written, rotated, cut, copied and removed while somebody follows them or nobody does.
+//! Tests of files that are written, rotated, truncated, copied and removed, with and without a follower.
 
 use super::*;
 use crate::messages::input::MAX_LINE;
@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 struct Place {
     folder: tempfile::TempDir,
     follower: Follower,
-    /// What is safe.
+    /// Marks that are stored.
     marks: Vec<FileMark>,
 }
 
@@ -18,7 +18,7 @@ fn follower(path: PathBuf, marks: Vec<FileMark>) -> Follower {
     Follower::new(path, marks, Paths::default())
 }
 
-/// A line as `number:text`.
+/// Formats a line as `number:text`.
 fn written(line: Line) -> String {
     let end = if line.is_ended { "" } else { " without an end" };
     match line.text {
@@ -47,12 +47,12 @@ impl Place {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    /// Starts anew from the marks that are safe.
+    /// Restarts from the stored marks.
     fn restart(&mut self) {
         self.follower = follower(self.path("ids.log"), self.marks.clone());
     }
 
-    /// Keeps what the ledger would keep.
+    /// Stores what the ledger would store.
     fn keep(&mut self, lines: Lines) {
         for mark in &lines.marks {
             self.marks.retain(|known| known.file != mark.file);
@@ -62,7 +62,7 @@ impl Place {
         self.follower.advance(lines);
     }
 
-    /// Every new line, until nothing is new however long one waits.
+    /// Reads every new line, until nothing new comes, however long it waits.
     async fn read(&mut self) -> Vec<String> {
         let mut found = Vec::new();
         let mut quiet = 0;
@@ -141,13 +141,13 @@ async fn rotation_by_truncation() {
     File::create(place.path("ids.log")).unwrap();
     place.append("ids.log", "a\n");
     assert_eq!(place.read().await, ["3:3", "1:a"]);
-    // Cut and grown past the position before anyone looked; the copy is there again.
+    // Truncated and grown past the position before a look; the copy is there again.
     fs::copy(place.path("ids.log"), place.path("ids.log.2")).unwrap();
-    // The clock of file systems is coarse.
+    // The timestamps of file systems are coarse.
     std::thread::sleep(Duration::from_millis(20));
     fs::write(place.path("ids.log"), "x\ny\nz\n").unwrap();
     assert_eq!(place.read().await, ["1:x", "2:y", "3:z"]);
-    // Cut without a copy: what was not read is lost, and that is said.
+    // Truncated without a copy: unread lines are lost, and that is reported.
     fs::write(place.path("ids.log"), "q\n").unwrap();
     assert_eq!(place.read().await, ["lost", "1:q"]);
 }
@@ -156,7 +156,7 @@ async fn rotation_by_truncation() {
 async fn a_last_line_has_time_after_a_rename() {
     let mut place = Place::new();
     place.append("ids.log", "1\n22");
-    // Long before.
+    // Read long before the rename.
     assert_eq!(place.read().await, ["1:1"]);
     place.rename("ids.log", "ids.log.1");
     place.append("ids.log", "a\n");
@@ -192,7 +192,7 @@ async fn put_away_with_a_backlog_and_killed() {
     place.append("ids.log", "2\n");
     place.rename("ids.log", "put away");
     place.append("ids.log", "a\n");
-    // The first lines after that are safe, the others not.
+    // The first lines after that are stored, the others are not.
     let Look::Lines(lines) = place.follower.look().unwrap() else { panic!() };
     let kept = lines.lines.iter().cloned().map(written).collect::<Vec<_>>();
     place.keep(lines);
@@ -208,7 +208,7 @@ async fn marks_of_files_that_are_gone_are_few() {
     for turn in 0..600 {
         place.append("ids.log", &format!("{turn}\n"));
         assert_eq!(place.read().await, [format!("1:{turn}")]);
-        // Kept open, so that no inode is used twice.
+        // The file is kept, so that no inode is used twice.
         place.rename("ids.log", &format!("put away {turn}"));
     }
     assert!((200..300).contains(&place.marks.len()), "{}", place.marks.len());
@@ -272,7 +272,7 @@ async fn rotated_several_times_while_nobody_looked() {
     place.append("ids.log.bak", "not of rotation\n");
     place.restart();
     assert_eq!(place.read().await, ["2:2", "1:a", "1:x"]);
-    // The one it was in is removed: what was rotated since is still read.
+    // The file that was being read is removed: files that were rotated since are still read.
     place.append("ids.log", "lost\n");
     tick();
     place.rename("ids.log", "gone");
@@ -292,13 +292,13 @@ async fn a_writer_that_goes_on_with_the_rotated_file() {
     place.rename("ids.log", "ids.log.1");
     place.append("ids.log", "");
     assert_eq!(place.read().await, [""; 0]);
-    // Long after, and while the new file is empty; a restart in between.
+    // The writer continues long after the rename, while the new file is empty; a restart comes in between.
     place.append("ids.log.1", "2\n");
     assert_eq!(place.read().await, ["2:2"]);
     place.restart();
     place.append("ids.log.1", "3\n");
     assert_eq!(place.read().await, ["3:3"]);
-    // And while both are written to.
+    // Both files are written to.
     place.append("ids.log", "a\n");
     place.append("ids.log.1", "4\n");
     assert_eq!(place.read().await, ["4:4", "1:a"]);
@@ -386,7 +386,7 @@ async fn the_order_of_files_does_not_matter() {
         place.rename("ids.log", to);
         place.append("ids.log", from);
     }
-    // The oldest looks like the newest, and two are of the same age.
+    // The oldest looks like the newest, and two have the same age.
     let times = [("ids.log.3", 30), ("ids.log.2", 10), ("ids.log.1", 10)];
     for (name, seconds) in times {
         let file = File::options().append(true).open(place.path(name)).unwrap();
@@ -445,7 +445,7 @@ async fn whatever_happens_between_looks_every_line_comes() {
             let name = format!("ids.log.{}", rotated + 1);
             match random.u8(..12) {
                 0..4 => {
-                    // Lines that are all the same, too.
+                    // Some lines are identical.
                     let same = random.usize(..4);
                     let lines: String = (count..count + 3).map(|line| format!("{line}\n")).collect();
                     let lines = "x\n".repeat(same) + &lines;
@@ -460,7 +460,7 @@ async fn whatever_happens_between_looks_every_line_comes() {
                 }
                 5 if place.path("ids.log").exists() => {
                     story.push(format!("copy to {name} and cut"));
-                    // In two pieces, with looks between them and before the cut.
+                    // The copy is made in two pieces, with looks between them and before the truncation.
                     let bytes = fs::read(place.path("ids.log")).unwrap();
                     let half = random.usize(..=bytes.len());
                     fs::write(place.path(&name), &bytes[..half]).unwrap();
@@ -542,7 +542,8 @@ fn names_that_rotation_gives() {
     }
 }
 
-/// A line of JSON whose end is like that of any other, and long enough for what is remembered of a file to be one.
+/// Returns a line of JSON that ends like any other, and is long enough to hold the 64 bytes that earlier releases
+/// remembered before a mark.
 fn alike(number: u32) -> String {
     format!("{{\"msg_id\":{number:06},\"app\":\"shop\",\"text\":\"{}\"}}\n", "x".repeat(80))
 }
@@ -560,7 +561,7 @@ async fn a_new_file_whose_lines_end_alike_is_another_file() {
         place.rename("ids.log", "ids.log.1");
         place.append("ids.log", &(300..800).map(alike).collect::<String>());
         if restarts {
-            // Such as an earlier release has kept.
+            // Marks as an earlier release stored them.
             place
                 .marks
                 .iter_mut()
@@ -599,8 +600,8 @@ async fn moved_to_another_machine() {
     let mut place = Place::new();
     place.append("ids.log.1", &(0..30).map(alike).collect::<String>());
     place.append("ids.log", &(30..60).map(alike).collect::<String>());
-    assert_eq!(numbers(&place.read().await), Vec::from_iter(30..60), "what was rotated before is not ours");
-    // With other inodes on another device.
+    assert_eq!(numbers(&place.read().await), Vec::from_iter(30..60), "files rotated before are not read");
+    // The files have other inodes on another device.
     for name in ["ids.log.1", "ids.log"] {
         fs::copy(place.path(name), place.path("moved")).unwrap();
         place.rename("moved", name);

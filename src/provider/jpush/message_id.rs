@@ -3,7 +3,7 @@
 use crate::provider::message_id::IdFormat;
 
 /// What a message id must look like.
-pub const RULE: &str = "msg_id must be digits that fit 64 bits, or of a group a-z and 0-9, at most 64";
+pub const RULE: &str = "msg_id must be digits that fit 64 bits or, for a group, at most 64 characters of a-z and 0-9";
 
 /// Ids of an app's messages.
 pub(super) const MESSAGE_ID: IdFormat =

@@ -1,4 +1,4 @@
-//! The answers of the simulated JPush: what has happened to a message, in the fields of each report.
+//! Answers of the simulated JPush: the events of a message, in the fields of each report.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ fn is_vendor(channel: &str) -> bool {
     !channel.contains("jg")
 }
 
-/// The fields of `received/detail`; `null` where there is nothing.
+/// Returns the fields of `received/detail`; `null` instead of zero.
 pub(super) fn received(counts: &JpushCounts) -> Map<String, Value> {
     let field = |name: &str, outcome, is_part: fn(Leaf) -> bool| {
         let count = sum(counts, outcome, is_part);
@@ -46,7 +46,7 @@ pub(super) fn received(counts: &JpushCounts) -> Map<String, Value> {
     ])
 }
 
-/// `details` and the older blocks beside it, as in the document's example.
+/// Returns `details` and the older blocks, as in the example of the document.
 pub(super) fn details(counts: &JpushCounts) -> Map<String, Value> {
     let five = |is_part: &dyn Fn(Leaf) -> bool| {
         let counts = OUTCOMES.map(|(outcome, name)| (name.to_owned(), sum(counts, outcome, is_part).into()));
@@ -67,7 +67,7 @@ pub(super) fn details(counts: &JpushCounts) -> Map<String, Value> {
     fields
 }
 
-/// The older blocks, beside `details` or of a group, where vendors stand apart.
+/// Returns the older blocks, as sent along with `details` or for a group, which lists vendors separately.
 pub(super) fn older(counts: &JpushCounts, is_group: bool) -> Map<String, Value> {
     let of = |outcome, is_part: &dyn Fn(Leaf) -> bool| sum(counts, outcome, is_part);
     let is_jpush = |(_, platform, channel): Leaf| platform != "quickapp" && !is_vendor(channel);
@@ -81,7 +81,7 @@ pub(super) fn older(counts: &JpushCounts, is_group: bool) -> Map<String, Value> 
     let ios = json!({
         "apns_target": of(JpushOutcome::Target, &is_apns), "apns_sent": of(JpushOutcome::Sent, &is_apns),
         "apns_received": of(JpushOutcome::Received, &is_apns), "apns_click": of(JpushOutcome::Click, &is_apns),
-        // Part of what stands under jpush.
+        // These numbers are included in those of jpush.
         "msg_target": of(JpushOutcome::Target, &|leaf| leaf.2 == "jg_ios"),
         "msg_received": of(JpushOutcome::Received, &|leaf| leaf.2 == "jg_ios"), "msg_click": 0,
     });
@@ -109,7 +109,7 @@ pub(super) fn older(counts: &JpushCounts, is_group: bool) -> Map<String, Value> 
     Map::from_iter([("jpush".to_owned(), jpush), ("ios".to_owned(), ios), ("android_pns".to_owned(), android)])
 }
 
-/// The fields of `received`.
+/// Returns the fields of `received`.
 pub(super) fn received_old(counts: &JpushCounts) -> Map<String, Value> {
     Map::from_iter([
         ("android_received".to_owned(), sum(counts, JpushOutcome::Received, |leaf| leaf.1 == "android").into()),
@@ -120,7 +120,7 @@ pub(super) fn received_old(counts: &JpushCounts) -> Map<String, Value> {
     ])
 }
 
-/// The blocks of `messages`.
+/// Returns the blocks of `messages`.
 pub(super) fn messages_old(counts: &JpushCounts) -> Map<String, Value> {
     let of = |outcome, platform: &str, is_part: &dyn Fn(Leaf) -> bool| {
         sum(counts, outcome, |leaf| leaf.1 == platform && is_part(leaf))
@@ -143,7 +143,7 @@ pub(super) fn messages_old(counts: &JpushCounts) -> Map<String, Value> {
 
 const GROUP_DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
 
-/// The id of a group message: letters and digits.
+/// Formats the id of a group message, which consists of letters and digits.
 pub fn group_id(id: u64) -> String {
     (0..13).rev().map(|place| char::from(GROUP_DIGITS[(id >> (5 * place) & 31) as usize])).collect()
 }

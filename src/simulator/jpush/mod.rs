@@ -1,6 +1,6 @@
-//! JPush, simulated: Basic authentication, every report of apps and groups with its rights and limits, rate
-//! headers, 28 days of data. A message's deliveries are events with a course: most within minutes, a long
-//! tail over days, channels that differ in speed and loss.
+//! Simulator of JPush: Basic authentication, every report of apps and groups with its permissions and rate limits, rate
+//! limit headers, 28 days of data. The deliveries of a message are events over time: most within minutes, then a long
+//! tail of days; channels differ in speed and loss.
 
 mod answers;
 mod reports;
@@ -20,31 +20,31 @@ use answers::{JpushCounts, details, messages_old, of_group_id, older, received, 
 use reports::parameter;
 pub use reports::{TimeUnit, UserCounts};
 
-/// An app as its owner set it up.
+/// Settings of a simulated app.
 #[derive(Clone, Debug)]
 pub struct JpushApp {
-    /// Credentials: an AppKey, or `group-` and a group key for a group of apps.
+    /// AppKey of the credentials, or `group-` and the group key for a group of apps.
     pub app_key: String,
-    /// Credentials.
+    /// Master secret of the credentials.
     pub master_secret: String,
-    /// Whether the VIP plan is paid for, which all but `received`, `received/detail` and `push/quota` need.
+    /// True with the VIP plan, which all reports except `received`, `received/detail` and `push/quota` require.
     pub is_vip: bool,
-    /// The registration ids of its test devices.
+    /// Registration ids of its test devices.
     pub devices: Vec<String>,
-    /// Requests a minute that the plan allows.
+    /// Rate limit of the plan, in requests per minute.
     pub per_minute: usize,
-    /// Vendors' quotas, as multiples of those of a small app.
+    /// Vendor quotas, as a multiple of those of a small app.
     pub quotas: i64,
-    /// Seconds that data of a message are answered.
+    /// Seconds during which the data of a message can be queried.
     pub answered: i64,
-    /// Seconds that a message is kept after that, for the truth.
+    /// Seconds for which a message is kept after that, for the truth.
     pub kept: i64,
     /// Seed of the events.
     pub seed: u64,
 }
 
 impl JpushApp {
-    /// An app with the VIP plan.
+    /// Creates an app with the VIP plan.
     pub fn demo(app_key: &str) -> JpushApp {
         JpushApp {
             app_key: app_key.to_owned(),
@@ -60,18 +60,18 @@ impl JpushApp {
     }
 }
 
-/// What happened to a number of deliveries.
+/// Outcome of a number of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JpushOutcome {
-    /// Left after filtering.
+    /// The device remained after filtering.
     Target,
-    /// The task to send was created.
+    /// The sending task was created.
     Sent,
-    /// Arrived on the device.
+    /// The push arrived on the device.
     Received,
-    /// Shown.
+    /// The push was displayed.
     Display,
-    /// Clicked.
+    /// The push was clicked.
     Click,
 }
 
@@ -86,21 +86,21 @@ const OUTCOMES: [(JpushOutcome, &str); 5] = [
 /// A leaf of `details`: kind, platform and channel as the document writes them.
 pub type Leaf = (&'static str, &'static str, &'static str);
 
-/// A number of deliveries with the same fate at the same time. Small, since a message has hundreds and a demo pushes many.
+/// A number of deliveries with the same outcome at the same time. Small, since a message has hundreds of them and a
+/// demo pushes many messages.
 #[derive(Clone, Copy, Debug)]
 struct JpushEvent {
-    /// The place of its channel in [`CHANNELS`].
+    /// Index of its channel in [`CHANNELS`].
     channel: u8,
-    /// Seconds after the push; what happens later than now is not seen yet.
+    /// Seconds after the push; events in the future are not reported yet.
     after: i32,
-    /// What happened.
     outcome: JpushOutcome,
-    /// To how many; negative in a correction.
+    /// Number of deliveries; may be negative in a correction.
     count: i32,
 }
 
-/// A channel: its leaf, its share of a push, seconds until half of it has arrived, and the shares that
-/// are sent, that arrive, and that are clicked.
+/// A channel: its leaf, its share of a push, the seconds until half of it has arrived, and the shares that are sent,
+/// that arrive, and that are clicked.
 struct Channel {
     leaf: Leaf,
     share: f64,
@@ -114,7 +114,7 @@ const fn channel(leaf: Leaf, share: f64, speed: f64, sent: f64, arrives: f64, cl
     Channel { leaf, share, speed, sent, arrives, clicked }
 }
 
-/// A notification's ten, then a message's two.
+/// The ten channels of notifications, then the two of custom messages.
 static CHANNELS: [Channel; 12] = [
     channel(("notification", "android", "jg_android"), 0.14, 4.0, 0.97, 0.62, 0.04),
     channel(("notification", "android", "huawei"), 0.18, 9.0, 0.98, 0.90, 0.05),
@@ -129,19 +129,20 @@ static CHANNELS: [Channel; 12] = [
     channel(("message", "android", "jg_android"), 0.7, 2.0, 0.99, 0.58, 0.02),
     channel(("message", "ios", "jg_ios"), 0.3, 5.0, 0.99, 0.35, 0.0),
 ];
-/// The places of a notification's channels, and of a message's.
+/// Indexes of the channels of notifications.
 const NOTIFICATION: Range<usize> = 0..10;
+/// Indexes of the channels of custom messages.
 const MESSAGE: Range<usize> = 10..12;
 
-/// When shares of what arrives do so: in multiples of the channel's speed, then a tail in seconds.
+/// Arrival times and their shares of the deliveries: in multiples of the speed of the channel, then a tail in seconds.
 const SOON: [(f64, f64); 5] = [(0.5, 0.30), (1.0, 0.25), (2.0, 0.18), (5.0, 0.12), (12.0, 0.07)];
 const TAIL: [(i64, f64); 5] =
     [(1_800, 0.03), (7_200, 0.02), (6 * 3_600, 0.015), (30 * 3_600, 0.01), (4 * beijing::DAY, 0.005)];
 
-/// Statistics of a message can be asked for this many seconds after the push.
+/// Seconds after the push from which the statistics of a message can be queried.
 const DELAY: i64 = 3;
 
-/// The simulator of one app.
+/// Simulator of one app.
 pub struct JpushSimulator {
     clock: Clock,
     app: JpushApp,
@@ -154,14 +155,14 @@ struct JpushState {
     messages: BTreeMap<u64, JpushMessage>,
     refused_ids: HashSet<u64>,
     limit: SimulatedLimit,
-    /// That of the Push API.
+    /// Rate limit of the Push API.
     push_limit: SimulatedLimit,
-    /// What was sent, by day and channel.
+    /// Number of sent pushes, by day and channel.
     used: BTreeMap<(i64, &'static str), i64>,
-    /// How many calls named so many ids.
+    /// Number of calls, by their number of ids.
     calls: BTreeMap<usize, u64>,
     troubles: HashMap<&'static str, Trouble>,
-    /// Nothing happens after this time.
+    /// Time after which events are not reported, in Unix seconds.
     frozen_at: Option<i64>,
 }
 
@@ -172,7 +173,7 @@ struct JpushMessage {
 }
 
 impl JpushSimulator {
-    /// The app without any message.
+    /// Creates the simulator without any message.
     pub fn new(clock: Clock, app: JpushApp) -> JpushSimulator {
         let state = JpushState {
             random: fastrand::Rng::with_seed(app.seed),
@@ -194,12 +195,12 @@ impl JpushSimulator {
         self.state.lock()
     }
 
-    /// Pushes a notification to so many devices, as a sender would, and returns its msg_id.
+    /// Pushes a notification to a number of devices, as a sender would, and returns its msg_id.
     pub fn push(&self, devices: i64) -> u64 {
         self.send(devices, NOTIFICATION)
     }
 
-    /// Pushes a custom message.
+    /// Pushes a custom message to a number of devices and returns its msg_id.
     pub fn push_message(&self, devices: i64) -> u64 {
         self.send(devices, MESSAGE)
     }
@@ -223,36 +224,36 @@ impl JpushSimulator {
                 *state.used.entry((day, vendor)).or_default() += i64::from(event.count);
             }
         }
-        // Nobody is told of the rest.
+        // Later events would never be reported.
         events.retain(|event| i64::from(event.after) <= self.app.answered + self.app.kept);
         events.shrink_to_fit();
         state.messages.insert(state.last_id, JpushMessage { sent_at: now, events, has_vanished: false });
         state.last_id
     }
 
-    /// The truth: what had happened to a message by a time in Unix seconds, by leaf and outcome.
+    /// Returns the true counts of a message at a time in Unix seconds, by leaf and outcome.
     pub fn truth(&self, id: u64, by: i64) -> BTreeMap<(Leaf, JpushOutcome), i64> {
         let state = self.state();
         state.messages.get(&id).map(|message| message.counts(state.happened(by))).unwrap_or_default()
     }
 
-    /// Lets a channel, as `details` writes it, be in trouble from the next push on, or out of it ([`Trouble::NONE`]).
+    /// Sets the trouble of a channel, as named by `details`, from the next push on; [`Trouble::NONE`] ends it.
     pub fn trouble(&self, channel: &'static str, trouble: Trouble) {
         self.state().troubles.insert(channel, trouble);
     }
 
-    /// Tells nothing of what happens from now on, so that a test can compare in peace.
+    /// Hides all events from now on, so that a test can compare a consistent state.
     pub fn freeze(&self) {
         let now = self.clock.now().as_second();
         self.state().frozen_at = Some(now);
     }
 
-    /// Tells what has happened since it was frozen.
+    /// Ends [`Self::freeze`]: reports the events since then too.
     pub fn thaw(&self) {
         self.state().frozen_at = None;
     }
 
-    /// Lets a number differ from now on by what the provider has found to be wrong.
+    /// Adds a correction by the provider to a number of a message, from now on.
     pub fn restate(&self, id: u64, leaf: Leaf, outcome: JpushOutcome, by: i64) {
         let at = self.clock.now().as_second();
         let place = CHANNELS.iter().position(|channel| channel.leaf == leaf).unwrap_or(CHANNELS.len());
@@ -263,7 +264,7 @@ impl JpushSimulator {
         }
     }
 
-    /// Lets the numbers of a message vanish.
+    /// Removes the numbers of a message from all answers.
     pub fn vanish(&self, id: u64) {
         if let Some(message) = self.state().messages.get_mut(&id) {
             message.has_vanished = true;
@@ -275,18 +276,18 @@ impl JpushSimulator {
         self.state().refused_ids.insert(id);
     }
 
-    /// How many calls named so many ids.
+    /// Returns the number of calls, by their number of ids.
     pub fn calls(&self) -> BTreeMap<usize, u64> {
         self.state().calls.clone()
     }
 
-    /// Requests over the limit so far.
+    /// Returns the number of requests refused by the rate limits so far.
     pub fn refused(&self) -> u64 {
         let state = self.state();
         state.limit.refused + state.push_limit.refused
     }
 
-    /// Why a request is not answered, if it is not: who asks, how often, and with what right.
+    /// Returns the error for a request without valid credentials, over the rate limit or without permission.
     fn refusal(&self, request: &Request<Vec<u8>>, path: &str, state: &mut JpushState) -> Option<Response<Vec<u8>>> {
         if !self.knows(request) {
             return Some(error(401, 3001, "Basic authentication failed"));
@@ -316,7 +317,7 @@ impl JpushSimulator {
         let items: Vec<Value> = ids
             .iter()
             .map(|id| {
-                // As a number in some answers, as a text in others; groups in both spellings of the document.
+                // Ids are numbers in some answers, strings in others; groups use both spellings of the document.
                 let mut item = match (is_group, id % 2) {
                     (true, 0) => json!({ "group_msgid": group_id(*id) }),
                     (true, _) => json!({ "group_msgids": group_id(*id) }),
@@ -352,24 +353,24 @@ impl JpushSimulator {
 }
 
 impl JpushState {
-    /// What a path counts against.
+    /// Returns the rate limit to which a path belongs.
     fn limit_of(&mut self, path: &str) -> &mut SimulatedLimit {
         if path == "push/quota" { &mut self.push_limit } else { &mut self.limit }
     }
 
-    /// What was sent through a channel today.
+    /// Returns the number of pushes sent through a channel today.
     fn used_today(&self, channel: &str, now: i64) -> i64 {
         let of_today = self.used.iter().filter(|((day, of), _)| (*day, *of) == (beijing::day_of(now), channel));
         of_today.map(|(_, count)| count).sum()
     }
 
-    /// The time until which events have happened.
+    /// Returns the time until which events are reported.
     fn happened(&self, now: i64) -> i64 {
         self.frozen_at.map_or(now, |frozen| frozen.min(now))
     }
 }
 
-/// What becomes of a push to `devices` on the channel at this place.
+/// Adds the events of a push to `devices` on the channel with this index.
 fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<JpushEvent>) {
     let channel = &CHANNELS[place];
     let mut share = |of: i64, share: f64| {

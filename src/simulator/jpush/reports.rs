@@ -1,6 +1,5 @@
-//! The simulated JPush beside messages: users by hour, day and month, what became of a message on test
-//! devices, the quotas of vendors. Everything follows from the seed and the events, so the truth can be
-//! asked for at any time.
+//! Other reports of the simulated JPush: users by hour, day and month, the status of a message on test devices, and
+//! vendor quotas. Everything follows from the seed and the events, so the truth can be queried at any time.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +10,14 @@ use serde_json::{Map, Value, json};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, JpushState, error};
 use crate::simulator::{beijing, json as answer};
 
-/// New, online and active users.
+/// Numbers of new, online and active users, by name.
 pub type UserCounts = [(&'static str, i64); 3];
 
 const HOUR: i64 = 3600;
-/// Platforms, and the share of users that each has.
+/// Platforms and their shares of the users.
 const PLATFORMS: [(&str, f64); 4] = [("android", 1.0), ("ios", 0.45), ("hmos", 0.08), ("quickapp", 0.02)];
 
-/// The length of a window as `time_unit` writes it.
+/// Length of a window, as in `time_unit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeUnit {
     /// An hour of today.
@@ -39,7 +38,7 @@ impl TimeUnit {
         }
     }
 
-    /// The number of the window that `start` names: hours or days since 1970, months since year 0.
+    /// Parses the number of the window that `start` names: hours or days since 1970, months since year 0.
     fn number(self, start: &str) -> Option<i64> {
         match self {
             TimeUnit::Hour => {
@@ -55,7 +54,7 @@ impl TimeUnit {
         }
     }
 
-    /// How the window of a number is written.
+    /// Formats the number of a window as JPush does.
     fn write(self, number: i64) -> String {
         match self {
             TimeUnit::Hour => format!("{} {:02}", beijing::format(number.div_euclid(24)), number.rem_euclid(24)),
@@ -64,7 +63,7 @@ impl TimeUnit {
         }
     }
 
-    /// The first day of the window of a number, and of the one after.
+    /// Returns the days of a window, the first included and the last excluded.
     fn days(self, number: i64) -> std::ops::Range<i64> {
         let first = |number: i64| beijing::parse(&format!("{}-01", TimeUnit::Month.write(number))).unwrap_or_default();
         match self {
@@ -74,7 +73,7 @@ impl TimeUnit {
         }
     }
 
-    /// The window that a time in Unix seconds lies in.
+    /// Returns the number of the window at a time in Unix seconds.
     fn now(self, seconds: i64) -> i64 {
         let day = beijing::day_of(seconds);
         match self {
@@ -89,12 +88,12 @@ impl TimeUnit {
 }
 
 impl JpushSimulator {
-    /// The truth: users by platform in the window that `start` names, as JPush writes it.
+    /// Returns the true users by platform in the window that `start` names, in the format of JPush.
     pub fn users(&self, unit: TimeUnit, start: &str) -> BTreeMap<&'static str, UserCounts> {
         unit.number(start).map(|number| users(&self.app, unit, number)).unwrap_or_default()
     }
 
-    /// The truth: what became of a message on a device, as JPush counts from 0 to 4.
+    /// Returns the true status of a message on a device, by the codes 0 to 4 of JPush.
     pub fn status(&self, id: u64, device: &str) -> Option<i64> {
         let now = self.clock.now().as_second();
         let state = self.state();
@@ -102,7 +101,7 @@ impl JpushSimulator {
         Some(status(&self.app, id, device, state.happened(now) - message.sent_at))
     }
 
-    /// The truth: messages of today that count against a vendor's quota.
+    /// Returns the true number of messages of today that count against the quota of a vendor.
     pub fn used(&self, channel: &str) -> i64 {
         self.state().used_today(channel, self.clock.now().as_second())
     }
@@ -134,7 +133,7 @@ impl JpushSimulator {
             for (platform, counts) in users(&self.app, unit, number) {
                 let counts: Map<String, Value> =
                     counts.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-                // Harmony came later, and stands in an item of its own.
+                // Harmony is a later addition and has a separate item.
                 if platform == "hmos" {
                     apart.push(json!({ "time": time, "hmos": counts }));
                 } else {
@@ -145,7 +144,7 @@ impl JpushSimulator {
         }
         items.append(&mut apart);
         if first % 3 == 0 {
-            // As in the document's own example: something that nobody asked for.
+            // As in the example of the document: an item that was not queried.
             items.push(json!({ "time": unit.write(first - 40), "hmos": { "active": 7, "new": 5, "online": 11 } }));
         }
         let unit = format!("{unit:?}");
@@ -186,13 +185,13 @@ impl JpushSimulator {
     }
 }
 
-/// A parameter of the query, decoded.
+/// Returns a decoded parameter of the query string.
 pub(super) fn parameter(request: &Request<Vec<u8>>, name: &str) -> Option<String> {
     let url = Url::parse(&format!("http://localhost/?{}", request.uri().query()?)).ok()?;
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-/// Users of a window. Those of a day or month are fewer than its hours' together: most come more than once.
+/// Returns the users of a window. A day or month has fewer than the sum of its hours, since most users return.
 fn users(app: &JpushApp, unit: TimeUnit, number: i64) -> BTreeMap<&'static str, UserCounts> {
     let days = unit.days(number);
     let hours = match unit {
@@ -222,8 +221,8 @@ fn users(app: &JpushApp, unit: TimeUnit, number: i64) -> BTreeMap<&'static str, 
     found
 }
 
-/// What became of a message on a device after `age` seconds: 0 delivered, 1 not yet, 2 of another app, 3 not
-/// among those it was for.
+/// Returns the status of a message on a device after `age` seconds: 0 delivered, 1 not delivered yet, 2 the device
+/// belongs to another app, 3 the device was not a target.
 fn status(app: &JpushApp, id: u64, device: &str, age: i64) -> i64 {
     if !app.devices.iter().any(|known| known == device) {
         return 2;

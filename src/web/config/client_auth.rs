@@ -1,5 +1,5 @@
-//! Client certificates in the five modes of Go's crypto/tls, which rustls' own verifier does not have: asking
-//! without checking, names that are allowed, and a certificate that is its own CA.
+//! Client certificates in the five modes of Go's crypto/tls. The verifier of rustls cannot request certificates
+//! without verifying them, allow certain names only, or trust a certificate that is its own CA.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use x509_parser::prelude::{GeneralName, X509Certificate};
 
 use crate::util::certificates::{is_valid, may_issue, parsed};
 
-/// Go's ClientAuthType.
+/// Mode of client authentication, as Go's `ClientAuthType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientAuth {
     None,
@@ -31,7 +31,7 @@ pub(super) enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// Whether it looks at who has issued a certificate.
+    /// Returns true if the mode verifies the issuer of a certificate.
     pub(super) fn verifies(self) -> bool {
         matches!(self, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify)
     }
@@ -41,27 +41,27 @@ impl ClientAuth {
     }
 }
 
-/// Nobody is let in by such a name.
+/// Error for a client certificate without an allowed name.
 #[derive(Debug, thiserror::Error)]
 #[error("the client's certificate has none of the names in client_allowed_sans")]
 struct NoAllowedName;
 
-/// Who may connect.
+/// Verifier of client certificates.
 #[derive(Debug)]
 pub(super) struct Clients {
     mode: ClientAuth,
-    /// The CAs as given: one of them may be the client's own certificate.
+    /// CAs as configured; one of them may be the client's own certificate.
     trusted: Vec<CertificateDer<'static>>,
-    /// Checks chains up to them; `None` if there are none.
+    /// Verifier of chains up to the CAs; `None` if there are none.
     chains: Option<Arc<dyn ClientCertVerifier>>,
-    /// One of these names must be in the certificate.
+    /// Names of which the certificate must contain at least one.
     allowed_sans: Option<Vec<String>>,
     provider: Arc<CryptoProvider>,
     hints: Vec<DistinguishedName>,
 }
 
 impl Clients {
-    /// With the CAs of the configuration, or like Go those of the system where there are none.
+    /// Creates a verifier with the configured CAs or, like Go, with those of the system if none are configured.
     pub(super) fn new(
         mode: ClientAuth,
         ca: Option<Vec<CertificateDer<'static>>>,
@@ -73,7 +73,9 @@ impl Clients {
             if !mode.verifies() {
                 return Vec::new();
             }
-            tracing::warn!("client certificates are verified without client_ca: any public CA will do");
+            tracing::warn!(
+                "client certificates are verified without client_ca, so any public CA is accepted; set client_ca"
+            );
             #[expect(clippy::disallowed_methods, reason = "at the start, or on a blocking thread")]
             rustls_native_certs::load_native_certs().certs
         });
@@ -93,7 +95,7 @@ impl Clients {
         if self.trusted.iter().any(|trusted| trusted == client) {
             return verify_own(client, now);
         }
-        // Trust in a CA ends with its certificate, which rustls does not look at.
+        // A CA is trusted only as long as its certificate is valid, which rustls does not check.
         let valid: Vec<_> = self.trusted.iter().filter(|trusted| is_valid(trusted, now)).collect();
         let chains = if valid.len() == self.trusted.len() {
             self.chains.clone()
@@ -112,8 +114,8 @@ impl Clients {
         &self.provider.signature_verification_algorithms
     }
 
-    /// Of a certificate that rustls cannot read, such as one of X.509 version 1. rustls has checked that the scheme
-    /// is one of ours that the version of TLS allows.
+    /// Verifies a signature by a certificate that rustls cannot read, such as one of X.509 version 1. rustls has
+    /// already checked that the scheme is supported and allowed by the TLS version.
     fn verify_signature(
         &self,
         message: &[u8],
@@ -144,8 +146,8 @@ impl Clients {
     }
 }
 
-/// What checks chains up to those of these that may issue certificates; `None` if none may. rustls takes whatever is
-/// trusted for a CA: a client whose own certificate is trusted could make others.
+/// Returns a verifier of chains up to those certificates that may issue others; `None` if none may. rustls accepts
+/// every trusted certificate as a CA, so a client whose own certificate is trusted could issue others.
 fn chains<'a>(
     trusted: impl Iterator<Item = &'a CertificateDer<'static>>,
     provider: &Arc<CryptoProvider>,
@@ -160,9 +162,9 @@ fn chains<'a>(
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().map(Some)
 }
 
-/// Whether a CA has issued a certificate itself. Go takes such certificates in forms that rustls refuses: of X.509
-/// version 1, as `openssl x509 -req` makes them, or those that are CAs too. What has names that are constrained,
-/// or extensions that must be understood, is left to rustls.
+/// Returns true if a CA has issued a certificate directly. Go accepts such certificates in forms that rustls refuses:
+/// of X.509 version 1, as `openssl x509 -req` makes them, or those that are CAs too. Certificates with name
+/// constraints or with other critical extensions are left to rustls.
 fn is_issued_by(client: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<bool, Error> {
     let (client, ca) = (parsed(client)?, parsed(ca)?);
     let is_understood = |oid: &Oid<'_>| {
@@ -175,7 +177,7 @@ fn is_issued_by(client: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<
     let is_simple = extensions.filter(|extension| extension.critical).all(|extension| is_understood(&extension.oid));
     let constrains = ca.extensions().iter().any(|extension| extension.oid == OID_X509_EXT_NAME_CONSTRAINTS);
     let is_named = client.issuer().as_raw() == ca.subject().as_raw();
-    // These are for old certificates only, and Go does not take them either.
+    // Only old certificates have these algorithms, and Go does not accept them either.
     let is_weak = [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(&client.signature_algorithm.algorithm);
     Ok(is_simple
         && !constrains
@@ -185,7 +187,8 @@ fn is_issued_by(client: &CertificateDer<'_>, ca: &CertificateDer<'_>) -> Result<
         && client.verify_signature(Some(ca.public_key())).is_ok())
 }
 
-/// A certificate that is trusted itself, or by its issuer: it must be valid now, and not be for something else.
+/// Checks a certificate that is trusted directly or through its issuer: it must be valid now, and not be restricted to
+/// another purpose.
 fn verify_own(client: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let error = if !is_valid(client, now) {
         CertificateError::Expired
@@ -200,7 +203,7 @@ fn verify_own(client: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     Err(Error::InvalidCertificate(error))
 }
 
-/// The subject alternative names that Go compares: DNS names, addresses of mail and of hosts, URIs.
+/// Returns the subject alternative names that Go compares: DNS names, email addresses, IP addresses and URIs.
 fn sans(client: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(names)) = client.subject_alternative_name() else { return Vec::new() };
     let text = |name: &GeneralName<'_>| match name {
@@ -209,7 +212,7 @@ fn sans(client: &X509Certificate<'_>) -> Vec<String> {
             [a, b, c, d] => Some(Ipv4Addr::new(a, b, c, d).to_string()),
             ref bytes => {
                 let address = Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?);
-                // As Go writes an IPv4 address in an IPv6 one.
+                // Go writes an IPv4-mapped IPv6 address as an IPv4 address.
                 Some(address.to_ipv4_mapped().map_or_else(|| address.to_string(), |v4| v4.to_string()))
             }
         },
@@ -224,7 +227,7 @@ impl ClientCertVerifier for Clients {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        // Nobody without a certificate has one of the names.
+        // A client without a certificate has none of the allowed names.
         self.mode.requires() || self.allowed_sans.is_some()
     }
 

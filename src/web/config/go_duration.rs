@@ -1,4 +1,4 @@
-//! Durations as Go writes them, which the web configuration takes: `500ms`, `1m30s`, `1.5h`, `-1s`, `0`, or a
+//! Durations in Go's notation, as the web configuration accepts them: `500ms`, `1m30s`, `1.5h`, `-1s`, `0`, or a
 //! whole number of nanoseconds.
 
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 const UNITS: [(&str, f64); 8] =
     [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("μs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
-/// Go counts nanoseconds in 63 bits.
+/// Longest duration in seconds: Go counts nanoseconds in 63 bits.
 const LONGEST: f64 = i64::MAX as f64 / 1e9;
 
-/// As Go reads it; what is negative is nothing, since no rate comes of it. A number without a unit counts
-/// nanoseconds, unless it is in quotes.
+/// Parses a duration as Go does. A negative one becomes zero, since it cannot be a rate. A number without a unit
+/// counts nanoseconds; in quotes it is invalid, except for 0.
 pub(super) fn parse(text: &str, is_plain: bool) -> Option<Duration> {
     if let Ok(nanoseconds) = text.parse::<f64>()
         && nanoseconds.is_finite()

@@ -1,11 +1,11 @@
-//! The names that Go's crypto/tls has for versions, cipher suites and curves, and what rustls has for them.
-//! Those that rustls has nothing for are known all the same: old TLS with CBC or without forward secrecy.
+//! Names of versions, cipher suites and curves in Go's crypto/tls, with their equivalents in rustls. Names without an
+//! equivalent are known too: old TLS with CBC or without forward secrecy.
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::SupportedKxGroup;
 use rustls::crypto::aws_lc_rs::{cipher_suite as suite, kx_group};
 
-/// A version of TLS.
+/// TLS version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
     Tls10,
@@ -17,7 +17,7 @@ pub(super) enum Version {
 pub(super) const VERSIONS: [(&str, Version); 4] =
     [("TLS10", Version::Tls10), ("TLS11", Version::Tls11), ("TLS12", Version::Tls12), ("TLS13", Version::Tls13)];
 
-/// The suites of Go's `tls.CipherSuites()`, of this and of earlier releases.
+/// Suites of Go's `tls.CipherSuites()`, from the current and earlier releases.
 pub(super) const SUITES: [(&str, Option<SupportedCipherSuite>); 17] = [
     ("TLS_AES_128_GCM_SHA256", Some(suite::TLS13_AES_128_GCM_SHA256)),
     ("TLS_AES_256_GCM_SHA384", Some(suite::TLS13_AES_256_GCM_SHA384)),
@@ -32,18 +32,18 @@ pub(super) const SUITES: [(&str, Option<SupportedCipherSuite>); 17] = [
     ("TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", None),
     ("TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", None),
     ("TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", None),
-    // Go lists these no more, but files that were written for it may.
+    // Go no longer lists these, but files that were written for it may.
     ("TLS_RSA_WITH_AES_128_CBC_SHA", None),
     ("TLS_RSA_WITH_AES_256_CBC_SHA", None),
     ("TLS_RSA_WITH_AES_128_GCM_SHA256", None),
     ("TLS_RSA_WITH_AES_256_GCM_SHA384", None),
 ];
 
-/// One of these must be there for HTTP/2 over TLS 1.2 (RFC 9113, section 9.2.2).
+/// Suites of which HTTP/2 over TLS 1.2 requires at least one (RFC 9113, section 9.2.2).
 pub(super) const HTTP2_SUITES: [SupportedCipherSuite; 2] =
     [suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256];
 
-/// The curves that exporter-toolkit takes.
+/// Curves that exporter-toolkit accepts.
 pub(super) const CURVES: [(&str, Option<&'static dyn SupportedKxGroup>); 4] = [
     ("CurveP256", Some(kx_group::SECP256R1)),
     ("CurveP384", Some(kx_group::SECP384R1)),

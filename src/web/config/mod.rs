@@ -1,6 +1,6 @@
 //! The file of `--web.config.file`, in the format of Prometheus' exporter-toolkit
 //! (docs/web-configuration.md of prometheus/exporter-toolkit): TLS, client certificates, HTTP/2, headers,
-//! users, rate limit. Read strictly, every error at once; what is here is ready for use.
+//! users, rate limit. It is read strictly, and all errors are reported at once; the result is ready for use.
 
 mod client_auth;
 mod go_duration;
@@ -23,31 +23,31 @@ use crate::config::yaml::Place;
 use crate::config::{ConfigErrors, read_file};
 use crate::web::basic_auth::{Hash, UserTable};
 
-/// What every connection and request is subject to. Without a file: plain HTTP for everybody.
+/// Settings for every connection and request. The default, without a file, is plain HTTP without authentication.
 #[derive(Clone, Default)]
 pub struct WebConfig {
-    /// How connections are encrypted; `None` for plain HTTP.
+    /// TLS configuration; `None` for plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What is added to every answer.
+    /// Headers added to every answer.
     pub headers: HeaderMap,
-    /// Who is let in; everybody, if there is nobody in it.
+    /// Users that may connect; if there are none, no authentication is required.
     pub users: UserTable,
-    /// How many requests are answered.
+    /// Rate limit of requests; `None` for no limit.
     pub rate_limit: Option<RateLimit>,
-    /// Whether nothing at all is written in the file.
+    /// True if the file is empty.
     is_nothing: bool,
 }
 
-/// A token bucket: one request in each interval, and `burst` at once.
+/// Token bucket: one request per interval, and at most `burst` at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// From one request to the next, not zero.
+    /// Interval between two requests, never zero.
     pub interval: Duration,
-    /// How many may come at once after a pause; with 0, none ever.
+    /// Maximum number of requests at once after a pause; 0 refuses all.
     pub burst: u64,
 }
 
-/// The headers that may be set, with the values that each may have; any, if there are none.
+/// Headers that may be set, with the values that each accepts; an empty list accepts any value.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("X-Frame-Options", &["deny", "sameorigin"]),
@@ -56,15 +56,15 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
 ];
 
-/// The contents of every file that was read, or that it could not be.
+/// Contents of every file that was read, or the error of reading it.
 type Contents = BTreeMap<PathBuf, Result<Vec<u8>, String>>;
 
-/// What a reading came to, and of which contents.
+/// Result of reading the web configuration, and the contents that it was made from.
 pub struct ConfigReading {
-    /// The settings, or all that is wrong.
+    /// The settings, or all errors.
     pub result: Result<Arc<WebConfig>, ConfigErrors>,
     contents: Contents,
-    /// A file whose file system did not answer: nothing is known of it then.
+    /// File whose file system did not answer, so that its contents are unknown.
     hangs: Option<PathBuf>,
 }
 
@@ -83,14 +83,14 @@ impl ConfigReading {
         ConfigReading { result: result.map(Arc::new), contents: sources.contents, hangs: sources.hangs }
     }
 
-    /// Whether all files still are as they were read.
+    /// Returns true if no file has changed since it was read.
     fn is_current(&self) -> bool {
         let read = |path| read_file::read(path).map_err(|error| error.to_string());
         self.contents.iter().all(|(path, contents)| *contents == read(path))
     }
 }
 
-/// Reads files and remembers what was in them.
+/// Reads files and remembers their contents.
 #[derive(Default)]
 struct Sources {
     contents: Contents,
@@ -112,10 +112,10 @@ impl Sources {
     }
 }
 
-/// Reads the text of a web configuration. `file` is its name in errors, `folder` what paths in it are relative to.
+/// Parses a web configuration. `file` is its name in errors; paths in it are relative to `folder`.
 ///
 /// # Errors
-/// All that is wrong in it.
+/// Returns all errors in the text.
 pub fn parse(file: &str, text: &str, folder: &Path) -> Result<WebConfig, ConfigErrors> {
     read_all(file, text, folder, &mut Sources::default())
 }
@@ -128,7 +128,7 @@ fn read_all(file: &str, text: &str, folder: &Path, sources: &mut Sources) -> Res
     Ok(settings.unwrap_or(WebConfig { is_nothing: true, ..WebConfig::default() }))
 }
 
-/// `None` only after an error was noted.
+/// Reads the whole document; returns `None` only after an error was noted.
 fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<WebConfig> {
     let tls = file.section("tls_server_config").map(|section| tls::TlsSection::read(section, sources));
     let mut http2 = true;
@@ -163,7 +163,7 @@ fn read_headers(mut section: Section<'_>) -> HeaderMap {
             continue;
         };
         let value = value.unwrap_or_default();
-        // Blank is unset, but where only certain words are allowed.
+        // A blank value leaves the header unset, unless only certain values are allowed.
         if is_blank && values.is_empty() {
             continue;
         }
@@ -172,11 +172,11 @@ fn read_headers(mut section: Section<'_>) -> HeaderMap {
             context.error(place, &path, message);
             continue;
         }
-        // A value in several lines becomes one line, as it would on its way.
+        // A value of several lines becomes one line, as it would when it is sent.
         let line = value.split(['\r', '\n']).collect::<Vec<_>>().join(" ");
         match HeaderName::from_bytes(known.as_bytes()).ok().zip(HeaderValue::from_bytes(line.trim().as_bytes()).ok()) {
             Some((name, value)) => drop(headers.insert(name, value)),
-            None => context.error(place, &path, "is not the value of a header"),
+            None => context.error(place, &path, "is not a valid header value"),
         }
     }
     section.finish();
@@ -192,7 +192,7 @@ fn read_users(mut section: Section<'_>) -> UserTable {
         match hash.or(is_blank.then(String::new)).map(|hash| Hash::parse(&hash)) {
             Some(Ok(hash)) => users.add(name, hash),
             Some(Err(error)) => context.error(place, &format!("{}.{name}", section.path()), error.to_string()),
-            // It is no text, and that was said.
+            // The value is not a text; the error was already noted.
             None => {}
         }
     }
@@ -220,17 +220,17 @@ fn read_rate_limit(mut section: Section<'_>) -> Option<RateLimit> {
     let interval = interval.filter(|interval| !interval.is_zero())?;
     let burst = u64::try_from(burst.unwrap_or(0)).unwrap_or(0);
     if burst == 0 {
-        tracing::warn!("rate_limit has no burst: every request is refused");
+        tracing::warn!("rate_limit has no burst, so every request is refused; set burst");
     }
     Some(RateLimit { interval, burst })
 }
 
-/// A boolean in any of the words of YAML 1.1, which the Go exporters read.
+/// Reads a boolean in any spelling of YAML 1.1, as the Go exporters do.
 fn boolean(section: &mut Section<'_>, key: &str) -> Option<bool> {
     let (found, text) = section.scalar(key)?;
     let word = match text.as_str() {
         _ if !found.is_plain() => String::new(),
-        // In lower case, in upper case or with a capital, no other way.
+        // Only lower case, upper case and capitalized spellings are valid.
         text if text.chars().skip(1).all(char::is_lowercase) || text.chars().all(char::is_uppercase) => {
             text.to_ascii_lowercase()
         }
@@ -246,18 +246,18 @@ fn boolean(section: &mut Section<'_>, key: &str) -> Option<bool> {
     }
 }
 
-/// What inline text or a file holds, and where to say that it is wrong.
+/// Contents of an inline text or a file, and the place to report errors at.
 struct Material {
     place: Place,
     path: String,
-    /// The name of the file, or "it".
+    /// Name of the file, or "it".
     name: String,
     bytes: Vec<u8>,
 }
 
 impl Material {
-    /// The file named by `<key>_file`, or else the text of `key`; `None` in it if neither is given, `None` for it
-    /// after an error was noted.
+    /// Reads the file named by `<key>_file`, or otherwise the text of `key`. The inner `Option` is `None` if neither
+    /// is given, the outer one after an error was noted.
     fn read(section: &mut Section<'_>, key: &str, sources: &mut Sources) -> Option<Option<Material>> {
         let mut given = |key: &str| section.scalar(key).filter(|(_, text)| !text.is_empty());
         let (file, inline) = (given(&format!("{key}_file")), given(key));
@@ -322,7 +322,7 @@ mod tests {
         let Err(errors) = parse_text(
             "tls_server_config:\n  min_versoin: TLS12\n  curve_preferences: [CurveP999]\nhttp_server_config:\n  headers:\n    Server: x\n",
         ) else {
-            panic!("it was taken");
+            panic!("invalid text was accepted");
         };
         let lines: Vec<&str> = errors.lines().collect();
         assert_eq!(

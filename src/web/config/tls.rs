@@ -1,4 +1,4 @@
-//! The section `tls_server_config`: from keys to a rustls configuration.
+//! The section `tls_server_config`, and the rustls configuration made from it.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::web::config::client_auth::{ClientAuth, Clients};
 use crate::web::config::go_tls_names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
 use crate::web::config::{Material, Sources, boolean};
 
-/// The modes by Go's names; the second of one meaning is an old alias.
+/// Modes by Go's names; the second name of the same mode is an old alias.
 const MODES: [(&str, ClientAuth); 6] = [
     ("NoClientCert", ClientAuth::None),
     ("RequestClientCert", ClientAuth::Request),
@@ -31,7 +31,7 @@ const MODES: [(&str, ClientAuth); 6] = [
 pub(super) struct TlsSection {
     place: Place,
     path: String,
-    /// Whether any key is there that turns TLS on.
+    /// True if any key that turns TLS on is present.
     is_on: bool,
     cert: Option<Material>,
     key: Option<Material>,
@@ -46,7 +46,7 @@ pub(super) struct TlsSection {
 }
 
 impl TlsSection {
-    /// Reads all keys; `None` after an error was noted.
+    /// Reads all keys; returns `None` after an error was noted.
     pub(super) fn read(mut section: Section<'_>, sources: &mut Sources) -> Option<TlsSection> {
         let context = section.context();
         let (place, path) = (section.place(), section.path().to_owned());
@@ -98,7 +98,8 @@ impl TlsSection {
         })
     }
 
-    /// The configuration for rustls: `None` in it if TLS is off, `None` for it after an error was noted.
+    /// Builds the rustls configuration. The inner `Option` is `None` if TLS is off, the outer one after an error was
+    /// noted.
     pub(super) fn build(self, http2: bool, context: &Context<'_>) -> Option<Option<Arc<ServerConfig>>> {
         if !self.is_on {
             return Some(None);
@@ -120,7 +121,7 @@ impl TlsSection {
                 .into_iter()
                 .flatten()
         {
-            tracing::warn!(key, skipped, "names in a list are skipped, since they cannot be had here");
+            tracing::warn!(key, skipped, "skipping names that are not supported");
         }
         let (versions, provider) = self.algorithms(http2).map_err(|message| error(&message)).ok()?;
         let provider = Arc::new(provider);
@@ -131,7 +132,7 @@ impl TlsSection {
                 return None;
             }
             Some(ca) if self.client_auth.verifies() => Some(certificates(ca, context)?),
-            // Nobody is measured by it.
+            // The mode verifies no issuers, so the CA is not used.
             Some(_) | None => None,
         };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions);
@@ -139,7 +140,7 @@ impl TlsSection {
         let builder = match self.client_auth {
             ClientAuth::None => {
                 if self.allowed_sans.is_some() {
-                    tracing::warn!("client_allowed_sans means nothing without client_auth_type");
+                    tracing::warn!("client_allowed_sans has no effect without client_auth_type; set client_auth_type");
                 }
                 builder.with_no_client_auth()
             }
@@ -151,31 +152,31 @@ impl TlsSection {
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         if self.client_auth != ClientAuth::None {
-            // Who comes back to a session is not asked for a certificate again, however long ago it has expired.
+            // A client that resumes a session would not be asked for its certificate, even after that has expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
         config.ignore_client_order = self.prefers_own_order;
-        // Without HTTP/2 nothing is negotiated, so that clients that ask for it alone can connect all the same.
+        // Without HTTP/2 no protocol is negotiated, so that clients that offer only HTTP/2 can still connect.
         if http2 {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
         Some(Some(Arc::new(config)))
     }
 
-    /// Versions, suites and curves; or why there is nothing to use.
+    /// Returns versions, suites and curves, or an error text if nothing usable is left.
     fn algorithms(&self, http2: bool) -> Result<(Vec<&'static SupportedProtocolVersion>, CryptoProvider), String> {
         if self.min > self.max || self.max < Version::Tls12 {
             return Err(
-                "nothing usable is left between min_version and max_version: TLS12 and TLS13 can be had".to_owned()
+                "nothing usable is left between min_version and max_version; TLS12 and TLS13 are supported".to_owned()
             );
         }
         if self.min < Version::Tls12 {
-            tracing::warn!("TLS begins at 1.2 here, whatever min_version says below that");
+            tracing::warn!("a min_version below TLS12 is not supported; using TLS12");
         }
         let mut provider = aws_lc_rs::default_provider();
         let mut versions = vec![&TLS13, &TLS12];
-        // No list concerns TLS 1.3.
+        // A list of suites does not affect TLS 1.3.
         if let Some(chosen) = self.suites.as_ref().filter(|_| self.min < Version::Tls13) {
             let chosen = chosen.values("cipher_suites")?;
             // As in Go, suites of TLS 1.3 cannot be chosen.
@@ -196,7 +197,7 @@ impl TlsSection {
             _ => self.max >= Version::Tls13,
         });
         if versions.is_empty() {
-            return Err("nothing usable with max_version is in cipher_suites".to_owned());
+            return Err("nothing usable is in cipher_suites with this max_version".to_owned());
         }
         if let Some(curves) = &self.curves {
             provider.kx_groups = curves.values("curve_preferences")?.to_vec();
@@ -205,17 +206,17 @@ impl TlsSection {
     }
 }
 
-/// What a list of names stands for, and those that stand for nothing here.
+/// Values of a list of names, and the names that are not supported.
 struct Usable<T> {
     values: Vec<T>,
     skipped: Vec<String>,
 }
 
 impl<T> Usable<T> {
-    /// What can be used, or that nothing can.
+    /// Returns the usable values, or an error text if there are none.
     fn values(&self, key: &str) -> Result<&[T], String> {
         if self.values.is_empty() {
-            return Err(format!("nothing usable is in {key}: {} cannot be had here", self.skipped.join(", ")));
+            return Err(format!("nothing usable is in {key}; not supported: {}", self.skipped.join(", ")));
         }
         Ok(&self.values)
     }
@@ -226,7 +227,7 @@ impl<T> Usable<T> {
     }
 }
 
-/// What a list of names stands for: `None` in it if there is no list or an empty one, `None` for it after an error
+/// Reads a list of names. The inner `Option` is `None` if the list is missing or empty, the outer one after an error
 /// was noted.
 fn usable<T: Copy>(
     section: &mut Section<'_>,
@@ -250,7 +251,7 @@ fn usable<T: Copy>(
     is_sound.then_some(Some(usable))
 }
 
-/// The certificates of a PEM text, at least one; `None` after an error was noted.
+/// Parses the certificates of a PEM text, at least one; returns `None` after an error was noted.
 fn certificates(material: &Material, context: &Context<'_>) -> Option<Vec<CertificateDer<'static>>> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.bytes).collect();
     match found {
@@ -262,7 +263,7 @@ fn certificates(material: &Material, context: &Context<'_>) -> Option<Vec<Certif
     }
 }
 
-/// A certificate chain with its key; `None` after an error was noted.
+/// Loads a certificate chain with its key; returns `None` after an error was noted.
 fn certified(
     cert: &Material,
     key: &Material,
@@ -276,10 +277,10 @@ fn certified(
         return None;
     };
     let Ok(signing) = provider.key_provider.load_private_key(private) else {
-        error(key, format!("the private key of {} is of a kind that cannot be used", key.name));
+        error(key, format!("the private key of {} has a type that is not supported", key.name));
         return None;
     };
-    // Compared here and not by rustls, which takes no certificate of X.509 version 1.
+    // Compared here instead of by rustls, which does not accept certificates of X.509 version 1.
     let leaf = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
     let Some((_, leaf)) = leaf else {
         error(cert, format!("{} holds no X.509 certificate", cert.name));

@@ -1,5 +1,5 @@
-//! Follows the web configuration and the files that it names: they are read again when one has changed, with
-//! no restart. Requests and connections take what was read last, from memory.
+//! Watches the web configuration and the files that it names, and reads them again when one has changed, without a
+//! restart. Requests and connections use the settings in memory.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,48 +11,48 @@ use crate::config::ConfigErrors;
 use crate::config::yaml::Place;
 use crate::web::config::{ConfigReading, WebConfig};
 
-/// How often the files are looked at.
+/// Interval between two checks of the files.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The settings in use.
+/// Current settings and their validity.
 #[derive(Clone, Default)]
 pub struct Current {
-    /// The last that were right.
+    /// Last valid settings.
     pub settings: Arc<WebConfig>,
-    /// Whether the file is wrong now: nothing but health is answered then, since nobody knows what to protect.
+    /// True if the file is invalid now. Only health paths are answered then, since it is unknown what to protect.
     pub is_broken: bool,
 }
 
-/// The way to the settings in use.
+/// Handle to the settings in use.
 #[derive(Clone)]
 pub struct Watched(watch::Receiver<Current>);
 
 impl Watched {
-    /// No file: plain HTTP for everybody.
+    /// Returns the settings without a file: plain HTTP without authentication.
     pub fn nothing() -> Watched {
         Watched(watch::channel(Current::default()).1)
     }
 
-    /// The settings in use now.
+    /// Returns the settings in use now.
     pub(in crate::web) fn now(&self) -> Current {
         self.0.borrow().clone()
     }
 
-    /// Waits until they are as asked for, perhaps for ever.
+    /// Waits until the settings meet a condition, possibly forever.
     pub(in crate::web) async fn wait_for(&mut self, is_so: impl FnMut(&Current) -> bool) {
         if self.0.wait_for(is_so).await.is_err() {
-            // Nobody follows the file any more, or there is none.
+            // The file is no longer watched, or there is none.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// A web configuration file that is followed.
+/// A web configuration file that is watched for changes.
 pub struct Followed {
     file: PathBuf,
     reading: Arc<ConfigReading>,
     publish: watch::Sender<Current>,
-    /// True once it is logged that a file does not answer.
+    /// True once a file system that does not answer has been logged.
     is_told: bool,
 }
 
@@ -60,7 +60,7 @@ impl Followed {
     /// Reads the file for the first time.
     ///
     /// # Errors
-    /// All that is wrong in it.
+    /// Returns all errors in the file.
     pub fn open(file: PathBuf) -> Result<(Followed, Watched), ConfigErrors> {
         let ConfigReading { result, contents, hangs } = ConfigReading::of(&file);
         let settings = result?;
@@ -69,15 +69,15 @@ impl Followed {
         Ok((Followed { file, reading, publish, is_told: false }, Watched(watched)))
     }
 
-    /// Reads it again whenever it changes, for ever.
+    /// Reads the file again whenever it changes. Never returns.
     pub async fn follow(mut self) {
         let mut is_published = true;
         loop {
             tokio::time::sleep(LOOK).await;
             let has_changed = self.look().await;
             is_published &= !has_changed;
-            // A file is emptied before it is written, and a certificate replaced before its key: what is seen is
-            // believed when it is seen a second time.
+            // A file is emptied before it is written, and a certificate replaced before its key: a change is applied
+            // only once the files have stayed the same for one check.
             if !is_published && !has_changed {
                 self.publish();
                 is_published = true;
@@ -85,7 +85,7 @@ impl Followed {
         }
     }
 
-    /// Reads the files again if one has changed; whether one has.
+    /// Reads the files again if one has changed, and returns true then.
     async fn look(&mut self) -> bool {
         let (reading, file) = (Arc::clone(&self.reading), self.file.clone());
         let fresh =
@@ -111,15 +111,15 @@ impl Followed {
         }
     }
 
-    /// What looks like an edit that went wrong: what is encrypted must not become plain by it, and what has users not
-    /// open to everybody.
+    /// Returns an error for a change that looks like a failed edit: it must neither turn off encryption nor, by an
+    /// empty file, remove authentication.
     fn slip(&self, fresh: &ConfigReading) -> Option<&'static str> {
         let settings = fresh.result.as_ref().ok()?;
         let before = Arc::clone(&self.publish.borrow().settings);
         if settings.is_nothing && (before.tls.is_some() || !before.users.is_empty()) {
-            Some("the file is empty; restart the exporter if everybody is to be let in")
+            Some("the file is empty; restart the exporter to serve plain HTTP without authentication")
         } else if before.tls.is_some() && settings.tls.is_none() {
-            Some("TLS cannot be turned off while the exporter runs; restart it if that is meant")
+            Some("TLS cannot be turned off while the exporter runs; restart the exporter to turn it off")
         } else {
             None
         }
@@ -128,15 +128,12 @@ impl Followed {
     fn publish(&self) {
         match &self.reading.result {
             Ok(settings) => {
-                tracing::info!(file = self.file.display().to_string(), "the web configuration was read again");
+                tracing::info!(file = self.file.display().to_string(), "reloaded the web configuration");
                 self.publish.send_replace(Current { settings: Arc::clone(settings), is_broken: false });
             }
             Err(errors) => {
                 for error in errors.to_string().lines() {
-                    tracing::error!(
-                        error,
-                        "the web configuration is wrong; requests are answered by 500 until it is mended"
-                    );
+                    tracing::error!(error, "invalid web configuration; answering requests with 500 until it is fixed");
                 }
                 self.publish.send_modify(|current| current.is_broken = true);
             }
