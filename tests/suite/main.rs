@@ -41,6 +41,7 @@ mod fourth_provider;
 mod growth;
 mod history;
 mod holds;
+mod imports;
 mod init;
 mod jpush_documents;
 mod jpush_reports;
