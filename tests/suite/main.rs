@@ -59,6 +59,7 @@ mod message_month;
 mod messages;
 mod month;
 mod official_sdks;
+mod older_ledgers;
 mod openmetrics;
 mod packaging;
 mod panics;
