@@ -3,40 +3,25 @@
 //! # The map
 //!
 //! ```text
-//! config ─▶ poll::schedule ─▶ provider client ─▶ readings ─▶ ledger ─▶ page ─▶ web
+//! config ─▶ poll ─▶ provider client ─▶ fields ─▶ ledger ─▶ exposition ─▶ web
 //! ```
 //!
-//! | module | what it does |
+//! A module imports only modules that stand below it in this table.
+//!
+//! | module | content |
 //! |---|---|
-//! | [`config`] | YAML → typed settings, every error at once |
-//! | [`provider`] | what a provider is; one folder each: wire types, field map, rhythm, errors |
-//! | [`reading`] | numbers with the series they feed: where providers and ledger meet |
-//! | [`window`] | days, weeks and months of a calendar |
-//! | [`poll`] | when a report is due, one poll of it, its health |
-//! | [`ledger`] | watermarks and totals on disk: readings in, counters out |
-//! | [`page`] | the exposition, rendered in blocks before anyone asks |
-//! | [`web`] | connections, who is let in, routes, status page |
-//! | [`reload`] | reading the configuration again |
-//! | `contain`, `notify` | panics that stay where they are; what systemd is told |
-//! | [`simulator`] | the providers with true numbers, for the demo and the tests |
-//! | [`clock`] | the one source of time |
-//! | [`util`] | small parts that know nothing of the rest |
+//! | [`commands`] | the command line: one file per command |
+//! | [`exporter`] | starts all parts, runs them and stops them; reloads; systemd |
+//! | [`web`], [`simulator`] | the web server; the providers with true numbers, for the demo and the tests |
+//! | [`poll`] | when a report is due, one poll of it, the apps that are polled |
+//! | [`messages`] | message ids on their way in |
+//! | [`status`] | what is known of each report |
+//! | [`ledger`], [`provider`] | watermarks and totals on disk; what a provider is, and each of them |
+//! | [`exposition`] | the series table and its formats, rendered before anyone scrapes |
+//! | [`model`], [`metrics`], [`config`] | readings and windows; names, HELP and labels; YAML and secrets |
+//! | [`util`] | clock, errors, supervision |
 //!
-//! # One poll, from timer to page
-//!
-//! [`poll::runner::Poller`] sleeps until its report is due. By window ([`poll::windows`]), it asks the
-//! report ([`provider::Report::next`]) what to ask, and for each question: sends it within the budget
-//! ([`provider::quota`]) with a cached token ([`provider::token`]), parses the answer into readings (the
-//! provider's `readings.rs`), lets the report say what it means ([`provider::Report::digest`]: what
-//! counts, what has closed, what is settled), and commits all of that in one transaction
-//! ([`ledger::Ledger::commit`]). In the transaction, [`ledger::account`] turns each reading into what it
-//! adds. Only what was committed goes to the [`page`], whose task renders the blocks that changed; a
-//! scrape is served from those. Then [`poll::health`] notes how it went, and the report says when it is
-//! due again.
-//!
-//! By message ([`poll::messages`]) the same happens with what the ledger says is due
-//! ([`ledger::Ledger::due_messages`]): ids come in through [`poll::feed`], and each has its own due time
-//! beside its watermark.
+//! `docs/architecture.md` has the words and three walkthroughs: a poll, a reload and a scrape.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

@@ -2,12 +2,12 @@
 # Changes the ledger, polling, the intake of message ids and the pure parts of the providers in small ways, one at a time
 # (cargo-mutants): each change must fail a test. All of it takes days on two cores, so without arguments this does a
 # four-hundredth; PUSH_EXPORTER_MUTANTS=1/40 does the second fortieth (the first is 0/40). Arguments are cargo-mutants'
-# own, such as --file src/poll/schedule.rs, and do all that they select.
+# own, such as --file src/poll/backoff.rs, and do all that they select.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 files=()
-for pattern in 'src/clock.rs' 'src/window.rs' 'src/reading.rs' 'src/ledger/*.rs' 'src/poll/*.rs' 'src/page/mod.rs' \
+for pattern in 'src/util/clock*.rs' 'src/model/*.rs' 'src/ledger/*.rs' 'src/poll/*.rs' 'src/messages/*.rs' 'src/exposition/mod.rs' \
     'src/provider/*.rs' 'src/provider/*/*.rs'; do
     files+=(--file "$pattern")
 done

@@ -1,17 +1,11 @@
-//! What a provider is to the rest of the exporter, and what the two exchange.
+//! Providers and their reports: the traits that a provider implements, and the parts that all providers share.
 //!
-//! # How to add a provider
+//! A provider is a folder with `config.rs` (its keys), `client.rs` (HTTP), `fields.rs` (the field map: a pure function from an
+//! answer to readings) and `errors.rs` (its error table: reason and advice), and a line in [`registry::PROVIDERS`].
+//! `docs/adding-a-provider.md` has the whole list and a worked example.
 //!
-//! 1. A folder beside `easemob/` with `config.rs` (its keys), `api.rs` (wire types and HTTP),
-//!    `readings.rs` (a pure function from an answer to readings: the field map), `schedule.rs` (pure
-//!    functions that say what to ask and when) and `errors.rs` (its error table: reason and advice). What
-//!    is asked by window is a [`Report`], what is asked by message id a [`MessageReport`], and what is only
-//!    shown as it stands a [`SnapshotReport`].
-//! 2. Its `pub mod` below, and a line in [`registry::PROVIDERS`].
-//! 3. The documents, and a simulator: CONTRIBUTING.md has the whole list and a worked example.
-//!
-//! A provider knows neither the ledger nor the page. Retries, quotas, counting of requests, measuring
-//! and back-off are the runner's ([`crate::poll`]), so that no provider can forget them.
+//! A provider knows neither the ledger nor the exposition. Retries, rate limits, counting of requests, durations and back-off
+//! belong to [`crate::poll`], so that no provider can forget them.
 
 pub mod client;
 pub mod config;

@@ -72,7 +72,7 @@ alone unshare --net python3 tests/container/start.py localhost/first "$revision"
 # A change of one file, and dates that are older than those of the layer with the dependencies: that is in the new image,
 # and nothing else is compiled for it.
 sed -i 's/Prometheus exporter for push-notification delivery/A changed exporter/' "$context/src/commands/cli.rs"
-! cmp -s src/commands/cli.rs "$context/src/cli.rs" || { echo "nothing was changed for the second build"; exit 1; }
+! cmp -s src/commands/cli.rs "$context/src/commands/cli.rs" || { echo "nothing was changed for the second build"; exit 1; }
 find "$context/src" -exec touch --date 2001-01-01 {} +
 build second "${revision//0/f}"
 [ "$(compiled second)" = 1 ] ||

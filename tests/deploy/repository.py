@@ -48,7 +48,7 @@ class Repository:
     def metrics(self) -> set[str]:
         """What the exporter shows, by the names in its source, and what the rules record."""
         shown = set(OTHERS)
-        for path in (self.root / "src/page").glob("*.rs"):
+        for path in (self.root / "src/metrics").glob("*.rs"):
             shown |= set(re.findall(r'"(push_[a-z0-9_]+)"', path.read_text("utf-8")))
         return shown | {rule["record"] for rule in self.rules() if "record" in rule}
 

@@ -13,7 +13,7 @@ READ = re.compile(r'(?:\w+\.\w+|\bkey)\((?:section, )?"([a-z_]+)"')
 
 def read(root: Path) -> set[str]:
     """The keys in the source, without tests; of a secret only the name without `_file`."""
-    files = [root / "src/config/mod.rs", *(root / "src/provider").glob("*/config.rs")]
+    files = [root / "src/provider/config.rs", root / "src/provider/message_config.rs", *(root / "src/provider").glob("*/config.rs")]
     found = set()
     for path in files:
         found |= set(READ.findall(path.read_text("utf-8").split("#[cfg(test)]")[0]))

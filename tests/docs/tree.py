@@ -1,4 +1,4 @@
-"""The paths that the documents name are there, and the map of CONTRIBUTING.md leaves no folder out."""
+"""The paths that the documents name are there, and the maps of docs/architecture.md and CONTRIBUTING.md leave no folder out."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def paths(root: Path) -> Iterator[str]:
                     checked += 1
                     if not is_there(root, word):
                         yield f"{document.relative_to(root)}: there is no {word}"
-    yield from contributing(root)
+    yield from maps(root)
     return f"{checked} paths"
 
 
@@ -51,10 +51,11 @@ def table(text: str) -> list[list[str]]:
     return [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
 
 
-def contributing(root: Path) -> Iterator[str]:
+def maps(root: Path) -> Iterator[str]:
     text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    architecture = (root / "docs/architecture.md").read_text("utf-8")
     named = set()
-    for row in rows(text, "The map")[1:]:
+    for row in rows(architecture, "The map")[1:] + rows(text, "Beside the source")[1:]:
         where = code(row[0])
         folders = [word for word in where if word.endswith("/")] + [str(Path(word).parent) for word in where]
         bases = [top + folder for folder in ["", *(f"{name.rstrip('/')}/" for name in folders)] for top in ("", "src/")]
@@ -62,13 +63,13 @@ def contributing(root: Path) -> Iterator[str]:
             found = [base + word for base in bases if is_there(root, base + word)]
             named.update(found)
             if not found:
-                yield f"CONTRIBUTING.md, the map: there is no {word}"
+                yield f"the maps: there is no {word}"
     listed = [path for top in ("src", "src/provider") for path in (root / top).iterdir() if path.is_dir()]
     listed += [root / top for top in TOP if (root / top).is_dir()]
     for folder in (str(path.relative_to(root)) for path in listed):
         patterns = (re.sub(r"<\w+>", r"\\w+", name.rstrip("/")) for name in named)
         if not any(re.match(f"{pattern}(/|$)", folder) or pattern.startswith(f"{folder}/") for pattern in patterns):
-            yield f"CONTRIBUTING.md, the map: {folder}/ is not in it"
+            yield f"the maps: {folder}/ is not in them"
     yield from modules(root, "CONTRIBUTING.md", rows(text, "Tests"))
     promises = (root / "docs/promises.md").read_text("utf-8")
     yield from modules(root, "docs/promises.md", table(promises))

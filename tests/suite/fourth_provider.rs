@@ -1,5 +1,4 @@
-//! "How to add a provider" of CONTRIBUTING, tried: the exporter polls Wren, a provider of the tests' own, which answers by
-//! its document.
+//! `docs/adding-a-provider.md`, tried: the exporter polls Wren, a provider of the tests, which answers by its document.
 
 use std::time::Duration;
 
