@@ -2,6 +2,10 @@
 
 use crate::config::yaml::Place;
 
+/// An error was noted in the context of the file, so that there is no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorNoted;
+
 /// An error, printed as `line:column: path: message` after the file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {

@@ -8,4 +8,4 @@ pub mod secret;
 pub mod section;
 pub mod yaml;
 
-pub use error::{ConfigError, ConfigErrors};
+pub use error::{ConfigError, ConfigErrors, ErrorNoted};

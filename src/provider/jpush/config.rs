@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::config::ErrorNoted;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::model::window::Unit;
@@ -77,7 +78,7 @@ impl JpushSettings {
                 section.context().error(found.place, &found.path, message);
             }
         };
-        let is_none = matches!(delivery, Some(None));
+        let is_none = delivery == Ok(None);
         let has_messages = !ids.is_empty() || !files.is_empty();
         let message = "delivery: none polls no messages; choose a report, or leave the ids and files away";
         impossible(is_none && has_messages, "messages", message);
@@ -99,7 +100,7 @@ impl JpushSettings {
             master_secret: master_secret?,
             base_url: base_url?,
             push_url: push_url?,
-            delivery: delivery?,
+            delivery: delivery.ok()?,
             schedule,
             ids,
             files,
@@ -147,20 +148,20 @@ fn key(section: &mut Section<'_>, name: &str) -> Option<String> {
     Some(key)
 }
 
-fn delivery(section: &mut Section<'_>, holder: Holder) -> Option<Option<Delivery>> {
+fn delivery(section: &mut Section<'_>, holder: Holder) -> Result<Option<Delivery>, ErrorNoted> {
     let Some(found) = section.find("delivery") else {
         let default = if holder == Holder::Group { Delivery::GroupMessagesDetail } else { Delivery::ReceivedDetail };
-        return Some(Some(default));
+        return Ok(Some(default));
     };
     if holder == Holder::Group {
         let message = "a group has one delivery report, group_messages_detail; leave delivery away";
         section.context().error(found.place, &found.path, message);
-        return None;
+        return Err(ErrorNoted);
     }
     let of_apps = Delivery::ALL.into_iter().filter(|kind| kind.holder() == Holder::App);
     let mut choices: Vec<(&str, Option<Delivery>)> = of_apps.map(|kind| (kind.name(), Some(kind))).collect();
     choices.push(("none", None));
-    section.choice("delivery", &choices)
+    section.choice("delivery", &choices).ok_or(ErrorNoted)
 }
 
 fn test_devices(section: &mut Section<'_>) -> Vec<String> {

@@ -20,7 +20,7 @@ use rustls::ServerConfig;
 use crate::config::secret::Environment;
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
-use crate::config::{ConfigErrors, read_file};
+use crate::config::{ConfigErrors, ErrorNoted, read_file};
 use crate::web::basic_auth::{Hash, UserTable};
 
 /// Settings for every connection and request. The default, without a file, is plain HTTP without authentication.
@@ -146,7 +146,7 @@ fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<WebConfig> {
     file.finish();
     let tls = match tls {
         None => None,
-        Some(tls) => tls?.build(http2, context)?,
+        Some(tls) => tls?.build(http2, context).ok()?,
     };
     Some(WebConfig { tls, headers, users, rate_limit, is_nothing: false })
 }
@@ -256,26 +256,26 @@ struct Material {
 }
 
 impl Material {
-    /// Reads the file named by `<key>_file`, or otherwise the text of `key`. The inner `Option` is `None` if neither
-    /// is given, the outer one after an error was noted.
-    fn read(section: &mut Section<'_>, key: &str, sources: &mut Sources) -> Option<Option<Material>> {
+    /// Reads the file named by `<key>_file`, or otherwise the text of `key`. `None` if neither
+    /// is given.
+    fn read(section: &mut Section<'_>, key: &str, sources: &mut Sources) -> Result<Option<Material>, ErrorNoted> {
         let mut given = |key: &str| section.scalar(key).filter(|(_, text)| !text.is_empty());
         let (file, inline) = (given(&format!("{key}_file")), given(key));
         if let Some((found, name)) = file {
-            let path = section.context().resolve(found.place, &found.path, &name)?;
+            let path = section.context().resolve(found.place, &found.path, &name).ok_or(ErrorNoted)?;
             return match sources.read(&path) {
                 Ok(bytes) => {
                     let name = path.display().to_string();
-                    Some(Some(Material { place: found.place, path: found.path, name, bytes }))
+                    Ok(Some(Material { place: found.place, path: found.path, name, bytes }))
                 }
                 Err(error) => {
                     let message = format!("cannot read {}: {error}", path.display());
                     section.context().error(found.place, &found.path, message);
-                    None
+                    Err(ErrorNoted)
                 }
             };
         }
-        Some(inline.map(|(found, text)| Material {
+        Ok(inline.map(|(found, text)| Material {
             place: found.place,
             path: found.path,
             name: "it".to_owned(),

@@ -11,6 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::config::ErrorNoted;
 use crate::config::section::{Context, Section};
 use crate::config::yaml::Place;
 use crate::web::config::client_auth::{ClientAuth, Clients};
@@ -80,7 +81,7 @@ impl TlsSection {
         let prefers_own_order = boolean(&mut section, "prefer_server_cipher_suites").unwrap_or(true);
         let curves = usable(&mut section, "curve_preferences", "unknown curve", &CURVES);
         section.finish();
-        let (cert, key, client_ca) = (cert?, key?, client_ca?);
+        let (cert, key, client_ca) = (cert.ok()?, key.ok()?, client_ca.ok()?);
         Some(TlsSection {
             place,
             path,
@@ -92,28 +93,28 @@ impl TlsSection {
             allowed_sans,
             min: min?,
             max: max?,
-            suites: suites?,
+            suites: suites.ok()?,
             prefers_own_order,
-            curves: curves?,
+            curves: curves.ok()?,
         })
     }
 
-    /// Builds the rustls configuration. The inner `Option` is `None` if TLS is off, the outer one after an error was
-    /// noted.
-    pub(super) fn build(self, http2: bool, context: &Context<'_>) -> Option<Option<Arc<ServerConfig>>> {
+    /// Builds the rustls configuration. `None` if TLS is off.
+    pub(super) fn build(self, http2: bool, context: &Context<'_>) -> Result<Option<Arc<ServerConfig>>, ErrorNoted> {
         if !self.is_on {
-            return Some(None);
+            return Ok(None);
         }
-        let error = |message: &str| context.error(self.place, &self.path, message);
+        let noted = |message: &str| {
+            context.error(self.place, &self.path, message);
+            ErrorNoted
+        };
         let (cert, key) = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => (cert, key),
             (None, _) => {
-                error("missing one of cert or cert_file");
-                return None;
+                return Err(noted("missing one of cert or cert_file"));
             }
             (_, None) => {
-                error("missing one of key or key_file");
-                return None;
+                return Err(noted("missing one of key or key_file"));
             }
         };
         for (key, skipped) in
@@ -123,20 +124,21 @@ impl TlsSection {
         {
             tracing::warn!(key, skipped, "skipping names that are not supported");
         }
-        let (versions, provider) = self.algorithms(http2).map_err(|message| error(&message)).ok()?;
+        let (versions, provider) = self.algorithms(http2).map_err(|message| noted(&message))?;
         let provider = Arc::new(provider);
-        let certified = certified(cert, key, &provider, context)?;
+        let certified = certified(cert, key, &provider, context).ok_or(ErrorNoted)?;
         let client_ca = match &self.client_ca {
             Some(_) if self.client_auth == ClientAuth::None => {
-                error("client CA's have been configured without a Client Auth Policy: set client_auth_type");
-                return None;
+                return Err(noted(
+                    "client CA's have been configured without a Client Auth Policy: set client_auth_type",
+                ));
             }
-            Some(ca) if self.client_auth.verifies() => Some(certificates(ca, context)?),
+            Some(ca) if self.client_auth.verifies() => Some(certificates(ca, context).ok_or(ErrorNoted)?),
             // The mode verifies no issuers, so the CA is not used.
             Some(_) | None => None,
         };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&versions);
-        let builder = builder.map_err(|reason| error(&format!("cannot be used: {reason}"))).ok()?;
+        let builder = builder.map_err(|reason| noted(&format!("cannot be used: {reason}")))?;
         let builder = match self.client_auth {
             ClientAuth::None => {
                 if self.allowed_sans.is_some() {
@@ -146,7 +148,7 @@ impl TlsSection {
             }
             mode => {
                 let clients = Clients::new(mode, client_ca, self.allowed_sans.clone(), &provider);
-                let clients = clients.map_err(|reason| error(&format!("client_ca cannot be used: {reason}"))).ok()?;
+                let clients = clients.map_err(|reason| noted(&format!("client_ca cannot be used: {reason}")))?;
                 builder.with_client_cert_verifier(Arc::new(clients))
             }
         };
@@ -161,7 +163,7 @@ impl TlsSection {
         if http2 {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        Some(Some(Arc::new(config)))
+        Ok(Some(Arc::new(config)))
     }
 
     /// Returns versions, suites and curves, or an error text if nothing usable is left.
@@ -227,15 +229,14 @@ impl<T> Usable<T> {
     }
 }
 
-/// Reads a list of names. The inner `Option` is `None` if the list is missing or empty, the outer one after an error
-/// was noted.
+/// Reads a list of names; `None` if it is missing or empty.
 fn usable<T: Copy>(
     section: &mut Section<'_>,
     key: &str,
     unknown: &str,
     known: &[(&str, Option<T>)],
-) -> Option<Option<Usable<T>>> {
-    let Some(words) = section.words(key).filter(|words| !words.is_empty()) else { return Some(None) };
+) -> Result<Option<Usable<T>>, ErrorNoted> {
+    let Some(words) = section.words(key).filter(|words| !words.is_empty()) else { return Ok(None) };
     let mut usable = Usable { values: Vec::new(), skipped: Vec::new() };
     let mut is_sound = true;
     for (place, path, word) in words {
@@ -248,7 +249,7 @@ fn usable<T: Copy>(
             }
         }
     }
-    is_sound.then_some(Some(usable))
+    if is_sound { Ok(Some(usable)) } else { Err(ErrorNoted) }
 }
 
 /// Parses the certificates of a PEM text, at least one; returns `None` after an error was noted.
