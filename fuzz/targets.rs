@@ -522,7 +522,7 @@ fn tells_secret(value: &Value) -> bool {
 
 /// Bytes of a file of message ids.
 pub fn message_files(chunk: &[u8]) {
-    let feed = EXPORTER.with(|exporter| Arc::clone(&exporter.feed));
+    let registry = EXPORTER.with(|exporter| Arc::clone(&exporter.registry));
     let (lines, taken) = tail::split(chunk, 1);
     assert!(taken <= chunk.len() && lines.len() <= chunk.len());
     let given: Vec<&[u8]> = chunk[..taken].split_inclusive(|byte| *byte == b'\n').collect();
@@ -533,7 +533,7 @@ pub fn message_files(chunk: &[u8]) {
     first.extend(tail::split(&chunk[half..taken], first.len() as u64 + 1).0);
     assert_eq!(first, lines, "the lines depend on how the file is read");
     for (line, given) in lines.iter().zip(given) {
-        match push_exporter::messages::file_source::read_line(&feed, "shop", line) {
+        match push_exporter::messages::file_source::read_line(&registry, "shop", line) {
             Ok(None) => {}
             Ok(Some(entry)) => {
                 assert_eq!(entry.app, "shop");
@@ -562,14 +562,14 @@ struct Exporter {
     runtime: Runtime,
     clock: Clock,
     site: Router,
-    feed: Arc<MessageRegistry>,
+    registry: Arc<MessageRegistry>,
     kept: Arc<Kept>,
 }
 
 impl Exporter {
     fn start() -> Exporter {
         let runtime = runtime();
-        let (clock, site, feed, kept) = runtime.block_on(async {
+        let (clock, site, registry, kept) = runtime.block_on(async {
             let config = accounts();
             let clock = Clock::following_tokio(NOW.parse().expect("a time"));
             let metrics = SelfMetrics::new(clock.now()).expect("metrics");
@@ -577,7 +577,7 @@ impl Exporter {
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (status, panics) = (Status::new(page.clone()), metrics.task_panics.clone());
-            let feed = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
+            let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
             let tasks = TaskTracker::new();
             let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), status, panics, tasks };
             let mut targets = BTreeMap::new();
@@ -586,10 +586,10 @@ impl Exporter {
                 opening.show(Restored::default(), config).await;
                 targets.extend(opening.target().map(|target| (app.name.clone(), Arc::new(target))));
             }
-            feed.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
+            registry.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
             page.flush().await;
             let token = tokio::sync::watch::channel(config.message_token.clone()).1;
-            let messages = MessageApi::new(token, Arc::clone(&feed));
+            let messages = MessageApi::new(token, Arc::clone(&registry));
             let (status, reloader) = (services.status.clone(), Reload::never().reloader());
             let began = clock.now();
             let content = AppState {
@@ -603,9 +603,9 @@ impl Exporter {
                 reloader,
             };
             let site = Router::new(content, Options::default());
-            (clock, site, feed, kept)
+            (clock, site, registry, kept)
         });
-        Exporter { runtime, clock, site, feed, kept }
+        Exporter { runtime, clock, site, registry, kept }
     }
 }
 
@@ -738,7 +738,7 @@ impl Exporter {
             self.kept.fails.store(fails, Ordering::Relaxed);
             let (head, body) = self.site.answer_alone(http).await.into_parts();
             self.kept.fails.store(false, Ordering::Relaxed);
-            self.feed.wait_for_ledger().await;
+            self.registry.wait_for_ledger().await;
             let body = body.collect().await.expect("a body").to_bytes();
             let kept = std::mem::take(&mut *self.kept.messages.lock().expect("no panic"));
             let at = self.clock.now();

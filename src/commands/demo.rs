@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::CommandFailure;
 use crate::commands::cli::Flags;
+use crate::exporter::Parts;
 use crate::exporter::reload::Reload;
 use crate::provider::config::{self, Config};
 use crate::provider::registry::PROVIDERS;
@@ -95,7 +96,8 @@ pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let transport = connect(&config).context("cannot reach the simulators")?;
         let reload = Reload::new(read, connect);
         super::reload_on_signals(reload.reloader())?;
-        super::serve::serve(config, transport, store, web, reload, clock, stop).await?;
+        let parts = Parts { providers: PROVIDERS, clock, web, transport, store: Box::new(store), reload };
+        super::serve::serve(config, parts, stop).await?;
         Ok(())
     })
 }

@@ -42,7 +42,9 @@ pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let settings = super::web_settings(flags)?;
         let store = open_ledger(&config.ledger)?;
         let web = web::Setup { listeners: super::listen(flags).await?, options: super::web_options(flags), settings };
-        serve(config, transport, store, web, reload, Clock::system(), stop).await?;
+        let clock = Clock::system();
+        let parts = Parts { providers: PROVIDERS, clock, web, transport, store: Box::new(store), reload };
+        serve(config, parts, stop).await?;
         Ok(())
     })
 }
@@ -61,17 +63,8 @@ fn environment() -> Environment {
     std::env::vars_os().filter_map(text).collect()
 }
 
-/// Runs the exporter on its ledger and ports until `stop` is cancelled.
-pub(super) async fn serve(
-    config: Config,
-    transport: Arc<dyn Transport>,
-    store: Sqlite,
-    web: web::Setup,
-    reload: Reload,
-    clock: Clock,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let parts = Parts { providers: PROVIDERS, clock, web, transport, store: Box::new(store), reload };
+/// Runs the exporter until `stop` is cancelled.
+pub(super) async fn serve(config: Config, parts: Parts, stop: CancellationToken) -> anyhow::Result<()> {
     run_exporter(config, parts, stop).await?;
     tracing::info!("stopped");
     Ok(())

@@ -84,13 +84,13 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         tasks: TaskTracker::new(),
     };
     manager::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
-    let feed = Arc::new(MessageRegistry::new(clock.clone(), ledger));
+    let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger));
     let (message_token, current_token) = watch::channel(config.message_token.clone());
     let (secrets, watched_secrets) = watch::channel(config.secrets());
-    let mut fleet = PollManager::new(services.clone(), Arc::clone(&feed), stop.clone());
-    fleet.join(&config, &transport, &StoppedApps::default()).await?;
+    let mut manager = PollManager::new(services.clone(), Arc::clone(&registry), stop.clone());
+    manager.start_apps(&config, &transport, &StoppedApps::default()).await?;
     metrics.config_read(clock.now());
-    let upkeep = Arc::clone(&feed).upkeep(services.tasks.clone(), services.panics.clone());
+    let upkeep = Arc::clone(&registry).upkeep(services.tasks.clone(), services.panics.clone());
     manager::spawn(&services.tasks, &stop, upkeep);
     manager::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
     // The first scrape must be complete.
@@ -104,7 +104,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         status: services.status.clone(),
         clock,
         began,
-        messages: MessageApi::new(current_token, feed),
+        messages: MessageApi::new(current_token, registry),
         reloader: reload.reloader(),
     };
     let site = Router::new(content, web.options);
@@ -119,7 +119,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         // Both tasks are still in use, so only a panic ends them.
         _ = &mut page_task => Err(RunError::Died("page")),
         _ = &mut ledger_task => Err(RunError::Died("ledger")),
-        () = reloading.reload_for_ever(&mut fleet) => Ok(()),
+        () = reloading.run(&mut manager) => Ok(()),
         () = watchdog => Ok(()),
     };
     systemd::stopping().await;
@@ -128,7 +128,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         serving.await;
     }
     let _ = tokio::time::timeout(GRACE, async {
-        fleet.stop().await;
+        manager.stop().await;
         services.tasks.close();
         services.tasks.wait().await;
         drop((services, reloading));

@@ -71,10 +71,10 @@ pub(crate) struct Reloading {
 
 impl Reloading {
     /// Handles reload requests, one after the other.
-    pub(crate) async fn reload_for_ever(&mut self, fleet: &mut PollManager) {
+    pub(crate) async fn run(&mut self, manager: &mut PollManager) {
         while let Some(request) = self.reload.requests.recv().await {
             systemd::reloading().await;
-            let outcome = self.reload_once(fleet).await;
+            let outcome = self.reload_once(manager).await;
             match &outcome {
                 Ok(changes) => {
                     self.metrics.config_read(self.services.clock.now());
@@ -101,7 +101,7 @@ impl Reloading {
         }
     }
 
-    async fn reload_once(&mut self, fleet: &mut PollManager) -> ReloadResult {
+    async fn reload_once(&mut self, manager: &mut PollManager) -> ReloadResult {
         let (read, connect) = self.reload.source.clone().ok_or(ReloadError::NoFile)?;
         let read = tokio::task::spawn_blocking(move || read()).await;
         let config = joined(read).ok_or(ReloadError::Stopping)??;
@@ -121,9 +121,9 @@ impl Reloading {
         let before = self.replace(config, transport);
         // A scrape must see the removed and the added apps change together.
         let mut pause = Some(self.services.exposition.pause());
-        let left = fleet.leave(&self.config).await;
+        let left = manager.stop_apps(&self.config).await;
         let refused = loop {
-            match fleet.join(&self.config, &self.transport, &left).await {
+            match manager.start_apps(&self.config, &self.transport, &left).await {
                 Ok(changes) => {
                     pause.take();
                     self.services.exposition.flush().await;
@@ -140,8 +140,8 @@ impl Reloading {
         // The previous apps must keep being polled.
         let (config, transport) = before;
         self.replace(config, Some(transport));
-        let left = fleet.leave(&self.config).await;
-        while let Err(error) = fleet.join(&self.config, &self.transport, &left).await {
+        let left = manager.stop_apps(&self.config).await;
+        while let Err(error) = manager.start_apps(&self.config, &self.transport, &left).await {
             pause.take();
             if *self.services.ledger.watch().borrow() {
                 let text = "cannot restart the previous apps either; fix the configuration and reload again";

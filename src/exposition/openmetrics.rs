@@ -3,7 +3,7 @@
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use crate::exposition::text;
+use crate::exposition::text::{self, SeriesText};
 use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 
 /// End marker of the page.
@@ -22,11 +22,11 @@ pub(super) fn head(out: &mut Vec<u8>, family: Family) {
 }
 
 /// Writes a counter with its creation time in milliseconds.
-pub(super) fn counter(out: &mut Vec<u8>, family: Family, owner: &str, rest: &str, value: i64, created: i64) {
-    text::sample(out, family, owner, rest, value);
+pub(super) fn counter(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64, created: i64) {
+    text::sample(out, family, series, value);
     let name = base(family.name());
     text::write(out, &[name, "_created{"]);
-    text::write_labels(out, owner, rest);
+    text::write_labels(out, series.app_labels, series.labels);
     out.extend_from_slice(b"} ");
     text::write_value(out, ValueFormat::Seconds, created);
     out.push(b'\n');

@@ -333,11 +333,10 @@ impl Table {
                     for SeriesRow { app_labels, labels, value, created } in rows.iter() {
                         let [app_labels, labels] = [*app_labels, *labels].map(|number| self.texts.text(number));
                         let (Some(app_labels), Some(labels)) = (app_labels, labels) else { continue };
+                        let series = text::SeriesText { app_labels, labels };
                         match form {
-                            Form::Text => text::sample(text, *family, app_labels, labels, *value),
-                            Form::OpenMetrics => {
-                                openmetrics::counter(text, *family, app_labels, labels, *value, *created)
-                            }
+                            Form::Text => text::sample(text, *family, &series, *value),
+                            Form::OpenMetrics => openmetrics::counter(text, *family, &series, *value, *created),
                         }
                     }
                 }));

@@ -55,11 +55,17 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
+/// Labels of a series as they are written: those of its app, and the others.
+pub(super) struct SeriesText<'a> {
+    pub(super) app_labels: &'a str,
+    pub(super) labels: &'a str,
+}
+
 /// Writes one sample.
-pub(super) fn sample(out: &mut Vec<u8>, family: Family, app_labels: &str, labels: &str, value: i64) {
+pub(super) fn sample(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
-    write_labels(out, app_labels, labels);
+    write_labels(out, series.app_labels, series.labels);
     out.extend_from_slice(b"} ");
     write_value(out, family.format(), value);
     out.push(b'\n');
@@ -93,7 +99,7 @@ mod tests {
 
     fn line(family: Family, app_labels: &str, labels: &str, value: i64) -> String {
         let mut out = Vec::new();
-        sample(&mut out, family, app_labels, labels, value);
+        sample(&mut out, family, &SeriesText { app_labels, labels }, value);
         String::from_utf8(out).unwrap()
     }
 

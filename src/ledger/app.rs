@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::ledger::counters::{self, CounterUpdate, stored_series};
 use crate::ledger::time::{ms, time};
-use crate::ledger::window_gauges::stored_gauges;
+use crate::ledger::window_gauges::{GaugeKey, stored_gauges};
 use crate::ledger::{AppId, AppKey, LedgerError, Restored, StoredReport, commit, file_marks, messages};
 use crate::model::window::Unit;
 
@@ -108,7 +108,8 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
     let mut gauges = Vec::new();
     for (report, scope, unit, ends) in keys {
         let Some(unit) = Unit::from_name(&unit) else { continue };
-        gauges.push(stored_gauges(transaction, id, &report, &scope, unit, time(ends))?);
+        let key = GaugeKey { app: id, report: &report, scope: &scope, unit };
+        gauges.push(stored_gauges(transaction, &key, time(ends))?);
     }
     let unknown =
         collect(transaction, "SELECT report, count(*) FROM unknown_name WHERE app = ?1 GROUP BY report", id, |row| {

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::ledger::counters::CounterUpdate;
 use crate::ledger::stored_labels::StoredLabels;
 use crate::ledger::time::{ms, time};
-use crate::ledger::window_gauges::stored_gauges;
+use crate::ledger::window_gauges::{GaugeKey, stored_gauges};
 use crate::ledger::{
     Commit, CommitContent, GaugeReadings, LedgerError, Receipt, StoredGauges, SubjectReadings, messages,
 };
@@ -138,7 +138,8 @@ impl CommitWriter<'_> {
             )?
             .query_row(key, |row| row.get(0))
             .optional()?;
-        let read = |end| stored_gauges(self.transaction, app, report, &gauge.scope, gauge.unit, end);
+        let gauge_key = GaugeKey { app, report, scope: &gauge.scope, unit: gauge.unit };
+        let read = |end| stored_gauges(self.transaction, &gauge_key, end);
         let before = stored.map(|ends| read(time(ends))).transpose()?;
         let now = ms(self.commit.now);
         let later = ms(gauge.end).saturating_add(apart(gauge.unit));

@@ -8,15 +8,21 @@ use crate::ledger::{AppId, LedgerError, StoredGauges};
 use crate::metrics::catalog::Family;
 use crate::model::window::Unit;
 
+/// Key of the gauges of one unit.
+pub(super) struct GaugeKey<'a> {
+    pub(super) app: AppId,
+    pub(super) report: &'a str,
+    pub(super) scope: &'a str,
+    pub(super) unit: Unit,
+}
+
 /// Reads the gauges of a window that ended at `end`.
 pub(super) fn stored_gauges(
     transaction: &Transaction<'_>,
-    app: AppId,
-    report: &str,
-    scope: &str,
-    unit: Unit,
+    key: &GaugeKey<'_>,
     end: Timestamp,
 ) -> Result<StoredGauges, LedgerError> {
+    let GaugeKey { app, report, scope, unit } = *key;
     let mut statement = transaction.prepare_cached(
         "SELECT family, label_pairs, value FROM window_gauge_value WHERE app = ?1 AND report = ?2 AND scope = ?3 AND unit = ?4",
     )?;

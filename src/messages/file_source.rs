@@ -35,16 +35,20 @@ pub fn key(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// A file of message ids of an app.
+pub struct FollowedFile {
+    /// Name of the app.
+    pub app: String,
+    /// Path that is followed.
+    pub path: PathBuf,
+    /// How far it and its rotations have been read.
+    pub marks: Vec<FileMark>,
+}
+
 /// Follows a file of message ids of an app until it is cancelled. `others` are the files that are followed too; none
 /// of them is taken for a rotation of this one.
-pub async fn follow(
-    feed: Arc<MessageRegistry>,
-    services: Services,
-    app: String,
-    path: PathBuf,
-    marks: Vec<FileMark>,
-    others: Paths,
-) {
+pub async fn follow(registry: Arc<MessageRegistry>, services: Services, file: FollowedFile, others: Paths) {
+    let FollowedFile { app, path, marks } = file;
     let key = key(&path);
     let state = FileStatus {
         lines: marks.iter().find(|mark| mark.is_at_path).map_or(0, |mark| mark.lines),
@@ -54,7 +58,7 @@ pub async fn follow(
     let follower = Follower::new(path.clone(), marks, others.clone());
     let (tasks, panics) = (services.tasks.clone(), services.panics.clone());
     let what = format!("following {key} of {app}");
-    let mut task = Following { feed, services, app, path, others, key, state, follower, run: None };
+    let mut task = Following { registry, services, app, path, others, key, state, follower, run: None };
     task.show(None);
     let task = Arc::new(Mutex::new(task));
     // After a panic, lines that are not in the ledger are read again.
@@ -73,7 +77,7 @@ pub async fn follow(
 }
 
 struct Following {
-    feed: Arc<MessageRegistry>,
+    registry: Arc<MessageRegistry>,
     services: Services,
     app: String,
     path: PathBuf,
@@ -143,17 +147,17 @@ impl Following {
         let mut bad = Vec::new();
         let at = self.services.clock.now();
         for line in &lines.lines {
-            match read_line(&self.feed, &self.app, line) {
+            match read_line(&self.registry, &self.app, line) {
                 Ok(entry) => entries.extend(entry),
                 Err(reason) => bad.push(BadLine { line: line.number, reason, at }),
             }
         }
         let bad_lines = i64::try_from(bad.len()).unwrap_or(i64::MAX);
         let new = loop {
-            self.feed.wait_for_ledger().await;
+            self.registry.wait_for_ledger().await;
             let (path, marks, gone) = (self.key.clone(), lines.marks.clone(), lines.gone.clone());
             let read = ReadFile { path, marks, gone, bad_lines };
-            match self.feed.register_read(&self.app, &entries, read).await {
+            match self.registry.register_read(&self.app, &entries, read).await {
                 Ok(new) => break new,
                 Err(error) => {
                     self.show(Some(format!("waits for the ledger: {}", crate::util::error::error_chain(&error))));
@@ -221,7 +225,7 @@ fn told(error: &serde_json::Error) -> String {
 ///
 /// # Errors
 /// Returns the reason if the line is no message id.
-pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Option<MessageEntry>, String> {
+pub fn read_line(registry: &MessageRegistry, app: &str, line: &Line) -> Result<Option<MessageEntry>, String> {
     let is_ended = line.is_ended;
     let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(None) };
     let (id, sent_at) = if line.starts_with('{') {
@@ -238,5 +242,5 @@ pub fn read_line(feed: &MessageRegistry, app: &str, line: &Line) -> Result<Optio
         // Only a JSON object shows whether it is complete.
         return Err("the file ends in the middle of the line".to_owned());
     };
-    feed.check(app, &id, sent_at).map(Some).map_err(|error| error.to_string())
+    registry.check(app, &id, sent_at).map(Some).map_err(|error| error.to_string())
 }

@@ -233,7 +233,7 @@ impl MessageRegistry {
     /// # Errors
     /// Fails if the ledger does not take the messages; nothing is registered then.
     pub async fn register(self: &Arc<Self>, entries: Vec<MessageEntry>) -> Result<Registered, LedgerError> {
-        let feed = Arc::clone(self);
+        let registry = Arc::clone(self);
         // Runs in a separate task: a sender that hangs up must not interrupt the steps between the ledger's commit
         // and waking those who wait for its messages.
         let registering = tokio::spawn(async move {
@@ -241,8 +241,8 @@ impl MessageRegistry {
             for entry in &entries {
                 by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
             }
-            let _is_registering = feed.registering.read().await;
-            let apps = feed.apps();
+            let _is_registering = registry.registering.read().await;
+            let apps = registry.apps();
             let mut new = Vec::new();
             let mut in_time = 0;
             for (app, messages) in by_app {
@@ -252,7 +252,7 @@ impl MessageRegistry {
                 in_time += messages.messages.len();
                 new.push((&**target, messages));
             }
-            let new = feed.add(new).await?;
+            let new = registry.add(new).await?;
             Ok(Registered { received: entries.len(), new, too_old: entries.len() - in_time })
         });
         registering.await.unwrap_or(Err(LedgerError::Closed))
@@ -323,13 +323,13 @@ impl MessageRegistry {
     /// cancelled. Panics are counted.
     pub async fn upkeep(self: Arc<Self>, tasks: TaskTracker, panics: IntCounter) {
         let begin = || {
-            let feed = Arc::clone(&self);
-            async move { feed.keep_for_ever().await }
+            let registry = Arc::clone(&self);
+            async move { registry.keep_up().await }
         };
         restart_on_panic(&tasks, &panics, "the upkeep of messages", begin).await;
     }
 
-    async fn keep_for_ever(&self) {
+    async fn keep_up(&self) {
         let mut guard = ClockGuard::new(&self.clock, None);
         loop {
             // The sleeps are short, so that a change of the clock is noticed.

@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ledger::{LedgerError, Restored};
+use crate::messages::file_source::{self, FollowedFile};
+use crate::messages::followed_paths::Paths;
 use crate::messages::registry::{MessageRegistry, Target};
-use crate::messages::{file_source, followed_paths::Paths};
 use crate::poll::app::AppStart;
 use crate::poll::poller::PollLoop;
 use crate::provider::client::AccountClient;
@@ -26,7 +27,7 @@ type AppName = (&'static str, String);
 /// Manager of all polled apps: it starts and stops them.
 pub struct PollManager {
     services: Services,
-    feed: Arc<MessageRegistry>,
+    registry: Arc<MessageRegistry>,
     apps: BTreeMap<AppName, Running>,
     /// Accounts by app, with their ids, including those of removed apps: request counts and budgets continue when an
     /// app returns.
@@ -66,7 +67,7 @@ impl std::fmt::Display for Changes {
     }
 }
 
-/// Result of stopping apps, which [`PollManager::join`] completes.
+/// Result of stopping apps, which [`PollManager::start_apps`] completes.
 #[derive(Default)]
 pub struct StoppedApps {
     /// Numbers of apps that are kept, removed, and still to be started with changed settings.
@@ -75,27 +76,27 @@ pub struct StoppedApps {
 
 impl PollManager {
     /// Creates a manager without apps. All of its apps stop with `stop`.
-    pub fn new(services: Services, feed: Arc<MessageRegistry>, stop: CancellationToken) -> PollManager {
+    pub fn new(services: Services, registry: Arc<MessageRegistry>, stop: CancellationToken) -> PollManager {
         let (apps, accounts) = (BTreeMap::new(), BTreeMap::new());
-        PollManager { services, feed, apps, accounts, paths: Paths::default(), has_begun: false, stop }
+        PollManager { services, registry, apps, accounts, paths: Paths::default(), has_begun: false, stop }
     }
 
     /// Stops the apps that are missing from this configuration or differ from it, and removes them from the
     /// exposition.
-    pub async fn leave(&mut self, config: &Config) -> StoppedApps {
+    pub async fn stop_apps(&mut self, config: &Config) -> StoppedApps {
         let mut left = StoppedApps::default();
         let wanted: BTreeMap<AppName, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
         let stays = |name: &AppName, running: &Running| wanted.get(name) == Some(&running.fingerprint);
-        let (stay, leave): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        let (stay, stop_apps): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| stays(name, running));
         self.apps = stay;
         left.changes.kept = self.apps.len();
-        let (names, leaving): (Vec<AppName>, Vec<Running>) = leave.into_iter().unzip();
+        let (names, leaving): (Vec<AppName>, Vec<Running>) = stop_apps.into_iter().unzip();
         for running in &leaving {
             running.stop.cancel();
         }
         // Ids that arrive from now on must be sent again; those being registered are counted.
-        self.feed.keep_targets(self.targets()).await;
+        self.registry.keep_targets(self.targets()).await;
         for (name, running) in names.into_iter().zip(leaving) {
             running.tasks.close();
             running.tasks.wait().await;
@@ -113,7 +114,7 @@ impl PollManager {
     ///
     /// # Errors
     /// Fails if the ledger cannot be used; the new apps are not polled then.
-    pub async fn join(
+    pub async fn start_apps(
         &mut self,
         config: &Config,
         transport: &Arc<dyn Transport>,
@@ -168,8 +169,8 @@ impl PollManager {
         targets.extend(joining.iter().filter_map(target));
         let others = config.apps.iter().map(|app| &app.name).filter(|name| !targets.contains_key(*name));
         let others = others.cloned().collect();
-        self.feed.set_targets(targets, others).await;
-        self.feed.register_configured().await?;
+        self.registry.set_targets(targets, others).await;
+        self.registry.register_configured().await?;
         let mut opened = Vec::new();
         for (name, running, app) in joining {
             let services = app.services().clone();
@@ -252,9 +253,9 @@ impl PollManager {
     fn follow(&self, app: &str, running: &Running, services: &Services) {
         let Some(target) = &running.target else { return };
         for (path, marks) in &target.files {
-            let (feed, services, paths) = (Arc::clone(&self.feed), services.clone(), self.paths.clone());
-            let file = file_source::follow(feed, services, app.to_owned(), path.clone(), marks.clone(), paths);
-            spawn(&running.tasks, &running.stop, file);
+            let (registry, services, paths) = (Arc::clone(&self.registry), services.clone(), self.paths.clone());
+            let file = FollowedFile { app: app.to_owned(), path: path.clone(), marks: marks.clone() };
+            spawn(&running.tasks, &running.stop, file_source::follow(registry, services, file, paths));
         }
     }
 }

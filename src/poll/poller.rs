@@ -178,7 +178,7 @@ impl<W: PollKind> ReportTask<W> {
         let what = format!("{provider} {app} {report}");
         loop {
             let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
-            let polling = async move { polling.poll_for_ever(&mut *work.lock().await, next, failed_with).await };
+            let polling = async move { polling.poll_until_stopped(&mut *work.lock().await, next, failed_with).await };
             let Services { panics, tasks, .. } = &poller.services;
             if spawn_isolated(tasks, panics, &what, polling).await.is_some() {
                 return;
@@ -194,7 +194,7 @@ impl<W: PollKind> ReportTask<W> {
 impl Poller {
     /// Polls repeatedly, first at `next`. While the report is failing, `failed_with` is the fingerprint of the
     /// secrets with which the last poll failed.
-    async fn poll_for_ever<W: PollKind>(
+    async fn poll_until_stopped<W: PollKind>(
         self: &Arc<Self>,
         work: &mut W,
         mut next: Option<Timestamp>,

@@ -11,6 +11,7 @@ use crate::ledger::{GaugeReadings, StoredGauges};
 use crate::metrics::catalog::Family;
 use crate::model::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
 use crate::model::window::Unit;
+use crate::poll::poller::Poller;
 use crate::provider::WindowGauges;
 use crate::status::ReportId;
 
@@ -30,14 +31,14 @@ pub(super) struct ShownWindows {
 impl ShownWindows {
     /// Creates the gauges from those in the ledger, last confirmed at `fresh` and not shown yet.
     pub(super) fn new(
-        id: ReportId,
+        poller: &Poller,
         scope_label: &'static str,
-        exposition: Exposition,
         max_age: Duration,
         stored: impl Iterator<Item = StoredGauges>,
         fresh: Option<Timestamp>,
     ) -> ShownWindows {
         let windows = stored.map(|window| ((window.scope.clone(), window.unit), window)).collect();
+        let (id, exposition) = (poller.id.clone(), poller.services.exposition.clone());
         ShownWindows { id, scope_label, exposition, max_age, windows, are_shown: false, fresh }
     }
 

@@ -63,8 +63,7 @@ impl WindowPoll {
         let next = backoff::due_at_start(stored.due, report.next_due(now, &state), now);
         let wanted = gauges.into_iter().filter(|window| report.shows(&window.scope, window.unit));
         let fresh = stored.last_success.max(stored.last_change);
-        let exposition = poller.services.exposition.clone();
-        let mut gauges = ShownWindows::new(poller.id.clone(), report.scope_label(), exposition, max_age, wanted, fresh);
+        let mut gauges = ShownWindows::new(&poller, report.scope_label(), max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
         gauges.expire(now).await;
         let work =
@@ -95,7 +94,7 @@ impl PollKind for WindowPoll {
             outcome,
             has_new_numbers: false,
         };
-        let result = poll.ask_everything().await;
+        let result = poll.query_all().await;
         PollResult { outcome: poll.outcome, has_new_numbers: poll.has_new_numbers, result }
     }
 
@@ -203,7 +202,7 @@ const OTHER_TIME: SignedDuration = SignedDuration::from_mins(4);
 const REFUSALS: u32 = 3;
 
 impl WindowPollRun<'_> {
-    async fn ask_everything(&mut self) -> Result<PollOutcome, PollError> {
+    async fn query_all(&mut self) -> Result<PollOutcome, PollError> {
         let mut progress = Progress { retries: RETRIES, ..Progress::default() };
         progress.earlier.has_failed = !self.parts.failing.is_empty();
         // Parts that have failed before come last, or they would use up the attempts.

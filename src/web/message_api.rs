@@ -47,7 +47,7 @@ const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered,
 pub struct MessageApi {
     /// Token that senders must send; the API is disabled without one.
     token: watch::Receiver<Option<Secret>>,
-    feed: Arc<MessageRegistry>,
+    registry: Arc<MessageRegistry>,
     places: Semaphore,
     senders: Senders,
 }
@@ -80,9 +80,9 @@ impl RequestRefusal {
 }
 
 impl MessageApi {
-    /// Creates an API that registers ids in `feed` for senders with the token. The token may change at any time.
-    pub fn new(token: watch::Receiver<Option<Secret>>, feed: Arc<MessageRegistry>) -> MessageApi {
-        MessageApi { token, feed, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
+    /// Creates an API that registers ids in `registry` for senders with the token. The token may change at any time.
+    pub fn new(token: watch::Receiver<Option<Secret>>, registry: Arc<MessageRegistry>) -> MessageApi {
+        MessageApi { token, registry, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
     }
 
     /// Returns true if there is a token, so that the API is enabled.
@@ -125,7 +125,7 @@ impl MessageApi {
         self.authenticate(head)?;
         let (is_lines, is_zipped) = (is_lines(head)?, is_zipped(head)?);
         let unavailable = |error: &str| RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
-        if !self.feed.is_up() {
+        if !self.registry.is_up() {
             return Err(unavailable(LEDGER_DOWN));
         }
         // Waiting senders must not occupy all connections, or scrapes would have to wait for them.
@@ -136,7 +136,7 @@ impl MessageApi {
         let body = if is_zipped { unzip(&body)? } else { body };
         let entries = self.entries(&body, is_lines)?;
         drop(body);
-        match tokio::time::timeout(LEDGER_TIMEOUT, self.feed.register(entries)).await {
+        match tokio::time::timeout(LEDGER_TIMEOUT, self.registry.register(entries)).await {
             Ok(Ok(registered)) => Ok(registered),
             Ok(Err(error)) => {
                 tracing::debug!(error = error.to_string(), "cannot register message ids");
@@ -187,7 +187,7 @@ impl MessageApi {
         let WireMessage { app, msg_id, sent_at, .. } = wire;
         let Some(WireApp::Text(app)) = app else { return Err(RequestRefusal::bad(index, "missing field `app`")) };
         let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| RequestRefusal::bad(index, error))?;
-        self.feed.check(&app, &msg_id.into_text(), sent_at).map_err(|error| match error {
+        self.registry.check(&app, &msg_id.into_text(), sent_at).map_err(|error| match error {
             BadEntry::Changing => RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             error => RequestRefusal::bad(index, error),
         })

@@ -40,6 +40,7 @@ use crate::web::lifecycle::Reloader;
 use crate::web::message_api::MessageApi;
 use crate::web::negotiate::{accepts_gzip, exposition_format};
 use crate::web::response::{Body, RequestBody, TEXT, compressed, mark, message, not_allowed, respond};
+use crate::web::status::Overview;
 use crate::web::{ListenerRole, Options, status};
 
 /// State that answers are made from.
@@ -287,7 +288,8 @@ impl Router {
     fn status_page(&self, head: &Parts) -> Response<Body> {
         let (status, now) = (&self.content.status, self.content.clock.now());
         let senders = self.content.messages.senders().list(now);
-        match status::page(status, senders, self.content.began, now, &self.options, self.content.providers) {
+        let overview = Overview { status, senders, began: self.content.began, now };
+        match status::page(overview, &self.options, self.content.providers) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());

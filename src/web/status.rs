@@ -269,15 +269,21 @@ fn word(state: Health) -> &'static str {
     }
 }
 
-/// Renders the status page as HTML. `began` is the start time of the exporter.
-pub(super) fn page(
-    health: &Status,
-    senders: Vec<SenderError>,
-    began: Timestamp,
-    now: Timestamp,
-    options: &Options,
-    known: Providers,
-) -> Result<String, askama::Error> {
+/// Content of the status page besides the links.
+pub(super) struct Overview<'a> {
+    /// Status of all reports.
+    pub(super) status: &'a Status,
+    /// Senders whose messages were refused.
+    pub(super) senders: Vec<SenderError>,
+    /// Start time of the exporter.
+    pub(super) began: Timestamp,
+    /// The time of the page.
+    pub(super) now: Timestamp,
+}
+
+/// Renders the status page as HTML, with the providers in the order of `known`.
+pub(super) fn page(overview: Overview<'_>, options: &Options, known: Providers) -> Result<String, askama::Error> {
+    let Overview { status: health, senders, began, now } = overview;
     let everything = Everything::read(health);
     let (state, summary) = everything.summary();
     let app_count = everything.apps.len();
@@ -425,7 +431,7 @@ pub(super) fn policy() -> String {
 /// Returns the status as JSON.
 pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp, now: Timestamp) -> String {
     #[derive(Serialize)]
-    struct Status<'a> {
+    struct StatusDocument<'a> {
         version: &'static str,
         now: Timestamp,
         started: Timestamp,
@@ -473,7 +479,7 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
     }
     let version = crate::util::build_info::VERSION;
-    let status = Status { version, now, started: began, state, summary, apps, reports, files, senders };
+    let status = StatusDocument { version, now, started: began, state, summary, apps, reports, files, senders };
     serde_json::to_string(&status).unwrap_or_default()
 }
 
