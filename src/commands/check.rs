@@ -43,7 +43,7 @@ const MADE_UP: &str = "1";
 ///
 /// # Errors
 /// Fails if the configuration is invalid (exit code 2) or if a report fails (1).
-pub fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
+pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
     let (file, config) = serve::load(flags)?;
     let clock = Clock::system();
     let asked: Vec<Question> = config.apps.iter().flat_map(|app| queries(app, &clock)).collect();

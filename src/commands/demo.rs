@@ -41,7 +41,7 @@ const TOKEN: &str = "demo-token";
 ///
 /// # Errors
 /// Fails if `--config.file` is given (exit code 2) or an address cannot be used (1).
-pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
+pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
     if flags.config_file.is_some() {
         return Err(CommandFailure::Usage(
             "the demo needs no configuration; remove --config.file, or use the command serve".to_owned(),

@@ -16,7 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Fails if there is no answer, or an answer other than 200 (exit code 1).
-pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
+pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let url = url(flags)?;
     let client =
         Client::builder().tls_certs_only([]).timeout(TIMEOUT).no_proxy().build().context("cannot set up HTTP")?;

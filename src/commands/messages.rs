@@ -41,7 +41,7 @@ const MAX_REFUSED: u64 = 1000;
 /// # Errors
 /// Fails if the input, the token or the exporter cannot be used, or if lines are not message ids (exit code 1), or if
 /// the URL is invalid (2).
-pub fn add(options: &AddMessages) -> Result<(), CommandFailure> {
+pub(crate) fn add(options: &AddMessages) -> Result<(), CommandFailure> {
     let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
     let url = options.url.parse().ok().filter(is_http);
     let mut url =

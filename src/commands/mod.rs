@@ -1,12 +1,12 @@
 //! The commands, one file each, and their shared code: logging, listening, signals.
 
-pub mod check;
+pub(crate) mod check;
 pub mod cli;
-pub mod demo;
-pub mod health;
+pub(crate) mod demo;
+pub(crate) mod health;
 pub mod init;
-pub mod messages;
-pub mod serve;
+pub(crate) mod messages;
+pub(crate) mod serve;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};

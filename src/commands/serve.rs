@@ -24,7 +24,7 @@ const DEFAULT_FILE: &str = "push-exporter.yml";
 ///
 /// # Errors
 /// Fails if the configuration is invalid (exit code 2), or if an address or the ledger cannot be used (1).
-pub fn run(flags: &Flags) -> Result<(), CommandFailure> {
+pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
     let (file, config) = load(flags)?;
     let transport = connect(&config)?;
     tracing::info!(

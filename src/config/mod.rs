@@ -3,7 +3,7 @@
 
 mod duration;
 mod error;
-pub mod read_file;
+pub(crate) mod read_file;
 pub mod secret;
 pub mod section;
 pub mod yaml;

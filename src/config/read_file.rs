@@ -25,7 +25,7 @@ const MAX_STUCK: usize = 16;
 /// # Errors
 /// Fails for a file that is missing, unreadable, not regular (a pipe may never end), longer than 8 MiB, or on a file
 /// system that does not answer within five seconds ([`io::ErrorKind::TimedOut`]).
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let name = path.to_owned();
     within(path, move || {
         // With this flag, opening a pipe without a writer returns at once; it has no other effect here.
@@ -41,7 +41,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Fails as [`read`] does, or if the text is not UTF-8.
-pub fn read_text(path: &Path) -> io::Result<String> {
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     text(read(path)?)
 }
 
@@ -49,7 +49,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 ///
 /// # Errors
 /// Fails as [`read_text`] does, except that pipes and devices are accepted.
-pub fn read_stream(path: &Path) -> io::Result<String> {
+pub(crate) fn read_stream(path: &Path) -> io::Result<String> {
     let name = path.to_owned();
     text(within(path, move || read_limited(File::open(name)?))?)
 }
@@ -82,7 +82,10 @@ static READERS: Mutex<Readers> = Mutex::new(Readers { idle: Vec::new(), stuck: N
 /// # Errors
 /// Returns the error of the operation, or [`io::ErrorKind::TimedOut`]. After a timeout the thread is abandoned until
 /// its system call returns, and until then all operations in its folder fail at once.
-pub fn within<T: Send + 'static>(path: &Path, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(crate) fn within<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let folder = path.parent().unwrap_or(path).to_owned();
     let silent =
         || io::Error::new(io::ErrorKind::TimedOut, "its file system does not answer; check that it is mounted");

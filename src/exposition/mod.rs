@@ -5,7 +5,7 @@ mod gzip;
 mod openmetrics;
 mod self_metrics;
 mod series_table;
-pub mod text;
+pub(crate) mod text;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

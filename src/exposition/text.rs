@@ -4,12 +4,12 @@ use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 use crate::metrics::labels::Labels;
 
 /// Returns labels as written between the braces: `a="b",c="d"`.
-pub fn labels(pairs: &[(&str, &str)]) -> String {
+pub(crate) fn labels(pairs: &[(&str, &str)]) -> String {
     write_pairs(pairs.iter().copied())
 }
 
 /// Returns the labels of a series as written between the braces.
-pub fn series_labels(labels: &Labels) -> String {
+pub(crate) fn series_labels(labels: &Labels) -> String {
     write_pairs(labels.pairs())
 }
 

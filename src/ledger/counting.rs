@@ -3,7 +3,7 @@
 
 /// Stored state of one field of one subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FieldState {
+pub(crate) struct FieldState {
     /// Series that the field feeds.
     pub series: i64,
     /// Count from before the ledger knew the app: remembered, never counted.
@@ -16,7 +16,7 @@ pub struct FieldState {
 
 /// Change caused by a reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FieldChange {
+pub(crate) struct FieldChange {
     /// Amount to add to the counter.
     pub counted: i64,
     /// Amount to add to the restatements: the difference to the previous lowest reading since the highest.
@@ -28,14 +28,14 @@ pub struct FieldChange {
 impl FieldState {
     /// Returns the mark and the change of a field that is read for the first time. `is_baseline` means that the reading
     /// is about a time before the ledger knew the app.
-    pub fn first(series: i64, reading: i64, is_baseline: bool) -> (FieldState, FieldChange) {
+    pub(crate) fn first(series: i64, reading: i64, is_baseline: bool) -> (FieldState, FieldChange) {
         let baseline = if is_baseline { reading } else { 0 };
         let mark = FieldState { series, baseline, highest: reading, lowest: reading };
         (mark, FieldChange { counted: reading - baseline, fallen: 0, is_new: true })
     }
 
     /// Applies a further reading. Over all readings, the sum of `counted` is highest − baseline.
-    pub fn read(&mut self, reading: i64) -> FieldChange {
+    pub(crate) fn read(&mut self, reading: i64) -> FieldChange {
         if reading > self.highest {
             let counted = reading - self.highest;
             (self.highest, self.lowest) = (reading, reading);

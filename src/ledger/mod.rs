@@ -5,7 +5,7 @@
 mod app;
 mod commit;
 mod counters;
-pub mod counting;
+pub(crate) mod counting;
 mod crash_points;
 mod file_marks;
 mod file_system;
@@ -15,7 +15,7 @@ mod sqlite_file;
 mod stored_labels;
 mod time;
 mod types;
-pub mod watermark;
+pub(crate) mod watermark;
 mod window_gauges;
 
 use std::path::PathBuf;

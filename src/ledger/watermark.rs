@@ -7,7 +7,7 @@ use crate::ledger::counting::FieldState;
 
 /// Stored state of one live subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Watermark {
+pub(crate) struct Watermark {
     /// Prefixes of the field paths that successful answers have covered, so that their baseline is taken; `""` for all.
     /// Only kept for subjects that began before the ledger knew the app.
     pub covered: BTreeSet<String>,
@@ -24,7 +24,7 @@ const VERSION: u8 = 1;
 
 impl Watermark {
     /// Returns the stored form.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         put(&mut bytes, self.covered.len() as u64);
         for scope in &self.covered {
@@ -45,7 +45,7 @@ impl Watermark {
     ///
     /// # Errors
     /// Bytes that [`Watermark::encode`] did not write.
-    pub fn decode(bytes: &[u8]) -> Result<Watermark, Unreadable> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Watermark, Unreadable> {
         let [VERSION, rest @ ..] = bytes else { return Err(Unreadable) };
         let mut rest = rest;
         let mut watermark = Watermark::default();

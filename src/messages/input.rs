@@ -5,14 +5,14 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// Maximum length of a line in bytes: a longer line is no message id.
-pub const MAX_LINE: usize = 64 * 1024;
+pub(crate) const MAX_LINE: usize = 64 * 1024;
 
 /// Returns the text of a line with or without its line end, or `None` if it is empty. A `line` of `None` is one that
 /// is too long.
 ///
 /// # Errors
 /// Returns the reason if the line is too long or not UTF-8.
-pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
+pub(crate) fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
     let line = line.ok_or_else(|| format!("longer than {MAX_LINE} bytes"))?;
     let text = std::str::from_utf8(line).map_err(|_| "not UTF-8")?;
     let text = text.trim_start_matches('\u{feff}').trim();
@@ -21,7 +21,7 @@ pub fn text_of(line: Option<&[u8]>) -> Result<Option<&str>, String> {
 
 /// Reason to refuse a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadTime {
+pub(crate) enum BadTime {
     /// The value is not a time.
     #[error("sent_at must be RFC 3339, Unix seconds or Unix milliseconds")]
     NoTime,
@@ -33,7 +33,7 @@ pub enum BadTime {
 /// An app name as senders write it. It is not a plain string, or the error would quote the value in its place.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "app must be a string")]
-pub enum WireApp {
+pub(crate) enum WireApp {
     /// A string: `"shop"`.
     Text(String),
 }
@@ -41,7 +41,7 @@ pub enum WireApp {
 /// A message id as senders write it.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "msg_id must be a string or an unsigned 64-bit number")]
-pub enum WireId {
+pub(crate) enum WireId {
     /// A number: `1613113584`.
     Number(u64),
     /// A string: `"1613113584"`.
@@ -51,7 +51,7 @@ pub enum WireId {
 /// Send time of a message as senders write it.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "sent_at must be RFC 3339, Unix seconds or Unix milliseconds")]
-pub enum WireTime {
+pub(crate) enum WireTime {
     /// Unix seconds or milliseconds.
     Whole(i64),
     /// Unix seconds or milliseconds with a fraction, which is dropped.
@@ -63,7 +63,7 @@ pub enum WireTime {
 /// A message as senders write it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with app and msg_id")]
-pub struct WireMessage {
+pub(crate) struct WireMessage {
     /// Name of the app; optional, since a file may belong to a single app.
     pub app: Option<WireApp>,
     /// Message id.
@@ -77,7 +77,7 @@ pub struct WireMessage {
 
 impl WireId {
     /// Returns the id as text.
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         match self {
             WireId::Number(number) => number.to_string(),
             WireId::Text(text) => text,
@@ -90,7 +90,7 @@ impl WireTime {
     ///
     /// # Errors
     /// Returns the reason if a text is not a time, or if a time lies before anybody pushed.
-    pub fn read(&self) -> Result<Timestamp, BadTime> {
+    pub(crate) fn read(&self) -> Result<Timestamp, BadTime> {
         let at = match self {
             WireTime::Whole(number) => at(*number),
             WireTime::Fraction(number) => at(*number as i64),

@@ -3,6 +3,6 @@
 
 pub mod file_source;
 pub mod followed_paths;
-pub mod input;
+pub(crate) mod input;
 pub mod registry;
 pub mod tail;

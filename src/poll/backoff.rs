@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 /// Returns the longest interval of a failing report.
-pub fn slowest(interval: Duration) -> Duration {
+pub(crate) fn slowest(interval: Duration) -> Duration {
     let hour = Duration::from_secs(3600);
     (interval.saturating_mul(10)).min(interval.max(hour))
 }
@@ -16,13 +16,13 @@ const FIRST: Duration = Duration::from_secs(5);
 
 /// Returns the wait of a report, or of a part of it, after its `failures`-th failed poll in a row. It doubles each
 /// time.
-pub fn back_off(interval: Duration, failures: u32) -> Duration {
+pub(crate) fn back_off(interval: Duration, failures: u32) -> Duration {
     doubled(interval, failures).min(slowest(interval))
 }
 
 /// Returns the wait of a report that has not succeeded since the start. It begins with seconds and doubles until it
 /// reaches the report's interval; then [`back_off`] applies.
-pub fn back_off_at_start(interval: Duration, failures: u32) -> Duration {
+pub(crate) fn back_off_at_start(interval: Duration, failures: u32) -> Duration {
     let early = (1..=failures.min(64)).take_while(|failure| doubled(FIRST, *failure) < interval).count();
     match u32::try_from(early) {
         Ok(early) if early < failures => back_off(interval, failures - early),
@@ -35,14 +35,14 @@ fn doubled(wait: Duration, failures: u32) -> Duration {
 }
 
 /// Returns a random wait before a retry within a poll. Its upper bound doubles with each attempt (full jitter).
-pub fn retry_delay(attempt: u32) -> Duration {
+pub(crate) fn retry_delay(attempt: u32) -> Duration {
     let longest = 1000_u64.saturating_mul(2_u64.saturating_pow(attempt.min(5)));
     Duration::from_millis(fastrand::u64(0..=longest))
 }
 
 /// Returns the due time of a report after a start: immediately if it never succeeded or the stored time has passed,
 /// and never later than its regular schedule, whatever clock wrote the stored time.
-pub fn due_at_start(stored: Option<Timestamp>, by_rhythm: Timestamp, now: Timestamp) -> Timestamp {
+pub(crate) fn due_at_start(stored: Option<Timestamp>, by_rhythm: Timestamp, now: Timestamp) -> Timestamp {
     stored.map_or(now, |stored| stored.min(by_rhythm))
 }
 

@@ -7,7 +7,7 @@ use crate::provider::error::{ProviderError, Reason};
 
 /// Cause of a failed poll.
 #[derive(Debug, thiserror::Error)]
-pub enum PollError {
+pub(crate) enum PollError {
     /// The provider did not answer, or its answer was not as expected.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -18,7 +18,7 @@ pub enum PollError {
 
 impl PollError {
     /// Returns the value of the label `reason`.
-    pub fn reason(&self) -> Reason {
+    pub(crate) fn reason(&self) -> Reason {
         match self {
             PollError::Provider(error) => error.reason(),
             PollError::Ledger(_) => Reason::Ledger,
@@ -26,7 +26,7 @@ impl PollError {
     }
 
     /// Returns one sentence of advice.
-    pub fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> &'static str {
         match self {
             PollError::Provider(error) => error.advice(),
             PollError::Ledger(_) => {
@@ -36,7 +36,7 @@ impl PollError {
     }
 
     /// Returns the wait that the provider demands.
-    pub fn reset(&self) -> Option<Duration> {
+    pub(crate) fn reset(&self) -> Option<Duration> {
         match self {
             PollError::Provider(error) => error.reset(),
             PollError::Ledger(_) => None,
@@ -45,7 +45,7 @@ impl PollError {
 
     /// Returns the code that distinguishes this failure from others with the same reason: see
     /// [`ProviderError::code`].
-    pub fn code(&self) -> String {
+    pub(crate) fn code(&self) -> String {
         match self {
             PollError::Provider(error) => error.code(),
             PollError::Ledger(_) => String::new(),
@@ -53,23 +53,10 @@ impl PollError {
     }
 
     /// Returns the provider's id of the request.
-    pub fn log_id(&self) -> Option<&str> {
+    pub(crate) fn log_id(&self) -> Option<&str> {
         match self {
             PollError::Provider(error) => error.log_id(),
             PollError::Ledger(_) => None,
-        }
-    }
-
-    /// Returns true if a refusal has a code of the provider's own, which a gateway's refusal lacks.
-    pub fn is_in_the_providers_words(&self) -> bool {
-        matches!(self, PollError::Provider(error) if error.is_in_the_providers_words())
-    }
-
-    /// Returns true if any other query would fail in the same way: see [`ProviderError::ends_the_poll`].
-    pub fn ends_the_poll(&self) -> bool {
-        match self {
-            PollError::Provider(error) => error.ends_the_poll(),
-            PollError::Ledger(_) => true,
         }
     }
 }

@@ -38,7 +38,7 @@ const REFUSALS: u32 = 3;
 const A_DAY: Duration = Duration::from_secs(DAY);
 
 /// Polling of a report by message.
-pub struct MessagePoll {
+pub(crate) struct MessagePoll {
     report: Arc<dyn MessageReport>,
     board: Arc<Board>,
     /// True if new messages are assigned to this report.
@@ -63,14 +63,14 @@ pub struct MessagePoll {
 /// State that is kept between polls and across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct MessageReportState {
+pub(crate) struct MessageReportState {
     /// Schedule by which the due times were computed.
     pace: Option<MessageSchedule>,
 }
 
 /// Assignment of an app's messages to a report.
 #[derive(Clone, Copy, Debug)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// True if new messages are assigned to the report.
     pub is_current: bool,
     /// Number of the newest messages that are shown.
@@ -85,7 +85,7 @@ pub struct Assignment {
 
 impl MessagePoll {
     /// Shows the state that the ledger has stored for the report, and prepares the report for polling.
-    pub async fn ready(
+    pub(crate) async fn ready(
         poller: Poller,
         report: Box<dyn MessageReport>,
         board: Arc<Board>,

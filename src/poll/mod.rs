@@ -4,13 +4,13 @@
 //! in [`crate::messages`]; [`crate::status`] holds the health of reports and starts polls out of turn.
 
 pub mod app;
-pub mod backoff;
-pub mod error;
+pub(crate) mod backoff;
+pub(crate) mod error;
 pub mod manager;
 mod message_calls;
-pub mod message_poll;
+pub(crate) mod message_poll;
 mod newest_messages;
-pub mod poller;
-pub mod snapshot_poll;
+pub(crate) mod poller;
+pub(crate) mod snapshot_poll;
 mod window_gauges;
-pub mod window_poll;
+pub(crate) mod window_poll;

@@ -49,7 +49,7 @@ const RATE_ADVICE: &str =
 const SECRET_NAP: Duration = Duration::from_secs(5);
 
 /// A report with everything needed to poll it.
-pub struct Poller {
+pub(crate) struct Poller {
     /// Labels that identify the report.
     pub id: ReportId,
     /// Id of its app in the ledger.
@@ -77,7 +77,7 @@ pub struct Poller {
 }
 
 /// A kind of poll: by window, by message, or a snapshot.
-pub trait PollKind: Send + 'static {
+pub(crate) trait PollKind: Send + 'static {
     /// Result of a poll in addition to what is committed.
     type Outcome: Send;
     /// Returns the interval of a working report, from which back-off is computed.
@@ -101,7 +101,7 @@ pub trait PollKind: Send + 'static {
 }
 
 /// Result of a poll, whether it failed or not.
-pub struct PollResult<O> {
+pub(crate) struct PollResult<O> {
     /// Result in addition to what is committed.
     pub outcome: O,
     /// True if a number was new.
@@ -111,7 +111,7 @@ pub struct PollResult<O> {
 }
 
 /// Outcome of a poll that did not fail as a whole. Its time is when the next poll is due, if any is.
-pub enum PollOutcome {
+pub(crate) enum PollOutcome {
     /// The poll succeeded.
     Succeeded(Option<Timestamp>),
     /// A part failed, and only that part backs off. The error is `None` if this poll did not query the part.
@@ -135,14 +135,14 @@ impl PollOutcome {
 }
 
 /// A report that is ready to be polled.
-pub struct ReportTask<W> {
+pub(crate) struct ReportTask<W> {
     poller: Arc<Poller>,
     work: W,
     next: Option<Timestamp>,
 }
 
 /// Polling loop of a [`ReportTask`] of any kind.
-pub type PollLoop = BoxFuture<'static, ()>;
+pub(crate) type PollLoop = BoxFuture<'static, ()>;
 
 impl<W: PollKind> ReportTask<W> {
     /// Shows the state that the ledger has stored for the report. `next` is the due time of its first poll.
@@ -164,7 +164,7 @@ impl<W: PollKind> ReportTask<W> {
     }
 
     /// Polls until the task is cancelled.
-    pub fn run(self) -> PollLoop {
+    pub(crate) fn run(self) -> PollLoop {
         Box::pin(self.poll_through_panics())
     }
 

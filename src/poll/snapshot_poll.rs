@@ -21,7 +21,7 @@ use crate::provider::{SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::clock::Clock;
 
 /// Polling of a report whose values are those of the current moment.
-pub struct SnapshotPoll {
+pub(crate) struct SnapshotPoll {
     report: Arc<dyn SnapshotReport>,
     exposition: Exposition,
     /// Gauges of the last poll, from which changes are detected.
@@ -33,7 +33,7 @@ pub struct SnapshotPoll {
 
 impl SnapshotPoll {
     /// Prepares the report for polling.
-    pub async fn ready(
+    pub(crate) async fn ready(
         poller: Poller,
         report: Box<dyn SnapshotReport>,
         stored: StoredReport,
@@ -60,7 +60,7 @@ impl SnapshotPoll {
 
 /// Outcome of a snapshot poll.
 #[derive(Default)]
-pub struct SnapshotOutcome {
+pub(crate) struct SnapshotOutcome {
     state: Option<SnapshotState>,
     samples: Vec<Sample>,
     has_nothing_to_ask: bool,

@@ -21,7 +21,7 @@ use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 
 /// Polling of a report by window.
-pub struct WindowPoll {
+pub(crate) struct WindowPoll {
     report: Arc<dyn WindowReport>,
     /// False if its numbers are gauges alone.
     counts: bool,
@@ -33,7 +33,7 @@ pub struct WindowPoll {
 }
 
 /// Settings and stored parts of a report by window.
-pub struct WindowSetup {
+pub(crate) struct WindowSetup {
     /// True if the report is the source of the account's delivery counters.
     pub counts: bool,
     /// Calendar of the app.
@@ -49,14 +49,18 @@ pub struct WindowSetup {
 }
 
 /// Outcome of a poll by window: the new state and the changed gauges.
-pub struct WindowOutcome {
+pub(crate) struct WindowOutcome {
     state: ReportState,
     gauges: Vec<StoredGauges>,
 }
 
 impl WindowPoll {
     /// Shows what the ledger keeps of the report, and makes it ready to be polled.
-    pub async fn ready(poller: Poller, report: Box<dyn WindowReport>, setup: WindowSetup) -> ReportTask<WindowPoll> {
+    pub(crate) async fn ready(
+        poller: Poller,
+        report: Box<dyn WindowReport>,
+        setup: WindowSetup,
+    ) -> ReportTask<WindowPoll> {
         let WindowSetup { counts, zone, max_age, stored, gauges, last_seen } = setup;
         let state: ReportState = poller.restored(&stored);
         let now = poller.services.clock.now();

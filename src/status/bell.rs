@@ -14,7 +14,7 @@ const PACE: Duration = Duration::from_millis(20);
 const SPREAD: Duration = Duration::from_secs(20);
 
 /// Returns the interval between the polls of `count` reports that are due at once.
-pub fn pace(count: usize) -> Duration {
+pub(crate) fn pace(count: usize) -> Duration {
     PACE.min(SPREAD / u32::try_from(count.max(1)).unwrap_or(u32::MAX))
 }
 

@@ -1,7 +1,7 @@
 //! Status of every report, which the status page lists and the health metrics show. Both come from here, so they
 //! cannot differ.
 
-pub mod bell;
+pub(crate) mod bell;
 mod counters;
 mod report;
 mod services;

@@ -9,7 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 /// A PEM text that cannot be used as a list of trusted certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PemError {
+pub(crate) enum PemError {
     /// It contains no certificate.
     #[error("contains no PEM certificate")]
     Empty,
@@ -22,7 +22,7 @@ pub enum PemError {
 ///
 /// # Errors
 /// No certificate, or an invalid one.
-pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+pub(crate) fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let mut found = Vec::new();
     for (index, certificate) in CertificateDer::pem_slice_iter(text).enumerate() {
         let broken = PemError::Broken(index + 1);
@@ -40,13 +40,13 @@ pub fn read_pem(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
 ///
 /// # Errors
 /// Bytes that are not a certificate.
-pub fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
+pub(crate) fn parsed<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
     let parsed = X509Certificate::from_der(certificate);
     parsed.map(|(_, parsed)| parsed).map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))
 }
 
 /// Returns true if a certificate is valid at a time.
-pub fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
+pub(crate) fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     parsed(certificate).is_ok_and(|certificate| {
         let validity = certificate.validity();
@@ -55,7 +55,7 @@ pub fn is_valid(certificate: &CertificateDer<'_>, now: UnixTime) -> bool {
 }
 
 /// Returns true if a certificate may issue certificates for the purpose that `serve` accepts.
-pub fn may_issue(ca: &X509Certificate<'_>, serve: fn(&ExtendedKeyUsage<'_>) -> bool) -> bool {
+pub(crate) fn may_issue(ca: &X509Certificate<'_>, serve: fn(&ExtendedKeyUsage<'_>) -> bool) -> bool {
     // Before version 3, certificates did not state whether they are of a CA.
     let is_ca =
         ca.basic_constraints().is_ok_and(|basic| basic.map_or(ca.version() != X509Version::V3, |basic| basic.value.ca));

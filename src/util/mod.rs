@@ -1,12 +1,12 @@
 //! Small helpers that the other modules use and that do not depend on them.
 
 pub mod build_info;
-pub mod certificates;
+pub(crate) mod certificates;
 pub mod clock;
 pub mod clock_guard;
 pub mod error;
 pub mod future;
 pub mod log_writer;
-pub mod server_trust;
+pub(crate) mod server_trust;
 pub(crate) mod supervise;
-pub mod versioned;
+pub(crate) mod versioned;

@@ -30,7 +30,7 @@ enum Untrusted {
 }
 
 /// Returns the text of an error of a server's certificate; for errors of this module, rustls only has names of types.
-pub fn in_words(error: &Error) -> String {
+pub(crate) fn in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => why.to_string(),
         error => error.to_string(),
@@ -54,7 +54,7 @@ struct Servers {
 ///
 /// # Errors
 /// No usable version of TLS.
-pub fn client_config(trusted: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Error> {
+pub(crate) fn client_config(trusted: Vec<CertificateDer<'static>>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     #[expect(clippy::disallowed_methods, reason = "at the start, or on a blocking thread")]
     let system = rustls_native_certs::load_native_certs();

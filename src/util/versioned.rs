@@ -18,7 +18,7 @@ struct Stored<T> {
 
 /// A stored state that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub(crate) enum StateError {
     /// Not JSON, or not of the expected shape.
     #[error("it is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
@@ -31,7 +31,7 @@ pub enum StateError {
 ///
 /// # Errors
 /// A state that JSON cannot hold.
-pub fn encode<T: Serialize>(state: &T) -> Result<String, StateError> {
+pub(crate) fn encode<T: Serialize>(state: &T) -> Result<String, StateError> {
     Ok(serde_json::to_string(&Written { version: VERSION, state })?)
 }
 
@@ -39,7 +39,7 @@ pub fn encode<T: Serialize>(state: &T) -> Result<String, StateError> {
 ///
 /// # Errors
 /// A text that [`encode`] of this version did not write.
-pub fn decode<T: DeserializeOwned + Default>(text: &str) -> Result<T, StateError> {
+pub(crate) fn decode<T: DeserializeOwned + Default>(text: &str) -> Result<T, StateError> {
     if text.is_empty() {
         return Ok(T::default());
     }
