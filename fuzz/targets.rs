@@ -30,6 +30,7 @@ use push_exporter::ledger::{
 };
 use push_exporter::messages::registry::MessageRegistry;
 use push_exporter::messages::tail;
+use push_exporter::metrics::help::HelpTexts;
 use push_exporter::metrics::self_metrics::SelfMetrics;
 use push_exporter::model::reading::{GaugeReading, Label, Reading, SentMessage, SeriesId};
 use push_exporter::poll::app::AppStart;
@@ -573,7 +574,7 @@ impl Exporter {
             let config = accounts();
             let clock = Clock::following_tokio(NOW.parse().expect("a time"));
             let metrics = SelfMetrics::new(clock.now()).expect("metrics");
-            let (page, ..) = Exposition::start(clock.now());
+            let (page, ..) = Exposition::start(clock.now(), HelpTexts::default());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (status, panics) = (Status::new(page.clone()), metrics.task_panics.clone());

@@ -17,6 +17,7 @@ use crate::exporter::reload::{Reload, Reloading};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Store};
 use crate::messages::registry::MessageRegistry;
+use crate::metrics::help::HelpTexts;
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::manager::{self, PollManager, StoppedApps};
 use crate::provider::Providers;
@@ -73,7 +74,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let began = clock.now();
     let metrics = SelfMetrics::new(began)?;
     let check = store.check();
-    let (exposition, hold_ends, mut page_task) = Exposition::start(began);
+    let help = HelpTexts::new(providers.iter().flat_map(|provider| provider.help().iter().copied()));
+    let (exposition, hold_ends, mut page_task) = Exposition::start(began, help);
     let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
     let services = Services {
         clock: clock.clone(),

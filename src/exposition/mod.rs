@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::metrics::catalog::Family;
+use crate::metrics::help::HelpTexts;
 use crate::model::reading::SeriesId;
 pub use self_metrics::encode as encode_self_metrics;
 use series_table::{ByForm, Form, Rendered, Table};
@@ -160,7 +161,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 impl Exposition {
     /// Starts the task of a process that started at `began`. It ends when the last `Exposition` is dropped.
-    pub fn start(began: Timestamp) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
+    pub fn start(began: Timestamp, help: HelpTexts) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(Published::default());
         let paused = watch::Sender::new(0);
@@ -168,7 +169,7 @@ impl Exposition {
         // Contains at most as many as there are held series.
         let (hold_ends, ended) = mpsc::unbounded_channel();
         let task = ExpositionTask {
-            table: Table::new(began),
+            table: Table::new(began, help),
             hold_ends,
             held: HeldCounters::default(),
             publish,
@@ -444,7 +445,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_two_commits_that_are_shown_in_the_wrong_order_the_higher_one_stays() {
-        let (page, _ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH);
+        let (page, _ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default());
         page.count(vec![counter(7, None)]).await;
         page.count(vec![counter(5, None)]).await;
         assert_eq!(shown(&page).await.as_deref(), Some("7"));
@@ -454,7 +455,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_held_counter_shows_its_total_once_the_ledger_knows() {
-        let (page, mut ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH);
+        let (page, mut ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default());
         let hold = Some((42, Duration::from_secs(120)));
         page.count(vec![counter(7, hold)]).await;
         page.count(vec![counter(5, hold)]).await;

@@ -13,12 +13,12 @@ pub(super) const END: &[u8] = b"# EOF\n";
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
 /// Writes the TYPE, UNIT and HELP lines of a family of the table.
-pub(super) fn head(out: &mut Vec<u8>, family: Family) {
+pub(super) fn head(out: &mut Vec<u8>, family: Family, help: &str) {
     let (kind, name) = match family.kind() {
         FamilyKind::Counter => ("counter", base(family.name())),
         FamilyKind::Gauge => ("gauge", family.name()),
     };
-    write_head(out, name, kind, family.help());
+    write_head(out, name, kind, help);
 }
 
 /// Writes a counter with its creation time in milliseconds.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::exposition::{ExpositionFormat, gzip, openmetrics, text};
 use crate::metrics::catalog::{Family, FamilyKind};
+use crate::metrics::help::HelpTexts;
 
 /// Maximum number of rows in a block.
 const ROWS: usize = 1000;
@@ -134,6 +135,7 @@ pub(super) struct Table {
     families: BTreeMap<Family, Series>,
     /// Start time of the process, in milliseconds.
     began: i64,
+    help: Arc<HelpTexts>,
 }
 
 /// The series of one family.
@@ -234,8 +236,8 @@ impl Rendered {
 
 impl Table {
     /// Creates the table of a process that started at `began`.
-    pub(super) fn new(began: Timestamp) -> Table {
-        Table { began: began.as_millisecond(), ..Table::default() }
+    pub(super) fn new(began: Timestamp, help: HelpTexts) -> Table {
+        Table { began: began.as_millisecond(), help: Arc::new(help), ..Table::default() }
     }
 
     /// Applies a change. Returns true if anything has changed.
@@ -318,13 +320,14 @@ impl Table {
     /// Writes the blocks that changed and returns all of them in the order of the page.
     pub(super) fn render(&mut self, form: Form) -> Vec<Arc<Rendered>> {
         let mut page = Vec::new();
+        let help = Arc::clone(&self.help);
         for (family, Series { blocks, head }) in &mut self.families {
             if blocks.iter().all(|block| block.rows.is_empty()) {
                 continue;
             }
             page.extend(head.get(form, |text| match form {
-                Form::Text => text::head(text, *family),
-                Form::OpenMetrics => openmetrics::head(text, *family),
+                Form::Text => text::head(text, *family, help.of(*family)),
+                Form::OpenMetrics => openmetrics::head(text, *family, help.of(*family)),
             }));
             for Block { rows, forms } in blocks.iter_mut().filter(|block| !block.rows.is_empty()) {
                 // Gauges are the same in every format.

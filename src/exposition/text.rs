@@ -42,12 +42,12 @@ pub(super) fn escaped(value: &str) -> String {
 }
 
 /// Writes the HELP and TYPE lines of a family.
-pub(super) fn head(out: &mut Vec<u8>, family: Family) {
+pub(super) fn head(out: &mut Vec<u8>, family: Family, help: &str) {
     let kind = match family.kind() {
         FamilyKind::Counter => "counter",
         FamilyKind::Gauge => "gauge",
     };
-    write(out, &["# HELP ", family.name(), " ", family.help(), "\n# TYPE ", family.name(), " ", kind, "\n"]);
+    write(out, &["# HELP ", family.name(), " ", help, "\n# TYPE ", family.name(), " ", kind, "\n"]);
 }
 
 /// Writes pieces in sequence.

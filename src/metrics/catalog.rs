@@ -47,7 +47,8 @@ macro_rules! families {
                 match self { $(Family::$variant => ValueFormat::$format,)* }
             }
 
-            /// Returns the HELP text.
+            /// Returns the HELP text with `{providers}` where the fields of providers are named: see
+            /// [`HelpTexts`](crate::metrics::help::HelpTexts).
             pub fn help(self) -> &'static str {
                 match self { $(Family::$variant => $help,)* }
             }
@@ -57,69 +58,69 @@ macro_rules! families {
 
 families! {
     Targeted, "push_messages_targeted_total", Counter, Whole,
-        "Devices targeted after the provider's filtering (JPush messages/detail target). Polled by message and cached.";
+        "Devices targeted after the provider's filtering{providers}. Polled by message and cached.";
     Sent, "push_messages_sent_total", Counter, Whole,
-        "Deliveries accepted by the channel (JPush received/detail *_sent; JPush messages/detail sent, where it means that the task to send was created; Easemob successCount; Feishu send_msg_count, where a message to a chat of five counts five). Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
+        "Deliveries accepted by the channel{providers}. Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
     PushedOnline, "push_messages_pushed_online_total", Counter, Whole,
-        "Deliveries pushed to devices that were online (JPush online_push of messages and group/messages/detail). Polled by message and cached.";
+        "Deliveries pushed to devices that were online{providers}. Polled by message and cached.";
     Failed, "push_messages_failed_total", Counter, Whole,
-        "Deliveries refused by the channel (Easemob failCount). Polled and cached.";
+        "Deliveries refused by the channel{providers}. Polled and cached.";
     Received, "push_messages_received_total", Counter, Whole,
-        "Deliveries that arrived on the device (JPush received/detail *_received, messages/detail received; Easemob arriveCount, which only some vendors report). Polled and cached.";
+        "Deliveries that arrived on the device{providers}. Polled and cached.";
     Displayed, "push_messages_displayed_total", Counter, Whole,
-        "Deliveries that were shown (JPush messages/detail display). Polled by message and cached.";
+        "Deliveries that were shown{providers}. Polled by message and cached.";
     Clicked, "push_messages_clicked_total", Counter, Whole,
-        "Deliveries that were clicked (JPush messages/detail click). Polled by message and cached.";
+        "Deliveries that were clicked{providers}. Polled by message and cached.";
     ReadWithin1h, "push_messages_read_within_1h_total", Counter, Whole,
-        "Deliveries read within an hour of sending (Feishu read_in_1h_count). Polled and cached; grows once a day, two days late: use increase(...[1d]).";
+        "Deliveries read within an hour of sending{providers}. Polled and cached; grows once a day, two days late: use increase(...[1d]).";
     ReadWithin12h, "push_messages_read_within_12h_total", Counter, Whole,
-        "Deliveries read within twelve hours of sending (Feishu read_in_12h_count). Polled and cached; grows once a day, two days late: use increase(...[1d]).";
+        "Deliveries read within twelve hours of sending{providers}. Polled and cached; grows once a day, two days late: use increase(...[1d]).";
     SentAt10m, "push_messages_sent_at_10m_total", Counter, Whole,
-        "Deliveries that the channel had accepted ten minutes after the message was sent (JPush sent, read once at an age of 10 to 20 minutes). Polled and cached; with push_messages_received_at_10m_total it shows whether a channel is slow now.";
+        "Deliveries that the channel had accepted ten minutes after the message was sent{providers}. Polled and cached; with push_messages_received_at_10m_total it shows whether a channel is slow now.";
     ReceivedAt10m, "push_messages_received_at_10m_total", Counter, Whole,
-        "Deliveries that had arrived on the device ten minutes after the message was sent (JPush received, read once at an age of 10 to 20 minutes). Polled and cached; use its ratio to push_messages_sent_at_10m_total.";
+        "Deliveries that had arrived on the device ten minutes after the message was sent{providers}. Polled and cached; use its ratio to push_messages_sent_at_10m_total.";
     Restated, "push_messages_restated_total", Counter, Whole,
         "Amount by which the provider's numbers have fallen below the counted ones; counters do not decrease with them. Polled and cached.";
     WindowSent, "push_window_messages_sent", Gauge, Whole,
-        "Sent in the newest closed window (Easemob successCount of a day; Feishu send_msg_count). Polled and cached; push_window_end_timestamp_seconds says which window.";
+        "Sent in the newest closed window{providers}. Polled and cached; push_window_end_timestamp_seconds says which window.";
     WindowFailed, "push_window_messages_failed", Gauge, Whole,
-        "Refused in the newest closed window (Easemob failCount of a day). Polled and cached; push_window_end_timestamp_seconds says which window.";
+        "Refused in the newest closed window{providers}. Polled and cached; push_window_end_timestamp_seconds says which window.";
     WindowReceived, "push_window_messages_received", Gauge, Whole,
-        "Arrived in the newest closed window (Easemob arriveCount of a day). Polled and cached; push_window_end_timestamp_seconds says which window.";
+        "Arrived in the newest closed window{providers}. Polled and cached; push_window_end_timestamp_seconds says which window.";
     WindowReadWithin1h, "push_window_messages_read_within_1h", Gauge, Whole,
-        "Deliveries of the newest closed window that were read within an hour (Feishu read_in_1h_count). Polled and cached, two days late; may exceed sent.";
+        "Deliveries of the newest closed window that were read within an hour{providers}. Polled and cached, two days late; may exceed sent.";
     WindowReadWithin12h, "push_window_messages_read_within_12h", Gauge, Whole,
-        "Deliveries of the newest closed window that were read within twelve hours (Feishu read_in_12h_count). Polled and cached, two days late; may exceed sent.";
+        "Deliveries of the newest closed window that were read within twelve hours{providers}. Polled and cached, two days late; may exceed sent.";
     WindowUsersReached, "push_window_users_reached", Gauge, Whole,
-        "Distinct users reached in the newest closed window (Feishu send_user_count). Polled and cached, two days late; windows cannot be added.";
+        "Distinct users reached in the newest closed window{providers}. Polled and cached, two days late; windows cannot be added.";
     DepartmentWindowSent, "push_department_window_messages_sent", Gauge, Whole,
-        "Sent to a department and those below it in the newest closed window (Feishu send_msg_count). Polled and cached, two days late; departments nest.";
+        "Sent to a department and those below it in the newest closed window{providers}. Polled and cached, two days late; departments nest.";
     DepartmentWindowReadWithin1h, "push_department_window_messages_read_within_1h", Gauge, Whole,
-        "Deliveries of the newest closed window that a department and those below it read within an hour (Feishu read_in_1h_count). Polled and cached, two days late; departments nest.";
+        "Deliveries of the newest closed window that a department and those below it read within an hour{providers}. Polled and cached, two days late; departments nest.";
     DepartmentWindowReadWithin12h, "push_department_window_messages_read_within_12h", Gauge, Whole,
-        "Deliveries of the newest closed window that a department and those below it read within twelve hours (Feishu read_in_12h_count). Polled and cached, two days late; departments nest.";
+        "Deliveries of the newest closed window that a department and those below it read within twelve hours{providers}. Polled and cached, two days late; departments nest.";
     DepartmentWindowUsersReached, "push_department_window_users_reached", Gauge, Whole,
-        "Distinct users reached of a department and those below it in the newest closed window (Feishu send_user_count). Polled and cached, two days late; departments nest.";
+        "Distinct users reached of a department and those below it in the newest closed window{providers}. Polled and cached, two days late; departments nest.";
     WindowEnd, "push_window_end_timestamp_seconds", Gauge, Seconds,
         "End of the newest closed window of a unit: the window that the push_window gauges describe. It advances even if a window closes empty.";
     Users, "push_users", Gauge, Whole,
-        "Users of the app in the newest closed window, by state: new, online or active (JPush users and group/users). Polled and cached; push_window_end_timestamp_seconds says which window, and windows cannot be added.";
+        "Users of the app in the newest closed window, by state: new, online or active{providers}. Polled and cached; push_window_end_timestamp_seconds says which window, and windows cannot be added.";
     TestDevices, "push_test_devices", Gauge, Whole,
-        "Test devices by status of the newest messages on them, each device once per message: delivered, undelivered, foreign (of another app), not_targeted, error, or unknown if JPush does not report it (JPush status/message status of the newest 20 messages of 24 hours). Polled and cached.";
+        "Test devices by status of the newest messages on them, each device once per message: delivered, undelivered, foreign (of another app), not_targeted, error, or unknown if JPush does not report it{providers}. Polled and cached.";
     VendorQuota, "push_vendor_quota", Gauge, Whole,
-        "Messages per day that a vendor channel accepts from the app, by class (JPush push/quota total). Polled and cached.";
+        "Messages per day that a vendor channel accepts from the app, by class{providers}. Polled and cached.";
     VendorQuotaUsed, "push_vendor_quota_used", Gauge, Whole,
-        "Messages of today that count against push_vendor_quota (JPush push/quota used). Polled and cached.";
+        "Messages of today that count against push_vendor_quota{providers}. Polled and cached.";
     NewestTargeted, "push_newest_message_targeted", Gauge, Whole,
-        "Devices targeted by one of the newest messages (JPush target), if newest_messages is set. Polled and cached.";
+        "Devices targeted by one of the newest messages{providers}, if newest_messages is set. Polled and cached.";
     NewestSent, "push_newest_message_sent", Gauge, Whole,
-        "Deliveries sent for one of the newest messages (JPush sent), if newest_messages is set. Polled and cached.";
+        "Deliveries sent for one of the newest messages{providers}, if newest_messages is set. Polled and cached.";
     NewestReceived, "push_newest_message_received", Gauge, Whole,
-        "Deliveries of one of the newest messages that arrived (JPush received), if newest_messages is set. Polled and cached.";
+        "Deliveries of one of the newest messages that arrived{providers}, if newest_messages is set. Polled and cached.";
     NewestDisplayed, "push_newest_message_displayed", Gauge, Whole,
-        "Deliveries of one of the newest messages that were shown (JPush display), if newest_messages is set. Polled and cached.";
+        "Deliveries of one of the newest messages that were shown{providers}, if newest_messages is set. Polled and cached.";
     NewestClicked, "push_newest_message_clicked", Gauge, Whole,
-        "Deliveries of one of the newest messages that were clicked (JPush click), if newest_messages is set. Polled and cached.";
+        "Deliveries of one of the newest messages that were clicked{providers}, if newest_messages is set. Polled and cached.";
     MessagesRegistered, "push_messages_registered_total", Counter, Whole,
         "Message ids that were new when registered, by source.";
     NewestMessage, "push_newest_message_timestamp_seconds", Gauge, Seconds,

@@ -32,6 +32,7 @@ mod window_report;
 
 use crate::config::secret::Secret;
 use crate::config::section::Section;
+use crate::metrics::help::HelpFragment;
 
 pub use message_report::{MessageNumbers, MessageQuery, MessageReadings, MessageReport, MessageReports};
 pub use report::{ReportContext, ReportSpec};
@@ -49,6 +50,8 @@ pub trait Provider: Send + Sync {
     fn title(&self) -> &'static str;
     /// Its reports, which are label values and the keys of `intervals`.
     fn reports(&self) -> &'static [&'static str];
+    /// Returns what its documents call the metrics, for HELP.
+    fn help(&self) -> &'static [HelpFragment];
     /// Reads its own keys of an app's section; `None` after an error was noted.
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>>;
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
+use crate::metrics::catalog::Family;
+use crate::metrics::help::HelpFragment;
 use crate::model::window::Unit;
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
@@ -40,6 +42,16 @@ const INTERVAL: Duration = Duration::from_secs(300);
 /// 10 requests in 10 seconds for each App Key (调用频率上限).
 const LIMIT: Limit = Limit { api: OFFLINE_PUSH, requests: 10, window: Duration::from_secs(10) };
 
+/// Names of the metrics in the documents.
+const HELP: [HelpFragment; 6] = [
+    (Family::Sent, "Easemob successCount"),
+    (Family::Failed, "Easemob failCount"),
+    (Family::Received, "Easemob arriveCount, which only some vendors report"),
+    (Family::WindowSent, "Easemob successCount of a day"),
+    (Family::WindowFailed, "Easemob failCount of a day"),
+    (Family::WindowReceived, "Easemob arriveCount of a day"),
+];
+
 impl Provider for Easemob {
     fn name(&self) -> &'static str {
         "easemob"
@@ -51,6 +63,10 @@ impl Provider for Easemob {
 
     fn reports(&self) -> &'static [&'static str] {
         &[OFFLINE_PUSH]
+    }
+
+    fn help(&self) -> &'static [HelpFragment] {
+        &HELP
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

@@ -15,6 +15,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::{secret::Secret, section::Section};
+use crate::metrics::catalog::Family;
+use crate::metrics::help::HelpFragment;
 use crate::model::window::Unit;
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
@@ -39,6 +41,21 @@ pub const MESSAGE_PUSH_OVERVIEW: &str = "message_push_overview";
 /// 100 requests a minute (接口频率限制).
 const LIMIT: Limit = Limit { api: MESSAGE_PUSH_OVERVIEW, requests: 100, window: Duration::from_secs(60) };
 
+/// Names of the metrics in the documents.
+const HELP: [HelpFragment; 11] = [
+    (Family::Sent, "Feishu send_msg_count, where a message to a chat of five counts five"),
+    (Family::ReadWithin1h, "Feishu read_in_1h_count"),
+    (Family::ReadWithin12h, "Feishu read_in_12h_count"),
+    (Family::WindowSent, "Feishu send_msg_count"),
+    (Family::WindowReadWithin1h, "Feishu read_in_1h_count"),
+    (Family::WindowReadWithin12h, "Feishu read_in_12h_count"),
+    (Family::WindowUsersReached, "Feishu send_user_count"),
+    (Family::DepartmentWindowSent, "Feishu send_msg_count"),
+    (Family::DepartmentWindowReadWithin1h, "Feishu read_in_1h_count"),
+    (Family::DepartmentWindowReadWithin12h, "Feishu read_in_12h_count"),
+    (Family::DepartmentWindowUsersReached, "Feishu send_user_count"),
+];
+
 impl Provider for Feishu {
     fn name(&self) -> &'static str {
         "feishu"
@@ -50,6 +67,10 @@ impl Provider for Feishu {
 
     fn reports(&self) -> &'static [&'static str] {
         &[MESSAGE_PUSH_OVERVIEW]
+    }
+
+    fn help(&self) -> &'static [HelpFragment] {
+        &HELP
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

@@ -23,6 +23,8 @@ mod vendor_quota;
 use std::sync::Arc;
 
 use crate::config::{secret::Secret, section::Section};
+use crate::metrics::catalog::Family;
+use crate::metrics::help::HelpFragment;
 use crate::provider::error::ProviderError;
 use crate::provider::{
     Account, CounterSource, GaugeReport, MessageReport, MessageReports, Provider, ReportContext, SnapshotNumbers,
@@ -67,6 +69,30 @@ fn object(body: &[u8]) -> Result<serde_json::Map<String, serde_json::Value>, Pro
     serde_json::from_slice(body).map_err(|error| ProviderError::Decode(error.to_string()))
 }
 
+/// Names of the metrics in the documents.
+const HELP: [HelpFragment; 17] = [
+    (Family::Targeted, "JPush messages/detail target"),
+    (
+        Family::Sent,
+        "JPush received/detail *_sent; JPush messages/detail sent, where it means that the task to send was created",
+    ),
+    (Family::PushedOnline, "JPush online_push of messages and group/messages/detail"),
+    (Family::Received, "JPush received/detail *_received, messages/detail received"),
+    (Family::Displayed, "JPush messages/detail display"),
+    (Family::Clicked, "JPush messages/detail click"),
+    (Family::SentAt10m, "JPush sent, read once at an age of 10 to 20 minutes"),
+    (Family::ReceivedAt10m, "JPush received, read once at an age of 10 to 20 minutes"),
+    (Family::Users, "JPush users and group/users"),
+    (Family::TestDevices, "JPush status/message status of the newest 20 messages of 24 hours"),
+    (Family::VendorQuota, "JPush push/quota total"),
+    (Family::VendorQuotaUsed, "JPush push/quota used"),
+    (Family::NewestTargeted, "JPush target"),
+    (Family::NewestSent, "JPush sent"),
+    (Family::NewestReceived, "JPush received"),
+    (Family::NewestDisplayed, "JPush display"),
+    (Family::NewestClicked, "JPush click"),
+];
+
 impl Provider for Jpush {
     fn name(&self) -> &'static str {
         "jpush"
@@ -89,6 +115,10 @@ impl Provider for Jpush {
             VENDOR_QUOTA,
         ];
         &NAMES
+    }
+
+    fn help(&self) -> &'static [HelpFragment] {
+        &HELP
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

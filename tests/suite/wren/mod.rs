@@ -14,6 +14,8 @@ use jiff::Timestamp;
 
 use config::Settings;
 use push_exporter::config::{secret::Secret, section::Section};
+use push_exporter::metrics::catalog::Family;
+use push_exporter::metrics::help::HelpFragment;
 use push_exporter::model::window::Unit;
 use push_exporter::provider::client::Client;
 use push_exporter::provider::rolling_days::RollingDays;
@@ -48,6 +50,10 @@ impl Provider for Wren {
 
     fn reports(&self) -> &'static [&'static str] {
         &[STATISTICS_DAILY]
+    }
+
+    fn help(&self) -> &'static [HelpFragment] {
+        &[(Family::Sent, "Wren sent"), (Family::Failed, "Wren failed"), (Family::Received, "Wren received")]
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
