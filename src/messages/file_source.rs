@@ -41,7 +41,7 @@ pub struct FollowedFile {
     pub app: String,
     /// Path that is followed.
     pub path: PathBuf,
-    /// How far it and its rotations have been read.
+    /// Positions up to which it and its rotations have been read.
     pub marks: Vec<FileMark>,
 }
 

@@ -1,4 +1,5 @@
-//! Client of one report: every request is within the rate limit of its API, counted, and scrubbed of secrets.
+//! Client of one report: every request keeps to the rate limit of its API and is counted, and secrets are removed from
+//! texts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::provider::request_counts::Requests;
 use crate::provider::transport::{CONNECT_TIMEOUT, Reply, TIMEOUT, Transport};
 use crate::util::clock::{Clock, ProviderTime};
 
-/// What one report sends its requests through.
+/// HTTP client of one report.
 pub struct Client {
     transport: Arc<dyn Transport>,
     budget: Arc<RateLimiter>,
@@ -29,7 +30,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// For a report. The budget of an API, the token and its requests are shared by the reports of an account.
+    /// Creates the client of a report. The reports of an account share the rate limiter of an API, the token and its
+    /// requests.
     pub fn new(
         transport: Arc<dyn Transport>,
         account: &AccountClient,
@@ -50,10 +52,10 @@ impl Client {
         }
     }
 
-    /// Sends a request for statistics, within the budget.
+    /// Sends a request for statistics, within the rate limit.
     ///
     /// # Errors
-    /// No answer.
+    /// Fails if there is no answer.
     pub async fn fetch(&self, request: Request<Vec<u8>>) -> Result<Reply, ProviderError> {
         let waits = self.requests.wait();
         self.budget.acquire(self.priority).await;
@@ -61,11 +63,10 @@ impl Client {
         self.transmit(request, &self.requests).await
     }
 
-    /// Sends a request for a token, which no budget of ours limits; but a pause that the provider has asked
-    /// for is kept.
+    /// Sends a request for a token, which is not rate-limited; a pause that the provider requested is kept.
     ///
     /// # Errors
-    /// No answer.
+    /// Fails if there is no answer.
     pub async fn fetch_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, ProviderError> {
         let waits = self.requests.wait();
         self.budget.pause().await;
@@ -73,7 +74,7 @@ impl Client {
         self.transmit(request, &self.token_requests).await
     }
 
-    /// Takes what the headers of an answer say of the quota of the report's API.
+    /// Records the quota of the report's API from the headers of an answer.
     pub fn note_rate(&self, rate: Rate) {
         self.budget.correct(rate);
         if rate.limit.is_some() || rate.remaining.is_some() {
@@ -81,37 +82,37 @@ impl Client {
         }
     }
 
-    /// Remembers a secret that is sent, to keep it out of texts.
+    /// Remembers a secret that is sent, so that it is removed from texts.
     pub fn learn(&self, secret: &SecretString) {
         self.scrubber.learn(secret);
     }
 
-    /// Remembers a fetched token: to keep it out of texts, and to show when it expires.
+    /// Remembers a fetched token, so that it is removed from texts, and its expiry is shown.
     pub fn learn_token(&self, value: &SecretString, expiry: Option<jiff::Timestamp>) {
         self.scrubber.learn(value);
         *self.token_expiry.lock() = expiry;
     }
 
-    /// The requests of this report.
+    /// Returns the request counts of this report.
     pub fn requests(&self) -> &Requests {
         &self.requests
     }
 
-    /// The budget.
+    /// Returns the rate limiter of the report's API.
     pub fn budget(&self) -> &RateLimiter {
         &self.budget
     }
 
     async fn transmit(&self, request: Request<Vec<u8>>, requests: &Requests) -> Result<Reply, ProviderError> {
         let uri = request.uri().clone();
-        // The transport has time limits of its own; this one holds whatever transport is passed in.
+        // The transport has its own time limits; this one applies to any transport that is passed in.
         let result = tokio::time::timeout(TIMEOUT + CONNECT_TIMEOUT, self.transport.send(request)).await;
         let result = result.unwrap_or(Err(TransportError::Timeout));
-        // Only proxies answer so: the provider was not asked.
+        // Only proxies answer with 407: the request did not reach the provider.
         let is_proxys = |reply: &Reply| reply.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
         let result = result.and_then(|reply| if is_proxys(&reply) { Err(TransportError::Proxy) } else { Ok(reply) });
         let code = result.as_ref().ok().map(|reply| reply.status.as_u16());
-        // Not what stands before the provider and answers in its place.
+        // Only a success is from the provider for sure: a gateway may answer in its place.
         if let Ok(reply) = &result
             && reply.status.is_success()
             && let Some(date) = reply.header("date")
@@ -128,15 +129,15 @@ impl Client {
     }
 }
 
-/// What the provider's headers said last, by API, until somebody has shown it.
+/// Latest quotas from the provider's headers by API, until they are taken to be shown.
 type Rates = Mutex<BTreeMap<&'static str, Rate>>;
 
-/// The budgets of an account, by API.
+/// Rate limiters of an account, by API.
 #[derive(Debug, Default)]
 pub struct RateLimiters(Mutex<BTreeMap<&'static str, Arc<RateLimiter>>>);
 
 impl RateLimiters {
-    /// The budget of an API, which its first report sets up; another limit than before is kept from now on.
+    /// Returns the rate limiter of an API, created by its first report. A changed limit applies from now on.
     fn of(&self, limit: Limit) -> Arc<RateLimiter> {
         let mut budgets = self.0.lock();
         let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(RateLimiter::new(limit)));
@@ -145,9 +146,9 @@ impl RateLimiters {
     }
 }
 
-/// What the reports of one account share.
+/// State that the reports of one account share.
 pub struct AccountClient {
-    /// By report.
+    /// Request counts by report.
     requests: Mutex<BTreeMap<&'static str, Arc<Requests>>>,
     rates: Arc<Rates>,
     budgets: Arc<RateLimiters>,
@@ -158,12 +159,12 @@ pub struct AccountClient {
 }
 
 impl AccountClient {
-    /// Nothing asked yet; `wall` is the clock that the provider's is held against.
+    /// Creates the state of an account without requests; `wall` is the clock that the provider's time is compared with.
     pub fn new(wall: &Clock) -> AccountClient {
         AccountClient::within(wall, Arc::default())
     }
 
-    /// The same with budgets that another app of the account has used.
+    /// Creates the state with the rate limiters that another app of the account has used.
     pub fn within(wall: &Clock, budgets: Arc<RateLimiters>) -> AccountClient {
         AccountClient {
             requests: Mutex::default(),
@@ -176,43 +177,43 @@ impl AccountClient {
         }
     }
 
-    /// The time as the provider's answers tell it.
+    /// Returns the provider's time, taken from its answers.
     pub fn provider_time(&self) -> &Arc<ProviderTime> {
         &self.provider_time
     }
 
-    /// The budgets, which belong to the account whatever its app is called.
+    /// Returns the rate limiters, which belong to the account even if its app is renamed.
     pub fn budgets(&self) -> Arc<RateLimiters> {
         Arc::clone(&self.budgets)
     }
 
-    /// Requests for tokens.
+    /// Returns the counts of requests for tokens.
     pub fn token_requests(&self) -> &Requests {
         &self.token_requests
     }
 
-    /// When the current token expires, where known.
+    /// Returns the expiry of the current token, if known.
     pub fn token_expiry(&self) -> Option<jiff::Timestamp> {
         *self.token_expiry.lock()
     }
 
-    /// What the provider's headers said of the quota of an API since this was asked last.
+    /// Takes the latest quota of an API from the provider's headers; `None` if there is none since the last call.
     pub fn take_rate(&self, api: &'static str) -> Option<Rate> {
         self.rates.lock().remove(api)
     }
 
-    /// What takes secrets out of texts.
+    /// Returns the scrubber, which removes secrets from texts.
     pub fn scrubber(&self) -> &Scrubber {
         &self.scrubber
     }
 
-    /// An error with its causes, without secrets, on one short line.
+    /// Formats an error with its causes, without secrets, on one short line.
     pub fn in_words(&self, error: &dyn std::error::Error) -> String {
         shorten(&self.scrubber.scrub(&crate::util::error::error_chain(error)))
     }
 }
 
-/// `base` with path segments behind its own path, each escaped.
+/// Returns `base` with path segments appended to its path, each escaped.
 pub fn url(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {

@@ -1,5 +1,5 @@
-//! The configuration of the exporter: the settings of the whole file and every app with its provider. Checked and typed
-//! here, with every error at once; nothing checks a setting again afterwards.
+//! Configuration of the exporter: the settings of the whole file, and every app with its provider. It is checked and
+//! typed here, and all errors are reported at once; nothing checks a setting again afterwards.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,24 +17,24 @@ use crate::provider::{Account, MessageReports, Provider, Providers, ReportContex
 use crate::util::certificates;
 use crate::util::clock::Clock;
 
-/// A checked configuration; every optional setting has its value.
+/// A checked configuration, in which every optional setting has a value.
 pub struct Config {
-    /// The SQLite file of the ledger.
+    /// SQLite file of the ledger.
     pub ledger: PathBuf,
-    /// How long a new series stays at 0.
+    /// Time for which a new series stays at 0.
     pub new_series_hold: Duration,
-    /// How long window gauges stay without a successful poll of their report.
+    /// Time for which window gauges stay without a successful poll of their report.
     pub max_age: Duration,
-    /// What senders of message ids must show; the message API is off without.
+    /// Token that senders of message ids must present; without one the message API is off.
     pub message_token: Option<Secret>,
-    /// Certificates that are trusted besides this machine's CAs: of CAs, or of providers themselves.
+    /// Trusted certificates in addition to this machine's CAs: of CAs, or of providers themselves.
     pub ca: Vec<CertificateDer<'static>>,
-    /// Every app, in the order of the file.
+    /// All apps, in the order of the file.
     pub apps: Vec<App>,
 }
 
 impl Config {
-    /// Every secret in it.
+    /// Returns all secrets of the configuration.
     pub fn secrets(&self) -> Vec<Secret> {
         self.apps.iter().flat_map(|app| app.account.secrets()).chain(self.message_token.clone()).collect()
     }
@@ -42,32 +42,32 @@ impl Config {
 
 /// One account at one provider.
 pub struct App {
-    /// The provider.
+    /// Provider of the account.
     pub provider: &'static dyn Provider,
-    /// The configured name, which is the label `app`.
+    /// Configured name, which is the value of the label `app`.
     pub name: String,
-    /// Its calendar.
+    /// Time zone of the app's calendar.
     pub zone: TimeZone,
-    /// Explicit intervals by report.
+    /// Configured intervals, by report.
     pub intervals: HashMap<&'static str, Duration>,
-    /// Credentials and settings of the provider's own.
+    /// Credentials and settings that are specific to the provider.
     pub account: Box<dyn Account>,
-    /// Another number if anything that concerns the app is written differently.
+    /// Hash that changes if any setting that affects the app is written differently.
     pub fingerprint: u64,
 }
 
-/// Advice for an app that no message id can reach.
-pub const UNFED: &str = "no message of this app will ever be known, so it shows no deliveries; set message_api.token_file and register messages, or name messages: {files: […]} or ids of the app";
+/// Advice for an app that has no source of message ids.
+pub const UNFED: &str = "this app has no source of message ids, so it shows no deliveries; set message_api.token_file and register messages, or set messages: {files: […]} or ids of the app";
 
 impl App {
-    /// What its reports may use of the world outside.
+    /// Returns the context that its reports may use.
     pub fn report_context(&self, clock: &Clock) -> ReportContext {
         ReportContext { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
     }
 }
 
 impl Config {
-    /// Returns true if an app asks by message, and there is no way in for message ids.
+    /// Returns true if an app polls by message, and there is no source of message ids.
     pub fn leaves_unfed(&self, messages: Option<&MessageReports>) -> bool {
         self.message_token.is_none() && messages.is_some_and(MessageReports::lacks_ids)
     }
@@ -75,15 +75,15 @@ impl Config {
 
 const HOLD: Duration = Duration::from_secs(120);
 const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
-/// No report is polled faster than this.
+/// Shortest interval of any report.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// Longer names would make every line of the page longer.
+/// Maximum characters of a name; longer ones would make every line of the page longer.
 const MAX_APP_NAME: usize = 128;
 
-/// Reads and checks a configuration file, whose apps may be of these `providers`.
+/// Reads and checks a configuration file, whose apps may belong to these `providers`.
 ///
 /// # Errors
-/// A file that cannot be read, or everything that is wrong in it.
+/// Fails if the file cannot be read, or with all errors in it.
 pub fn load(file: &Path, environment: &Environment, providers: Providers) -> Result<Config, ConfigErrors> {
     let name = file.display().to_string();
     match read_file::read_stream(file) {
@@ -96,11 +96,10 @@ pub fn load(file: &Path, environment: &Environment, providers: Providers) -> Res
     }
 }
 
-/// Checks the text of a configuration. `file` is its name in errors, `folder` what paths in it are
-/// relative to.
+/// Checks the text of a configuration. `file` is its name in errors; paths in it are relative to `folder`.
 ///
 /// # Errors
-/// Everything that is wrong in it.
+/// Fails with all errors in the text.
 pub fn parse(
     file: &str,
     text: &str,
@@ -140,7 +139,7 @@ fn read(mut file: Section<'_>, folder: &Path, providers: Providers) -> Config {
             apps.extend(app(*provider, section, &zone, &mut seen));
         }
     }
-    // What concerns all apps.
+    // Settings that affect all apps.
     let ca_bytes: Vec<&[u8]> = ca.iter().map(AsRef::as_ref).collect();
     let ca_bytes = ca_bytes.as_slice();
     for app in &mut apps {
@@ -166,7 +165,7 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
         Some(path) if path.contains(":memory:") || path.starts_with("file:") => {
             "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db"
         }
-        Some(path) if path.contains('?') => "takes no parameters; leave ? and what follows away",
+        Some(path) if path.contains('?') => "takes no parameters; remove ? and what follows",
         Some(path) if !path.is_empty() => {
             return context.resolve(found.place, &found.path, path).unwrap_or(default);
         }
@@ -176,7 +175,7 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
     default
 }
 
-/// What may occur only once in a file.
+/// Names and accounts that may occur only once in a file.
 #[derive(Default)]
 struct SeenNames {
     names: HashMap<String, usize>,

@@ -1,5 +1,5 @@
-//! Name look-ups with a limit on how many run at once: the system's resolver blocks a thread until it gives up,
-//! and the threads that it blocks are those that the ledger and the page need.
+//! Name lookups with a concurrency limit: the system's resolver blocks a thread until it gives up, and the ledger and
+//! the page need threads of the same pool.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use std::sync::Arc;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::sync::Semaphore;
 
-/// Look-ups at once. The runtime has several hundred threads for blocking work.
+/// Maximum number of concurrent lookups. The runtime has several hundred threads for blocking work.
 const AT_ONCE: usize = 64;
 
-/// The system's resolver, behind a limit.
+/// The system's resolver with a concurrency limit.
 #[derive(Debug)]
 pub(super) struct Resolver(Arc<Semaphore>);
 
@@ -26,7 +26,7 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let place = places.acquire_owned().await?;
             let resolving = tokio::task::spawn_blocking(move || {
-                // Kept until the look-up ends, also when nobody waits for it any more.
+                // Held until the lookup ends, even when nobody waits for it any more.
                 let _place = place;
                 look_up(name.as_str())
             });
@@ -58,12 +58,11 @@ mod tests {
         let all = resolver.0.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
         let waiting = resolver.resolve("localhost".parse().unwrap());
         tokio::pin!(waiting);
-        assert!(poll_once(waiting.as_mut()).await.is_none(), "it waits for a place");
+        assert!(poll_once(waiting.as_mut()).await.is_none(), "the lookup waits for a permit");
         drop(all);
         assert!(waiting.await.is_ok());
     }
 
-    /// Polls once.
     async fn poll_once<T>(future: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
         tokio::select! {
             biased;

@@ -1,60 +1,60 @@
-//! Why a poll failed: a closed set of reasons, so that the label has few values, and a sentence of
-//! advice from the provider's own error table.
+//! Errors of a failed poll: a closed set of reasons, so that the label has few values, and a sentence of advice from
+//! the provider's own error table.
 
 use std::time::Duration;
 
 use reqwest::Url;
 
-/// Why there is no answer. Says nothing of the URL, which may hold names that are not ours to print.
+/// Error of a request without an answer. It never contains the URL, which may hold confidential names.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// Nobody answered to a connection.
+    /// No server accepted the connection in time.
     #[error("no connection in time")]
     ConnectTimeout,
-    /// The whole request took too long.
+    /// The whole request exceeded its time limit.
     #[error("no answer in time")]
     Timeout,
-    /// No connection: refused, no such host, no TLS.
+    /// The connection failed: refused, unknown host, no TLS.
     #[error("{0}")]
     Connect(String),
-    /// The proxy of the environment wants other credentials.
+    /// The proxy of the environment requires other credentials.
     #[error("the proxy refuses the request (407): its user or password is missing or wrong")]
     Proxy,
-    /// A connection that ended before a complete answer.
+    /// The connection ended before a complete answer.
     #[error("{0}")]
     Network(String),
-    /// More than 8 MiB.
+    /// The answer is larger than 8 MiB.
     #[error("the answer is larger than 8 MiB")]
     TooLarge,
 }
 
-/// The value of the label `reason`.
+/// Value of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// Credentials are refused.
+    /// The credentials are refused.
     Auth,
-    /// The account has no right to the endpoint.
+    /// The account has no access to the endpoint.
     Forbidden,
-    /// Too many requests.
+    /// The account sends too many requests.
     RateLimited,
-    /// The provider does not accept the question.
+    /// The provider does not accept the query.
     BadRequest,
-    /// Wrong host, path or account.
+    /// The host, path or account is wrong.
     NotFound,
     /// The provider failed.
     Server,
-    /// Our time limit.
+    /// The time limit of the exporter was exceeded.
     Timeout,
-    /// DNS, TLS, refused, reset, cut short.
+    /// The network failed: DNS, TLS, refused, reset, cut short.
     Network,
-    /// A success that cannot be read.
+    /// A successful answer cannot be read.
     Decode,
     /// The answer could not be committed.
     Ledger,
 }
 
 impl Reason {
-    /// All reasons, each of which starts at 0.
+    /// All reasons; the counter of each starts at 0.
     pub const ALL: [Reason; 10] = [
         Reason::Auth,
         Reason::Forbidden,
@@ -68,7 +68,7 @@ impl Reason {
         Reason::Ledger,
     ];
 
-    /// The label value.
+    /// Returns the label value.
     pub fn name(self) -> &'static str {
         match self {
             Reason::Auth => "auth",
@@ -84,47 +84,47 @@ impl Reason {
         }
     }
 
-    /// Whether asking again within the poll may help. The others need a person.
+    /// Returns true if a retry within the poll may help. The other reasons need an operator.
     pub fn is_transient(self) -> bool {
         matches!(self, Reason::RateLimited | Reason::Server | Reason::Timeout | Reason::Network | Reason::Decode)
     }
 }
 
-/// Why a poll failed.
+/// Reason of a failed poll.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// No answer.
+    /// There is no answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The provider refused, by HTTP status or by a code of its own.
+    /// The provider refused the request, by HTTP status or by its own error code.
     #[error("{}", describe(*status, code, message))]
     Refused {
         /// HTTP status.
         status: u16,
-        /// The provider's code, empty if it gave none.
+        /// Error code of the provider; empty if there is none.
         code: String,
-        /// The provider's words; they may repeat a secret, and be long.
+        /// Message of the provider; it may repeat a secret, and be long.
         message: String,
-        /// The provider's id of the request, for its support.
+        /// Id of the request at the provider, for its support.
         log_id: Option<String>,
-        /// Our word for it.
+        /// Reason in terms of the exporter.
         reason: Reason,
-        /// What to do.
+        /// Advice for the operator.
         advice: &'static str,
-        /// When the provider said to come back.
+        /// Pause that the provider requests.
         reset: Option<Duration>,
     },
-    /// The provider sends us elsewhere, or in circles.
-    #[error("HTTP {status}: sent to {to}")]
+    /// The provider redirects to another place, or in a loop.
+    #[error("HTTP {status}: redirected to {to}")]
     Redirected {
         /// HTTP status.
         status: u16,
-        /// The place without path and query, which may hold names that are not ours to print.
+        /// Target without path and query, which may hold confidential names.
         to: String,
         /// Advice for the operator.
         advice: &'static str,
     },
-    /// There is no token to ask with.
+    /// There is no access token for the query.
     #[error("no access token")]
     Token(#[source] Box<ProviderError>),
     /// A query about one scope failed; those about the whole account are not affected.
@@ -140,7 +140,7 @@ pub enum ProviderError {
         #[source]
         error: Box<ProviderError>,
     },
-    /// A success that cannot be read.
+    /// A successful answer cannot be read.
     #[error("the answer cannot be read: {0}")]
     Decode(String),
 }
@@ -157,7 +157,7 @@ fn describe(status: u16, code: &str, message: &str) -> String {
 }
 
 impl ProviderError {
-    /// The label value.
+    /// Returns the reason.
     pub fn reason(&self) -> Reason {
         match self {
             ProviderError::Transport(TransportError::Timeout | TransportError::ConnectTimeout) => Reason::Timeout,
@@ -170,31 +170,31 @@ impl ProviderError {
         }
     }
 
-    /// One sentence on what to do.
+    /// Returns the advice for the operator.
     pub fn advice(&self) -> &'static str {
         match self {
             ProviderError::Refused { advice, .. } | ProviderError::Redirected { advice, .. } => advice,
             ProviderError::Scope { error, advice, .. } if error.reason() == Reason::BadRequest => advice,
             ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.advice(),
             ProviderError::Transport(TransportError::Timeout) => {
-                "The provider did not answer in time; it is asked again by itself. If it lasts, check the network and proxy."
+                "The provider did not answer in time; the query will be retried automatically. If this persists, check the network and the proxy."
             }
             ProviderError::Transport(TransportError::ConnectTimeout) => {
-                "Nobody takes the connection: check base_url, firewalls and the proxy; it is asked again by itself."
+                "No server accepts the connection; check base_url, firewalls and the proxy. The query will be retried automatically."
             }
             ProviderError::Transport(TransportError::TooLarge) | ProviderError::Decode(_) => {
                 "Check that base_url is the API itself and that no proxy answers in its place."
             }
             ProviderError::Transport(TransportError::Proxy) => {
-                "Write the proxy's user and password into HTTPS_PROXY (HTTP_PROXY for http://) as http://user:password@host:port, or name the provider in NO_PROXY."
+                "Set HTTPS_PROXY (HTTP_PROXY for http://) to http://user:password@host:port with the proxy's user and password, or add the provider to NO_PROXY."
             }
             ProviderError::Transport(_) => {
-                "Check base_url, DNS, the proxy and the CA certificates (ca_file); it is asked again by itself."
+                "Check base_url, DNS, the proxy and the CA certificates (ca_file); the query will be retried automatically."
             }
         }
     }
 
-    /// When the provider said to come back.
+    /// Returns the pause that the provider requests.
     pub fn reset(&self) -> Option<Duration> {
         match self {
             ProviderError::Refused { reset, .. } => *reset,
@@ -203,8 +203,8 @@ impl ProviderError {
         }
     }
 
-    /// Returns the HTTP status and the provider's code, which tell this failure from another; its words may differ each
-    /// time.
+    /// Returns the HTTP status and the provider's code, which distinguish this failure from others; the message may
+    /// differ each time.
     pub fn code(&self) -> String {
         match self {
             ProviderError::Refused { status, code, .. } => format!("{status} {code}"),
@@ -215,7 +215,7 @@ impl ProviderError {
         }
     }
 
-    /// The provider's id of the request, which differs each time.
+    /// Returns the id of the request at the provider, which differs each time.
     pub fn log_id(&self) -> Option<&str> {
         match self {
             ProviderError::Refused { log_id, .. } => log_id.as_deref(),
@@ -224,7 +224,7 @@ impl ProviderError {
         }
     }
 
-    /// Returns true if a refusal has a code of the provider's own: a gateway's has none.
+    /// Returns true if a refusal has the provider's own error code: that of a gateway has none.
     pub fn is_in_the_providers_words(&self) -> bool {
         match self {
             ProviderError::Refused { code, .. } => !code.is_empty(),
@@ -233,7 +233,8 @@ impl ProviderError {
         }
     }
 
-    /// Returns true if any other question would fail in the same way: no credentials, no quota, no connection. Any other failure is of the part that was asked for.
+    /// Returns true if any other query would fail in the same way: no credentials, no quota, no connection. Any other
+    /// failure concerns only the queried part.
     pub fn ends_the_poll(&self) -> bool {
         match self {
             ProviderError::Transport(error) => {
@@ -247,42 +248,42 @@ impl ProviderError {
     }
 }
 
-/// Our word for an HTTP status that came without a code of the provider's own.
+/// Returns reason and advice for an HTTP status that came without the provider's own error code.
 pub fn by_status(status: u16) -> (Reason, &'static str) {
     match status {
         401 => (Reason::Auth, "Check the credentials in the configuration."),
-        403 => (Reason::Forbidden, "The account has no right to this endpoint; ask the provider to open it."),
+        403 => (Reason::Forbidden, "The account has no access to this endpoint; ask the provider to enable it."),
         404 => (Reason::NotFound, "Check base_url and the account's names: the host or path is wrong."),
-        408 => (Reason::Timeout, "The provider gave up waiting; it is asked again by itself."),
-        429 => (Reason::RateLimited, "Other callers use the same account's quota; poll less often with interval."),
-        400..=499 => (Reason::BadRequest, "The provider does not accept the question; check the account's settings."),
-        500..=599 => (Reason::Server, "The provider has trouble; it is asked again by itself."),
+        408 => (Reason::Timeout, "The provider gave up waiting; the query will be retried automatically."),
+        429 => (Reason::RateLimited, "Other callers share the account's quota; increase interval to poll less often."),
+        400..=499 => (Reason::BadRequest, "The provider does not accept the query; check the account's settings."),
+        500..=599 => (Reason::Server, "The provider reports a server error; the query will be retried automatically."),
         _ => (Reason::Decode, "Check that base_url is the API itself and that no proxy answers in its place."),
     }
 }
 
-/// An answer to a request for `earlier` that sends us to `location`, which was not followed.
+/// Returns the error of a request for `earlier` that was redirected to `location`, which was not followed.
 pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> ProviderError {
     let earlier = Url::parse(earlier).ok();
     let target = earlier.as_ref().zip(location).and_then(|(earlier, location)| earlier.join(location).ok());
     let (to, advice) = match (target, earlier) {
         (Some(to), Some(earlier)) if to.origin() == earlier.origin() => {
-            ("its own host again".to_owned(), "The provider sends us in circles; check the path of base_url.")
+            ("its own host again".to_owned(), "Check the path of base_url: the provider redirects in a loop.")
         }
         (Some(to), Some(earlier)) => {
             let is_same_host = to.host_str() == earlier.host_str();
             let advice = match is_same_host {
-                true => "Write base_url with the scheme and port that the provider sends us to.",
-                false => "The provider sends us to another host; if it is the right one, name it in base_url.",
+                true => "Set base_url to the scheme and port that the provider redirects to.",
+                false => "The provider redirects to another host; if that is the right one, set base_url to it.",
             };
             (to.origin().ascii_serialization(), advice)
         }
-        _ => ("nowhere that can be read".to_owned(), "Check base_url: the redirection names no place."),
+        _ => ("an invalid address".to_owned(), "Check base_url: the address of the redirect is missing or invalid."),
     };
     ProviderError::Redirected { status, to, advice }
 }
 
-/// The provider's words, on one line and at most 300 characters.
+/// Shortens a provider's text to one line of at most 300 characters.
 pub fn shorten(text: &str) -> String {
     let mut short: String = text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().nth(300).is_some() {
@@ -302,15 +303,15 @@ mod tests {
             (Some("https://report.jpush.cn/v3/received/detail"), "https://report.jpush.cn", "scheme and port"),
             (Some("http://report.jpush.cn:8080/v3"), "http://report.jpush.cn:8080", "scheme and port"),
             (Some("https://login.corp.example/?back=secret"), "https://login.corp.example", "another host"),
-            (Some("http://REPORT.jpush.cn/v3/"), "its own host again", "in circles"),
-            (Some("/v3/received/detail"), "its own host again", "in circles"),
+            (Some("http://REPORT.jpush.cn/v3/"), "its own host again", "in a loop"),
+            (Some("/v3/received/detail"), "its own host again", "in a loop"),
             (Some("//login.corp.example/x"), "http://login.corp.example", "another host"),
-            (Some("http://report.jpush.cn:80/v3/"), "its own host again", "in circles"),
-            (Some("http://["), "nowhere that can be read", "names no place"),
-            (None, "nowhere that can be read", "names no place"),
+            (Some("http://report.jpush.cn:80/v3/"), "its own host again", "in a loop"),
+            (Some("http://["), "an invalid address", "missing or invalid"),
+            (None, "an invalid address", "missing or invalid"),
         ] {
             let error = redirected(301, earlier, location);
-            assert_eq!(error.to_string(), format!("HTTP 301: sent to {to}"), "{location:?}");
+            assert_eq!(error.to_string(), format!("HTTP 301: redirected to {to}"), "{location:?}");
             assert!(error.advice().contains(advice), "{location:?}: {}", error.advice());
             assert_eq!(error.reason(), Reason::NotFound);
         }

@@ -1,25 +1,25 @@
-//! Field maps: tables of which field of which block feeds which series, and the common rules for taking a count or
-//! noting it as unknown. Pure.
+//! Field maps: tables that map fields of blocks to series, and the common rules for taking a count or noting it as
+//! unknown. Pure.
 
 use serde_json::{Map, Value};
 
 use crate::model::reading::{Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, count, members, note_too_many};
 
-/// More names that are not known than anyone looks at; the rest is not noted.
+/// Maximum number of unknown names, more than anyone looks at; the rest is not noted.
 const MAX_UNKNOWN: usize = 1000;
 
-/// A field of an answer and what it feeds.
+/// A field of an answer and the series that it feeds.
 pub struct FieldRow {
-    /// The object it stands in; empty for the item itself.
+    /// Object that contains the field; empty for the item itself.
     block: &'static str,
     field: &'static str,
-    /// Metric, platform, channel, kind; nothing for a field that is part of another.
+    /// Metric, platform, channel and kind; `None` for a field that is part of another.
     feeds: Option<(Metric, &'static str, &'static str, &'static str)>,
-    /// Whether a 0 says nothing, since the provider sends it for want of a count.
+    /// True if 0 means nothing, since the provider sends it when it has no count.
     zero_says_nothing: bool,
 }
 
-/// A field that feeds a series.
+/// Returns the row of a field that feeds a series.
 pub const fn row(
     block: &'static str,
     field: &'static str,
@@ -29,19 +29,19 @@ pub const fn row(
     FieldRow { block, field, feeds: Some((metric, platform, channel, kind)), zero_says_nothing: false }
 }
 
-/// A known field that feeds none.
+/// Returns the row of a known field that feeds no series.
 pub const fn nothing(block: &'static str, field: &'static str) -> FieldRow {
     FieldRow { block, field, feeds: None, zero_says_nothing: false }
 }
 
 impl FieldRow {
-    /// The same field where a 0 is no reading.
+    /// Returns the row of the same field for which 0 is no reading.
     pub const fn unless_zero(self) -> FieldRow {
         FieldRow { zero_says_nothing: true, ..self }
     }
 }
 
-/// Reads the fields of tables, and notes what is in none of them. `others` are known fields and blocks of the
+/// Reads the fields of tables, and notes fields that are in none of them. `others` are known fields and blocks of the
 /// item that are read elsewhere.
 pub fn read(tables: &[&[FieldRow]], others: &[&str], item: &Map<String, Value>, sink: &mut FieldSink<'_>) {
     let rows = || tables.iter().copied().flatten();
@@ -74,7 +74,7 @@ pub fn read(tables: &[&[FieldRow]], others: &[&str], item: &Map<String, Value>, 
     }
 }
 
-/// Collects the readings of one subject, and the names in an answer that are not known.
+/// Collector of the readings of one subject, and of the unknown names in an answer.
 pub struct FieldSink<'a> {
     /// Readings so far.
     pub readings: Vec<Reading>,
@@ -102,8 +102,8 @@ impl FieldSink<'_> {
         }
     }
 
-    /// Takes the counts of a leaf or a block, each for the series that `of` its metric. `path` is that of the
-    /// object, `prefix` what its fields' names begin with.
+    /// Takes the counts of a leaf or a block, each for the series that `of` returns for its metric. `path` is the path
+    /// of the object, `prefix` the common prefix of its fields' names.
     pub fn take_counts(
         &mut self,
         path: &str,
@@ -118,7 +118,7 @@ impl FieldSink<'_> {
         }
     }
 
-    /// Notes the numbers and blocks of an object that are not known. `prefix` is its path.
+    /// Notes the unknown numbers and blocks of an object. `prefix` is its path.
     pub fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
         let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
         let is_new = |(name, value): &(&String, &Value)| *name != "msg_id" && !is_known(name) && may_matter(value);

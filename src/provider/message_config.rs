@@ -1,4 +1,4 @@
-//! The keys `messages` and `schedule` of an app whose provider has statistics by message.
+//! Keys `messages` and `schedule` of an app whose provider has statistics by message.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use crate::config::section::Section;
 use crate::provider::message_id::IdFormat;
 use crate::provider::message_schedule::{MessageSchedule, Step};
 
-/// The key `messages`.
+/// Value of the key `messages`.
 #[derive(Clone, Debug, Default)]
 pub struct MessageKeys {
-    /// Ids to track.
+    /// Message ids to poll.
     pub ids: Vec<String>,
-    /// Files of ids to follow.
+    /// Files of message ids to follow.
     pub files: Vec<PathBuf>,
 }
 
@@ -34,7 +34,7 @@ pub fn read_messages(section: &mut Section<'_>, format: &IdFormat) -> MessageKey
     MessageKeys { ids, files }
 }
 
-/// Reads `schedule: [{until: 10m, every: 1m}, …]`, in the order of the ages.
+/// Reads `schedule: [{until: 10m, every: 1m}, …]`, in order of age.
 pub fn read_schedule(section: &mut Section<'_>) -> Option<MessageSchedule> {
     let second = Duration::from_secs(1);
     let found = section.find("schedule")?;

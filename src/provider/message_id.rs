@@ -5,7 +5,7 @@
 pub struct IdFormat {
     /// Reads an id; returns it as the provider writes it, or `None` if it is invalid.
     pub read: fn(&str) -> Option<String>,
-    /// What an id must look like: `msg_id must be …`.
+    /// Rule for valid ids: `msg_id must be …`.
     pub rule: &'static str,
     /// Error of the configuration for an invalid id.
     pub config_error: &'static str,

@@ -1,4 +1,4 @@
-//! Reports by message: numbers of each message that was registered.
+//! Reports by message: numbers of each registered message.
 
 use std::path::PathBuf;
 
@@ -10,41 +10,41 @@ use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::report::ReportSpec;
 use crate::util::future::BoxFuture;
 
-/// What an account polls by message.
+/// The reports by message of an account, and the ids to poll.
 pub struct MessageReports {
-    /// The report that new messages are polled with; `None` if it takes none.
+    /// Name of the report that polls new messages; `None` if new messages are not polled.
     pub delivery: Option<&'static str>,
-    /// All its message reports: messages of an earlier configuration may still be with another.
+    /// All message reports: messages of an earlier configuration may still belong to another one.
     pub reports: Vec<Box<dyn MessageReport>>,
-    /// Ids of the configuration, as the provider writes them.
+    /// Ids from the configuration, as the provider writes them.
     pub ids: Vec<String>,
     /// Files of ids to follow.
     pub files: Vec<PathBuf>,
-    /// How many of the newest messages are shown one by one.
+    /// Number of newest messages that are shown individually.
     pub newest: usize,
     /// Format of the ids.
     pub id_format: IdFormat,
 }
 
 impl MessageReports {
-    /// Returns true if it asks by message and the configuration names none.
+    /// Returns true if the account polls by message and the configuration has no source of ids.
     pub fn lacks_ids(&self) -> bool {
         self.delivery.is_some() && self.ids.is_empty() && self.files.is_empty()
     }
 }
 
-/// One statistics endpoint that is asked by message.
+/// A statistics endpoint that is queried by message.
 pub trait MessageReport: Send + Sync {
-    /// Name, interval and rate limit.
+    /// Returns the name, interval and rate limit.
     fn spec(&self) -> &ReportSpec;
-    /// How often messages are polled.
+    /// Returns the polling schedule of messages.
     fn schedule(&self) -> &MessageSchedule;
-    /// How many messages a request may name.
+    /// Returns the maximum number of messages in a request.
     fn batch(&self) -> usize;
-    /// Returns true if a refusal blames a message id: the provider says so itself, in its own envelope and with its code for
-    /// that. A gateway's does not.
+    /// Returns true if the provider refused a query because of a message id: in its own envelope, with its code for
+    /// that. The refusal of a gateway has neither.
     fn blames_an_id(&self, error: &ProviderError) -> bool;
-    /// Asks the provider, once, for at most [`MessageReport::batch`] messages.
+    /// Queries the provider once, for at most [`MessageReport::batch`] messages.
     fn query<'a>(
         &'a self,
         messages: &'a [MessageQuery],
@@ -52,33 +52,33 @@ pub trait MessageReport: Send + Sync {
     ) -> BoxFuture<'a, Result<MessageNumbers, ProviderError>>;
 }
 
-/// A message to ask for.
+/// A message to query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageQuery {
-    /// Its id.
+    /// Id of the message.
     pub id: String,
-    /// How its answers are read, as the report said when it first had a number; else empty.
+    /// Shape by which its answers are read, as the report returned it with the first number; empty before that.
     pub shape: String,
-    /// True if it is less than ten minutes old: parts of its numbers may still come.
+    /// True if it is less than ten minutes old: parts of its numbers may still be missing.
     pub is_young: bool,
 }
 
-/// What an answer says about messages.
+/// Numbers of messages in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageNumbers {
-    /// Those that it says something about, each once.
+    /// Messages in the answer, each once.
     pub messages: Vec<MessageReadings>,
-    /// Names in the answer that the exporter does not know, or values it cannot read.
+    /// Names in the answer that the exporter does not know, or values that it cannot read.
     pub unknown: Vec<String>,
 }
 
-/// What an answer says about one message.
+/// Readings of one message in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageReadings {
-    /// Its id.
+    /// Id of the message.
     pub id: String,
-    /// Its numbers.
+    /// Numbers of the message.
     pub readings: Vec<Reading>,
-    /// How its answers are to be read from now on.
+    /// Shape by which its answers are read from now on.
     pub shape: String,
 }

@@ -1,4 +1,4 @@
-//! How often a message is polled, by its age, and how far accounts are spread in time. Pure.
+//! Polling schedule of messages by age, and spreading of accounts over time. Pure.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// Polled every `every` until it is `until` old.
+/// Step of a schedule: a message is polled every `every` until it is `until` old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// The age at which the step ends.
+    /// Age at which the step ends.
     pub until: Duration,
-    /// From poll to poll.
+    /// Polling interval.
     pub every: Duration,
 }
 
-/// The schedule of a report's messages: steps of growing age. After the last one a message is polled
-/// once more, and retired by that poll if it succeeds.
+/// Polling schedule of a report's messages: steps of increasing age. After the last step a message is polled once more,
+/// and retired if that poll succeeds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageSchedule(Vec<Step>);
 
@@ -25,56 +25,56 @@ const HOUR: u64 = 60 * MINUTE;
 /// Seconds in a day.
 pub const DAY: u64 = 24 * HOUR;
 
-/// Every 1 min until 10 min, 5 min until 2 h, 30 min until 24 h, 3 h until 5 days.
+/// Steps of the first five days: every 1 min until 10 min, 5 min until 2 h, 30 min until 24 h, 3 h until 5 days.
 const FIRST_FIVE_DAYS: [(u64, u64); 4] =
     [(10 * MINUTE, MINUTE), (2 * HOUR, 5 * MINUTE), (DAY, 30 * MINUTE), (5 * DAY, 3 * HOUR)];
 
 impl MessageSchedule {
-    /// For numbers that are final five days after sending.
+    /// Returns the schedule for numbers that are final five days after sending.
     pub fn five_days() -> MessageSchedule {
         MessageSchedule::new(FIRST_FIVE_DAYS.map(step).to_vec())
     }
 
-    /// For numbers that grow as long as they are kept: daily to the end.
+    /// Returns the schedule for numbers that grow as long as the provider keeps them: daily until `end`.
     pub fn until(end: Duration) -> MessageSchedule {
         let mut steps = FIRST_FIVE_DAYS.map(step).to_vec();
         steps.push(Step { until: end, every: Duration::from_secs(DAY) });
         MessageSchedule::new(steps)
     }
 
-    /// The same pace at any age, with the same end.
+    /// Returns a schedule with one interval at any age and the same end.
     pub fn always(&self, every: Duration) -> MessageSchedule {
         MessageSchedule::new(vec![Step { until: self.end(), every }])
     }
 
-    /// Of one step or more, in the order of their ages.
+    /// Creates a schedule of one or more steps, in order of age.
     pub fn new(steps: Vec<Step>) -> MessageSchedule {
         MessageSchedule(steps)
     }
 
-    /// The steps.
+    /// Returns the steps, in order of age.
     pub fn steps(&self) -> &[Step] {
         &self.0
     }
 
-    /// The age at which a message is polled for the last time.
+    /// Returns the age at which a message is polled for the last time.
     pub fn end(&self) -> Duration {
         self.0.last().map_or(Duration::ZERO, |step| step.until)
     }
 
-    /// The shortest time between two polls of a message.
+    /// Returns the shortest interval between two polls of a message.
     pub fn fastest(&self) -> Duration {
         self.0.iter().map(|step| step.every).min().unwrap_or(Duration::from_secs(MINUTE))
     }
 
-    /// How often a message of this age is polled.
+    /// Returns the polling interval of a message of this age.
     pub fn at(&self, age: Duration) -> Duration {
         let step = self.0.iter().find(|step| age < step.until).or(self.0.last());
         step.map_or(Duration::from_secs(MINUTE), |step| step.every)
     }
 
-    /// When a message that was polled at `now` is due again, and how often it then is; `None` if that was
-    /// the last time, which only `sure` decides: a time that no clock ahead of itself has told.
+    /// Returns the time of the next poll after one at `now`, and the interval; `None` if that poll was the last. Only
+    /// the confirmed time `sure` decides that, so that a clock that is ahead retires nothing.
     pub fn next(&self, sent_at: Timestamp, now: Timestamp, sure: Timestamp) -> Option<(Timestamp, Duration)> {
         if message_age(sent_at, sure) >= self.end() {
             return None;
@@ -90,13 +90,13 @@ fn step((until, every): (u64, u64)) -> Step {
     Step { until: Duration::from_secs(until), every: Duration::from_secs(every) }
 }
 
-/// How long ago `then` was; nothing if it is to come.
+/// Returns the age of a message that was sent at `sent_at`; zero if that is in the future.
 pub fn message_age(sent_at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(sent_at)).unwrap_or_default()
 }
 
-/// Where in a span of time an account has its place, so that not all of the world ask at once: always the
-/// same for it.
+/// Returns the offset of an account within a period, so that not all exporters query at once. It is always the same for
+/// an account.
 pub fn spread(account: &str, over: Duration) -> Duration {
     let mut hasher = DefaultHasher::new();
     account.hash(&mut hasher);
@@ -111,7 +111,7 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    /// The ages in seconds at which a message is polled that is polled first at an age of 5 s.
+    /// Returns the ages in seconds at which a message is polled, starting at an age of 5 s.
     fn polls(pace: &MessageSchedule) -> Vec<u64> {
         let sent: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
         let mut at = sent.saturating_add(secs(5)).unwrap();
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(between(600, 7200), 22, "every 5 minutes until two hours");
         assert_eq!(between(7200, DAY), 44, "every half hour until a day");
         assert_eq!(between(DAY, 5 * DAY), 32, "every 3 hours until five days");
-        assert_eq!(*ages.last().unwrap(), 5 * DAY, "and a last time");
+        assert_eq!(*ages.last().unwrap(), 5 * DAY, "one last poll at the end");
         let ages = polls(&MessageSchedule::until(secs(28 * DAY)));
         let between = |from: u64, to: u64| ages.iter().filter(|age| (from..to).contains(*age)).count();
         assert_eq!((between(5 * DAY, 28 * DAY), *ages.last().unwrap()), (23, 28 * DAY));
@@ -157,7 +157,7 @@ mod tests {
         let (due, every) = pace.next(sent, ahead, sure).unwrap();
         assert_eq!((message_age(ahead, due), every), (secs(3 * HOUR), secs(3 * HOUR)));
         assert_eq!(pace.next(sent, ahead, ahead), None);
-        // And one that is behind, before the message was sent, asks at the pace of a new one.
+        // A clock that is behind the time of sending polls at the interval of a new message.
         let behind = sent.saturating_sub(secs(3600)).unwrap();
         assert_eq!(pace.next(sent, behind, behind).unwrap().1, secs(60));
     }

@@ -44,15 +44,15 @@ pub use window_report::{
 
 /// A kind of account: its name, its reports and its configuration keys.
 pub trait Provider: Send + Sync {
-    /// The label `provider` and the section of the configuration.
+    /// Returns the value of the label `provider`, which is also the section of the configuration.
     fn name(&self) -> &'static str;
-    /// What people call it.
+    /// Returns the name shown to people.
     fn title(&self) -> &'static str;
-    /// Its reports, which are label values and the keys of `intervals`.
+    /// Returns the names of its reports, which are values of the label `report` and keys of `intervals`.
     fn reports(&self) -> &'static [&'static str];
     /// Returns what its documents call the metrics, for HELP.
     fn help(&self) -> &'static [HelpFragment];
-    /// Reads its own keys of an app's section; `None` after an error was noted.
+    /// Reads the provider's own keys in an app's section; `None` after an error was noted.
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>>;
 }
 
@@ -61,13 +61,13 @@ pub type Providers = &'static [&'static dyn Provider];
 
 /// Credentials and settings of one app.
 pub trait Account: Send + Sync {
-    /// Returns what makes two accounts the same at the provider.
+    /// Returns the id of the account at the provider; two apps with the same id are the same account.
     fn id(&self) -> String;
-    /// Returns every secret of the account, to be kept out of texts and watched for changes.
+    /// Returns all secrets of the account, which are removed from texts and watched for changes.
     fn secrets(&self) -> Vec<Secret>;
-    /// Returns the one source of its delivery counters: two reports of the same deliveries would count them twice.
+    /// Returns the single source of its delivery counters: two reports of the same deliveries would count them twice.
     fn counter_source(&self, context: &ReportContext) -> CounterSource;
-    /// Returns its other reports, whose numbers are gauges.
+    /// Returns the other reports, whose numbers are gauges.
     fn gauge_reports(&self, _context: &ReportContext) -> Vec<GaugeReport> {
         Vec::new()
     }
@@ -77,7 +77,7 @@ pub trait Account: Send + Sync {
 pub enum CounterSource {
     /// A report by window.
     Windows(Box<dyn WindowReport>),
-    /// Reports by message, each message being counted by one of them.
+    /// Reports by message; each message is counted by one of them.
     Messages(MessageReports),
 }
 
@@ -91,10 +91,10 @@ impl CounterSource {
     }
 }
 
-/// A report whose numbers are gauges alone: readings that could feed counters are not counted.
+/// A report whose numbers are only gauges: readings that could feed counters are not counted.
 pub enum GaugeReport {
-    /// By window.
+    /// A report by window.
     Windows(Box<dyn WindowReport>),
-    /// Of the present moment.
+    /// A report of the current moment.
     Snapshot(Box<dyn SnapshotReport>),
 }

@@ -1,16 +1,16 @@
-//! The proxy variables of the environment. The HTTP library passes over what it cannot read, and credentials would go
-//! straight out where somebody wanted a proxy; so they are checked before anything is sent.
+//! Proxy variables of the environment. The HTTP library ignores invalid values, and credentials would then be sent
+//! directly where an operator requires a proxy; so the variables are checked before anything is sent.
 
 use std::ffi::OsString;
 
 use http::Uri;
 
-/// By scheme, the name that the HTTP library prefers first.
+/// Variables by scheme; the name that the HTTP library prefers comes first.
 const VARIABLES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"]];
-/// Used where one of those is not set, or empty.
+/// Variables that apply where one of those is unset or empty.
 const OTHERWISE: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 
-/// A proxy variable that cannot be used. Its value may hold a password and is not quoted.
+/// Error of an invalid proxy variable. Its value may contain a password and is not quoted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the environment variable {0} {1}")]
 pub struct ProxyError(&'static str, &'static str);
@@ -18,9 +18,9 @@ pub struct ProxyError(&'static str, &'static str);
 /// Checks the proxy variables.
 ///
 /// # Errors
-/// One that the HTTP library would pass over.
+/// Fails if the HTTP library would ignore one of them.
 pub(super) fn check(variable: impl Fn(&str) -> Option<OsString>) -> Result<(), ProxyError> {
-    // A server could be made to set it; no proxy is used then.
+    // Under CGI a client could set the variable of the proxy, so the HTTP library uses none.
     if variable("REQUEST_METHOD").is_some() {
         return Ok(());
     }
@@ -34,15 +34,15 @@ pub(super) fn check(variable: impl Fn(&str) -> Option<OsString>) -> Result<(), P
     Ok(())
 }
 
-/// Returns true if the environment names a proxy.
+/// Returns true if the environment sets a proxy.
 pub(super) fn is_set(variable: impl Fn(&str) -> Option<OsString>) -> bool {
     let names = VARIABLES.iter().chain([&OTHERWISE]).flatten();
     variable("REQUEST_METHOD").is_none() && names.filter_map(|name| variable(name)).any(|value| !value.is_empty())
 }
 
 fn check_value(value: &OsString) -> Result<(), &'static str> {
-    const NO_URL: &str = "is no URL of a proxy; write http://host:port or http://user:password@host:port (% and its code \
-                          for what is special in a password, such as %40 for @), or unset it";
+    const NO_URL: &str = "is not a proxy URL; set it to http://host:port or http://user:password@host:port (with special \
+                          characters of the password percent-encoded, such as %40 for @), or unset it";
     let value = value.to_str().ok_or(NO_URL)?;
     if value.is_empty() {
         return Ok(());
@@ -58,7 +58,7 @@ fn check_value(value: &OsString) -> Result<(), &'static str> {
         _ if !is_host || !has_port => Err(NO_URL),
         None | Some("http" | "https") => Ok(()),
         Some(scheme) if scheme.starts_with("socks") => {
-            Err("names a SOCKS proxy, which is not supported; name an HTTP proxy, or unset it")
+            Err("names a SOCKS proxy, which is not supported; set it to an HTTP proxy, or unset it")
         }
         Some(_) => Err(NO_URL),
     }
@@ -88,7 +88,7 @@ mod tests {
         }
         assert_eq!(said(&[]), Ok(()));
         assert_eq!(said(&[("HTTP_PROXY", ":"), ("REQUEST_METHOD", "GET")]), Ok(()), "not used under CGI");
-        assert_eq!(said(&[("HTTPS_PROXY", ""), ("https_proxy", ":")]), Ok(()), "the first one rules");
+        assert_eq!(said(&[("HTTPS_PROXY", ""), ("https_proxy", ":")]), Ok(()), "the first name takes precedence");
     }
 
     #[test]
@@ -106,13 +106,13 @@ mod tests {
         ] {
             for name in ["HTTPS_PROXY", "http_proxy", "all_proxy"] {
                 let error = said(&[(name, value)]).expect_err(value).to_string();
-                assert!(error.starts_with(&format!("the environment variable {name} is no URL of a proxy")), "{error}");
+                assert!(error.starts_with(&format!("the environment variable {name} is not a proxy URL")), "{error}");
                 assert!(!error.contains("p#ss"), "{error}");
             }
         }
         let socks = ("ALL_PROXY", "socks5h://proxy:1080");
         let [https, http] = ["HTTPS_PROXY", "http_proxy"].map(|name| (name, "http://proxy:3128"));
-        assert_eq!(said(&[socks, https, http]), Ok(()), "it is not used");
+        assert_eq!(said(&[socks, https, http]), Ok(()), "ALL_PROXY is not used");
         assert!(said(&[socks, https]).is_err() && said(&[socks, ("HTTPS_PROXY", ""), http]).is_err());
         let error = said(&[socks]).unwrap_err().to_string();
         assert!(error.contains("SOCKS"), "{error}");

@@ -1,5 +1,5 @@
-//! Request budgets: at most N requests start in any sliding window, retries included. On tokio's time,
-//! so that a paused clock moves it.
+//! Rate limits: at most N requests, including retries, start in any sliding window. They use tokio's time, so that
+//! tests can pause it.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -7,61 +7,61 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A documented limit.
+/// A documented rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// What it limits: reports of an account that name the same API share a budget. The label `api`.
+    /// API that is limited, and value of the label `api`: reports of an account with the same API share a rate limiter.
     pub api: &'static str,
-    /// How many requests.
+    /// Maximum number of requests in a window.
     pub requests: usize,
-    /// In how long a window.
+    /// Length of the window.
     pub window: Duration,
 }
 
-/// Requests may bunch up on their way, so the provider can see a window a little shorter than ours.
+/// Margin of the window: requests may bunch up on their way, so the provider may see a slightly shorter window.
 const SLACK: Duration = Duration::from_millis(500);
-/// No provider names a longer reset; a wrong header must not silence a report for days.
+/// Longest accepted reset. No provider names a longer one; an invalid header must not silence a report for days.
 pub const LONGEST_RESET: Duration = Duration::from_secs(3600);
 
-/// What a provider's headers say of its own count.
+/// The provider's own count, from its headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests in a window.
+    /// Maximum number of requests in a window.
     pub limit: Option<u64>,
-    /// How many are left in this one.
+    /// Requests left in the current window.
     pub remaining: Option<u64>,
-    /// When it is over.
+    /// Time until the current window ends.
     pub reset: Option<Duration>,
 }
 
-/// Who goes first where requests wait.
+/// Priority of waiting requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Priority {
-    /// Few requests, of which each matters.
+    /// Few requests, each of which matters.
     #[default]
     First,
-    /// Many, of which each waits for those that go first.
+    /// Many requests, each of which waits for those with priority `First`.
     Last,
 }
 
-/// The budget of one account at one API.
+/// Rate limiter of one account at one API.
 #[derive(Debug)]
 pub struct RateLimiter {
     api: &'static str,
     limit: Mutex<Limit>,
-    /// Time from which on requests are known: those of a process before this one are not.
+    /// Time since which requests are known: those of an earlier process are not.
     since: Instant,
-    /// Held by the one request of low priority that stands in line with the others.
+    /// Held by the one low-priority request that queues with the others.
     last: tokio::sync::Mutex<()>,
-    /// What the provider says is left until when: others may use the account too.
+    /// Requests left and end of the window according to the provider: others may use the account too.
     left: Mutex<Option<(u64, Instant)>>,
-    /// Held while waiting, so that callers are served in turn.
+    /// Starts of recent requests. Held while waiting, so that callers are served in turn.
     turn: tokio::sync::Mutex<VecDeque<Instant>>,
     blocked_until: Mutex<Option<Instant>>,
 }
 
 impl RateLimiter {
-    /// A budget that nothing has been taken from.
+    /// Creates a rate limiter without requests.
     pub fn new(limit: Limit) -> Self {
         RateLimiter {
             api: limit.api,
@@ -74,12 +74,12 @@ impl RateLimiter {
         }
     }
 
-    /// The API that it is for.
+    /// Returns the API that it limits.
     pub fn api(&self) -> &'static str {
         self.api
     }
 
-    /// Another limit for the same API; what was taken counts against it.
+    /// Sets another limit for the same API; requests that have started count against it.
     pub fn set_limit(&self, limit: Limit) {
         *self.limit.lock() = limit;
     }
@@ -88,7 +88,7 @@ impl RateLimiter {
         *self.limit.lock()
     }
 
-    /// Waits until a request may start and takes its place. Returns how long it waited.
+    /// Waits until a request may start, and counts it. Returns the time waited.
     pub async fn acquire(&self, priority: Priority) -> Duration {
         let earlier = Instant::now();
         let _last = match priority {
@@ -103,7 +103,7 @@ impl RateLimiter {
             while starts.front().is_some_and(|start| now.duration_since(*start) >= window) {
                 starts.pop_front();
             }
-            // Whoever asked before us may have used the other half.
+            // An earlier process may have used the other half.
             let first =
                 Some(self.since + window).filter(|end| now < *end && starts.len() >= (limit.requests / 2).max(1));
             let full = (starts.len() >= limit.requests).then(|| starts.front().map(|start| *start + window)).flatten();
@@ -125,14 +125,14 @@ impl RateLimiter {
         }
     }
 
-    /// Waits while the provider has asked for a pause, and takes no place.
+    /// Waits during a pause that the provider requested; counts no request.
     pub async fn pause(&self) {
         while let Some(until) = self.blocked().filter(|until| *until > Instant::now()) {
             tokio::time::sleep_until(until).await;
         }
     }
 
-    /// Takes the provider's own count: no more is started in its window than it says is left.
+    /// Applies the provider's own count: no more requests start in its window than it has left.
     pub fn correct(&self, rate: Rate) {
         let (Some(remaining), Some(reset)) = (rate.remaining, rate.reset) else { return };
         let until = Instant::now() + reset.min(LONGEST_RESET);
@@ -144,7 +144,7 @@ impl RateLimiter {
         };
     }
 
-    /// When the provider's window is over, if nothing is left in it.
+    /// Returns the end of the provider's window if no requests are left in it.
     fn used_up(&self, now: Instant) -> Option<Instant> {
         let mut left = self.left.lock();
         if left.is_some_and(|(_, until)| until <= now) {
@@ -153,15 +153,14 @@ impl RateLimiter {
         left.filter(|(left, _)| *left == 0).map(|(_, until)| until)
     }
 
-    /// Starts nothing until the provider's window is over; without a named reset, for the documented
-    /// window.
+    /// Starts no request until the provider's window ends; without a given reset, for the documented window.
     pub fn block(&self, reset: Option<Duration>) {
         let until = Instant::now() + reset.unwrap_or(self.limit().window).min(LONGEST_RESET);
         let mut blocked = self.blocked_until.lock();
         *blocked = Some(blocked.map_or(until, |earlier| earlier.max(until)));
     }
 
-    /// Time that is left of a pause that the provider has asked for.
+    /// Returns the remaining time of a pause that the provider requested.
     pub fn blocked_for(&self) -> Option<Duration> {
         let left = self.blocked()?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
@@ -201,7 +200,7 @@ mod tests {
             let inside = starts[index..].iter().take_while(|other| other.duration_since(*start) < limit.window).count();
             assert!(inside <= 10, "{inside} requests within one window");
         }
-        assert!(starts[94].duration_since(starts[0]) < Duration::from_secs(110), "the budget is used up");
+        assert!(starts[94].duration_since(starts[0]) < Duration::from_secs(110), "the rate limit is used up");
     }
 
     #[tokio::test(start_paused = true)]
@@ -210,14 +209,14 @@ mod tests {
         for _ in 0..5 {
             assert_eq!(budget.acquire(Priority::First).await, Duration::ZERO);
         }
-        // A process before this one may have used the other half.
+        // An earlier process may have used the other half.
         assert_eq!(budget.acquire(Priority::First).await, Duration::from_millis(10_500));
         tokio::time::advance(Duration::from_secs(60)).await;
         let started = Instant::now();
         for _ in 0..10 {
             budget.acquire(Priority::First).await;
         }
-        assert!(started.elapsed() < Duration::from_secs(10), "from then on all of it");
+        assert!(started.elapsed() < Duration::from_secs(10), "the whole limit is available from then on");
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,7 +245,7 @@ mod tests {
         for task in tasks {
             task.await.unwrap();
         }
-        // The message that already stood in line keeps its place.
+        // The message that is already queued keeps its place.
         let expected = ["message", "window", "window", "window", "message", "message", "message", "message"];
         assert_eq!(*order.lock(), expected);
     }
@@ -260,7 +259,7 @@ mod tests {
             reset: Some(Duration::from_secs(reset)),
         };
         budget.correct(rate(3, 20));
-        // An answer that was overtaken says more than is left.
+        // An answer that was overtaken reports more than is left.
         budget.correct(rate(5, 20));
         let started = Instant::now();
         for _ in 0..3 {
@@ -269,7 +268,7 @@ mod tests {
         assert_eq!(started.elapsed(), Duration::ZERO);
         budget.acquire(Priority::First).await;
         assert_eq!(started.elapsed().as_secs(), 20);
-        // A new window, and headers without a reset, say nothing of the old one.
+        // A new window replaces the old one, and headers without a reset change nothing.
         budget.correct(rate(30, 60));
         budget.correct(Rate { limit: Some(40), ..Rate::default() });
         for _ in 0..30 {

@@ -1,11 +1,11 @@
-//! The one list of providers.
+//! The list of providers.
 
 use crate::provider::Providers;
 
-/// Every provider that can be configured, in the order of the status page.
+/// All providers that can be configured, in the order of the status page.
 pub const PROVIDERS: Providers = &[
     &super::jpush::Jpush,
     &super::easemob::Easemob,
     &super::feishu::Feishu,
-    // The next one stands here.
+    // Add a new provider here.
 ];

@@ -1,4 +1,4 @@
-//! What all kinds of reports have in common: name, interval and rate limit, and what they may use of the world outside.
+//! Common parts of all reports: name, interval and rate limit, and the context that they may use.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::util::clock::Clock;
 pub struct ReportSpec {
     /// Value of the label `report`.
     pub name: &'static str,
-    /// Polling interval while all is well; back-off is a multiple of it.
+    /// Polling interval while polls succeed; back-off is a multiple of it.
     pub interval: Duration,
     /// Rate limit of its API.
     pub limit: Limit,
@@ -23,16 +23,16 @@ pub struct ReportSpec {
 
 /// Parts of the exporter and of the configuration that a report may use.
 pub struct ReportContext {
-    /// The time.
+    /// Clock of the exporter.
     pub clock: Clock,
-    /// The app's calendar.
+    /// Time zone of the app's calendar.
     pub zone: TimeZone,
-    /// Intervals that the configuration sets, by report.
+    /// Configured intervals, by report.
     pub intervals: HashMap<&'static str, Duration>,
 }
 
 impl ReportContext {
-    /// Returns the spec of a report with this default interval, or with the one that the configuration sets.
+    /// Returns the spec of a report with the configured interval, or this default.
     pub fn spec(&self, name: &'static str, default_interval: Duration, limit: Limit) -> ReportSpec {
         let configured = self.intervals.get(name).copied();
         let interval = configured.unwrap_or(default_interval);

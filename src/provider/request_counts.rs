@@ -1,4 +1,4 @@
-//! Requests of one report: how many by status code, and how long they waited for the rate limit.
+//! Counts of one report's requests by status code, and the time that they waited for the rate limit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// Counts the requests of one report by status code.
+/// Counts of the requests of one report by status code.
 #[derive(Debug, Default)]
 pub struct Requests {
     codes: Mutex<BTreeMap<Option<u16>, u64>>,
     waiting: Mutex<Waiting>,
 }
 
-/// How long requests have waited for quota; those that waited side by side count once.
+/// Time that requests waited for the rate limit; concurrent waits count once.
 #[derive(Debug, Default)]
 struct Waiting {
     requests: usize,
@@ -21,7 +21,7 @@ struct Waiting {
     total: Duration,
 }
 
-/// A request that waits.
+/// Guard of a request that waits for the rate limit.
 pub(super) struct Waits<'a>(&'a Requests);
 
 impl Drop for Waits<'_> {
@@ -37,13 +37,13 @@ impl Drop for Waits<'_> {
 }
 
 impl Requests {
-    /// Requests so far by status code, `None` for those without an answer.
+    /// Returns the number of requests by status code; `None` stands for those without an answer.
     pub fn by_code(&self) -> Vec<(Option<u16>, u64)> {
         let codes = self.codes.lock();
         codes.iter().map(|(code, count)| (*code, *count)).collect()
     }
 
-    /// Takes the time that was spent waiting for quota since the last call.
+    /// Takes the time spent waiting for the rate limit since the last call.
     pub fn take_waited(&self) -> Duration {
         let mut waiting = self.waiting();
         if let Some(since) = &mut waiting.since {

@@ -1,4 +1,4 @@
-//! Schedule of reports by day whose numbers grow today and are restated for some days. Pure.
+//! Schedule of reports by day whose numbers grow during the day and are restated for some days. Pure.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -11,22 +11,22 @@ use crate::provider::{
 };
 use crate::util::clock_guard::ClockReading;
 
-/// Schedule of a report whose days grow, and are restated, until they settle: every poll queries from the oldest unsettled
-/// day to today.
+/// Schedule of a report whose days grow, and are restated, until they settle: every poll queries from the oldest
+/// unsettled day to today.
 #[derive(Clone, Debug)]
 pub struct RollingDays {
-    /// Calendar of the app.
+    /// Time zone of the app's calendar.
     pub zone: TimeZone,
-    /// Days after its end at which a day settles.
+    /// Number of days after its end at which a day settles.
     pub settles_after: i32,
     /// Longest range of one query, in days.
     pub days_a_query: i32,
-    /// How far back a downtime is caught up, in days.
+    /// Longest downtime that is caught up, in days.
     pub longest_downtime: i32,
 }
 
 impl RollingDays {
-    /// The next range to ask for: at most 7 days, the oldest first unless something has failed.
+    /// Returns the next range to query: at most `days_a_query` days, the oldest first unless a query has failed.
     pub fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
         let mut ranges = self.ranges(now, state, earlier);
         if earlier.has_failed {
@@ -35,10 +35,10 @@ impl RollingDays {
         ranges.into_iter().find(|query| !earlier.queries.iter().any(|other| other.first == query.first))
     }
 
-    /// The ranges of a poll: as they were at its first question, whatever has settled since.
+    /// Returns the ranges of a poll, as they were at its first query even if days have settled since.
     fn ranges(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Vec<WindowQuery> {
         let today = date_of(now, &self.zone);
-        // Whatever the clock did, the last days are asked for.
+        // The last days are queried whatever the clock did.
         let oldest_open = self.settled_before(state, today).unwrap_or(plus_days(today, -self.settles_after));
         let first = earlier.queries.iter().map(|query| query.first.first).min().unwrap_or(oldest_open);
         let mut ranges = Vec::new();
@@ -52,12 +52,12 @@ impl RollingDays {
         ranges
     }
 
-    /// Returns true if a range begins before the days that are asked for in any case.
+    /// Returns true if a range begins before the days that are always queried.
     pub fn is_past(&self, now: Timestamp, query: &WindowQuery) -> bool {
         query.first.first < plus_days(date_of(now, &self.zone), -self.settles_after)
     }
 
-    /// Every asked day is covered, with or without numbers. Yesterday is the newest closed day.
+    /// Interprets an answer: every queried day is covered, with or without numbers. Yesterday is the newest closed day.
     pub fn interpret(
         &self,
         reading: ClockReading,
@@ -67,9 +67,9 @@ impl RollingDays {
     ) -> WindowUpdate {
         let today = date_of(reading.now, &self.zone);
         let mut state = state.clone();
-        // What the provider refuses is lost whatever our clock says, and so are the days before.
+        // Days that the provider refuses are lost whatever the clock says, and so are the days before.
         let is_lost = answer == WindowAnswer::Lost;
-        // A range that failed before this one keeps its days unsettled, and so does a clock that was ahead.
+        // An earlier range that failed keeps its days unsettled, and so does a clock that was ahead.
         let oldest_open =
             plus_days(if is_lost { today } else { date_of(reading.sure, &self.zone) }, -self.settles_after);
         let settled_before = self.settled_before(&state, today);
@@ -98,8 +98,8 @@ impl RollingDays {
         WindowUpdate { counted, covers, gauges, unknown, state }
     }
 
-    /// Every day before the returned one is settled: not days that are open whatever a clock said, and not days too long ago
-    /// to be caught up.
+    /// Returns the day before which every day is settled, limited to the days between the longest downtime and the days
+    /// that are open whatever a clock said.
     fn settled_before(&self, state: &ReportState, today: Date) -> Option<Date> {
         let (oldest, newest) = (plus_days(today, -self.longest_downtime), plus_days(today, -self.settles_after));
         state.settled_before.map(|day| day.clamp(oldest, newest))
@@ -188,7 +188,7 @@ mod tests {
         let update =
             schedule().interpret(now, &query, WindowAnswer::Numbers(WindowNumbers::default()), &ReportState::default());
         assert_eq!(update.state.settled_before, Some(date(2026, 3, 6)));
-        assert_eq!(update.counted.len(), 7, "an answer covers the days that it has nothing for");
+        assert_eq!(update.counted.len(), 7, "an answer covers the days that it has no numbers for");
         assert!(update.gauges.is_empty());
         let query =
             WindowQuery { first: Window::day(date(2026, 3, 6)), last: Window::day(date(2026, 3, 10)), scope: None };

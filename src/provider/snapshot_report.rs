@@ -1,4 +1,4 @@
-//! Snapshot reports: numbers of the present moment, which are shown and not kept.
+//! Snapshot reports: numbers of the current moment, which are shown but not stored.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use crate::provider::error::ProviderError;
 use crate::provider::report::ReportSpec;
 use crate::util::future::BoxFuture;
 
-/// One statistics endpoint that is asked how things stand at this moment. What it says is shown, not kept.
+/// A statistics endpoint that is queried for the current state. Its numbers are shown but not stored.
 pub trait SnapshotReport: Send + Sync {
-    /// Name, interval and rate limit.
+    /// Returns the name, interval and rate limit.
     fn spec(&self) -> &ReportSpec;
-    /// Which of the app's messages it asks about, if it does.
+    /// Returns the choice of the app's messages to query; `None` if the report is not about messages.
     fn choice(&self) -> Option<Choice> {
         None
     }
-    /// The questions of a poll; none if there is nothing to ask. Pure.
+    /// Returns the queries of a poll; empty if there is nothing to query. Pure.
     fn queries(&self, messages: &[SentMessage]) -> Vec<SnapshotQuery>;
-    /// What is shown of a question that the provider does not accept while it answers others; `None` if that
+    /// Returns the numbers to show for a query that the provider refuses while it answers others; `None` if the refusal
     /// fails the poll.
     fn if_refused(&self, _ask: &SnapshotQuery) -> Option<SnapshotNumbers> {
         None
     }
-    /// Asks the provider, once.
+    /// Queries the provider once.
     fn query<'a>(
         &'a self,
         query: &'a SnapshotQuery,
@@ -34,26 +34,26 @@ pub trait SnapshotReport: Send + Sync {
 /// The newest messages of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// At most so many.
+    /// Maximum number of messages.
     pub count: usize,
-    /// None that was sent longer ago.
+    /// Maximum time since a message was sent.
     pub max_age: Duration,
 }
 
-/// One question of a [`SnapshotReport`].
+/// One query of a [`SnapshotReport`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotQuery {
-    /// The message it is about, if it is about one.
+    /// Message to query, if the report is about messages.
     pub message: Option<SentMessage>,
-    /// Which part of what a call has no room for, from 0.
+    /// Index, from 0, of the part to query when one call cannot take everything.
     pub part: usize,
 }
 
-/// What an answer says about this moment.
+/// Numbers of the current moment in an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotNumbers {
-    /// Its numbers; those of one series are added.
+    /// Gauge readings; those of the same series are added up.
     pub gauges: Vec<GaugeReading>,
-    /// Names in the answer that the exporter does not know, or values it cannot read.
+    /// Names in the answer that the exporter does not know, or values that it cannot read.
     pub unknown: Vec<String>,
 }

@@ -1,5 +1,5 @@
-//! Cached access tokens: one request for a new one however many callers wait, renewed early, kept
-//! when renewing fails, dropped when the API refuses them.
+//! Cache of access tokens: any number of waiting callers share one request. Tokens are renewed early, kept if a renewal
+//! fails, and dropped if the API refuses them.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::provider::error::ProviderError;
 use crate::provider::transport::Reply;
 use crate::util::clock::Clock;
 
-/// A token and how long it lasts.
+/// A token and its expiry.
 #[derive(Clone, Debug)]
 pub struct Token {
-    /// What goes behind `Bearer `.
+    /// Value that follows `Bearer `.
     pub value: SecretString,
-    /// When it expires, where the provider says so.
+    /// Expiry, if the provider gives one.
     pub expiry: Option<Timestamp>,
 }
 
@@ -28,29 +28,34 @@ struct HeldToken {
     renew_at: Option<Timestamp>,
 }
 
-/// The token of one account. Kept in memory only.
+/// Cache of one account's token, in memory only.
 #[derive(Debug)]
 pub struct TokenCache {
     clock: Clock,
-    /// Held across the request for a new token, so that callers wait for that one.
+    /// Held during the request for a new token, so that other callers wait for it.
     held: tokio::sync::Mutex<Option<HeldToken>>,
 }
 
-/// How long an old token is used on after renewing it failed, before renewing is tried again.
+/// Time between a failed renewal and the next attempt, during which the old token stays in use.
 const RENEW_AGAIN: SignedDuration = SignedDuration::from_secs(60);
-/// Tokens are renewed this long before they expire, or at half their life if that is less.
+/// Time before its expiry at which a token is renewed; half its lifetime if that is shorter.
 const EARLY: SignedDuration = SignedDuration::from_mins(10);
 
 impl TokenCache {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(clock: Clock) -> Self {
         TokenCache { clock, held: tokio::sync::Mutex::new(None) }
     }
 
-    /// The token, fetched with `fetch` if there is none or it is due.
+    /// Returns the clock that expiry times are compared with.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Returns the token; calls `fetch` if there is none or its renewal is due.
     ///
     /// # Errors
-    /// [`ProviderError::Token`] with what `fetch` failed with, when there is no valid token to go on with.
+    /// Fails with [`ProviderError::Token`] and the error of `fetch` if there is no valid token left to use.
     async fn get<F, Fetched>(&self, fetch: F) -> Result<Token, ProviderError>
     where
         F: FnOnce() -> Fetched,
@@ -71,9 +76,9 @@ impl TokenCache {
             }
             Err(error) => match &mut *held {
                 Some(HeldToken { token, renew_at }) if token.expiry.is_none_or(|expiry| now < expiry) => {
-                    // Only the reason: what the provider says may repeat the secret.
+                    // Only the reason: the provider's message may repeat the secret.
                     let reason = error.reason().name();
-                    tracing::debug!(reason, "a token could not be renewed; the old one is used on");
+                    tracing::debug!(reason, "cannot renew a token; still using the old one");
                     *renew_at = now.checked_add(RENEW_AGAIN).ok();
                     Ok(token.clone())
                 }
@@ -82,10 +87,10 @@ impl TokenCache {
         }
     }
 
-    /// Sends with a token; if the API refuses it, drops it and sends exactly once more with a new one.
+    /// Sends a request with a token; if the API refuses the token, drops it and sends once more with a new one.
     ///
     /// # Errors
-    /// No token, or no answer. A refusal of the new token too is an answer.
+    /// Fails if there is no token or no answer. A refusal of the new token is an answer.
     pub async fn send<F, Fetched, S, Sent>(
         &self,
         fetch: F,
@@ -122,8 +127,8 @@ fn renewal(now: Timestamp, expiry: Timestamp) -> Timestamp {
     expiry.checked_sub(early).unwrap_or(now)
 }
 
-/// Expiry of a token by its life in seconds, which providers give as a number or as text. A life of 0 or of more than 400
-/// days says nothing: some clusters count milliseconds, and a permanent token has 0.
+/// Returns the expiry of a token from its lifetime in seconds, which providers send as a number or as text. A lifetime
+/// of 0 or of more than 400 days gives none: some clusters count milliseconds, and a permanent token has 0.
 pub fn expiry(now: Timestamp, seconds: Option<&Value>) -> Option<Timestamp> {
     const LONGEST: i64 = 400 * 86_400;
     let Count::Is(seconds) = count(seconds) else { return None };

@@ -1,4 +1,4 @@
-//! HTTP that all providers share: limits of time and size, redirects on the same host only, no URL in an error.
+//! HTTP transport shared by all providers: limits of time and size, redirects only on the same host, no URLs in errors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,34 +23,34 @@ const MAX_REDIRECTS: usize = 5;
 /// An answer as received, within the size limit.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// HTTP status.
+    /// HTTP status of the answer.
     pub status: StatusCode,
-    /// Headers.
+    /// Headers of the answer.
     pub headers: HeaderMap,
     /// The whole body, decompressed.
     pub body: Vec<u8>,
 }
 
 impl Reply {
-    /// A header that is a whole number, by the first of its spellings that is there.
+    /// Returns a header as a whole number, from the first of these names that is present and valid.
     pub fn number(&self, names: &[&str]) -> Option<u64> {
         names.iter().find_map(|name| self.header(name)?.trim().parse().ok())
     }
 
-    /// A header as text.
+    /// Returns a header as text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Returns true if the body is read in no time.
+    /// Returns true if the body is small enough to be parsed in place.
     pub fn is_small(&self) -> bool {
         self.body.len() <= SMALL
     }
 
-    /// The body as JSON, whatever its content type says.
+    /// Parses the body as JSON, regardless of its content type.
     ///
     /// # Errors
-    /// Empty, not JSON, or not of the shape of `T`. The text quotes nothing of the body.
+    /// Fails if the body is empty, not JSON, or not of the shape of `T`. The error quotes nothing of the body.
     pub fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, ProviderError> {
         if self.body.iter().all(u8::is_ascii_whitespace) {
             return Err(ProviderError::Decode("the body is empty".into()));
@@ -67,13 +67,13 @@ impl Reply {
     }
 }
 
-/// Bytes of a body that are read where they came; more is read on a thread for such work.
+/// Maximum bytes of a body that is parsed in place; a larger one is parsed on a thread for blocking work.
 const SMALL: usize = 64 * 1024;
 
-/// Reads an answer where that holds up nobody: a large one takes longer than a scrape may wait.
+/// Parses an answer without blocking other tasks: a large one takes longer than a scrape may wait.
 ///
 /// # Errors
-/// Those of `read`.
+/// Fails with the error of `read`, or if the exporter is stopping.
 pub async fn read<T: Send + 'static>(
     reply: Reply,
     read: impl FnOnce(Reply) -> Result<T, ProviderError> + Send + 'static,
@@ -85,47 +85,48 @@ pub async fn read<T: Send + 'static>(
     joined(read).unwrap_or_else(|| Err(ProviderError::Decode("the exporter is stopping".into())))
 }
 
-/// Sends requests. Passed into the exporter, so that tests can put something else in its place.
+/// A sender of requests, passed into the exporter so that tests can replace it.
 pub trait Transport: Send + Sync {
     /// Sends one request and reads the whole answer.
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>>;
 }
 
-/// A client cannot be set up.
+/// Error of setting up an HTTP client.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A proxy variable that cannot be used.
+    /// A proxy variable is invalid.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// No TLS.
+    /// TLS cannot be set up.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
-    /// The HTTP library does not take the settings.
+    /// The HTTP library rejects the settings.
     #[error("cannot set up HTTP")]
     Client(#[from] reqwest::Error),
 }
 
-/// The real transport.
+/// The transport that sends requests over the network.
 #[derive(Debug)]
 pub struct Reqwest {
     client: reqwest::Client,
-    /// True if the environment names a proxy.
+    /// True if the environment sets a proxy.
     is_proxied: bool,
 }
 
-/// The way of requests out of this machine.
+/// Route of requests out of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Through the proxies of the environment, if it names any.
+    /// Through the proxies of the environment, if it sets any.
     Proxied,
-    /// Straight to the server.
+    /// Directly to the server.
     Direct,
 }
 
-/// The beginning of every client of ours. `trusted` are certificates of CAs, or of servers, besides this machine's CAs.
+/// Creates the builder of every HTTP client of the exporter. `trusted` are certificates of CAs, or of servers, in
+/// addition to this machine's CAs.
 ///
 /// # Errors
-/// A proxy variable that cannot be used, or no TLS.
+/// Fails if a proxy variable is invalid or TLS cannot be set up.
 pub fn client(way: Way, trusted: &[CertificateDer<'static>]) -> Result<reqwest::ClientBuilder, SetupError> {
     let builder = reqwest::Client::builder()
         .user_agent(concat!("push-exporter/", env!("CARGO_PKG_VERSION")))
@@ -138,10 +139,10 @@ pub fn client(way: Way, trusted: &[CertificateDer<'static>]) -> Result<reqwest::
 }
 
 impl Reqwest {
-    /// `trusted` are certificates of CAs, or of providers, besides this machine's CAs.
+    /// Creates the transport. `trusted` are certificates of CAs, or of providers, in addition to this machine's CAs.
     ///
     /// # Errors
-    /// A proxy variable that cannot be used, or no TLS.
+    /// Fails if a proxy variable is invalid or TLS cannot be set up.
     pub fn new(way: Way, trusted: &[CertificateDer<'static>]) -> Result<Self, SetupError> {
         let same_host = redirect::Policy::custom(|attempt| {
             let from = attempt.previous().last();
@@ -187,12 +188,12 @@ fn classify(error: reqwest::Error, is_proxied: bool) -> TransportError {
     }
     let is_connect = error.is_connect();
     let error = error.without_url();
-    // The outermost texts only say "error sending request"; the innermost says why.
+    // The outermost errors only say "error sending request"; the innermost gives the cause.
     let mut innermost: &dyn std::error::Error = &error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    // One of input and output passes over what it wraps itself.
+    // `std::io::Error::source` skips the error that it wraps directly.
     while let Some(inside) = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         innermost = inside;
     }
@@ -201,7 +202,7 @@ fn classify(error: reqwest::Error, is_proxied: bool) -> TransportError {
     if cause.ends_with("proxy authorization required") {
         return TransportError::Proxy;
     }
-    let by_proxy = if is_proxied && is_connect { " (the environment names a proxy)" } else { "" };
+    let by_proxy = if is_proxied && is_connect { " (the environment sets a proxy)" } else { "" };
     let text = format!("{error}: {cause}{by_proxy}");
     if is_connect { TransportError::Connect(text) } else { TransportError::Network(text) }
 }

@@ -1,4 +1,4 @@
-//! Reports by window: numbers of hours, days, weeks or months of the whole account or of a scope.
+//! Reports by window: numbers of hours, days, weeks or months, for the whole account or a scope.
 
 use std::collections::BTreeMap;
 
@@ -14,36 +14,35 @@ use crate::provider::report::ReportSpec;
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 
-/// One statistics endpoint of one app.
+/// A statistics endpoint that is queried by window.
 pub trait WindowReport: Send + Sync {
-    /// Name, interval and rate limit.
+    /// Returns the name, interval and rate limit.
     fn spec(&self) -> &ReportSpec;
-    /// Label name of a scope: a part of the account that is queried by itself.
+    /// Returns the label name of a scope: a part of the account that is queried separately.
     fn scope_label(&self) -> &'static str {
         "scope"
     }
-    /// Advice for a scope that the provider does not accept.
+    /// Returns the advice for a scope that the provider does not accept.
     fn scope_advice(&self) -> &'static str {
         "Check the id in the configuration."
     }
-    /// Returns true if the gauges of a window are still wanted: the ledger keeps those of earlier configurations.
+    /// Returns true if the gauges of a window are still shown: the ledger keeps those of earlier configurations.
     fn shows(&self, scope: &str, unit: Unit) -> bool;
-    /// The next question of a poll that began at `now` and has asked `earlier`; `None` ends the poll.
-    /// Pure.
+    /// Returns the next query of a poll that began at `now` and has sent `earlier`; `None` ends the poll. Pure.
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery>;
-    /// Returns true if a question that is refused as a bad one may be for windows that the provider does not answer for
-    /// any more: those are then narrowed down and lost.
+    /// Returns true if a query that is refused as a bad request may cover windows that the provider no longer answers
+    /// for: those are then narrowed down and settled as lost.
     fn may_be_out_of_reach(&self, _now: Timestamp, _ask: &WindowQuery) -> bool {
         false
     }
-    /// Asks the provider, once.
+    /// Queries the provider once.
     fn query<'a>(
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>>;
-    /// Interprets an answer: counts, windows that close, and what is remembered. Nothing settles by a time
-    /// that is not sure. Pure.
+    /// Interprets an answer: counts, windows that close, and the new state. Nothing settles by an unconfirmed time.
+    /// Pure.
     fn interpret(
         &self,
         reading: ClockReading,
@@ -51,96 +50,96 @@ pub trait WindowReport: Send + Sync {
         answer: WindowAnswer,
         state: &ReportState,
     ) -> WindowUpdate;
-    /// Returns when the next poll is due after one at `now` that succeeded: an interval later, unless the report says
+    /// Returns the time of the next poll after a successful one at `now`: an interval later, unless the report decides
     /// otherwise. Pure.
     fn next_due(&self, now: Timestamp, _state: &ReportState) -> Timestamp {
         now.saturating_add(self.spec().interval).unwrap_or(now)
     }
 }
 
-/// One question: windows of one unit from `first` to `last`, of the whole account or one department.
+/// A query for the windows of one unit from `first` to `last`, of the whole account or one department.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowQuery {
-    /// The first window.
+    /// First window.
     pub first: Window,
-    /// The last window; the same as the first where an API takes one at a time.
+    /// Last window; the same as the first where an API takes one at a time.
     pub last: Window,
-    /// A department's id, where the provider has them.
+    /// Id of a department, if the provider has departments; `None` for the whole account.
     pub scope: Option<String>,
 }
 
-/// Questions of a poll so far.
+/// Queries of a poll so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EarlierQueries {
-    /// The questions.
+    /// Queries in the order in which they were sent.
     pub queries: Vec<WindowQuery>,
-    /// True if one of them has failed, in this poll or in those before: the newest windows go first then.
+    /// True if one of them failed, in this poll or in earlier ones: the newest windows are then queried first.
     pub has_failed: bool,
 }
 
-/// What a provider said.
+/// A provider's answer to a query by window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowAnswer {
-    /// Numbers. A window in the asked range that is not here had nothing.
+    /// Numbers. A window in the queried range that is missing here had none.
     Numbers(WindowNumbers),
-    /// "No data": there is nothing, or not yet.
+    /// "No data": there are no numbers, or none yet.
     NoData,
-    /// The window is out of the provider's reach for good.
+    /// The provider will never answer for the window again.
     Lost,
 }
 
-/// The numbers of an answer.
+/// Numbers of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowNumbers {
-    /// By window.
+    /// Readings by window.
     pub windows: Vec<WindowReadings>,
-    /// Which fields were asked for, by the beginnings of their paths; all of them if empty.
+    /// Prefixes of the paths of the queried fields; empty if all fields were queried.
     pub covers: Vec<String>,
-    /// Names in the answer that the exporter does not know, or values it cannot read.
+    /// Names in the answer that the exporter does not know, or values that it cannot read.
     pub unknown: Vec<String>,
 }
 
-/// What is made of an answer, in one commit.
+/// Changes that follow from an answer, made in one commit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowUpdate {
-    /// Windows whose readings feed counters, and which the answer covers even if empty.
+    /// Windows whose readings feed counters; the answer covers them even if they are empty.
     pub counted: Vec<WindowReadings>,
-    /// Which fields were asked for, as in [`WindowNumbers::covers`].
+    /// Prefixes of the queried fields, as in [`WindowNumbers::covers`].
     pub covers: Vec<String>,
-    /// Window gauges to put in the place of those of an older window.
+    /// Window gauges that replace those of an older window.
     pub gauges: Vec<WindowGauges>,
-    /// Names not known.
+    /// Unknown names and unreadable values, as in [`WindowNumbers::unknown`].
     pub unknown: Vec<String>,
-    /// What the report remembers from now on.
+    /// State of the report from now on.
     pub state: ReportState,
 }
 
-/// The gauges of the newest closed window of a unit.
+/// Gauges of the newest closed window of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowGauges {
-    /// A department's id, or `None` for the whole account.
+    /// Id of a department, or `None` for the whole account.
     pub scope: Option<String>,
-    /// When the window ended.
+    /// End of the window.
     pub end: Timestamp,
-    /// Its numbers; empty if it closed empty.
+    /// Numbers of the window; empty if it closed empty.
     pub numbers: WindowReadings,
 }
 
-/// What a report remembers between polls and over restarts.
+/// State that a report keeps between polls and across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReportState {
-    /// Every day before this one is settled.
+    /// Day before which every day is settled.
     pub settled_before: Option<Date>,
-    /// Windows looked at lately.
+    /// Recently queried windows.
     #[serde(with = "as_list", skip_serializing_if = "BTreeMap::is_empty")]
     pub windows: BTreeMap<WindowKey, WindowState>,
 }
 
-/// A window of the whole account (`""`) or of a department.
+/// Department, or `""` for the whole account, and window.
 pub type WindowKey = (String, Window);
 
-/// A map whose keys are no texts, as a list of pairs.
+/// Serialization of a map as a list of pairs, since its keys are not strings.
 mod as_list {
     use super::{BTreeMap, WindowKey, WindowState};
     use serde::{Deserialize, Deserializer, Serializer};
@@ -156,19 +155,19 @@ mod as_list {
     }
 }
 
-/// What is known of one window.
+/// State of one window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct WindowState {
-    /// When it was last answered, with numbers or without.
+    /// Time of the last answer, with or without numbers.
     pub answered: Option<Timestamp>,
-    /// Whether an answer held numbers.
+    /// True if an answer contained numbers.
     pub has_numbers: bool,
-    /// Whether it has ended as settled without numbers.
+    /// True if the window is settled without numbers.
     pub empty: bool,
-    /// Whether it was answered after it had closed.
+    /// True if it was answered after it had closed.
     pub closed: bool,
-    /// True if the provider does not answer for it any more.
+    /// True if the provider no longer answers for it.
     #[serde(skip_serializing_if = "is_false")]
     pub lost: bool,
 }

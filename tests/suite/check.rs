@@ -176,8 +176,7 @@ feishu:
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains("the configuration is valid; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
     // Nobody says what these have pushed.
-    let warned =
-        out.lines().filter(|line| line.contains(": warning: no message of this app will ever be known")).count();
+    let warned = out.lines().filter(|line| line.contains(": warning: this app has no source of message ids")).count();
     assert_eq!((warned, out.lines().count()), (3, 4), "{out}");
     let fed = text.replace("jpush:", "message_api: {token: t}\njpush:");
     let out = check(&world.write(&fed[..fed.rfind("  - {app: works").unwrap()]), &["--offline"]).1;
@@ -198,10 +197,10 @@ feishu:
     ];
     assert_eq!(names, expected);
     for told in [
-        "    HTTP 403, code 2003: 无权使用此接口\n    This report is not open for the AppKey.",
+        "    HTTP 403, code 2003: 无权使用此接口\n    This report is not enabled for the AppKey.",
         "    HTTP 401, code 3001: Basic authentication failed\n    Check app_key and master_secret",
         "Connection refused",
-        "    HTTP 403, code forbidden_op\n    Offline push statistics are not opened",
+        "    HTTP 403, code forbidden_op\n    Offline push statistics are not enabled",
         "    no access token: HTTP 200, code 10014: app secret invalid\n    Check app_id and app_secret",
     ] {
         assert!(out.contains(told), "{told}\n{out}");

@@ -125,15 +125,15 @@ jpush:
         &[
             "push-exporter.yml:1:14: message_api.token: is required; give token, token_file or token: ${ENV_NAME}",
             "push-exporter.yml:1:15: message_api.tokn: unknown key; did you mean token?",
-            "push-exporter.yml:4:14: jpush[0].app_key: is no key: letters and digits, no colon or space",
+            "push-exporter.yml:4:14: jpush[0].app_key: is not a key; use letters and digits, without colons or spaces",
             "push-exporter.yml:6:15: jpush[0].delivery: must be one of received_detail, messages_detail, received, messages, none",
             "push-exporter.yml:7:22: jpush[0].newest_messages: expected a whole number from 0 to 1000",
             "push-exporter.yml:8:26: jpush[0].requests_per_minute: expected a whole number from 1 to 1000000",
             "push-exporter.yml:9:60: jpush[0].schedule[1].every: must be at least 1s",
             "push-exporter.yml:9:65: jpush[0].schedule[2].every: is required",
             "push-exporter.yml:10:27: jpush[0].messages.ids[1]: given twice",
-            "push-exporter.yml:10:31: jpush[0].messages.ids[2]: is no msg_id: digits that fit 64 bits",
-            "push-exporter.yml:10:38: jpush[0].messages.ids[3]: is no msg_id: digits that fit 64 bits",
+            "push-exporter.yml:10:31: jpush[0].messages.ids[2]: is not a msg_id; use digits that fit 64 bits",
+            "push-exporter.yml:10:38: jpush[0].messages.ids[3]: is not a msg_id; use digits that fit 64 bits",
             "push-exporter.yml:10:61: jpush[0].messages.id: unknown key; did you mean ids?",
             "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key; known keys are received_detail, messages_detail, received, messages, group_messages_detail, status_message, users, group_users, vendor_quota",
             "push-exporter.yml:12:5: jpush[1].app_key: is required",
@@ -156,16 +156,16 @@ jpush:
 ",
         &[
             "push-exporter.yml:5:18: jpush[0].users[1]: must be one of hour, day, month",
-            "push-exporter.yml:6:41: jpush[0].test_devices[1]: is no registration id: letters and digits",
+            "push-exporter.yml:6:41: jpush[0].test_devices[1]: is not a registration id; use letters and digits",
             "push-exporter.yml:6:48: jpush[0].test_devices[2]: given twice",
             "push-exporter.yml:7:19: jpush[0].vendor_quota: expected true or false, found a text",
             "push-exporter.yml:8:15: jpush[0].push_url: is not a URL; it should look like https://host or https://host/path",
             "push-exporter.yml:9:51: jpush[0].messages.files[2]: given twice",
-            "push-exporter.yml:10:90: jpush[1].test_devices: delivery: none knows no messages to ask about; choose a report, or leave test_devices away",
-            "push-exporter.yml:10:105: jpush[1].messages: delivery: none polls no messages; choose a report, or leave the ids and files away",
-            "push-exporter.yml:11:81: jpush[2].test_devices: a group has no status of devices; put test_devices under its apps",
-            "push-exporter.yml:11:100: jpush[2].vendor_quota: a group has no quotas of vendors; put vendor_quota under its apps",
-            "push-exporter.yml:12:130: jpush[3].vendor_quota: needs push_url beside a base_url that is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)",
+            "push-exporter.yml:10:90: jpush[1].test_devices: delivery: none has no messages to query; choose a report, or remove test_devices",
+            "push-exporter.yml:10:105: jpush[1].messages: delivery: none polls no messages; choose a report, or remove the ids and files",
+            "push-exporter.yml:11:81: jpush[2].test_devices: a group has no device status; put test_devices under its apps",
+            "push-exporter.yml:11:100: jpush[2].vendor_quota: a group has no vendor quotas; put vendor_quota under its apps",
+            "push-exporter.yml:12:130: jpush[3].vendor_quota: needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)",
         ],
     );
     let app = "  - {app: shop, app_key: k, master_secret: pLanted-s3cret, schedule: [{until: 1h, every: 1m}, {until: 30m, every: 1m}]}\n";
@@ -179,11 +179,11 @@ jpush:
   - {app: both, group_key: g, app_key: k, master_secret: pLanted-s3cret}
 ",
         &[
-            "push-exporter.yml:2:86: jpush[0].delivery: a group has one delivery report, group_messages_detail; leave delivery away",
-            "push-exporter.yml:2:113: jpush[0].messages.ids[0]: is no group_msgid: a-z and 0-9, at most 64",
+            "push-exporter.yml:2:86: jpush[0].delivery: a group has one delivery report, group_messages_detail; remove delivery",
+            "push-exporter.yml:2:113: jpush[0].messages.ids[0]: is not a group_msgid; use at most 64 characters of a-z and 0-9",
             "push-exporter.yml:3:5: jpush[1].group_master_secret: is required; give group_master_secret, group_master_secret_file or group_master_secret: ${ENV_NAME}",
-            "push-exporter.yml:3:40: jpush[1].app_key: cannot stand beside group_key; a group has group_key and group_master_secret",
-            "push-exporter.yml:3:58: jpush[1].master_secret: cannot stand beside group_key; a group has group_key and group_master_secret",
+            "push-exporter.yml:3:40: jpush[1].app_key: cannot be combined with group_key; a group has group_key and group_master_secret",
+            "push-exporter.yml:3:58: jpush[1].master_secret: cannot be combined with group_key; a group has group_key and group_master_secret",
         ],
     );
     assert_errors(
@@ -197,7 +197,7 @@ jpush:
     assert_errors(
         &format!("jpush:\n{app}"),
         &[
-            "push-exporter.yml:2:86: jpush[0].messages: delivery: none polls no messages; choose a report, or leave the ids and files away",
+            "push-exporter.yml:2:86: jpush[0].messages: delivery: none polls no messages; choose a report, or remove the ids and files",
         ],
     );
 }
@@ -221,7 +221,7 @@ fn secrets_that_are_not_there() {
             "push-exporter.yml:5:90: easemob[3].client_secret: the environment variable EMPTY is empty",
             "push-exporter.yml:6:5: easemob[4].client_secret: is required; give client_secret, client_secret_file or client_secret: ${ENV_NAME}",
             "push-exporter.yml:7:126: easemob[5].client_secret_file: cannot be combined with client_secret; keep one of them",
-            "push-exporter.yml:8:72: easemob[6].client_id: cannot stand beside app_token; keep the token or the client's id and secret",
+            "push-exporter.yml:8:72: easemob[6].client_id: cannot be combined with app_token; keep the token or the client's id and secret",
         ],
     );
 }
@@ -267,7 +267,7 @@ fn what_would_fail_or_mislead_later() {
             "'sqlite::memory:'",
             "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db",
         ),
-        ("sqlite:a.db?mode=rwc", "takes no parameters; leave ? and what follows away"),
+        ("sqlite:a.db?mode=rwc", "takes no parameters; remove ? and what follows"),
         ("sqlite:~/a.db", "~ is not expanded; write the whole path"),
         ("'sqlite:${HOME}/a.db'", "takes no variable; only secrets can be given as ${ENV_NAME}"),
     ] {
@@ -294,7 +294,7 @@ feishu:
             "push-exporter.yml:4:92: jpush[1].messages.files[1]: takes no variable; only secrets can be given as ${ENV_NAME}",
             "push-exporter.yml:6:61: easemob[0].app_name: must not hold #; write app_key: org#app instead of org_name and app_name",
             "push-exporter.yml:7:44: easemob[1].app_key: must be org#app, as the console shows it",
-            "push-exporter.yml:8:62: easemob[2].app_name: cannot stand beside app_key, which holds it",
+            "push-exporter.yml:8:62: easemob[2].app_name: cannot be combined with app_key, which contains it",
             "push-exporter.yml:10:35: feishu[0].base_url: must not hold /open-apis, which is added to it; write the host alone",
         ],
     );
@@ -358,7 +358,7 @@ easemob:
             "push-exporter.yml:1:18: new_series_hold: expected a duration such as 30s, 5m, 1h or 7d",
             "push-exporter.yml:3:5: easemob[0].base_url: is required",
             "push-exporter.yml:3:5: easemob[0].app_name: is required",
-            "push-exporter.yml:7:16: easemob[0].platforms: ALL cannot stand beside other platforms; they are part of it",
+            "push-exporter.yml:7:16: easemob[0].platforms: ALL cannot be combined with other platforms; they are part of it",
             "push-exporter.yml:8:15: easemob[0].interval: expected a duration such as 30s, 5m, 1h or 7d",
         ],
     );

@@ -41,18 +41,18 @@ async fn jpush() {
     let section = "jpush:\n  - {app: shop, base_url: 'http://ADDRESS/v3', app_key: key, master_secret: m4ster, users: [day], messages: {ids: [1, 2]}}\n";
     // 错误码 of the document; 2001, 2002, 2003's second meaning, 3002 and 1004 are not in it.
     for (status, code, message, reason, advice) in [
-        (500, 10, "internal", "server", "JPush has trouble; it is asked again by itself."),
+        (500, 10, "internal", "server", "JPush reports a server error; the query will be retried automatically."),
         (429, 2001, "x", "rate_limited", "lower requests_per_minute"),
         (429, 2002, "Rate limit exceeded", "rate_limited", "lower requests_per_minute"),
-        (403, 2003, "无权使用此接口", "forbidden", "This report is not open for the AppKey."),
+        (403, 2003, "无权使用此接口", "forbidden", "This report is not enabled for the AppKey."),
         (403, 2003, "The appKey is in black list.", "forbidden", "has put the AppKey on its black list"),
         (401, 3001, "Basic authentication failed", "auth", "Check app_key and master_secret"),
         (401, 1004, "Basic authentication failed", "auth", "Check app_key and master_secret"),
         (400, 3002, "Invalid parameter 'msg_id'.", "bad_request", "those that its push API has returned"),
-        (400, 3004, "x", "bad_request", "the form of the dates"),
-        (400, 3005, "x", "bad_request", "for the last 60 days, of groups for 30"),
-        (400, 3006, "x", "bad_request", "the form of the dates"),
-        (400, 3007, "x", "bad_request", "to lie in the future"),
+        (400, 3004, "x", "bad_request", "the format of the queried dates"),
+        (400, 3005, "x", "bad_request", "for the last 60 days, or 30 for groups"),
+        (400, 3006, "x", "bad_request", "the format of the queried dates"),
+        (400, 3007, "x", "bad_request", "as in the future"),
         (402, 9999, "of the future", "bad_request", "check the account"),
     ] {
         let body = json!({ "error": { "code": code, "message": message } }).to_string();
@@ -65,9 +65,10 @@ async fn jpush() {
     let labels = r#"provider="jpush",app="shop",report="users""#;
     // A success that holds an error in the place of numbers.
     let refusal = json!({ "error": { "code": 2003, "message": "无权使用此接口" } }).to_string();
-    look(section, &[("/v3", 200, &refusal)], labels, "forbidden", &["HTTP 200, code 2003", "is not open"]).await;
+    look(section, &[("/v3", 200, &refusal)], labels, "forbidden", &["HTTP 200, code 2003", "is not enabled"]).await;
     let html = "<html><title>502 Bad Gateway</title></html>";
-    look(section, &[("/v3", 502, html)], labels, "server", &["HTTP 502", "it is asked again by itself"]).await;
+    look(section, &[("/v3", 502, html)], labels, "server", &["HTTP 502", "the query will be retried automatically"])
+        .await;
     look(section, &[("/v3", 404, "")], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
 }
 
@@ -82,9 +83,15 @@ async fn easemob() {
     let token = r#"{"access_token":"YWMt","expires_in":1024000,"application":"a"}"#;
     // 错误码 of the document: forbidden_op, unauthorized; the others of 响应状态码.
     for (status, code, description, reason, advice) in [
-        (403, "forbidden_op", "", "forbidden", "Offline push statistics are not opened for this app"),
-        (401, "unauthorized", "Unable to authenticate (OAuth)", "auth", "a new one neither"),
-        (401, "auth_bad_access_token", "due to expired access token", "auth", "a new one neither"),
+        (403, "forbidden_op", "", "forbidden", "Offline push statistics are not enabled for this app"),
+        (401, "unauthorized", "Unable to authenticate (OAuth)", "auth", "rejects the app token, and a new one too"),
+        (
+            401,
+            "auth_bad_access_token",
+            "due to expired access token",
+            "auth",
+            "rejects the app token, and a new one too",
+        ),
         (
             403,
             "forbidden_service_operation",
@@ -96,7 +103,7 @@ async fn easemob() {
         (429, "reach_limit", "This request has reached api limit.", "rate_limited", "10 requests in 10 seconds"),
         (429, "resource_limited", "You have exceeded the limit of the Free edition", "forbidden", "upgrade the plan"),
         (400, "invalid_parameter", "of the future", "bad_request", "check the account's settings"),
-        (503, "unavailable", "", "server", "it is asked again by itself"),
+        (503, "unavailable", "", "server", "the query will be retried automatically"),
     ] {
         let body = body(code, description);
         let answers = [("/acme/chat/token", 200, token), ("/acme/chat", status, body.as_str())];
@@ -104,7 +111,14 @@ async fn easemob() {
     }
     let not_ok = r#"{"status":"FAIL","data":{}}"#;
     let answers = [("/acme/chat/token", 200, token), ("/acme/chat", 200, not_ok)];
-    look(section, &answers, labels, "server", &["status FAIL instead of OK", "it is asked again by itself"]).await;
+    look(
+        section,
+        &answers,
+        labels,
+        "server",
+        &["status FAIL instead of OK", "the query will be retried automatically"],
+    )
+    .await;
     for description in ["client_id does not match", "client_secret does not match"] {
         let refused = body("invalid_grant", description);
         let answers = [("/acme/chat/token", 400, refused.as_str())];
@@ -127,20 +141,26 @@ async fn feishu() {
     for (status, code, msg, reason, advice) in [
         (403, 211_004, "no authority for quota limit", "forbidden", "Enterprise or Flagship edition"),
         (403, 211_010, "invalid date range", "bad_request", "out of Feishu's range"),
-        (400, 211_007, "invalid date format", "bad_request", "The date is not accepted"),
+        (400, 211_007, "invalid date format", "bad_request", "Feishu does not accept the date"),
         (400, 211_005, "invalid app id", "bad_request", "the tenant's own apps"),
-        (400, 99_991_661, "Missing access token", "auth", "a new one too"),
-        (400, 99_991_663, "Invalid access token", "auth", "a new one too"),
-        (400, 99_991_664, "x", "auth", "a new one too"),
-        (400, 99_991_668, "x", "auth", "a new one too"),
-        (400, 99_991_671, "x", "auth", "a new one too"),
-        (400, 99_991_677, "Authentication token expired", "auth", "a new one too"),
+        (400, 99_991_661, "Missing access token", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_663, "Invalid access token", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_664, "x", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_668, "x", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_671, "x", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_677, "Authentication token expired", "auth", "rejects the access token, and a new one too"),
         (400, 99_991_672, "Access denied.", "forbidden", "application.app_message_stats.overview:readonly"),
         (429, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
         (400, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
-        (400, 99_991_401, "ip denied", "forbidden", "The app's IP whitelist keeps this machine out"),
+        (400, 99_991_401, "ip denied", "forbidden", "The app's IP whitelist blocks this machine"),
         (429, 99_991_403, "quota exceeded", "forbidden", "used up its API calls of this month"),
-        (200, 2200, "Internal Error", "server", "Feishu has trouble; it is asked again by itself."),
+        (
+            200,
+            2200,
+            "Internal Error",
+            "server",
+            "Feishu reports a server error; the query will be retried automatically.",
+        ),
         (200, 190_001, "of the future", "server", "Feishu's table of error codes"),
     ] {
         let body = body(code, msg);
@@ -151,9 +171,9 @@ async fn feishu() {
     // Of the token.
     for (status, code, msg, reason, advice) in [
         (200, 10_003, "invalid param", "auth", "Check app_id and app_secret"),
-        (200, 10_014, "app id not exists", "auth", "an app of Lark needs base_url: https://open.larksuite.com"),
+        (200, 10_014, "app id not exists", "auth", "for an app of Lark, set base_url: https://open.larksuite.com"),
         (400, 10_014, "app secret invalid", "auth", "Check app_id and app_secret"),
-        (200, 2200, "Internal Error", "server", "Feishu has trouble"),
+        (200, 2200, "Internal Error", "server", "Feishu reports a server error"),
     ] {
         let body = body(code, msg);
         let texts = [&*format!("no access token: HTTP {status}, code {code}: {msg}"), advice];

@@ -64,7 +64,7 @@ async fn easemob_refusals() {
     let secret = easemob_app().client_secret;
     let closed = EasemobApp { is_opened: false, ..easemob_app() };
     for (app, names, secret, reason, advice) in [
-        (closed, "org_name: acme, app_name: chat", &*secret, "forbidden", "sales to open them"),
+        (closed, "org_name: acme, app_name: chat", &*secret, "forbidden", "sales to enable them"),
         (easemob_app(), "org_name: acme, app_name: chat", "wrong-secret", "auth", "Check client_id and client_secret"),
         (easemob_app(), "org_name: acme, app_name: other", &*secret, "not_found", "own data centre"),
     ] {

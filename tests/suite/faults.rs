@@ -101,7 +101,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("no data in the envelope", &[Easemob], says(200, r#"{"status":"OK"}"#), "decode", "there is no data"),
         Row("null in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":null}"#), "", ""),
         Row("an empty list in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":[]}"#), "", ""),
-        Row("a list in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":[1]}"#), "decode", "data is no object"),
+        Row("a list in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":[1]}"#), "decode", "data is not an object"),
         Row("a refusal of its own in a success", &[Quota], says(200, r#"{"code":7001,"message":"no such quota"}"#), "server", "HTTP 200, code 7001: no such quota"),
         Row("no code in the envelope", &[Feishu], says(200, r#"{"data":{"items":[]}}"#), "decode", "there is no code"),
         Row("100,000 brackets", &[Messages], says(200, &nested[0]), "decode", "not JSON"),

@@ -519,6 +519,6 @@ async fn a_report_without_the_right_goes_quiet_and_the_others_go_on() {
         assert_eq!(page.get(&format!(r#"push_up{{{SHOP},report="{report}"}}"#)), Some(up), "{report}");
     }
     let (_, status) = exporter.get("/api/v1/status").await;
-    assert!(status.contains("leave users and test_devices away"), "{status}");
+    assert!(status.contains("remove users and test_devices"), "{status}");
     exporter.stop().await;
 }

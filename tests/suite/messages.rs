@@ -311,7 +311,7 @@ async fn an_app_that_nobody_feeds_is_told_of() {
     let exporter = scene.start("").await;
     let never = "no message was ever registered; have senders POST to /api/v1/messages";
     assert!(exporter.get("/").await.1.contains(never));
-    assert_eq!(log.take_lines("no message of this app will ever be known"), Vec::<String>::new(), "senders may come");
+    assert_eq!(log.take_lines("this app has no source of message ids"), Vec::<String>::new(), "senders may come");
     register(&exporter, &[(1, None)]).await;
     assert!(!exporter.get("/").await.1.contains(never));
     exporter.stop().await;
@@ -319,13 +319,13 @@ async fn an_app_that_nobody_feeds_is_told_of() {
     let text = scene.text("").replace("message_api: {token: t0ken}\n", "").replace("app: shop", "app: quiet");
     let exporter = scene.start_with(&text).await;
     assert!(exporter.get("/").await.1.contains(never));
-    let told = log.take_lines("no message of this app will ever be known");
+    let told = log.take_lines("this app has no source of message ids");
     assert!(told.len() == 1 && told[0].contains("quiet") && told[0].contains("set message_api.token_file"), "{told:?}");
     exporter.stop().await;
     let exporter =
         scene.start_with(&text.replace("master_secret: m4ster", "master_secret: m4ster, delivery: none")).await;
     assert!(!exporter.get("/").await.1.contains(never), "it takes none");
-    assert_eq!(log.take_lines("no message of this app will ever be known"), Vec::<String>::new());
+    assert_eq!(log.take_lines("this app has no source of message ids"), Vec::<String>::new());
     exporter.stop().await;
 }
 

@@ -169,7 +169,7 @@ fn a_proxy_that_cannot_be_read_is_an_error() {
         ("HTTPS_PROXY", "http://user:hunter2@@proxy:3128"),
     ] {
         let (code, said) = check(folder.path(), "https://localhost/v3", "", &[(name, value)], &["--offline"]);
-        let expected = format!("the environment variable {name} is no URL of a proxy; write http://host:port");
+        let expected = format!("the environment variable {name} is not a proxy URL; set it to http://host:port");
         assert!(code == 2 && said.contains(&expected), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
         let config = folder.path().join("push-exporter.yml");
@@ -201,6 +201,11 @@ fn a_proxy_that_refuses_is_not_taken_for_the_provider() {
         let (code, said) = check(folder.path(), &format!("{scheme}://provider.invalid/v3"), "", &environment, &[]);
         assert!(code == 1 && said.contains("  network  "), "{said}");
         assert!(said.contains("the proxy refuses the request (407)"), "{said}");
-        assert!(said.contains("http://user:password@host:port, or name the provider in NO_PROXY"), "{said}");
+        assert!(
+            said.contains(
+                "http://user:password@host:port with the proxy's user and password, or add the provider to NO_PROXY"
+            ),
+            "{said}"
+        );
     }
 }

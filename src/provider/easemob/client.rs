@@ -1,5 +1,4 @@
-//! Easemob on the wire: the token endpoint and `offline-push`. What the numbers mean is in
-//! [`super::fields`].
+//! HTTP requests to Easemob: the token endpoint and `offline-push`. The meaning of the numbers is in [`super::fields`].
 
 use ::http::{Request, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -24,18 +23,17 @@ struct EasemobTokenBody {
     expires_in: Option<Value>,
 }
 
-/// Asks for the days of `query`, once for each platform of the settings.
+/// Queries the days of `query`, once for each platform of the settings.
 pub(super) async fn fetch_offline_push(
     settings: &EasemobSettings,
     cache: &TokenCache,
-    clock: &Clock,
     query: &WindowQuery,
     client: &Client,
 ) -> Result<WindowAnswer, ProviderError> {
     let mut numbers = WindowNumbers::default();
     let mut is_silent = false;
     for platform in &settings.platforms {
-        let reply = authorized(settings, cache, clock, query, platform, client).await?;
+        let reply = authorized(settings, cache, query, platform, client).await?;
         let (of, before) = (query.clone(), std::mem::take(&mut numbers));
         let says;
         (numbers, says) = transport::read(reply, move |reply| read(&of, &reply, before)).await?;
@@ -45,7 +43,7 @@ pub(super) async fn fetch_offline_push(
     Ok(if is_silent && numbers.windows.is_empty() { WindowAnswer::NoData } else { WindowAnswer::Numbers(numbers) })
 }
 
-/// Adds what an answer says to `numbers`; false with them if it says nothing.
+/// Adds the numbers of an answer to `numbers`; the flag is false if the answer has no information.
 fn read(
     query: &WindowQuery,
     reply: &Reply,
@@ -63,19 +61,18 @@ fn read(
         Some(Value::Object(data)) => data,
         // An empty list is how some languages write an empty object.
         Some(Value::Array(data)) if data.is_empty() => Map::new(),
-        // It says nothing, not even that there was nothing.
+        // `null` has no information, not even that there were no pushes.
         Some(Value::Null) => return Ok((numbers, false)),
-        Some(_) => return Err(ProviderError::Decode("data is no object".into())),
+        Some(_) => return Err(ProviderError::Decode("data is not an object".into())),
     };
     fields::read(query, &data, &mut numbers);
     Ok((numbers, true))
 }
 
-/// Sends the request with the token of the settings, or one that is fetched.
+/// Sends the request with the configured token or a fetched one.
 async fn authorized(
     settings: &EasemobSettings,
     cache: &TokenCache,
-    clock: &Clock,
     query: &WindowQuery,
     platform: &str,
     client: &Client,
@@ -88,7 +85,7 @@ async fn authorized(
             send(Token { value, expiry: None }).await
         }
         Credentials::Client { id, secret } => {
-            let fetch = || fetch_token(settings, id, secret.current(), clock, client);
+            let fetch = || fetch_token(settings, id, secret.current(), cache.clock(), client);
             cache.send(fetch, send, |reply| reply.status == StatusCode::UNAUTHORIZED).await
         }
     }
@@ -111,7 +108,7 @@ fn request(
         .map_err(|_| ProviderError::Decode("the token cannot be sent in a header".into()))
 }
 
-/// `POST …/token` with `client_credentials`. The life of the token is left to the console's setting.
+/// Fetches a token by `POST …/token` with `client_credentials`. Its lifetime is the one set in the console.
 async fn fetch_token(
     settings: &EasemobSettings,
     id: &str,
@@ -129,7 +126,7 @@ async fn fetch_token(
         .header(header::CONTENT_TYPE, "application/json")
         .header(header::ACCEPT, "application/json")
         .body(body.to_string().into_bytes())
-        .map_err(|_| ProviderError::Decode("the token's address cannot be sent".into()))?;
+        .map_err(|_| ProviderError::Decode("the URL of the token endpoint is invalid".into()))?;
     let reply = client.fetch_for_token(request).await?;
     if reply.status != StatusCode::OK {
         return Err(errors::refused(&reply));

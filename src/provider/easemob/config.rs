@@ -1,41 +1,41 @@
-//! The keys of an app under `easemob`.
+//! Configuration keys of an app under `easemob`.
 
 use reqwest::Url;
 
 use crate::config::secret::Secret;
 use crate::config::section::{Found, Section};
 
-/// One Easemob app.
+/// Settings of one Easemob app.
 #[derive(Clone, Debug)]
 pub struct EasemobSettings {
-    /// The REST host, which differs by data centre; perhaps with a path in front of the org.
+    /// URL of the REST host, which differs by data centre; may have a path in front of the org.
     pub base_url: Url,
-    /// 企业 ID.
+    /// Organization (企业 ID).
     pub org_name: String,
-    /// 应用名.
+    /// App name (应用名).
     pub app_name: String,
-    /// How to get at the app token.
+    /// Source of the app token.
     pub credentials: Credentials,
-    /// What to send as `platform`, one request each.
+    /// Values of the parameter `platform`, with one request each.
     pub platforms: Vec<&'static str>,
 }
 
-/// Where the app token comes from.
+/// Source of the app token.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    /// Fetched from the token endpoint.
+    /// Token fetched from the token endpoint.
     Client {
-        /// `client_id`.
+        /// Value of `client_id`.
         id: String,
-        /// `client_secret`.
+        /// Value of `client_secret`.
         secret: Secret,
     },
-    /// Given.
+    /// Token given in the configuration.
     AppToken(Secret),
 }
 
 impl Credentials {
-    /// The secret part.
+    /// Returns the secret: the client secret or the token.
     pub fn secret(&self) -> &Secret {
         match self {
             Credentials::Client { secret, .. } => secret,
@@ -44,7 +44,7 @@ impl Credentials {
     }
 }
 
-/// The values of the parameter `platform`.
+/// Documented values of the parameter `platform`.
 const PLATFORMS: [(&str, &str); 9] = [
     ("ALL", "ALL"),
     ("APNS", "APNS"),
@@ -58,7 +58,7 @@ const PLATFORMS: [(&str, &str); 9] = [
 ];
 
 impl EasemobSettings {
-    /// Reads the keys; `None` after an error was noted.
+    /// Reads the keys; `None` after an error was reported.
     pub fn read(section: &mut Section<'_>) -> Option<EasemobSettings> {
         let base_url = section.base_url("base_url");
         if base_url.is_none() {
@@ -72,7 +72,9 @@ impl EasemobSettings {
             let message = match platforms.as_slice() {
                 [] => Some("must name at least one platform, or ALL"),
                 [_] => None,
-                many if many.contains(&"ALL") => Some("ALL cannot stand beside other platforms; they are part of it"),
+                many if many.contains(&"ALL") => {
+                    Some("ALL cannot be combined with other platforms; they are part of it")
+                }
                 _ => None,
             };
             if let (Some(message), Some(found)) = (message, section.find("platforms")) {
@@ -90,14 +92,14 @@ impl EasemobSettings {
     }
 }
 
-/// Org and app: two keys, or the one that the console shows, `org#app`.
+/// Reads org and app: two keys, or the single one that the console shows, `org#app`.
 fn names(section: &mut Section<'_>) -> (Option<String>, Option<String>) {
     let context = section.context();
     let key = section.identifier("app_key");
     if let Some((found, key)) = key {
         for name in ["org_name", "app_name"] {
             if let Some(found) = section.find(name) {
-                context.error(found.place, &found.path, "cannot stand beside app_key, which holds it");
+                context.error(found.place, &found.path, "cannot be combined with app_key, which contains it");
             }
         }
         return match key.split_once('#') {
@@ -131,13 +133,13 @@ fn credentials(section: &mut Section<'_>) -> Option<Credentials> {
         let token = section.secret("app_token");
         for key in ["client_id", "client_secret", "client_secret_file"] {
             if let Some(found) = section.find(key) {
-                let message = "cannot stand beside app_token; keep the token or the client's id and secret";
+                let message = "cannot be combined with app_token; keep the token or the client's id and secret";
                 section.context().error(found.place, &found.path, message);
             }
         }
         return token.map(Credentials::AppToken);
     }
-    // Asked for so that a misspelt key is told the right one.
+    // Makes the keys known, so that the error of a misspelt one suggests the right one.
     section.find("app_token");
     section.find("app_token_file");
     let id = section.required_identifier("client_id");

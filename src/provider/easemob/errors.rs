@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::transport::Reply;
 
-/// `{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)", …}`
+/// Error body: `{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)", …}`
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ErrorBody {
@@ -13,10 +13,10 @@ struct ErrorBody {
     error_description: Option<String>,
 }
 
-/// What a reply that is not a success means.
+/// Returns the error of a reply that is not a success.
 pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
-    // The body of a failure may be HTML or cut short; then the status says it all.
+    // The body of a failure may be HTML or cut short; then only the status counts.
     let body: ErrorBody = serde_json::from_slice(&reply.body).unwrap_or_default();
     let code = body.error.unwrap_or_default();
     let (reason, advice) = meaning(status, &code);
@@ -31,7 +31,7 @@ pub(super) fn refused(reply: &Reply) -> ProviderError {
     }
 }
 
-/// A 200 whose `status` is not `OK`.
+/// Returns the error of a 200 whose `status` is not `OK`.
 pub(super) fn not_ok(status: &str) -> ProviderError {
     ProviderError::Refused {
         status: 200,
@@ -39,7 +39,7 @@ pub(super) fn not_ok(status: &str) -> ProviderError {
         message: format!("status {status} instead of OK"),
         log_id: None,
         reason: Reason::Server,
-        advice: "Easemob has trouble; it is asked again by itself.",
+        advice: "Easemob reports a server error; the query will be retried automatically.",
         reset: None,
     }
 }
@@ -49,11 +49,11 @@ fn meaning(status: u16, code: &str) -> (Reason, &'static str) {
         (_, "invalid_grant") => (Reason::Auth, "Check client_id and client_secret against the Easemob console."),
         (_, "unauthorized" | "auth_bad_access_token") | (401, "") => (
             Reason::Auth,
-            "The app token is not accepted, a new one neither: check client_id and client_secret, or replace app_token.",
+            "Easemob rejects the app token, and a new one too; check client_id and client_secret, or replace app_token.",
         ),
         (_, "forbidden_op") => (
             Reason::Forbidden,
-            "Offline push statistics are not opened for this app; ask Easemob's sales to open them.",
+            "Offline push statistics are not enabled for this app; ask Easemob's sales to enable them.",
         ),
         (_, "forbidden_service_operation") => (Reason::Forbidden, "The app is banned; ask Easemob's support."),
         (_, "organization_application_not_found") => (
@@ -61,11 +61,11 @@ fn meaning(status: u16, code: &str) -> (Reason, &'static str) {
             "Check org_name and app_name, and that base_url is the REST host of the app's own data centre (the console shows it).",
         ),
         (_, "resource_limited") => {
-            (Reason::Forbidden, "The plan's limit is reached; this does not pass by itself, upgrade the plan.")
+            (Reason::Forbidden, "The plan's limit is reached; upgrade the plan, since waiting does not help.")
         }
         (_, "reach_limit") | (429, _) => (
             Reason::RateLimited,
-            "Other callers use the app's quota of 10 requests in 10 seconds; poll less often with interval.",
+            "Other callers share the app's quota of 10 requests in 10 seconds; increase interval to poll less often.",
         ),
         _ => by_status(status),
     }
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(reason(404, &body("organization_application_not_found")), Reason::NotFound);
         assert_eq!(reason(429, &body("reach_limit")), Reason::RateLimited);
         assert_eq!(reason(429, &body("resource_limited")), Reason::Forbidden);
-        // The code decides, whatever status a gateway makes of it.
+        // The code decides, whatever status a gateway sends with it.
         assert_eq!(reason(403, &body("reach_limit")), Reason::RateLimited);
         assert_eq!(reason(400, &body("auth_bad_access_token")), Reason::Auth);
         assert_eq!(reason(401, "<html>"), Reason::Auth);

@@ -1,4 +1,4 @@
-//! The field map of Easemob's `offline_push`. Pure: an answer in, readings out.
+//! Field map of Easemob's `offline_push`, from an answer to readings. Pure.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -8,22 +8,22 @@ use crate::model::window::Window;
 use crate::provider::field_map::{FieldSink, series};
 use crate::provider::{WindowNumbers, WindowQuery};
 
-/// The body of a successful answer. New platforms and fields may come at any level.
+/// Body of a successful answer. New platforms and fields may appear at any level.
 #[derive(Debug, Deserialize)]
 pub(super) struct OfflinePushBody {
-    /// `OK`.
+    /// Status, `OK` for a success.
     pub(super) status: String,
-    /// Day (`yyyy-MM-dd`), then platform, then field.
+    /// Numbers by day (`yyyy-MM-dd`), then platform, then field.
     #[serde(default, deserialize_with = "even_null")]
     pub(super) data: Option<Value>,
 }
 
-/// `null` is told from a field that is not there.
+/// Distinguishes `null` from a missing field.
 fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(value).map(Some)
 }
 
-/// Adds the readings of every day in an answer's `data` that was asked for.
+/// Adds the readings of every queried day in an answer's `data`.
 ///
 /// `successCount` → sent, `failCount` → failed, `arriveCount` → received; kind notification.
 pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut WindowNumbers) {
@@ -57,7 +57,7 @@ pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut
         }
         let readings = sink.readings;
         match numbers.windows.iter_mut().find(|earlier| earlier.window == window) {
-            // An API that ignores the platform says everything again; that is no second reading.
+            // An API that ignores the platform repeats every number; that is no second reading.
             Some(earlier) => {
                 earlier.readings.retain(|reading| !readings.iter().any(|again| again.field == reading.field));
                 earlier.readings.extend(readings);
@@ -67,7 +67,7 @@ pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut
     }
 }
 
-/// The path of a field: the provider's own, which watermarks are keyed by.
+/// Returns the path of a field in the provider's own names. Watermarks are keyed by it.
 pub(super) fn path(key: &str, field: &str) -> String {
     format!("{key}.{field}")
 }
@@ -81,7 +81,7 @@ fn metric(field: &str) -> Option<Metric> {
     }
 }
 
-/// Platform and channel of a key such as `XIAOMIPUSH`.
+/// Returns platform and channel of a key such as `XIAOMIPUSH`.
 fn labels(key: &str) -> (Label, Label) {
     let (platform, channel) = match key {
         "APNS" => ("ios", "apns"),
@@ -100,7 +100,7 @@ fn labels(key: &str) -> (Label, Label) {
 /// Parses the body of an answer as the client does, for tests and fuzzing.
 ///
 /// # Errors
-/// A body that is not of the documented shape.
+/// Fails if the body is not of the documented shape.
 pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowNumbers, serde_json::Error> {
     let body: OfflinePushBody = serde_json::from_slice(body)?;
     let mut numbers = WindowNumbers::default();

@@ -25,21 +25,20 @@ use crate::provider::{
     Account, CounterSource, EarlierQueries, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
     WindowQuery, WindowReport, WindowUpdate,
 };
-use crate::util::clock::Clock;
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 use config::EasemobSettings;
 
-/// The provider.
+/// The provider Easemob.
 pub struct Easemob;
 
-/// The one report.
+/// Name of the only report.
 pub const OFFLINE_PUSH: &str = "offline_push";
 
 /// Default interval of `offline_push`.
 const INTERVAL: Duration = Duration::from_secs(300);
 
-/// 10 requests in 10 seconds for each App Key (调用频率上限).
+/// Documented rate limit: 10 requests in 10 seconds for each App Key (调用频率上限).
 const LIMIT: Limit = Limit { api: OFFLINE_PUSH, requests: 10, window: Duration::from_secs(10) };
 
 /// Names of the metrics in the documents.
@@ -90,11 +89,10 @@ impl Account for EasemobAccount {
             spec: context.spec(OFFLINE_PUSH, INTERVAL, LIMIT),
             settings: Arc::clone(&self.0),
             token: TokenCache::new(context.clock.clone()),
-            clock: context.clock.clone(),
             days: RollingDays {
                 zone: context.zone.clone(),
                 settles_after: 3,
-                // The document names no longest range.
+                // The document gives no maximum range.
                 days_a_query: 7,
                 longest_downtime: 366,
             },
@@ -106,7 +104,6 @@ struct OfflinePush {
     spec: ReportSpec,
     settings: Arc<EasemobSettings>,
     token: TokenCache,
-    clock: Clock,
     days: RollingDays,
 }
 
@@ -123,7 +120,7 @@ impl WindowReport for OfflinePush {
         self.days.next(now, state, earlier)
     }
 
-    /// The document does not say how far back it answers.
+    /// Returns true for past days: the document does not say how far back the API answers.
     fn may_be_out_of_reach(&self, now: Timestamp, query: &WindowQuery) -> bool {
         self.days.is_past(now, query)
     }
@@ -133,7 +130,7 @@ impl WindowReport for OfflinePush {
         query: &'a WindowQuery,
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
-        Box::pin(client::fetch_offline_push(&self.settings, &self.token, &self.clock, query, client))
+        Box::pin(client::fetch_offline_push(&self.settings, &self.token, query, client))
     }
 
     fn interpret(

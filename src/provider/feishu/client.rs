@@ -1,4 +1,4 @@
-//! Feishu on the wire: the token endpoint and `message_push_overview`. What the numbers mean is in
+//! HTTP requests to Feishu: the token endpoint and `message_push_overview`. The meaning of the numbers is in
 //! [`super::fields`].
 
 use ::http::{Request, StatusCode, header};
@@ -19,7 +19,7 @@ use crate::provider::transport::Reply;
 use crate::provider::{WindowAnswer, WindowQuery};
 use crate::util::clock::Clock;
 
-/// Token fields stand at the top level, not under `data`.
+/// Answer of the token endpoint. Its fields are at the top level, not under `data`.
 #[derive(Deserialize)]
 struct FeishuTokenBody {
     tenant_access_token: SecretString,
@@ -27,21 +27,20 @@ struct FeishuTokenBody {
     expire: Option<Value>,
 }
 
-/// Asks for one window.
+/// Queries one window.
 pub(super) async fn fetch_message_push_overview(
     settings: &FeishuSettings,
     cache: &TokenCache,
-    clock: &Clock,
     query: &WindowQuery,
     client: &Client,
 ) -> Result<WindowAnswer, ProviderError> {
-    let fetch = || fetch_token(settings, clock, client);
+    let fetch = || fetch_token(settings, cache.clock(), client);
     let send = |token: Token| async move { client.fetch(request(settings, query, &token)?).await };
     // A gateway may answer in Feishu's place, without a code. A refusal is a few hundred bytes.
     let code = |reply: &Reply| reply.is_small().then(|| code_of(reply).ok().flatten()).flatten();
     let refuses = |reply: &Reply| code(reply).map_or(reply.status == StatusCode::UNAUTHORIZED, errors::refuses_token);
     let reply = cache.send(fetch, send, refuses).await?;
-    // Only answers over the limit tell it.
+    // Only answers to requests over the limit have this header.
     let limit = reply.number(&["x-ogw-ratelimit-limit"]);
     client.note_rate(Rate { limit, ..Rate::default() });
     let query = query.clone();
@@ -56,7 +55,7 @@ pub(super) async fn fetch_message_push_overview(
     .await
 }
 
-/// The code of the envelope. A success must have one; a failure may be anything.
+/// Returns the code of the envelope. A success must have one; a failure may have any body.
 fn code_of(reply: &Reply) -> Result<Option<i64>, ProviderError> {
     match reply.json::<Envelope>() {
         Ok(envelope) if reply.status == StatusCode::OK && envelope.code.is_none() => {
@@ -74,7 +73,7 @@ fn request(settings: &FeishuSettings, query: &WindowQuery, token: &Token) -> Res
     let mut url = url(&settings.base_url, &path);
     url.set_query(Some(&format!("department_id_type={}", settings.department_id_type)));
     let cycle_type = match query.first.unit {
-        // Feishu knows nothing shorter.
+        // Feishu has no shorter window.
         Unit::Hour | Unit::Day => 1,
         Unit::Week => 2,
         Unit::Month => 3,
@@ -97,7 +96,7 @@ async fn fetch_token(settings: &FeishuSettings, clock: &Clock, client: &Client) 
     let request = Request::post(url.as_str())
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
         .body(body.to_string().into_bytes())
-        .map_err(|_| ProviderError::Decode("the token's address cannot be sent".into()))?;
+        .map_err(|_| ProviderError::Decode("the URL of the token endpoint is invalid".into()))?;
     let reply = client.fetch_for_token(request).await?;
     match code_of(&reply)? {
         Some(0) if reply.status == StatusCode::OK => {}

@@ -1,4 +1,4 @@
-//! The keys of an app under `feishu`.
+//! Configuration keys of an app under `feishu`.
 
 use reqwest::Url;
 
@@ -6,30 +6,30 @@ use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::model::window::Unit;
 
-/// One Feishu app.
+/// Settings of one Feishu app.
 #[derive(Clone, Debug)]
 pub struct FeishuSettings {
-    /// `cli_…`
+    /// Id of the app: `cli_…`.
     pub app_id: String,
-    /// Its secret.
+    /// Secret of the app.
     pub app_secret: Secret,
-    /// Feishu, Lark, or something in front of them.
+    /// Host of Feishu or Lark, or of a gateway in front of them.
     pub base_url: Url,
-    /// The windows shown as gauges; days are polled in any case.
+    /// Windows that are shown as gauges; days are always polled.
     pub windows: Vec<Unit>,
-    /// How departments are named: `open_department_id` or `department_id`.
+    /// Type of the department ids: `open_department_id` or `department_id`.
     pub department_id_type: &'static str,
-    /// Departments to show besides the tenant.
+    /// Departments to show in addition to the tenant.
     pub departments: Vec<String>,
 }
 
 const FEISHU: &str = "https://open.feishu.cn";
-/// What `cycle_type` knows.
+/// Windows that `cycle_type` supports.
 const WINDOWS: [(&str, Unit); 3] = [("day", Unit::Day), ("week", Unit::Week), ("month", Unit::Month)];
 const ID_TYPES: [&str; 2] = ["open_department_id", "department_id"];
 
 impl FeishuSettings {
-    /// Reads the keys; `None` after an error was noted.
+    /// Reads the keys; `None` after an error was reported.
     pub fn read(section: &mut Section<'_>) -> Option<FeishuSettings> {
         let app_id = section.required_identifier("app_id");
         let app_secret = section.secret("app_secret");

@@ -1,5 +1,5 @@
-//! Feishu's error bodies and its error tables (the document's, the token endpoint's, the gateway's).
-//! The code in the body decides; several failures come as HTTP 200.
+//! Feishu's error bodies and its error tables (those of the document, the token endpoint and the gateway). The code in
+//! the body decides; several failures have HTTP status 200.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::transport::Reply;
 
-/// What every answer has around its data.
+/// Envelope of every answer around its data.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Envelope {
@@ -23,24 +23,24 @@ struct ErrorDetail {
     log_id: Option<String>,
 }
 
-/// "data not found": nothing there, or not yet. Not a failure.
+/// Code of "data not found": there are no data, or none yet. It is not a failure.
 pub(super) const NO_DATA: i64 = 211_011;
 const OUT_OF_RANGE: &str = "211010";
 
-/// Whether the API refused the token itself, so that a new one is worth a try.
+/// Returns true if the API refused the token itself, so that a new one is worth a try.
 pub(super) fn refuses_token(code: i64) -> bool {
     matches!(code, 99_991_660..=99_991_669 | 99_991_671 | 99_991_677)
 }
 
-/// Whether the provider says that the date is out of its range.
+/// Returns true if the provider refused the date as out of its range.
 pub(super) fn is_out_of_range(error: &ProviderError) -> bool {
     matches!(error, ProviderError::Refused { code, .. } if code == OUT_OF_RANGE)
 }
 
-/// What a reply that is not a success means.
+/// Returns the error of a reply that is not a success.
 pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
-    // A plain-text 404 or HTML has no envelope; then the status says it all.
+    // A plain-text 404 or HTML has no envelope; then only the status counts.
     let envelope: Envelope = serde_json::from_slice(&reply.body).unwrap_or_default();
     let code = envelope.code.filter(|code| *code != 0);
     let (reason, advice) = meaning(status, code);
@@ -67,11 +67,11 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, &'static str) {
     match code {
         Some(10_003 | 10_014) => (
             Reason::Auth,
-            "Check app_id and app_secret against the developer console (凭证与基础信息); an app of Lark needs base_url: https://open.larksuite.com.",
+            "Check app_id and app_secret against the developer console (凭证与基础信息); for an app of Lark, set base_url: https://open.larksuite.com.",
         ),
         Some(code) if refuses_token(code) => (
             Reason::Auth,
-            "The access token is refused, a new one too: check that the app is enabled and base_url is its own host.",
+            "Feishu rejects the access token, and a new one too; check that the app is enabled and base_url is its own host.",
         ),
         Some(99_991_672) => (
             Reason::Forbidden,
@@ -79,29 +79,35 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, &'static str) {
         ),
         Some(99_991_401) => (
             Reason::Forbidden,
-            "The app's IP whitelist keeps this machine out: add its outgoing address in the developer console (安全设置, IP 白名单).",
+            "The app's IP whitelist blocks this machine; add its outgoing address in the developer console (安全设置, IP 白名单).",
         ),
-        // It comes as a 429, but nothing is over before the month is.
+        // The status is 429, but the limit only ends with the month.
         Some(99_991_403) => (
             Reason::Forbidden,
-            "The tenant has used up its API calls of this month; a larger plan or the next month ends that. Poll less often with interval.",
+            "The tenant has used up its API calls of this month; upgrade its plan or wait for the next month. Increase interval to poll less often.",
         ),
-        Some(211_004) => (Reason::Forbidden, "The statistics need the Enterprise or Flagship edition of the tenant."),
+        Some(211_004) => (
+            Reason::Forbidden,
+            "Upgrade the tenant to the Enterprise or Flagship edition, which the statistics require.",
+        ),
         Some(99_991_400) => (
             Reason::RateLimited,
-            "Other callers use the app's quota of 100 requests a minute; poll less often with interval.",
+            "Other callers share the app's quota of 100 requests a minute; increase interval to poll less often.",
         ),
         Some(211_005) => {
             (Reason::BadRequest, "Check app_id: the statistics are only for the tenant's own apps (自建应用).")
         }
-        Some(211_007) => (Reason::BadRequest, "The date is not accepted; check timezone, and report it as a bug."),
+        Some(211_007) => {
+            (Reason::BadRequest, "Feishu does not accept the date; check timezone, and report this as a bug.")
+        }
         Some(211_010) => {
             (Reason::BadRequest, "The date is out of Feishu's range; check this machine's clock and timezone.")
         }
-        Some(2200) => (Reason::Server, "Feishu has trouble; it is asked again by itself."),
-        Some(_) if status == 200 => {
-            (Reason::Server, "Feishu refuses with a code of its own; look it up in Feishu's table of error codes.")
-        }
+        Some(2200) => (Reason::Server, "Feishu reports a server error; the query will be retried automatically."),
+        Some(_) if status == 200 => (
+            Reason::Server,
+            "Feishu refuses the request with an unknown code; look it up in Feishu's table of error codes.",
+        ),
         _ => by_status(status),
     }
 }
@@ -135,7 +141,7 @@ mod tests {
             (400, 211_007, Reason::BadRequest),
             (400, 211_005, Reason::BadRequest),
             (200, 2200, Reason::Server),
-            // Codes that the document does not have: a success that is none, and what the status says.
+            // Codes that the document does not list: HTTP 200 is a failure, and the status decides otherwise.
             (200, 4_711, Reason::Server),
             (403, 4_711, Reason::Forbidden),
         ] {

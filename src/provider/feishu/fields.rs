@@ -1,4 +1,4 @@
-//! The field map of Feishu's `message_push_overview`. Pure: an answer in, readings out.
+//! Field map of Feishu's `message_push_overview`, from an answer to readings. Pure.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -6,37 +6,37 @@ use serde_json::Value;
 use crate::model::reading::{Count, Label, Metric, Reading, SeriesKey, WindowReadings, count};
 use crate::provider::{WindowAnswer, WindowNumbers, WindowQuery};
 
-/// The body of a successful answer.
+/// Body of a successful answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct OverviewBody {
-    /// What the envelope holds.
+    /// Data in the envelope.
     pub(super) data: OverviewData,
 }
 
-/// `data` of an answer.
+/// Object `data` of an answer.
 #[derive(Debug, Deserialize)]
 pub(super) struct OverviewData {
-    /// One for each metric.
+    /// Items, one for each metric.
     #[serde(default)]
     pub(super) items: Option<Vec<OverviewItem>>,
 }
 
-/// One metric.
+/// Item of one metric.
 #[derive(Debug, Deserialize)]
 pub(super) struct OverviewItem {
-    /// `send_msg_count`, …
+    /// Name of the metric: `send_msg_count`, …
     #[serde(default)]
     pub(super) metric_name: String,
-    /// A count.
+    /// Count of the metric.
     #[serde(default)]
     pub(super) metric_value: Option<Value>,
 }
 
-/// The readings of the window that was asked for.
+/// Returns the readings of the queried window.
 ///
 /// `send_msg_count` → sent, `read_in_1h_count` → read_within_1h, `read_in_12h_count` →
 /// read_within_12h, `send_user_count` → users_reached; platform any, channel bot, kind message.
-/// An answer without items says nothing, and a metric that comes twice is no second one.
+/// An answer without items has no data, and a repeated metric counts once.
 pub(super) fn answer(query: &WindowQuery, items: Vec<OverviewItem>) -> WindowAnswer {
     if items.is_empty() {
         return WindowAnswer::NoData;
@@ -78,7 +78,7 @@ pub(super) fn answer(query: &WindowQuery, items: Vec<OverviewItem>) -> WindowAns
 /// Parses the body of a successful answer as the client does, for tests and fuzzing.
 ///
 /// # Errors
-/// A body that is not of the documented shape.
+/// Fails if the body is not of the documented shape.
 pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowAnswer, serde_json::Error> {
     let body: OverviewBody = serde_json::from_slice(body)?;
     Ok(answer(query, body.data.items.unwrap_or_default()))

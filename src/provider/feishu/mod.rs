@@ -1,5 +1,4 @@
-//! Feishu and Lark (飞书): push overview of a bot by day, week and month, for the tenant and for
-//! departments.
+//! Feishu and Lark (飞书): push overview of a bot by day, week and month, for the tenant and for departments.
 //!
 //! Document: 获取消息推送概览 (`message_push_overview`).
 
@@ -32,13 +31,13 @@ use crate::util::future::BoxFuture;
 use config::FeishuSettings;
 use schedule::Schedule;
 
-/// The provider.
+/// The provider Feishu, which includes Lark.
 pub struct Feishu;
 
-/// The one report, for all windows and departments.
+/// Name of the only report, for all windows and departments.
 pub const MESSAGE_PUSH_OVERVIEW: &str = "message_push_overview";
 
-/// 100 requests a minute (接口频率限制).
+/// Documented rate limit: 100 requests a minute (接口频率限制).
 const LIMIT: Limit = Limit { api: MESSAGE_PUSH_OVERVIEW, requests: 100, window: Duration::from_secs(60) };
 
 /// Names of the metrics in the documents.
@@ -125,7 +124,7 @@ impl WindowReport for MessagePushOverview {
     }
 
     fn scope_advice(&self) -> &'static str {
-        "Check this id in departments, and department_id_type; the tenant's own numbers are not affected."
+        "Check this id in departments, and department_id_type; the numbers of the tenant are not affected."
     }
 
     fn shows(&self, scope: &str, unit: Unit) -> bool {
@@ -143,12 +142,11 @@ impl WindowReport for MessagePushOverview {
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
         Box::pin(async move {
-            let answer =
-                client::fetch_message_push_overview(&self.settings, &self.token, &self.clock, query, client).await;
+            let answer = client::fetch_message_push_overview(&self.settings, &self.token, query, client).await;
             match answer {
                 Err(error) if errors::is_out_of_range(&error) && self.schedule.is_past(self.clock.now(), query) => {
                     tracing::warn!(app_id = self.settings.app_id, window = query.first.unit.name(), first = %query.first.first,
-                        "Feishu has no data that old any more; the window is settled as lost");
+                        "Feishu no longer has data that old; settling the window as lost");
                     Ok(WindowAnswer::Lost)
                 }
                 answer => answer,

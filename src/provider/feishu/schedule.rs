@@ -1,9 +1,9 @@
-//! Schedule of Feishu's questions. The data of a day appear about 10:00 two days later, or later still; days feed
+//! Schedule of Feishu's queries. The data of a day appear at about 10:00 two days later, or even later; days feed
 //! counters, and the newest closed day, week and month are gauges. Pure.
 //!
-//! On day D, the days D-2 to D-8 are unsettled, and so is every earlier day that has not been answered for. In its own
-//! rhythm a report is polled from 10:00 (with jitter) hourly until D-2 is there, and the other unsettled days are asked
-//! for once a day; with an explicit interval it asks for all of them at that pace.
+//! On day D, the days D-2 to D-8 are unsettled, and so is every earlier day that has not been answered. By default, the
+//! report is polled hourly from 10:00 (with jitter) until D-2 is available, and the other unsettled days are queried
+//! once a day; with an explicit interval, every poll queries all of them.
 
 use std::time::Duration;
 
@@ -18,41 +18,41 @@ use crate::provider::{
 };
 use crate::util::clock_guard::ClockReading;
 
-/// The pace while a day is awaited.
+/// Polling interval while a day is awaited.
 pub const HOURLY: Duration = Duration::from_secs(3600);
-/// The wait for what a changed configuration asks for.
+/// Time until windows are polled that a changed configuration adds.
 const SHORTLY: Duration = Duration::from_secs(60);
-/// A day's data appear this many days later …
+/// Number of days after which the data of a day appear …
 const DAYS_LATE: i32 = 2;
-/// … at about this hour.
+/// … and the approximate hour at which they do.
 const HOUR: i8 = 10;
-/// The newest days that can be there, which are asked for again once a day: one may come late, or be restated.
+/// Number of newest days that are queried again once a day: a day may appear late, or be restated.
 const UNSETTLED: i32 = 7;
-/// How far back catching up goes.
+/// Longest downtime that is caught up, in days.
 const LONGEST_DOWNTIME: i32 = 366;
-/// Windows remembered for each unit and department besides the tenant's unsettled days.
+/// Number of windows remembered for each unit and department, in addition to the tenant's unsettled days.
 const REMEMBERED: usize = 6;
 
-/// The rhythm of one app.
+/// Schedule of one app.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// The app's calendar.
+    /// Time zone of the app's calendar.
     pub zone: TimeZone,
-    /// An explicit interval, if configured.
+    /// Configured interval, if any.
     pub interval: Option<Duration>,
-    /// Which windows are shown as gauges.
+    /// Units of the windows that are shown as gauges.
     pub units: Vec<Unit>,
-    /// Departments besides the tenant.
+    /// Departments in addition to the tenant.
     pub departments: Vec<String>,
-    /// Added to 10:00, so that not all apps of the world ask at once.
+    /// Delay after 10:00, so that not all apps query at once.
     pub jitter: Duration,
 }
 
-/// How far apps are spread behind 10:00.
+/// Period after 10:00 over which apps are spread.
 pub const SPREAD: Duration = Duration::from_secs(600);
 
 impl Schedule {
-    /// The next window to ask for: the tenant's days, the newest first, then its weeks and months, then the
+    /// Returns the next window to query: the tenant's days, the newest first, then its weeks and months, then the
     /// departments' windows.
     pub fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
         let state = &self.heal(now, state);
@@ -67,12 +67,12 @@ impl Schedule {
             windows.into_iter().map(move |window| question(window, Some(scope)))
         });
         let next = tenant.map(|window| question(window, None)).chain(departments).find(new);
-        // A poll asks something, or it could not tell whether the report works.
+        // A poll always sends a query; otherwise it could not detect that the report fails.
         next.or_else(|| earlier.queries.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
     }
 
-    /// What is remembered, without what a clock that was ahead has left in it. Asking again is harmless:
-    /// the ledger counts nothing twice.
+    /// Returns the state without entries from a clock that was ahead. Querying again is harmless: the ledger counts
+    /// nothing twice.
     fn heal(&self, now: Timestamp, state: &ReportState) -> ReportState {
         let mut state = state.clone();
         state.windows.retain(|_, known| known.answered.is_none_or(|at| at <= now));
@@ -81,7 +81,7 @@ impl Schedule {
         state
     }
 
-    /// The tenant's days that are not settled, oldest first.
+    /// Returns the tenant's unsettled days, the oldest first.
     fn days(&self, now: Timestamp, state: &ReportState) -> Vec<Date> {
         let newest = self.newest_day(now);
         let oldest = plus_days(newest, 1 - UNSETTLED);
@@ -99,48 +99,48 @@ impl Schedule {
         plus_days(date_of(now, &self.zone), -DAYS_LATE)
     }
 
-    /// Time on a day at which new data appear.
+    /// Returns the time on a day at which new data appear.
     fn slot(&self, day: Date) -> Timestamp {
         at(day, HOUR, &self.zone)
     }
 
-    /// When the data of a day are due.
+    /// Returns the time at which the data of a day are due.
     fn due(&self, day: Date) -> Timestamp {
         self.slot(plus_days(day, DAYS_LATE))
     }
 
-    /// Whether a day after it was due has come, when what is not there will not come.
+    /// Returns true a day after the data were due: data that are still missing then are not expected any more.
     fn is_overdue(&self, now: Timestamp, day: Date) -> bool {
         now >= self.slot(plus_days(day, DAYS_LATE + 1))
     }
 
-    /// Whether the window lies before the two newest days, so that asking for it is catching up.
+    /// Returns true if the window lies before the two newest days, so that a query for it is catching up.
     pub fn is_past(&self, now: Timestamp, query: &WindowQuery) -> bool {
         query.last.last() < plus_days(self.newest_day(now), -1)
     }
 
-    /// Returns true if a day is asked for in a poll now: once a day, the newest until it is there.
+    /// Returns true if a poll now queries a day: once a day, the newest in every poll until it is available.
     fn wants_day(&self, now: Timestamp, state: &ReportState, day: Date) -> bool {
         let known = known(state, None, Window::day(day));
         let is_newest = day == self.newest_day(now);
         !known.lost && (self.interval.is_some() || self.is_stale(now, known) || (is_newest && !known.has_numbers))
     }
 
-    /// Returns true if a window has not been answered for since data were last due.
+    /// Returns true if a window has not been answered since data were last due.
     fn is_stale(&self, now: Timestamp, known: WindowState) -> bool {
         let today = date_of(now, &self.zone);
         let last = if now < self.slot(today) { self.slot(plus_days(today, -1)) } else { self.slot(today) };
         known.answered.is_none_or(|answered| answered < last)
     }
 
-    /// Returns true if the provider has produced a day: it has numbers, or will have none.
+    /// Returns true if the provider has finished a day: it has numbers, or will have none.
     fn is_produced(&self, now: Timestamp, state: &ReportState, day: Date) -> bool {
         let known = known(state, None, Window::day(day));
         let first_open = state.settled_before.unwrap_or_else(|| plus_days(self.newest_day(now), -1));
         known.has_numbers || known.empty || day < first_open
     }
 
-    /// The newest window of a unit whose last day has been produced.
+    /// Returns the newest window of a unit whose last day is finished.
     fn newest_closed(&self, now: Timestamp, state: &ReportState, unit: Unit) -> Window {
         let mut day = self.newest_day(now);
         for _ in 0..LONGEST_DOWNTIME {
@@ -153,8 +153,9 @@ impl Schedule {
         if window.last() == day { window } else { window.previous() }
     }
 
-    /// The windows of the configured units to ask for: those that hold an unsettled day (of a department one of the two
-    /// newest, since they count nothing), once a day, and the newest closed one until it has been answered as closed.
+    /// Returns the windows of the configured units to query: those that contain an unsettled day (for a department one
+    /// of the two newest, since departments feed no counters), once a day, and the newest closed one until it has been
+    /// answered as closed.
     fn windows(&self, now: Timestamp, state: &ReportState, scope: Option<&str>) -> Vec<Window> {
         let newest = self.newest_day(now);
         let oldest = plus_days(newest, if scope.is_none() { 1 - UNSETTLED } else { -1 });
@@ -178,7 +179,7 @@ impl Schedule {
         windows
     }
 
-    /// What an answer counts, closes and settles.
+    /// Interprets an answer: counts, closed windows and settled days.
     pub fn interpret(
         &self,
         reading: ClockReading,
@@ -224,7 +225,7 @@ impl Schedule {
             new.closed = true;
             remember(&mut state, scope, window, new);
             let end = window.end(&self.zone);
-            // Numbers that were there and vanish leave the gauges as they are.
+            // If numbers disappear again, the gauges keep their values.
             let is_news = found_numbers || !new.has_numbers;
             update.gauges.extend(is_news.then(|| WindowGauges { scope: query.scope.clone(), end, numbers }));
         }
@@ -232,7 +233,7 @@ impl Schedule {
         update
     }
 
-    /// Settles days that have left the newest seven and been answered for, with numbers or without.
+    /// Settles days that are no longer among the newest seven and have been answered, with or without numbers.
     fn settle(&self, reading: ClockReading, state: &mut ReportState) {
         let oldest = plus_days(self.newest_day(reading.sure), 1 - UNSETTLED);
         let days = self.days(reading.now, state);
@@ -245,12 +246,12 @@ impl Schedule {
         state.settled_before = state.settled_before.max(open);
     }
 
-    /// Whether a closed window was never asked for: a department or unit is new in the configuration.
+    /// Returns true if a closed window was never queried: a department or unit is new in the configuration.
     fn has_unanswered(&self, now: Timestamp, state: &ReportState) -> bool {
         let departments = self.departments.iter().map(|scope| Some(scope.as_str()));
         [None].into_iter().chain(departments).any(|scope| {
             let mut closed = self.units.iter().map(|unit| self.newest_closed(now, state, *unit));
-            // The tenant's days are asked for in any case.
+            // The tenant's days are always queried.
             closed.any(|window| {
                 let is_asked_anyway = scope.is_none() && window.unit == Unit::Day;
                 !is_asked_anyway && !known(state, scope, window).closed
@@ -258,7 +259,8 @@ impl Schedule {
         })
     }
 
-    /// The explicit interval, or the next of: 10:00 with jitter, an hour from now while a day is awaited.
+    /// Returns the time of the next poll: after the explicit interval, or at 10:00 with jitter, and hourly while a day
+    /// is awaited.
     pub fn next_due(&self, now: Timestamp, state: &ReportState) -> Timestamp {
         if let Some(interval) = self.interval {
             return now.saturating_add(interval).unwrap_or(now);
@@ -288,7 +290,7 @@ fn known(state: &ReportState, scope: Option<&str>, window: Window) -> WindowStat
     state.windows.get(&(scope.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
 }
 
-/// Keeps the state of a window, and forgets those that nobody will ask about again.
+/// Stores the state of a window, and drops those of windows that will not be queried again.
 fn remember(state: &mut ReportState, scope: Option<&str>, window: Window, known: WindowState) {
     let scope = scope.unwrap_or_default();
     state.windows.insert((scope.to_owned(), window), known);
@@ -313,7 +315,7 @@ mod tests {
     use crate::provider::WindowNumbers;
     use jiff::civil::date;
 
-    /// Midnight in Beijing, and hours after it.
+    /// Returns the time this many hours after midnight in Beijing.
     fn beijing(day: &str, hours: i64) -> Timestamp {
         let midnight: Timestamp = format!("{day}T00:00:00+08:00").parse().unwrap();
         midnight + jiff::SignedDuration::from_hours(hours)
@@ -329,13 +331,13 @@ mod tests {
         }
     }
 
-    /// What a poll asked for, and the windows that gauges were set for (and whether with numbers).
+    /// Windows that a poll queried, and windows whose gauges it set (true if with numbers).
     struct Polled {
         earlier: Vec<String>,
         closed: Vec<(String, bool)>,
     }
 
-    /// `answer` says for which days Feishu has data.
+    /// Polls once; `answer` returns the data that Feishu has for a query.
     fn poll(
         schedule: &Schedule,
         state: &mut ReportState,
@@ -355,7 +357,7 @@ mod tests {
         let mut polled = Polled { earlier: Vec::new(), closed: Vec::new() };
         while let Some(query) = schedule.next(reading.now, state, &earlier) {
             earlier.queries.push(query.clone());
-            assert!(earlier.queries.len() < 500, "it asks for ever");
+            assert!(earlier.queries.len() < 500, "the poll does not end");
             let scope = query.scope.as_deref().map(|id| format!(" {id}")).unwrap_or_default();
             polled.earlier.push(format!("{}{scope}", query.first.key()));
             let given = answer(&query);
@@ -371,7 +373,7 @@ mod tests {
         polled
     }
 
-    /// These days of March 2026, as they are asked for.
+    /// Returns these days of March 2026 in the order in which they are queried.
     fn days(days: impl DoubleEndedIterator<Item = i8>) -> Vec<String> {
         days.rev().map(|day| format!("day 2026-03-{day:02}")).collect()
     }
@@ -380,14 +382,14 @@ mod tests {
         WindowAnswer::Numbers(WindowNumbers::default())
     }
 
-    /// Data up to a day; a week or month has data if its first day has.
+    /// Returns answers with data up to a day; a week or month has data if its first day has.
     fn up_to(day: Date) -> impl Fn(&WindowQuery) -> WindowAnswer {
         move |query| if query.first.first <= day { numbers() } else { WindowAnswer::NoData }
     }
 
     #[test]
     fn the_first_start_asks_the_newest_seven_days_at_any_hour_and_the_newest_closed_week_and_month() {
-        // Tuesday 2026-03-10 03:00: the 8th (Sunday) is not there before 10:00, the 7th is.
+        // Tuesday 2026-03-10 03:00: the 8th (Sunday) is not available before 10:00, the 7th is.
         let mut state = ReportState::default();
         let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 3), up_to(date(2026, 3, 7)));
         let windows = ["week 2026-02-23", "week 2026-03-02", "month 2026-02-01", "month 2026-03-01"];
@@ -396,7 +398,7 @@ mod tests {
         assert_eq!(polled.closed, closed.map(|(window, has)| (window.to_owned(), has)));
         assert_eq!(schedule().next_due(beijing("2026-03-10", 3), &state).to_string(), "2026-03-10T02:01:00Z", "10:01");
 
-        // At 10:01 Sunday is there and closes its week; the other days are asked for once more.
+        // At 10:01 Sunday is available and closes its week; the other days are queried once more.
         let now = beijing("2026-03-10", 10) + jiff::SignedDuration::from_secs(60);
         let polled = poll(&schedule(), &mut state, now, up_to(date(2026, 3, 8)));
         let windows = ["week 2026-03-02", "month 2026-03-01"];
@@ -413,7 +415,7 @@ mod tests {
         poll(&schedule(), &mut state, start, up_to(date(2026, 3, 7)));
         assert_eq!(schedule().next_due(start, &state), beijing("2026-03-10", 12));
         let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 12), up_to(date(2026, 3, 7)));
-        assert_eq!(polled.earlier, days(8..=8), "the others were asked for today");
+        assert_eq!(polled.earlier, days(8..=8), "the others have been queried today");
         let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 13), up_to(date(2026, 3, 8)));
         assert_eq!(polled.earlier[..1], days(8..=8));
         assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
@@ -434,13 +436,13 @@ mod tests {
             let polled = poll(&schedule(), &mut state, beijing(&format!("2026-03-{day}"), 12), late(false));
             assert!(polled.earlier.contains(&"day 2026-03-08".to_owned()), "on the {day}th");
         }
-        // Digest counts it: the helper asserts that what has numbers is counted.
+        // The day is counted: the helper asserts that every tenant day with numbers is.
         let polled = poll(&schedule(), &mut state, beijing("2026-03-14", 12), late(true));
         assert!(polled.earlier.contains(&"day 2026-03-08".to_owned()));
         assert!(!polled.closed.contains(&("day 2026-03-08".to_owned(), true)), "later days have closed");
         assert_eq!(state.settled_before, Some(date(2026, 3, 6)));
         poll(&schedule(), &mut state, beijing("2026-03-17", 12), late(false));
-        assert_eq!(state.settled_before, Some(date(2026, 3, 9)), "it has left the newest seven");
+        assert_eq!(state.settled_before, Some(date(2026, 3, 9)), "the day is no longer among the newest seven");
     }
 
     #[test]
@@ -450,14 +452,14 @@ mod tests {
         let polled = poll(&schedule(), &mut state, beijing("2026-03-11", 10), up_to(date(2026, 3, 7)));
         assert!(polled.closed.contains(&("day 2026-03-08".to_owned(), false)), "{:?}", polled.closed);
         assert!(polled.closed.contains(&("week 2026-03-02".to_owned(), true)), "its week closes with it");
-        assert_eq!(state.settled_before, Some(date(2026, 3, 3)), "but it may still come");
+        assert_eq!(state.settled_before, Some(date(2026, 3, 3)), "the day may still appear");
     }
 
     #[test]
     fn a_clock_that_was_ahead_settles_nothing() {
         let mut state = ReportState::default();
         poll(&schedule(), &mut state, beijing("2026-03-10", 12), up_to(date(2026, 3, 8)));
-        // A month ahead for one poll, which nobody has confirmed.
+        // The clock is a month ahead for one poll, and unconfirmed.
         let ahead = ClockReading {
             now: beijing("2026-04-09", 12),
             sure: beijing("2026-03-10", 13),

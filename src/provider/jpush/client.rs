@@ -1,5 +1,5 @@
-//! JPush over HTTP: Basic authentication with the AppKey or group key and its Master Secret, questions in
-//! the query.
+//! HTTP requests to JPush: Basic authentication with the AppKey or group key and its Master Secret, parameters in the
+//! query string.
 
 use ::http::{Method, Request, StatusCode, header};
 use base64::Engine;
@@ -19,7 +19,7 @@ use crate::provider::transport;
 use crate::provider::transport::Reply;
 use crate::provider::{MessageNumbers, MessageQuery, WindowAnswer, WindowQuery};
 
-/// `GET received/detail?msg_ids=…` and its like.
+/// Queries a delivery report: `GET received/detail?msg_ids=…` or similar.
 pub(super) async fn fetch_delivery(
     settings: &JpushSettings,
     kind: Delivery,
@@ -35,7 +35,7 @@ pub(super) async fn fetch_delivery(
     query(settings, &url, None, client, move |reply| Ok(kind.read(&reply.json::<Vec<Value>>()?, &earlier))).await
 }
 
-/// `GET users?time_unit=…&start=…&duration=…`, of a group `group/users`.
+/// Queries users: `GET users?time_unit=…&start=…&duration=…`, or `group/users` for a group.
 pub(super) async fn fetch_users(
     settings: &JpushSettings,
     question: &WindowQuery,
@@ -47,13 +47,13 @@ pub(super) async fn fetch_users(
     let of = question.clone();
     let read = move |reply: Reply| user_fields::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
     match query(settings, &url, None, client, read).await {
-        // A month begins before the 60 or 30 days that are answered soon after it is over.
+        // Soon after a month is over, it begins before the 60 or 30 days that JPush answers for.
         Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(WindowAnswer::Lost),
         answer => answer,
     }
 }
 
-/// `POST status/message` for one message that was sent on `date`.
+/// Queries the status of one message that was sent on `date`: `POST status/message`.
 pub(super) async fn fetch_status_message(
     settings: &JpushSettings,
     id: &str,
@@ -62,13 +62,13 @@ pub(super) async fn fetch_status_message(
     client: &Client,
 ) -> Result<Map<String, Value>, ProviderError> {
     let url = url(&settings.base_url, &["status", "message"]);
-    // A text is refused (3002), and a float would be another id.
-    let id: u64 = id.parse().map_err(|_| ProviderError::Decode("a message id that is no number".to_owned()))?;
+    // JPush refuses a string (3002), and a float would be another id.
+    let id: u64 = id.parse().map_err(|_| ProviderError::Decode("the message id is not a number".to_owned()))?;
     let body = json!({ "msg_id": id, "registration_ids": devices, "date": date.to_string() });
     query(settings, &url, Some(body), client, |reply| reply.json()).await
 }
 
-/// `GET push/quota` of the Push API.
+/// Queries the vendors' quotas: `GET push/quota` of the Push API.
 pub(super) async fn fetch_vendor_quota(
     settings: &JpushSettings,
     client: &Client,
@@ -85,7 +85,7 @@ pub(super) async fn fetch_vendor_quota(
     .await
 }
 
-/// Sends a question, a body with POST, and reads the answer if it is a success.
+/// Sends a request, by POST if it has a body, and reads the answer if it is a success.
 async fn query<T: Send + 'static>(
     settings: &JpushSettings,
     url: &Url,
@@ -115,7 +115,7 @@ async fn query<T: Send + 'static>(
     .await
 }
 
-/// What stands in the header, which is as secret as what it is made of.
+/// Returns the value of the header, which is as secret as the Master Secret that it contains.
 fn credentials(settings: &JpushSettings) -> SecretString {
     let secret = settings.master_secret.current();
     STANDARD.encode(format!("{}:{}", settings.user, secret.expose_secret())).into()

@@ -1,4 +1,4 @@
-//! The keys of an app under `jpush`.
+//! Configuration keys of an app under `jpush`.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,52 +15,52 @@ use crate::provider::message_config::{MessageKeys, read_messages, read_schedule}
 use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::rate_limit::Limit;
 
-/// One JPush app or group.
+/// Settings of one JPush app or group.
 #[derive(Clone, Debug)]
 pub struct JpushSettings {
-    /// Which of them.
+    /// Kind of account: app or group.
     pub holder: Holder,
-    /// The user name: the AppKey, or `group-` and the group key.
+    /// User name: the AppKey, or `group-` and the group key.
     pub user: String,
-    /// Master Secret or Group Master Secret, the password.
+    /// Password: the Master Secret or Group Master Secret.
     pub master_secret: Secret,
-    /// The report API with its path, which differs by data centre.
+    /// URL of the report API with its path, which differs by data centre.
     pub base_url: Url,
-    /// The push API with its path, which knows the vendors' quotas.
+    /// URL of the push API with its path, which has the vendors' quotas.
     pub push_url: Url,
-    /// The one delivery report of new messages, if any.
+    /// The only delivery report of new messages, if any.
     pub delivery: Option<Delivery>,
-    /// How often messages are polled by age, if set.
+    /// Configured polling schedule of messages by age, if any.
     pub schedule: Option<MessageSchedule>,
-    /// Message ids to track.
+    /// Message ids to poll.
     pub ids: Vec<String>,
     /// Files of message ids to follow.
     pub files: Vec<PathBuf>,
-    /// The windows of which users are shown.
+    /// Windows whose users are shown.
     pub users: Vec<Unit>,
-    /// The registration ids of test devices.
+    /// Registration ids of test devices.
     pub test_devices: Vec<String>,
-    /// Whether the vendors' quotas are shown.
+    /// True if the vendors' quotas are shown.
     pub vendor_quota: bool,
-    /// How many of the newest messages are shown one by one.
+    /// Number of newest messages that are shown individually.
     pub newest_messages: usize,
-    /// The limit shared by all reports of the app.
+    /// Rate limit shared by all reports of the app.
     pub requests_per_minute: usize,
 }
 
 const BASE_URL: &str = "https://report.jpush.cn/v3";
 const PUSH_URL: &str = "https://api.jpush.cn/v3";
-/// What `time_unit` knows.
+/// Windows that `time_unit` supports.
 const USERS: [(&str, Unit); 3] = [("hour", Unit::Hour), ("day", Unit::Day), ("month", Unit::Month)];
-/// Each is a call more for every message of a day.
+/// Maximum number of test devices, since more of them take more calls for every message of a day.
 const MAX_TEST_DEVICES: usize = 10_000;
-/// Half of what the free plan allows, since others use the account too.
+/// Default rate limit, half of what the free plan allows, since others use the account too.
 const REQUESTS_PER_MINUTE: usize = 1200;
-/// More would make the page larger than anyone reads.
+/// Maximum number of messages that are shown individually; more would make the page too large to read.
 const MAX_NEWEST: usize = 1000;
 
 impl JpushSettings {
-    /// Reads the keys; `None` after an error was noted.
+    /// Reads the keys; `None` after an error was reported.
     pub fn read(section: &mut Section<'_>) -> Option<JpushSettings> {
         let (holder, user, master_secret) = credentials(section);
         let base_url = section.base_url_or("base_url", BASE_URL);
@@ -80,17 +80,16 @@ impl JpushSettings {
         };
         let is_none = delivery == Ok(None);
         let has_messages = !ids.is_empty() || !files.is_empty();
-        let message = "delivery: none polls no messages; choose a report, or leave the ids and files away";
+        let message = "delivery: none polls no messages; choose a report, or remove the ids and files";
         impossible(is_none && has_messages, "messages", message);
-        let message = "delivery: none knows no messages to ask about; choose a report, or leave test_devices away";
+        let message = "delivery: none has no messages to query; choose a report, or remove test_devices";
         impossible(is_none && !test_devices.is_empty(), "test_devices", message);
         let is_group = holder == Holder::Group;
-        let message = "a group has no status of devices; put test_devices under its apps";
+        let message = "a group has no device status; put test_devices under its apps";
         impossible(is_group && !test_devices.is_empty(), "test_devices", message);
-        let message = "a group has no quotas of vendors; put vendor_quota under its apps";
+        let message = "a group has no vendor quotas; put vendor_quota under its apps";
         impossible(is_group && vendor_quota, "vendor_quota", message);
-        let message =
-            "needs push_url beside a base_url that is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
+        let message = "needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
         impossible(!is_group && vendor_quota && is_elsewhere && !has_push_url, "vendor_quota", message);
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
@@ -112,7 +111,7 @@ impl JpushSettings {
         })
     }
 
-    /// What all reports of the report API share.
+    /// Returns the rate limit that all reports of the report API share.
     pub fn limit(&self) -> Limit {
         Limit { api: "report", requests: self.requests_per_minute, window: Duration::from_secs(60) }
     }
@@ -122,16 +121,16 @@ fn credentials(section: &mut Section<'_>) -> (Holder, Option<String>, Option<Sec
     if section.find("group_key").is_some() {
         for key in ["app_key", "master_secret", "master_secret_file"] {
             if let Some(found) = section.find(key) {
-                let message = "cannot stand beside group_key; a group has group_key and group_master_secret";
+                let message = "cannot be combined with group_key; a group has group_key and group_master_secret";
                 section.context().error(found.place, &found.path, message);
             }
         }
         let key = key(section, "group_key");
-        // 使用的时候前面要加上 “group-” 前缀; some write it themselves.
+        // 使用的时候前面要加上 “group-” 前缀; some configurations already contain it.
         let user = key.map(|key| format!("group-{}", key.strip_prefix("group-").unwrap_or(&key)));
         return (Holder::Group, user, section.secret("group_master_secret"));
     }
-    // Asked for so that a misspelt key is told the right one.
+    // Makes the keys known, so that the error of a misspelt one suggests the right one.
     section.find("group_master_secret");
     section.find("group_master_secret_file");
     (Holder::App, key(section, "app_key"), section.secret("master_secret"))
@@ -139,10 +138,14 @@ fn credentials(section: &mut Section<'_>) -> (Holder, Option<String>, Option<Sec
 
 fn key(section: &mut Section<'_>, name: &str) -> Option<String> {
     let key = section.required_identifier(name)?;
-    // Basic authentication ends the name there.
+    // In Basic authentication a colon ends the user name.
     if key.contains(':') || key.chars().any(|c| !c.is_ascii_graphic()) {
         let found = section.find(name)?;
-        section.context().error(found.place, &found.path, "is no key: letters and digits, no colon or space");
+        section.context().error(
+            found.place,
+            &found.path,
+            "is not a key; use letters and digits, without colons or spaces",
+        );
         return None;
     }
     Some(key)
@@ -154,7 +157,7 @@ fn delivery(section: &mut Section<'_>, holder: Holder) -> Result<Option<Delivery
         return Ok(Some(default));
     };
     if holder == Holder::Group {
-        let message = "a group has one delivery report, group_messages_detail; leave delivery away";
+        let message = "a group has one delivery report, group_messages_detail; remove delivery";
         section.context().error(found.place, &found.path, message);
         return Err(ErrorNoted);
     }
@@ -169,7 +172,7 @@ fn test_devices(section: &mut Section<'_>) -> Vec<String> {
     let mut seen = HashSet::new();
     for (place, path, device) in section.words("test_devices").unwrap_or_default() {
         let message = if device.len() > 128 || !device.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            "is no registration id: letters and digits"
+            "is not a registration id; use letters and digits"
         } else if !seen.insert(device.clone()) {
             "given twice"
         } else if seen.len() > MAX_TEST_DEVICES {

@@ -1,5 +1,4 @@
-//! The delivery reports: one endpoint each, with its path, its size of a call, its schedule and its field map. An app has
-//! one of them, or deliveries would count twice.
+//! Delivery reports: one endpoint each, with its path, batch size, schedule and field map.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use crate::provider::message_id::IdFormat;
 use crate::provider::message_schedule::{self, MessageSchedule};
 use crate::provider::{MessageNumbers, MessageQuery};
 
-/// Whose statistics they are.
+/// Kind of account that has statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
     /// An app, by its AppKey.
@@ -21,7 +20,7 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// Returns the format of its message ids.
+    /// Returns the format of the account's message ids.
     pub(super) fn id_format(self) -> &'static IdFormat {
         match self {
             Holder::App => &MESSAGE_ID,
@@ -30,10 +29,10 @@ impl Holder {
     }
 }
 
-/// `received/detail` answers for 28 days; the last call comes an hour before.
+/// Age of the last call of `received/detail`, an hour before the 28 days for which it answers.
 const RECEIVED_END: Duration = Duration::from_secs(28 * message_schedule::DAY - 3600);
 
-/// A delivery report; an app has one of them, or deliveries would count twice.
+/// A delivery report. An app has only one of them, or deliveries would count twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
     /// 送达统计详情, free.
@@ -44,12 +43,12 @@ pub enum Delivery {
     Received,
     /// 消息统计(旧), VIP.
     Messages,
-    /// 分组统计-消息统计, VIP: the one of groups.
+    /// 分组统计-消息统计, VIP: the only one for groups.
     GroupMessagesDetail,
 }
 
 impl Delivery {
-    /// All of them.
+    /// All delivery reports.
     pub const ALL: [Delivery; 5] = [
         Delivery::ReceivedDetail,
         Delivery::MessagesDetail,
@@ -58,7 +57,7 @@ impl Delivery {
         Delivery::GroupMessagesDetail,
     ];
 
-    /// The label `report`.
+    /// Returns the value of the label `report`.
     pub const fn name(self) -> &'static str {
         match self {
             Delivery::ReceivedDetail => "received_detail",
@@ -83,7 +82,7 @@ impl Delivery {
         }
     }
 
-    /// 最多支持 100 个 msg_id, 最多支持 10 个 group_msgids
+    /// Returns the maximum number of ids in a call: 最多支持 100 个 msg_id, 最多支持 10 个 group_msgids.
     pub(super) fn batch(self) -> usize {
         if self == Delivery::GroupMessagesDetail { 10 } else { 100 }
     }
@@ -98,7 +97,7 @@ impl Delivery {
         }
     }
 
-    /// The field map.
+    /// Reads items with the field map of the report.
     pub(super) fn read(self, items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
         match self {
             Delivery::ReceivedDetail => received_fields::received_detail(items),
@@ -109,10 +108,10 @@ impl Delivery {
         }
     }
 
-    /// Parses the body of an answer to a question for `earlier` as the client does, for tests and fuzzing.
+    /// Parses the body of an answer to a query for `earlier` as the client does, for tests and fuzzing.
     ///
     /// # Errors
-    /// A body that is not an array.
+    /// Fails if the body is not an array.
     pub fn parse(self, body: &[u8], earlier: &[MessageQuery]) -> Result<MessageNumbers, serde_json::Error> {
         Ok(self.read(&serde_json::from_slice::<Vec<Value>>(body)?, earlier))
     }

@@ -1,5 +1,5 @@
-//! The field map of JPush's `messages_detail`: the scheme of 2021-09-01 (`details`), by kind, platform and
-//! channel, with the older blocks where an answer has no `details`. Pure: an answer in, readings out.
+//! Field map of JPush's `messages_detail`, from an answer to readings: the scheme of 2021-09-01 (`details`), by kind,
+//! platform and channel, or the older blocks if an answer has no `details`. Pure.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::provider::jpush::received_fields::{group_message_id, message_id, read
 use crate::provider::jpush::shape::{KINDS, LIVE_ACTIVITY, Shape, holds_numbers, known};
 use crate::provider::{MessageNumbers, MessageQuery};
 
-/// The five counts of a leaf and of a kind; clicks last.
+/// The five counts of a leaf and of a kind; clicks come last.
 const COUNTS: [(&str, Metric); 5] = [
     ("target", Metric::Targeted),
     ("sent", Metric::Sent),
@@ -27,7 +27,7 @@ const CHANNELS: [&str; 14] = [
     "mpns",
 ];
 
-/// Reads the items of `messages/detail` as each message's shape says.
+/// Reads the items of `messages/detail` according to the shape of each message.
 pub(super) fn read(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
     let shapes = shapes(earlier);
     read_items(items, message_id, |id, item, sink| {
@@ -54,7 +54,7 @@ pub(super) fn read(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers 
     })
 }
 
-/// Reads the items of `group/messages/detail`, which have older blocks only.
+/// Reads the items of `group/messages/detail`, which only have the older blocks.
 pub(super) fn read_group(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
     let shapes = shapes(earlier);
     read_items(items, group_message_id, |id, item, sink| {
@@ -68,7 +68,7 @@ fn shapes(earlier: &[MessageQuery]) -> HashMap<&str, &MessageQuery> {
     earlier.iter().map(|message| (message.id.as_str(), message)).collect()
 }
 
-/// One kind: its leaves, or its own counts where it has no platforms.
+/// Reads one kind: its leaves, or its own counts if it has no platforms.
 fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSink<'_>) {
     let path = format!("details.{name}");
     let kind = known(&KINDS, name);
@@ -96,7 +96,7 @@ fn read_kind(name: &str, object: &Map<String, Value>, shape: &mut Shape, sink: &
     sink.note_unknown(&format!("{path}."), object, |name| is_count(name) || name.starts_with("sub_"));
 }
 
-/// `sub_<platform>`: a map of channels, or for live activities the counts themselves.
+/// Reads `sub_<platform>`: a map of channels, or for live activities the counts themselves.
 fn read_platform(path: &str, sub: &str, channels: &Map<String, Value>, kind: &Label, sink: &mut FieldSink<'_>) {
     let name = sub.trim_start_matches("sub_");
     let path = format!("{path}.{sub}");

@@ -8,17 +8,17 @@ use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::rate_limit::Rate;
 use crate::provider::transport::Reply;
 
-/// `Invalid parameter 'msg_id'.`, which the document does not list.
+/// Code of `Invalid parameter 'msg_id'.`, which the document does not list.
 const BAD_PARAMETER: &str = "3002";
-/// 只支持查询 60 天以内的用户信息, of groups 30.
+/// Code of dates that are too old: 只支持查询 60 天以内的用户信息, 30 for groups.
 const TOO_OLD: &str = "3005";
 
-/// What a reply that is not a success means.
+/// Returns the error of a reply that is not a success.
 pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
-    // The body of a failure may be HTML or cut short; then the status says it all.
+    // The body of a failure may be HTML or cut short; then only the status counts.
     let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    // {"error":{"code":3001,"message":"…"}}, and gateways that leave the envelope away.
+    // {"error":{"code":3001,"message":"…"}}; gateways omit the envelope.
     let error = if body["error"].is_object() { &body["error"] } else { &body };
     let code = match &error["code"] {
         Value::Number(code) => code.to_string(),
@@ -38,7 +38,7 @@ pub(super) fn refused(reply: &Reply) -> ProviderError {
     }
 }
 
-/// Returns true if a success holds an `error` object in the place of numbers.
+/// Returns true if a success contains an `error` object instead of numbers.
 pub(super) fn is_refusal(reply: &Reply) -> bool {
     let body = reply.body.trim_ascii_start();
     // Numbers of messages come as an array, which may be large.
@@ -50,12 +50,13 @@ pub(super) fn blames_an_id(error: &ProviderError) -> bool {
     matches!(error, ProviderError::Refused { status: 400, code, .. } if code == BAD_PARAMETER)
 }
 
-/// Whether what was asked for lies before the days that are answered.
+/// Returns true if the queried time is before the days that JPush answers for.
 pub(super) fn is_too_old(error: &ProviderError) -> bool {
     matches!(error, ProviderError::Refused { code, reason: Reason::BadRequest, .. } if code == TOO_OLD)
 }
 
-/// `X-Rate-Limit-Limit` (or `-Quota`), `-Remaining` and `-Reset` (in seconds), which stand on every answer.
+/// Returns the quota from `X-Rate-Limit-Limit` (or `-Quota`), `-Remaining` and `-Reset` (in seconds), which every
+/// answer has.
 pub(super) fn rate(reply: &Reply) -> Rate {
     Rate {
         limit: reply.number(&["x-rate-limit-limit", "x-rate-limit-quota"]),
@@ -66,41 +67,42 @@ pub(super) fn rate(reply: &Reply) -> Rate {
 
 fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
     match (status, code) {
-        (500..=599, _) | (_, "10") => (Reason::Server, "JPush has trouble; it is asked again by itself."),
+        (500..=599, _) | (_, "10") => {
+            (Reason::Server, "JPush reports a server error; the query will be retried automatically.")
+        }
         (429, _) | (_, "2001" | "2002") => (
             Reason::RateLimited,
-            "Other callers use the app's quota too; lower requests_per_minute or poll less often with interval.",
+            "Other callers share the app's quota; lower requests_per_minute, or increase interval to poll less often.",
         ),
         (_, "2003") if message.to_ascii_lowercase().contains("black") => (
             Reason::Forbidden,
-            "JPush has put the AppKey on its black list, mostly for too many requests; ask JPush's support to lift it.",
+            "JPush has put the AppKey on its black list, usually for too many requests; ask JPush's support to remove it.",
         ),
         (_, "2003") => (
             Reason::Forbidden,
-            "This report is not open for the AppKey. received_detail, received and vendor quotas are free, all others are part of JPush's VIP plan: ask JPush's sales to open it, or change delivery and leave users and test_devices away. If the free ones are refused too, the AppKey may be on the black list: ask JPush's support.",
+            "This report is not enabled for the AppKey. received_detail, received and vendor quotas are free, all others are part of JPush's VIP plan: ask JPush's sales to enable it, or change delivery and remove users and test_devices. If the free ones are refused too, the AppKey may be on the black list: ask JPush's support.",
         ),
         (_, "3001" | "1004") | (401, _) => {
             (Reason::Auth, "Check app_key and master_secret against the JPush console (应用设置).")
         }
         (_, BAD_PARAMETER) => (
             Reason::BadRequest,
-            "JPush does not take a message id; check that the ids are those that its push API has returned.",
+            "JPush does not accept a message id; check that the ids are those that its push API has returned.",
         ),
-        (_, "3004" | "3006") => (
-            Reason::BadRequest,
-            "JPush does not accept the form of the dates that were asked for; please report this as a bug.",
-        ),
+        (_, "3004" | "3006") => {
+            (Reason::BadRequest, "JPush does not accept the format of the queried dates; please report this as a bug.")
+        }
         (_, TOO_OLD) => (
             Reason::BadRequest,
-            "JPush answers for the last 60 days, of groups for 30; check the clock of this machine and timezone.",
+            "JPush only has data for the last 60 days, or 30 for groups; check this machine's clock and timezone.",
         ),
         (_, "3007") => (
             Reason::BadRequest,
-            "JPush takes the time that was asked for to lie in the future; check the clock of this machine and timezone.",
+            "JPush refuses the queried time as in the future; check this machine's clock and timezone.",
         ),
         (200, _) => (
             Reason::Server,
-            "JPush refuses with a code of its own in a success; look it up in JPush's table of error codes.",
+            "JPush refuses the request with an unknown code; look it up in JPush's table of error codes.",
         ),
         _ => by_status(status),
     }
@@ -128,7 +130,7 @@ mod tests {
         let failed = error(401, &body(3001, "Basic authentication failed"));
         assert_eq!(failed.reason(), Reason::Auth);
         assert_eq!(failed.to_string(), "HTTP 401, code 3001: Basic authentication failed");
-        assert_eq!(failed.reset(), None, "the header stands on every answer");
+        assert_eq!(failed.reset(), None, "every answer has the header");
         for (status, code, reason) in [
             (500, 10, Reason::Server),
             (429, 2002, Reason::RateLimited),

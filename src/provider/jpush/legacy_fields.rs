@@ -1,5 +1,5 @@
-//! The blocks of JPush's answers from before 2021-09-01, by channel and without kinds: in `messages_detail`
-//! where there are no `details`, and in `group_messages_detail`. Pure.
+//! Field map of the blocks that JPush's answers had before 2021-09-01, by channel and without kinds: in
+//! `messages_detail` without `details`, and in `group_messages_detail`. Pure.
 
 use serde_json::{Map, Value};
 
@@ -9,12 +9,12 @@ use crate::provider::field_map::{self, FieldRow, FieldSink, nothing, row, series
 use crate::provider::jpush::received_fields::GROUP_IDS;
 use crate::provider::jpush::shape::{Shape, VENDOR_BLOCK, holds_numbers, known};
 
-/// Their names in an answer.
+/// Names of the blocks in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
-/// What the counts of all vendors in one number begin with.
+/// Prefix of the counts that sum up all vendors.
 const TOTAL: &str = "pns_";
 
-/// `ios.msg_*` are part of `jpush.*`; Harmony has no clicks of custom messages.
+/// Fields of all answers. `ios.msg_*` are part of `jpush.*`; Harmony has no clicks of custom messages.
 const FIELDS: &[FieldRow] = &[
     row("jpush", "target", Targeted, ["any", "jpush", "any"]),
     row("jpush", "sent", Sent, ["any", "jpush", "any"]),
@@ -49,13 +49,13 @@ const FIELDS: &[FieldRow] = &[
     row("hmos", "msg_display", Displayed, ["hmos", "hmpns", "message"]),
     row("hmos", "msg_click", Clicked, ["hmos", "hmpns", "message"]).unless_zero(),
 ];
-/// `online_push` is invalid since 2021-09-01 in answers by app, and still told of groups.
+/// `online_push`, which is invalid since 2021-09-01 in answers by app, but still valid for groups.
 const ONLINE: &[FieldRow] = &[
     row("jpush", "online_push", PushedOnline, ["any", "jpush", "any"]),
     row("quickapp_jpush", "online_push", PushedOnline, ["quickapp", "jpush", "any"]),
 ];
 const NO_ONLINE: &[FieldRow] = &[nothing("jpush", "online_push"), nothing("quickapp_jpush", "online_push")];
-/// Of `<vendor>_detail`.
+/// Counts of `<vendor>_detail`.
 const VENDOR_COUNTS: [(&str, crate::model::reading::Metric); 4] =
     [("target", Targeted), ("sent", Sent), ("received", Received), ("display", Displayed)];
 const VENDORS: [&str; 6] = ["honor", "oppo", "vivo", "fcm", "asus", "nio"];
@@ -73,7 +73,7 @@ pub(super) fn read_group(item: &Map<String, Value>, shape: &mut Shape, sink: &mu
     read_vendors(item, shape, sink);
 }
 
-/// `android_pns`: by vendor, or in all where no vendor's block is there.
+/// Reads `android_pns`: by vendor, or the totals if there is no block of a vendor.
 fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSink<'_>) {
     let fields = match item.get(VENDOR_BLOCK) {
         Some(Value::Object(fields)) => fields,

@@ -1,25 +1,28 @@
-//! Message ids, as senders and answers write them.
+//! Formats of JPush's message ids, as senders and answers write them.
 
 use crate::provider::message_id::IdFormat;
 
-/// What a message id must look like.
+/// Rule for valid message ids.
 pub const RULE: &str = "msg_id must be digits that fit 64 bits or, for a group, at most 64 characters of a-z and 0-9";
 
-/// Ids of an app's messages.
+/// Format of the ids of an app's messages.
 pub(super) const MESSAGE_ID: IdFormat =
-    IdFormat { read: read_id, rule: RULE, config_error: "is no msg_id: digits that fit 64 bits" };
+    IdFormat { read: read_id, rule: RULE, config_error: "is not a msg_id; use digits that fit 64 bits" };
 
-/// Ids of a group's messages.
-pub(super) const GROUP_MESSAGE_ID: IdFormat =
-    IdFormat { read: read_group_id, rule: RULE, config_error: "is no group_msgid: a-z and 0-9, at most 64" };
+/// Format of the ids of a group's messages.
+pub(super) const GROUP_MESSAGE_ID: IdFormat = IdFormat {
+    read: read_group_id,
+    rule: RULE,
+    config_error: "is not a group_msgid; use at most 64 characters of a-z and 0-9",
+};
 
-/// A message id: digits that fit 64 bits, without leading zeros.
+/// Reads a message id, digits that fit 64 bits, and returns it without leading zeros.
 pub(super) fn read_id(text: &str) -> Option<String> {
     let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse::<u64>().ok()).flatten().map(|id| id.to_string())
 }
 
-/// The id of a group message, such as `bsp54sn8bpn8hc3etq40`.
+/// Reads the id of a group message, such as `bsp54sn8bpn8hc3etq40`.
 pub fn read_group_id(text: &str) -> Option<String> {
     let is_id =
         (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());

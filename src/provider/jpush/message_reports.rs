@@ -1,4 +1,4 @@
-//! Reports by message of one app or group: see [`Delivery`].
+//! Delivery reports, by message, of one app or group.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::{MessageNumbers, MessageQuery, MessageReport, ReportContext, ReportSpec};
 use crate::util::future::BoxFuture;
 
-/// The delivery report of one app.
+/// Delivery report of one app or group.
 pub(super) struct DeliveryReport {
     spec: ReportSpec,
     settings: Arc<JpushSettings>,
@@ -20,7 +20,8 @@ pub(super) struct DeliveryReport {
 }
 
 impl DeliveryReport {
-    /// The messages' schedule is the configured one, or one interval at all ages, or that of the endpoint.
+    /// Creates the report. Its messages have the configured schedule, or one interval at all ages, or the schedule of
+    /// the endpoint.
     pub(super) fn new(settings: &Arc<JpushSettings>, kind: Delivery, context: &ReportContext) -> DeliveryReport {
         let own = kind.schedule();
         let mut spec = context.spec(kind.name(), own.fastest(), settings.limit());

@@ -1,9 +1,9 @@
-//! JPush (极光): statistics of messages by platform and vendor channel, of users, and quotas of vendors.
+//! JPush (极光): statistics of messages by platform and vendor channel, statistics of users, and quotas of vendors.
 //!
 //! Document: 统计 API (Report API v3): 送达统计详情 (`received/detail`, free), 消息统计详情
 //! (`messages/detail`, VIP), the old 送达统计 and 消息统计, 分组统计-消息统计 (`group/messages/detail`, VIP),
 //! 送达状态查询 (`status/message`, VIP), 用户统计 and 分组统计-用户统计 (`users`, `group/users`, VIP). The
-//! quota of vendors is of the Push API (`push/quota`, free).
+//! quotas of vendors come from the Push API (`push/quota`, free).
 
 mod client;
 pub mod config;
@@ -37,30 +37,30 @@ use test_devices::{STATUS_MESSAGE, TestDevices};
 use users::{GROUP_USERS, USERS, UsersReport};
 use vendor_quota::{VENDOR_QUOTA, VendorQuota};
 
-/// The provider.
+/// The provider JPush.
 pub struct Jpush;
 
 /// Parses the body of an answer of `users` or `group/users` to `query` as the client does, for tests and
 /// fuzzing.
 ///
 /// # Errors
-/// A body that is not of the documented shape.
+/// Fails if the body is not of the documented shape.
 pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
     user_fields::read(&object(body)?, query)
 }
 
-/// The same for `status/message` about `asked` devices.
+/// Parses the body of an answer of `status/message` about `asked` devices, as [`parse_users`] does.
 ///
 /// # Errors
-/// A body that is not an object.
+/// Fails if the body is not an object.
 pub fn parse_devices(body: &[u8], asked: usize) -> Result<SnapshotNumbers, ProviderError> {
     Ok(test_devices::devices(&object(body)?, asked))
 }
 
-/// The same for `push/quota`.
+/// Parses the body of an answer of `push/quota`, as [`parse_users`] does.
 ///
 /// # Errors
-/// A body that is not an object.
+/// Fails if the body is not an object.
 pub fn parse_quotas(body: &[u8]) -> Result<SnapshotNumbers, ProviderError> {
     Ok(vendor_quota::quotas(&object(body)?))
 }

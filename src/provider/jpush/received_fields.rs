@@ -1,5 +1,5 @@
-//! The field maps of JPush's `received_detail`, `received` and `messages`, and what all answers by message
-//! share: items with an id. Pure: an answer in, readings out.
+//! Field maps of JPush's `received_detail`, `received` and `messages`, from an answer to readings, and the common part
+//! of all answers by message: items with an id. Pure.
 
 use std::collections::HashSet;
 
@@ -11,13 +11,13 @@ use crate::provider::field_map::{self, FieldRow, FieldSink, nothing, row, series
 use crate::provider::jpush::message_id::{read_group_id, read_id};
 use crate::provider::{MessageNumbers, MessageReadings};
 
-/// Where the id of a group message stands.
+/// Fields that may contain the id of a group message.
 pub(super) const GROUP_IDS: [&str; 2] = ["group_msgid", "group_msgids"];
 
-/// More items than a call can ask for; the rest is not read.
+/// Maximum number of items, more than a call can query; the rest is not read.
 const MAX_ITEMS: usize = 1000;
 
-/// `received_detail`; `ios_msg_received` is part of `jpush_received`.
+/// Fields of `received_detail`; `ios_msg_received` is part of `jpush_received`.
 const RECEIVED_DETAIL: &[FieldRow] = &[
     row("", "jpush_received", Received, ["any", "jpush", "any"]),
     row("", "android_pns_sent", Sent, ["android", "vendor", "any"]),
@@ -34,7 +34,7 @@ const RECEIVED_DETAIL: &[FieldRow] = &[
     nothing("", "ios_msg_received"),
 ];
 
-/// `received` (old); here `ios_msg_received` is no part of another field.
+/// Fields of `received` (old); here `ios_msg_received` is not part of another field.
 const RECEIVED: &[FieldRow] = &[
     row("", "android_received", Received, ["android", "any", "any"]),
     row("", "ios_apns_sent", Sent, ["ios", "apns", "notification"]),
@@ -43,7 +43,7 @@ const RECEIVED: &[FieldRow] = &[
     row("", "wp_mpns_sent", Sent, ["winphone", "mpns", "notification"]),
 ];
 
-/// `messages` (old); custom messages on iOS have no clicks.
+/// Fields of `messages` (old); custom messages on iOS have no clicks.
 const MESSAGES: &[FieldRow] = &[
     row("android", "target", Targeted, ["android", "any", "any"]),
     row("android", "online_push", PushedOnline, ["android", "any", "any"]),
@@ -66,8 +66,8 @@ const MESSAGES: &[FieldRow] = &[
     row("winphone", "msg_click", Clicked, ["winphone", "jpush", "message"]),
 ];
 
-/// Live activities in all spellings that were seen; the first that is there counts, under one name, or a
-/// change of spelling would count twice.
+/// Fields of live activities in all observed spellings. The first one that is present counts, under a single name;
+/// otherwise a change of spelling would count twice.
 const LIVE_ACTIVITY: [(&str, Metric, &[&str]); 2] = [
     (
         "live_acivity_sent",
@@ -107,7 +107,7 @@ pub(super) fn messages(items: &[Value]) -> MessageNumbers {
     })
 }
 
-/// The id of an item about a message: a number as text or as a number.
+/// Returns the id of an item about a message, which is a number or a number as text.
 pub(super) fn message_id(item: &Map<String, Value>) -> Option<String> {
     match item.get("msg_id")? {
         Value::String(id) => read_id(id),
@@ -116,12 +116,12 @@ pub(super) fn message_id(item: &Map<String, Value>) -> Option<String> {
     }
 }
 
-/// The id of an item about a group message, in both spellings of the document.
+/// Returns the id of an item about a group message, in either spelling of the document.
 pub(super) fn group_message_id(item: &Map<String, Value>) -> Option<String> {
     GROUP_IDS.iter().find_map(|field| item.get(*field)?.as_str()).and_then(read_group_id)
 }
 
-/// Reads every item that has an id and is an answer for it. `read` takes the id and returns the shape.
+/// Reads every item that has an id, as the answer for that id. `read` takes the id and returns the shape.
 pub(super) fn read_items(
     items: &[Value],
     id_of: fn(&Map<String, Value>) -> Option<String>,
@@ -141,7 +141,7 @@ pub(super) fn read_items(
         let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
         let shape = read(&id, item, &mut sink);
         let readings = sink.readings;
-        // An id that comes twice is no second message.
+        // A repeated id is not a second message.
         if seen.insert(id.clone()) {
             numbers.messages.push(MessageReadings { id, readings, shape });
         }

@@ -1,6 +1,6 @@
-//! Shape of a message: how its answers are read. It is fixed by the first answer that holds a number and stored as a
-//! text: `d` (details) or `o` (older blocks), then `+notification` for a kind that is read by its leaves and
-//! `-notification` for one that is read by its totals.
+//! Shape of a message: the way in which its answers are read. It is fixed by the first answer that contains a number
+//! and stored as text: `d` (details) or `o` (older blocks), then `+notification` for a kind that is read by its leaves
+//! and `-notification` for one that is read by its totals.
 
 use std::collections::BTreeSet;
 
@@ -9,31 +9,31 @@ use serde_json::Value;
 use crate::model::reading::{Count, Label, count};
 use crate::provider::MessageQuery;
 
-/// A kind of another shape than the others: `sub_ios` holds the counts themselves.
+/// A kind with a different shape: `sub_ios` contains the counts themselves.
 pub(super) const LIVE_ACTIVITY: &str = "live_activity";
 /// Kinds of `details`.
 pub(super) const KINDS: [&str; 4] = ["notification", "message", "inapp", LIVE_ACTIVITY];
 /// Block of the vendors in the older scheme.
 pub(super) const VENDOR_BLOCK: &str = "android_pns";
 
-/// More unknown kinds than any message has.
+/// Maximum number of remembered kinds, more than any message has.
 const MAX_THINGS: usize = 32;
 
-/// How a message is read.
+/// Way in which a message is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// `details` or the older blocks; `None` before the first number.
+    /// True for `details`, false for the older blocks; `None` before the first number.
     pub(super) is_details: Option<bool>,
-    /// What is read by its leaves.
+    /// Kinds and blocks that are read by their leaves.
     leaves: BTreeSet<String>,
-    /// What is read by its totals.
+    /// Kinds and blocks that are read by their totals.
     totals: BTreeSet<String>,
-    /// True while totals without parts fix nothing, since parts may still come.
+    /// True while totals without parts fix nothing, since parts may still appear.
     is_young: bool,
 }
 
 impl Shape {
-    /// As it was remembered of a message; of one that was not asked for nothing is.
+    /// Returns the remembered shape of a message; the default for one that was not queried.
     pub(super) fn of(earlier: Option<&MessageQuery>) -> Shape {
         let Some(MessageQuery { shape: text, is_young, .. }) = earlier else { return Shape::default() };
         let mut shape = Shape { is_young: *is_young, ..Shape::default() };
@@ -56,7 +56,7 @@ impl Shape {
         words.join(" ")
     }
 
-    /// Whether a thing that now has leaves or not is read by its leaves.
+    /// Returns true if a kind or block is read by its leaves, given whether it now has any.
     pub(super) fn reads_leaves(&self, thing: &str, has_leaves: bool) -> bool {
         if self.leaves.contains(thing) {
             return true;
@@ -64,12 +64,12 @@ impl Shape {
         has_leaves && !self.totals.contains(thing)
     }
 
-    /// Returns true if the totals of a thing without parts are read.
+    /// Returns true if the totals of a kind or block without parts are read.
     pub(super) fn reads_totals(&self, thing: &str) -> bool {
         !self.is_young || self.totals.contains(thing)
     }
 
-    /// Remembers how a thing that gave numbers was read.
+    /// Remembers the way in which a kind or block with numbers was read.
     pub(super) fn fix(&mut self, thing: &str, by_leaves: bool) {
         let things = if by_leaves { &mut self.leaves } else { &mut self.totals };
         let is_documented = KINDS.contains(&thing) || thing == VENDOR_BLOCK;
@@ -79,7 +79,7 @@ impl Shape {
     }
 }
 
-/// Returns true if there is a count anywhere in a value: an object without one is as good as absent.
+/// Returns true if a value contains a count at any depth: an object without one is treated as absent.
 pub(super) fn holds_numbers(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.values().any(holds_numbers),
@@ -87,7 +87,7 @@ pub(super) fn holds_numbers(value: &Value) -> bool {
     }
 }
 
-/// One of the documented words, or a label that is not known.
+/// Returns a documented name as a known label, and any other as an unknown one.
 pub(super) fn known(words: &'static [&'static str], name: &str) -> Label {
     words.iter().find(|word| **word == name).map_or_else(|| Label::unknown(name), |word| Label::known(word))
 }

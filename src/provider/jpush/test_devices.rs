@@ -1,4 +1,4 @@
-//! Snapshot of test devices (`status/message`): how many of them the newest messages have reached.
+//! Snapshot of test devices (`status/message`): the number of devices that the newest messages have reached.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::provider::jpush::config::JpushSettings;
 use crate::provider::{Choice, ReportContext, ReportSpec, SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::future::BoxFuture;
 
-/// 送达状态查询 (VIP).
+/// Name of the report, 送达状态查询 (VIP).
 pub(super) const STATUS_MESSAGE: &str = "status_message";
 /// Default interval.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// 一次调用最多支持 1000个
+/// Maximum number of devices in a call: 一次调用最多支持 1000个.
 const DEVICES_A_CALL: usize = 1000;
-/// The messages that test devices are asked about.
+/// Messages for which the status of test devices is queried.
 const NEWEST: Choice = Choice { count: 20, max_age: Duration::from_secs(86_400) };
-/// What `status` says, by its number.
+/// Label values of `status`, by its number.
 const STATUSES: [&str; 5] = ["delivered", "undelivered", "foreign", "not_targeted", "error"];
 const UNKNOWN: &str = "unknown";
 
-/// The test devices of one app.
+/// Report of the test devices of one app.
 pub(super) struct TestDevices {
     spec: ReportSpec,
     settings: Arc<JpushSettings>,
@@ -83,8 +83,8 @@ impl TestDevices {
     }
 }
 
-/// Reads `{"02078f0f1b8":{"status":2},…}`: how many of the devices that were asked for are in each status.
-/// Those that the answer does not name are in none that is known.
+/// Reads `{"02078f0f1b8":{"status":2},…}` and returns the number of queried devices in each status. The status of
+/// devices that are missing in the answer is unknown.
 pub(super) fn devices(answer: &Map<String, Value>, asked: usize) -> SnapshotNumbers {
     let mut unknown = Vec::new();
     let mut counts = [0_i64; STATUSES.len()];

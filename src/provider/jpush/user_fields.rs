@@ -8,19 +8,19 @@ use crate::model::window::{Unit, Window, plus_days};
 use crate::provider::error::ProviderError;
 use crate::provider::{WindowNumbers, WindowQuery};
 
-/// More items than the hours of a day have, one for each platform; the rest is not read.
+/// Maximum number of items, more than one for each hour and platform of a day; the rest is not read.
 const MAX_ITEMS: usize = 500;
-/// More numbers of one window than the document has, twelve; the rest is not read.
+/// Maximum numbers of one window, more than the twelve of the document; the rest is not read.
 const MAX_NUMBERS: usize = 100;
 const STATES: [&str; 3] = ["new", "online", "active"];
-/// 返回参数: the platforms of the document.
+/// Documented platforms (返回参数).
 const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
 
 /// Reads an answer to `query`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
-/// time are one window; items out of the range that was asked for are not read.
+/// time are one window; items out of the queried range are not read.
 ///
 /// # Errors
-/// No items.
+/// Fails if there are no items.
 pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
     let Some(Value::Array(items)) = answer.get("items") else {
         return Err(ProviderError::Decode("not of the documented shape: no items".to_owned()));
@@ -76,7 +76,7 @@ pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<W
     Ok(numbers)
 }
 
-/// `2014-06-11 09`, `2014-06-11` or `2014-06`; what stands behind is not looked at.
+/// Parses `2014-06-11 09`, `2014-06-11` or `2014-06`; ignores the rest of the text.
 fn window(time: &str, unit: Unit) -> Option<Window> {
     let month = time.get(..7)?;
     if unit == Unit::Month {
@@ -92,7 +92,7 @@ fn window(time: &str, unit: Unit) -> Option<Window> {
     }
 }
 
-/// The query of a question: time_unit, start and duration.
+/// Returns the URL parameters of a query: time_unit, start and duration.
 pub(super) fn parameters(query: &WindowQuery) -> [(&'static str, String); 3] {
     let Window { unit, first, hour } = query.first;
     let (unit, start, duration) = match unit {

@@ -1,5 +1,5 @@
-//! `users` and `group/users`: how many users were new, online or active, by platform, in the newest closed
-//! hour, day and month. Pure but for the asking: when what is asked, and what an answer says.
+//! Reports `users` and `group_users`: the numbers of new, online and active users by platform, in the newest closed
+//! hour, day and month. Schedule and interpretation are pure; only the query is not.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,19 +22,19 @@ use crate::provider::{
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
 
-/// The report of an app.
+/// Name of the report of an app.
 pub(super) const USERS: &str = "users";
-/// The report of a group.
+/// Name of the report of a group.
 pub(super) const GROUP_USERS: &str = "group_users";
 
 const HOURLY: Duration = Duration::from_secs(3600);
-/// An hour is asked for this long after it has ended, and a little later by account.
+/// Delay between the end of an hour and its query; `SPREAD` is added by account.
 const DELAY: Duration = Duration::from_secs(300);
 const SPREAD: Duration = Duration::from_secs(240);
-/// A window without numbers counts as empty this long after its end; before, JPush may not be done with it.
+/// Time after its end at which a window without numbers counts as empty; before, JPush may not have finished it.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
 
-/// The report of one app or group.
+/// Report of the users of one app or group.
 pub(super) struct UsersReport {
     spec: ReportSpec,
     settings: Arc<JpushSettings>,
@@ -49,18 +49,18 @@ impl UsersReport {
         UsersReport { spec, zone: context.zone.clone(), spread, settings: Arc::clone(settings) }
     }
 
-    /// The newest closed window of a unit, if it is in reach; of hours all of today's, since the newest may not be there yet.
-    /// The end is never in the future.
+    /// Returns the query for the newest closed window of a unit, if JPush still answers for it; for hours, all of
+    /// today's, since the newest may not be available yet. The end is never in the future.
     fn question(&self, now: Timestamp, unit: Unit) -> Option<WindowQuery> {
         let local = self.zone.to_datetime(now);
         let today = local.date();
         let (first, last) = match unit {
-            // 只支持输出当天的统计结果: there is none before one o'clock.
+            // 只支持输出当天的统计结果: before one o'clock no hour of today has ended.
             Unit::Hour if local.hour() == 0 => return None,
             Unit::Hour => (Window::hour(today, 0), Window::hour(today, local.hour() - 1)),
             unit => {
                 let closed = Window::holding(unit, today).previous();
-                // 只支持查询 60 天以内的用户信息; of groups 30: a month may begin before that.
+                // 只支持查询 60 天以内的用户信息, 30 for groups: a month may begin before that.
                 let answered = if self.settings.holder == Holder::Group { 30 } else { 60 };
                 if closed.first < plus_days(today, -answered) {
                     return None;
@@ -111,14 +111,14 @@ impl WindowReport for UsersReport {
     ) -> WindowUpdate {
         let now = reading.now;
         let mut update = WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
-        // Out of reach: what was read stays.
+        // The window is out of reach: earlier readings stay.
         let WindowAnswer::Numbers(WindowNumbers { windows, unknown, .. }) = answer else { return update };
         update.unknown = unknown;
         let newest = windows.into_iter().filter(|window| !window.users.is_empty()).max_by_key(|found| found.window);
         let remembered = &mut update.state.windows;
         remembered
             .retain(|(_, window), _| window.unit != query.first.unit || (query.first..=query.last).contains(window));
-        // Numbers that were there and vanish leave the gauges as they are.
+        // If numbers disappear again, the gauges keep their values.
         let had_numbers = remembered.keys().any(|(_, window)| window.unit == query.first.unit);
         if let Some(found) = &newest {
             let state = WindowState { answered: Some(now), has_numbers: true, ..WindowState::default() };
@@ -134,14 +134,14 @@ impl WindowReport for UsersReport {
         update
     }
 
-    /// The explicit interval, or five minutes past the hour.
+    /// Returns the time after the explicit interval, or five minutes past the next hour.
     fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
         if self.spec.is_explicit {
             return now.saturating_add(self.spec.interval).unwrap_or(now);
         }
         let hour = at(date_of(now, &self.zone), self.zone.to_datetime(now).hour(), &self.zone);
         let mut slot = hour.saturating_add(DELAY + self.spread).unwrap_or(now);
-        // More than once in the hour that comes twice when summer time ends.
+        // Repeats in the hour that occurs twice when summer time ends.
         while slot <= now && slot < Timestamp::MAX {
             slot = slot.saturating_add(HOURLY).unwrap_or(Timestamp::MAX);
         }
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::provider::{GaugeReport, config, registry::PROVIDERS};
 
-    /// When it is polled next, at these times, in a time zone.
+    /// Returns day and hour of the next poll after this time, in a time zone.
     fn next(zone: &str, now: &str) -> String {
         let text = "jpush: [{app: a, app_key: k, master_secret: s, users: [day]}]";
         let config = config::parse("test", text, std::path::Path::new(""), &Default::default(), PROVIDERS).unwrap();
@@ -165,7 +165,7 @@ mod tests {
         };
         let GaugeReport::Windows(report) = config.apps[0].account.gauge_reports(&context).remove(0) else { panic!() };
         let due = report.next_due(now.parse().unwrap(), &ReportState::default());
-        // Up to four minutes later, by account.
+        // The poll is up to four minutes later, by account.
         let minutes = due.strftime("%M").to_string().parse::<u8>().unwrap();
         assert!((5..9).contains(&minutes), "{due}");
         due.strftime("%d %H").to_string()
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(next("Asia/Shanghai", "2026-03-10T01:00:00Z"), "10 01");
         assert_eq!(next("Asia/Shanghai", "2026-03-10T01:09:00Z"), "10 02");
         assert_eq!(next("Asia/Shanghai", "2026-03-10T23:59:59Z"), "11 00");
-        // The hour from 05:00 to 06:00 comes twice in New York.
+        // In New York the hour that begins at 05:00 UTC occurs twice.
         for (now, then) in [("05:30", "06"), ("06:04", "06"), ("06:30", "07"), ("06:59", "07"), ("07:30", "08")] {
             assert_eq!(next("America/New_York", &format!("2026-11-01T{now}:00Z")), format!("01 {then}"), "{now}");
         }

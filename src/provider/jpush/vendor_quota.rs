@@ -15,18 +15,18 @@ use crate::provider::rate_limit::Limit;
 use crate::provider::{ReportContext, ReportSpec, SnapshotNumbers, SnapshotQuery, SnapshotReport};
 use crate::util::future::BoxFuture;
 
-/// The vendors' quotas, of the Push API.
+/// Name of the report.
 pub(super) const VENDOR_QUOTA: &str = "vendor_quota";
 /// Default interval.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// The vendors' quotas of one app.
+/// Report of the vendors' quotas of one app.
 pub(super) struct VendorQuota {
     spec: ReportSpec,
     settings: Arc<JpushSettings>,
 }
 
-/// Rate limit of the Push API itself, most of which sending needs.
+/// Rate limit for the Push API, most of whose own limit is needed for sending.
 const LIMIT: Limit = Limit { api: "push", requests: 60, window: Duration::from_secs(60) };
 
 impl VendorQuota {
@@ -54,7 +54,7 @@ impl SnapshotReport for VendorQuota {
     }
 }
 
-/// Vendors and classes that are known.
+/// Documented vendors.
 const VENDORS: [&str; 9] = ["xiaomi", "huawei", "oppo", "vivo", "meizu", "honor", "fcm", "asus", "nio"];
 const CLASSES: [&str; 2] = ["system", "operation"];
 
@@ -62,8 +62,8 @@ fn is_minus_one(value: &Value) -> bool {
     value.as_i64().or_else(|| value.as_str()?.trim().parse().ok()) == Some(-1)
 }
 
-/// Reads `{"data":{"xiaomi_quota":{"operation":{"total":N,"used":N}},…}}`, of which each level may be missing;
-/// −1 stands where there is no limit.
+/// Reads `{"data":{"xiaomi_quota":{"operation":{"total":N,"used":N}},…}}`. Each level may be missing; −1 means that
+/// there is no limit.
 pub(super) fn quotas(answer: &Map<String, Value>) -> SnapshotNumbers {
     let mut numbers = SnapshotNumbers::default();
     let no_data = Map::new();
@@ -97,7 +97,7 @@ pub(super) fn quotas(answer: &Map<String, Value>) -> SnapshotNumbers {
                 };
                 match (family, count(Some(value))) {
                     (_, Count::Absent) => {}
-                    // Without a limit.
+                    // −1: there is no limit.
                     (Some(_), Count::Odd) if is_minus_one(value) => {}
                     (Some(family), Count::Is(value)) => {
                         let labels = vec![("channel", channel.clone()), ("class", class_label.clone())];

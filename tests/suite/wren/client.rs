@@ -1,4 +1,4 @@
-//! Wren on the wire: one request and its answer. What the numbers mean is in [`super::readings`].
+//! HTTP requests to Wren: one request and its answer. The meaning of the numbers is in [`super::fields`].
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,20 +14,20 @@ use push_exporter::provider::client::{Client, url};
 use push_exporter::provider::error::ProviderError;
 use push_exporter::provider::{WindowAnswer, WindowQuery};
 
-/// The body of a successful answer.
+/// Body of a successful answer.
 #[derive(Deserialize)]
 pub(super) struct Daily {
     pub(super) days: Vec<Day>,
 }
 
-/// One day. Channels and their fields stay as they came: new ones are noticed, not refused.
+/// One day. Channels and their fields are kept as received: new ones are reported, not refused.
 #[derive(Deserialize)]
 pub(super) struct Day {
     pub(super) date: Date,
     pub(super) channels: Map<String, Value>,
 }
 
-/// `GET /v1/apps/{app_id}/statistics/daily` for the days of `query`.
+/// Queries the days of `query`: `GET /v1/apps/{app_id}/statistics/daily`.
 pub(super) async fn fetch_statistics_daily(
     settings: &Settings,
     query: &WindowQuery,
@@ -37,7 +37,7 @@ pub(super) async fn fetch_statistics_daily(
     url.set_query(Some(&format!("from={}&to={}", query.first.first, query.last.last())));
     let secret = settings.api_secret.current();
     let credentials: SecretString = STANDARD.encode(format!("{}:{}", settings.app_id, secret.expose_secret())).into();
-    // The secret in another form, to be taken out of all texts too.
+    // This form of the secret must be removed from texts too.
     client.learn(&credentials);
     let request = Request::get(url.as_str())
         .header(header::AUTHORIZATION, format!("Basic {}", credentials.expose_secret()))

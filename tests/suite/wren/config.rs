@@ -1,22 +1,22 @@
-//! The keys of an app under `wren`. Asking for a key makes it known: what nobody asks for is an error.
+//! Configuration keys of an app under `wren`. Reading a key makes it known: a key that is never read is an error.
 
 use reqwest::Url;
 
 use push_exporter::config::{secret::Secret, section::Section};
 
-/// One Wren app.
+/// Settings of one Wren app.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The region's host.
+    /// Host of the app's region.
     pub base_url: Url,
-    /// `wr-…`
+    /// Id of the app: `wr-…`.
     pub app_id: String,
-    /// May also be given as `api_secret_file`, or as `${ENV_NAME}`.
+    /// Secret of the app. It may also be given as `api_secret_file`, or as `${ENV_NAME}`.
     pub api_secret: Secret,
 }
 
 impl Settings {
-    /// Reads all keys before it misses any, so that one run names every error.
+    /// Reads all keys before it returns `None` for a missing one, so that one run reports every error.
     pub fn read(section: &mut Section<'_>) -> Option<Settings> {
         let base_url = section.base_url_or("base_url", "https://api.wren.example");
         let app_id = section.required_identifier("app_id");

@@ -1,11 +1,11 @@
-//! The example of Wren's document gives exactly the readings written out by hand.
+//! Test that the example of Wren's document gives exactly the readings that are written down by hand.
 
 use jiff::civil::{Date, date};
 use push_exporter::model::reading::{Metric, WindowReadings};
 use push_exporter::model::window::Window;
 use push_exporter::provider::{WindowNumbers, WindowQuery};
 
-/// The example, byte for byte.
+/// Example of the document, byte for byte.
 const STATISTICS_DAILY: &str = include_str!("../../fixtures/wren/statistics_daily.json");
 
 fn parse(first: Date, last: Date, body: &str) -> WindowNumbers {
@@ -13,7 +13,7 @@ fn parse(first: Date, last: Date, body: &str) -> WindowNumbers {
     super::fields::parse(&query, body.as_bytes()).unwrap()
 }
 
-/// Field path, metric, platform, channel, kind, value.
+/// Returns field path, metric, platform, channel, kind and value of each reading, sorted by field path.
 fn written(window: &WindowReadings) -> Vec<(&str, Metric, &str, &str, &str, i64)> {
     let rows = window.readings.iter().map(|reading| {
         let series = &reading.series;
@@ -32,7 +32,7 @@ fn statistics_daily() {
     assert!(numbers.unknown.is_empty());
     let days: Vec<Window> = numbers.windows.iter().map(|window| window.window).collect();
     assert_eq!(days, [8, 9, 10].map(|day| Window::day(date(2026, 3, day))));
-    assert!(numbers.windows[0].readings.is_empty(), "a day without pushes is not in the answer");
+    assert!(numbers.windows[0].readings.is_empty(), "a day without pushes is missing in the answer");
     let push = "notification";
     assert_eq!(
         written(&numbers.windows[1]),
@@ -68,7 +68,7 @@ fn what_the_document_does_not_have() {
         ("hms.sent", Metric::Sent, "android", "huawei", "notification", 5),
         ("owl.sent", Metric::Sent, "any", "owl", "notification", 2),
     ];
-    assert_eq!(written(&numbers.windows[0]), readings, "a day that comes twice or was not asked for counts nothing");
+    assert_eq!(written(&numbers.windows[0]), readings, "a day that is repeated or was not queried counts nothing");
     let mut unknown = numbers.unknown;
     unknown.sort();
     assert_eq!(unknown, ["hms.clicked", "hms.failed", "owl"]);

@@ -1,4 +1,4 @@
-//! Wren's error bodies and its error table: what each code is in our words, and what to do.
+//! Wren's error bodies and its error table: a reason and advice for each code.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use push_exporter::provider::error::{ProviderError, Reason, by_status};
 use push_exporter::provider::transport::Reply;
 
-/// `{"code": 2001, "message": "…"}`
+/// Error body: `{"code": 2001, "message": "…"}`
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ErrorBody {
@@ -15,17 +15,19 @@ struct ErrorBody {
     message: String,
 }
 
-/// What a reply that is not a success means.
+/// Returns the error of a reply that is not a success.
 pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
-    // A proxy's HTML has no code; then the status says it all.
+    // A proxy's HTML has no code; then only the status counts.
     let ErrorBody { code, message } = serde_json::from_slice(&reply.body).unwrap_or_default();
     let (reason, advice) = match code {
-        Some(1001) => (Reason::BadRequest, "Wren does not accept the days; check timezone, and report it as a bug."),
+        Some(1001) => (Reason::BadRequest, "Wren does not accept the days; check timezone, and report this as a bug."),
         Some(2001) => (Reason::Auth, "Check app_id and api_secret against Wren's console (App, Keys)."),
         Some(2002) => (Reason::Forbidden, "The app's plan has no statistics; upgrade it to Standard."),
         Some(3001) => (Reason::NotFound, "Check app_id, and that base_url is the host of the app's own region."),
-        Some(4001) => (Reason::RateLimited, "Others use the app's quota; poll less often with interval."),
+        Some(4001) => {
+            (Reason::RateLimited, "Other callers share the app's quota; increase interval to poll less often.")
+        }
         _ => by_status(status),
     };
     let (code, log_id) = (code.map(|code| code.to_string()), reply.header("x-request-id").map(str::to_owned));

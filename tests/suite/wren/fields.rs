@@ -1,4 +1,4 @@
-//! The field map of Wren's `statistics/daily`. Pure: an answer in, readings out.
+//! Field map of Wren's `statistics/daily`, from an answer to readings. Pure.
 
 use super::client::{Daily, Day};
 use push_exporter::model::reading::{Label, Metric, WindowReadings, members};
@@ -6,13 +6,13 @@ use push_exporter::model::window::{Window, plus_days};
 use push_exporter::provider::field_map::{FieldSink, series};
 use push_exporter::provider::{WindowNumbers, WindowQuery};
 
-/// The readings of every day that was asked for; one that is not in the answer had nothing.
+/// Returns the readings of every queried day; a day that is missing in the answer had no pushes.
 pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> WindowNumbers {
     let days_queried = std::iter::successors(Some(query.first), |day| Some(Window::day(plus_days(day.first, 1))));
     let windows = days_queried.take_while(|day| *day <= query.last).map(WindowReadings::empty).collect();
     let mut numbers = WindowNumbers { windows, ..WindowNumbers::default() };
     for Day { date, channels } in days {
-        // A day that was not asked for is left alone, and one that comes twice is no second one.
+        // A day that was not queried is ignored, and a repeated day counts once.
         let is_it = |known: &&mut WindowReadings| known.window == Window::day(date) && known.readings.is_empty();
         let Some(window) = numbers.windows.iter_mut().find(is_it) else { continue };
         let channels: Vec<_> = members(&channels, &mut numbers.unknown).collect();
@@ -22,7 +22,7 @@ pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> WindowNumbers {
             // Unknown names are read, and reported by the poller: in a metric and in the log.
             sink.unknown.extend((!channel.is_known()).then(|| name.clone()));
             for (field, value) in fields.as_object().into_iter().flatten() {
-                // The ledger keys its watermark by the path: it must never change.
+                // Watermarks in the ledger are keyed by the path: it must never change.
                 let path = format!("{name}.{field}");
                 let metric = match field.as_str() {
                     "sent" => Metric::Sent,
@@ -42,7 +42,7 @@ pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> WindowNumbers {
     numbers
 }
 
-/// Platform and channel, in the words that all providers share.
+/// Returns platform and channel as the names that all providers share.
 fn labels(channel: &str) -> (Label, Label) {
     let (platform, channel) = match channel {
         "apns" => ("ios", "apns"),
@@ -57,7 +57,7 @@ fn labels(channel: &str) -> (Label, Label) {
 /// Parses the body of an answer as the client does, for tests and fuzzing.
 ///
 /// # Errors
-/// A body that is not of the documented shape.
+/// Fails if the body is not of the documented shape.
 pub fn parse(query: &WindowQuery, body: &[u8]) -> Result<WindowNumbers, serde_json::Error> {
     serde_json::from_slice(body).map(|Daily { days }| read(query, days))
 }

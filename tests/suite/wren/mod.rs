@@ -1,5 +1,5 @@
-//! Wren Push, which is invented: deliveries by day and vendor channel. Document: `DOCUMENT.md` beside
-//! this file. The worked example of CONTRIBUTING, "How to add a provider".
+//! Wren Push, an invented provider: deliveries by day and vendor channel. Its document is `DOCUMENT.md` beside this
+//! file. This is the worked example of CONTRIBUTING, "How to add a provider".
 
 mod client;
 pub mod config;
@@ -27,16 +27,16 @@ use push_exporter::provider::{error::ProviderError, rate_limit::Limit};
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
 
-/// The provider.
+/// The provider Wren Push.
 pub struct Wren;
 
-/// The one report: a value of the label `report`, and a key of `intervals`.
+/// Name of the only report: a value of the label `report`, and a key of `intervals`.
 pub const STATISTICS_DAILY: &str = "statistics_daily";
 
-/// Numbers change every ten minutes.
+/// Default interval: the numbers change every ten minutes.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// 30 requests a minute for each app (Limits); the client keeps it.
+/// Documented rate limit: 30 requests a minute for each app (Limits). The client enforces it.
 const LIMIT: Limit = Limit { api: STATISTICS_DAILY, requests: 30, window: Duration::from_secs(60) };
 
 impl Provider for Wren {
@@ -61,7 +61,6 @@ impl Provider for Wren {
     }
 }
 
-/// The account of one app.
 struct WrenAccount(Arc<Settings>);
 
 impl Account for WrenAccount {
