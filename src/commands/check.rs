@@ -46,7 +46,7 @@ const MADE_UP: &str = "1";
 pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> {
     let (file, config) = serve::load(flags)?;
     let clock = Clock::system();
-    let asked: Vec<Question> = config.apps.iter().flat_map(|app| queries(app, &clock)).collect();
+    let asked: Vec<ReportQuery> = config.apps.iter().flat_map(|app| queries(app, &clock)).collect();
     let (apps, reports) = (config.apps.len(), asked.len());
     super::print(&format!("{}: the configuration is valid; apps: {apps}, reports: {reports}\n", file.display()))?;
     if let Some(file) = &flags.web_config_file {
@@ -64,7 +64,7 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
         return Ok(());
     }
     super::block_on(async {
-        let rows = ask_all(asked, &transport, &clock).await;
+        let rows = query_all(asked, &transport, &clock).await;
         super::print(&format!("\n{}", table(&rows)))?;
         match rows.iter().filter(|row| matches!(row.result, CheckResult::Fails(_))).count() {
             0 => Ok(super::print(AFTERWARDS)?),
@@ -74,7 +74,7 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
 }
 
 /// One query of a report.
-struct Question {
+struct ReportQuery {
     /// Name of the provider, for the table.
     provider: &'static str,
     app: String,
@@ -118,13 +118,13 @@ struct FailureText {
 }
 
 /// Returns the queries of an app: the first query of each of its reports.
-fn queries(app: &App, clock: &Clock) -> Vec<Question> {
+fn queries(app: &App, clock: &Clock) -> Vec<ReportQuery> {
     let report_context = app.report_context(clock);
     let account = Arc::new(AccountClient::new(clock));
     for secret in app.account.secrets() {
         account.scrubber().learn(&secret.current());
     }
-    let question = |spec, kind| Question {
+    let report_query = |spec, kind| ReportQuery {
         provider: app.provider.name(),
         app: app.name.clone(),
         zone: app.zone.clone(),
@@ -144,11 +144,11 @@ fn queries(app: &App, clock: &Clock) -> Vec<Question> {
         queries.push(match report {
             GaugeReport::Windows(report) => {
                 let query = report.next(clock.now(), &ReportState::default(), &EarlierQueries::default());
-                question(*report.spec(), ReportKind::Window(report, query))
+                report_query(*report.spec(), ReportKind::Window(report, query))
             }
             GaugeReport::Snapshot(report) => {
                 let message = SentMessage { id: id.clone(), sent_at: clock.now() };
-                question(*report.spec(), ReportKind::Moment(report, message))
+                report_query(*report.spec(), ReportKind::Moment(report, message))
             }
         });
     }
@@ -156,28 +156,28 @@ fn queries(app: &App, clock: &Clock) -> Vec<Question> {
         .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.spec().name) == messages.delivery));
     if let Some(report) = delivery {
         let message = MessageQuery { id, shape: String::new(), is_young: false };
-        queries.push(question(*report.spec(), ReportKind::Message(report, message)));
+        queries.push(report_query(*report.spec(), ReportKind::Message(report, message)));
     }
     queries
 }
 
 /// Runs all queries concurrently; returns the rows in the order of the queries.
-async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<CheckRow> {
+async fn query_all(queries: Vec<ReportQuery>, transport: &Arc<dyn Transport>, clock: &Clock) -> Vec<CheckRow> {
     let count = queries.len();
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    let mut asking = JoinSet::new();
-    for (index, question) in queries.into_iter().enumerate() {
+    let mut tasks = JoinSet::new();
+    for (index, report_query) in queries.into_iter().enumerate() {
         let (transport, clock, places) = (Arc::clone(transport), clock.clone(), Arc::clone(&places));
-        asking.spawn(async move {
+        tasks.spawn(async move {
             let _place = places.acquire().await;
-            (index, question.answer(transport, &clock).await)
+            (index, report_query.answer(transport, &clock).await)
         });
     }
     let mut rows: Vec<(usize, CheckRow)> = Vec::new();
     let mut progress = tokio::time::interval_at(tokio::time::Instant::now() + PROGRESS, PROGRESS);
     loop {
         tokio::select! {
-            answered = asking.join_next() => match answered {
+            answered = tasks.join_next() => match answered {
                 // Propagates a panic, since a report must not be missing from the table silently.
                 Some(row) => rows.extend(joined(row)),
                 None => break,
@@ -189,9 +189,9 @@ async fn ask_all(queries: Vec<Question>, transport: &Arc<dyn Transport>, clock: 
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-impl Question {
+impl ReportQuery {
     async fn answer(self, transport: Arc<dyn Transport>, clock: &Clock) -> CheckRow {
-        let Question { provider, app, zone, account, spec, kind } = self;
+        let ReportQuery { provider, app, zone, account, spec, kind } = self;
         let ReportSpec { name: report, limit, .. } = spec;
         let client = Client::new(transport, &account, report, limit, Priority::First);
         let answered = tokio::time::timeout(LONGEST, kind.query(&client, &zone, clock)).await;

@@ -3,7 +3,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "these calls run on a reader thread of this file")]
 
-use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,6 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// Maximum file size, larger than any configuration, certificate bundle or secret.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;

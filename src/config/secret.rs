@@ -1,16 +1,17 @@
 //! Secrets given by value, from the environment or from a file that is watched in the background. A secret has no
 //! `Display`, its `Debug` reveals nothing, and errors about a secret never quote it.
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::read_file;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use crate::config::read_file;
 
 /// Environment variables that a configuration may name.
 pub type Environment = HashMap<String, String>;

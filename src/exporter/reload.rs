@@ -121,9 +121,9 @@ impl Reloading {
         let before = self.replace(config, transport);
         // A scrape must see the removed and the added apps change together.
         let mut pause = Some(self.services.exposition.pause());
-        let left = manager.stop_apps(&self.config).await;
+        let stopped = manager.stop_apps(&self.config).await;
         let refused = loop {
-            match manager.start_apps(&self.config, &self.transport, &left).await {
+            match manager.start_apps(&self.config, &self.transport, &stopped).await {
                 Ok(changes) => {
                     pause.take();
                     self.services.exposition.flush().await;
@@ -140,8 +140,8 @@ impl Reloading {
         // The previous apps must keep being polled.
         let (config, transport) = before;
         self.replace(config, Some(transport));
-        let left = manager.stop_apps(&self.config).await;
-        while let Err(error) = manager.start_apps(&self.config, &self.transport, &left).await {
+        let stopped = manager.stop_apps(&self.config).await;
+        while let Err(error) = manager.start_apps(&self.config, &self.transport, &stopped).await {
             pause.take();
             if *self.services.ledger.watch().borrow() {
                 let text = "cannot restart the previous apps either; fix the configuration and reload again";

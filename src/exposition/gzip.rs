@@ -1,9 +1,8 @@
 //! One gzip member from separately compressed blocks: each block is raw deflate ended by a full flush, so that blocks
 //! can be joined in any order, and their checksums combine without reading the text again.
 
-use parking_lot::Mutex;
-
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use parking_lot::Mutex;
 
 /// A compressed piece of text.
 #[derive(Debug)]

@@ -65,11 +65,11 @@ pub(super) fn register(
             messages::move_waiting(transaction, id, delivery, now)?;
         }
     }
-    let mut books = CounterUpdate::open(transaction, id, "", now, Duration::ZERO)?;
+    let mut counters = CounterUpdate::open(transaction, id, "", now, Duration::ZERO)?;
     for (family, labels) in &app.counters {
-        books.count(*family, labels, 0)?;
+        counters.count(*family, labels, 0)?;
     }
-    books.close()?;
+    counters.close()?;
     Ok(Restored { is_new, last_seen, ..restore(transaction, id)? })
 }
 

@@ -51,38 +51,38 @@ impl CommitWriter<'_> {
         if let Some(confirmation) = &self.commit.confirmation {
             messages::confirm(self.transaction, app, now, confirmation)?;
         }
-        let mut books = CounterUpdate::open(self.transaction, app, report, now, hold)?;
+        let mut counters = CounterUpdate::open(self.transaction, app, report, now, hold)?;
         match &self.commit.content {
             CommitContent::Windows { subjects, covers, gauges } => {
                 let everything = [String::new()];
                 let covers = if covers.is_empty() { &everything[..] } else { covers };
                 for subject in subjects {
-                    self.window(subject, covers, &mut books)?;
+                    self.window(subject, covers, &mut counters)?;
                 }
                 for gauge in gauges {
-                    let (gauges, are_new) = self.gauges(gauge, &books)?;
+                    let (gauges, are_new) = self.gauges(gauge, &counters)?;
                     receipt.gauges.push(gauges);
                     // For a report without counters, only the gauges show the age of its data.
                     receipt.has_new_numbers |= are_new && gauge.scope.is_empty() && subjects.is_empty();
                 }
             }
             CommitContent::Moment { gauges, is_new } => {
-                receipt.moment = books.gauges(gauges)?;
+                receipt.moment = counters.gauges(gauges)?;
                 receipt.has_new_numbers = *is_new;
             }
             CommitContent::Messages { polled, failed, newest } => {
-                messages::polled(self.transaction, app, now, polled, &mut books)?;
-                messages::failed(self.transaction, app, now, failed, &mut books)?;
+                messages::polled(self.transaction, app, now, polled, &mut counters)?;
+                messages::failed(self.transaction, app, now, failed, &mut counters)?;
                 messages::write_newest(self.transaction, app, report, newest)?;
                 receipt.messages = Some(messages::state(self.transaction, app)?);
                 receipt.next_due = messages::next_due(self.transaction, app, report, &HashSet::new())?;
                 receipt.failing = messages::failing(self.transaction, app, report)?;
             }
         }
-        receipt.has_new_numbers |= books.has_new_numbers;
-        receipt.is_full = books.is_full;
-        receipt.unreadable = std::mem::take(&mut books.unreadable);
-        receipt.series = books.close()?;
+        receipt.has_new_numbers |= counters.has_new_numbers;
+        receipt.is_full = counters.is_full;
+        receipt.unreadable = std::mem::take(&mut counters.unreadable);
+        receipt.series = counters.close()?;
         self.unknown_names(&mut receipt)?;
         self.report(receipt.has_new_numbers, self.commit.succeeded && receipt.failing == 0)?;
         Ok(receipt)
@@ -93,7 +93,7 @@ impl CommitWriter<'_> {
         &self,
         subject: &SubjectReadings,
         covers: &[String],
-        books: &mut CounterUpdate<'_>,
+        counters: &mut CounterUpdate<'_>,
     ) -> Result<(), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
         let stored: Option<Vec<u8>> = self
@@ -102,8 +102,8 @@ impl CommitWriter<'_> {
             .query_row(params![app, report, subject.subject], |row| row.get(0))
             .optional()?;
         let (mut watermark, began) =
-            books.watermark(stored.as_deref(), subject.began, &subject.subject, &subject.readings);
-        if books.take(&mut watermark, began, &subject.readings, covers)? {
+            counters.watermark(stored.as_deref(), subject.began, &subject.subject, &subject.readings);
+        if counters.take(&mut watermark, began, &subject.readings, covers)? {
             self.transaction
                 .prepare_cached(
                     "INSERT OR REPLACE INTO subject (app, report, subject, watermark) VALUES (?1, ?2, ?3, ?4)",
@@ -128,7 +128,7 @@ impl CommitWriter<'_> {
 
     /// Replaces the stored gauges of a unit, unless they are of a later window. Returns the gauges that are stored now,
     /// and true if they contain new numbers.
-    fn gauges(&self, gauge: &GaugeReadings, books: &CounterUpdate<'_>) -> Result<(StoredGauges, bool), LedgerError> {
+    fn gauges(&self, gauge: &GaugeReadings, counters: &CounterUpdate<'_>) -> Result<(StoredGauges, bool), LedgerError> {
         let Commit { app, report, .. } = *self.commit;
         let key = params![app, report, gauge.scope, gauge.unit.name()];
         let stored: Option<i64> = self
@@ -155,7 +155,7 @@ impl CommitWriter<'_> {
         let mut insert = self.transaction.prepare_cached(
             "INSERT INTO window_gauge_value (app, report, scope, unit, family, label_pairs, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
-        for (family, labels, value) in books.gauges(&gauge.values)? {
+        for (family, labels, value) in counters.gauges(&gauge.values)? {
             insert.execute(params![
                 app,
                 report,

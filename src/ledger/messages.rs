@@ -62,13 +62,13 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
             .prepare_cached("UPDATE app SET newest_message = max(coalesce(newest_message, ?2), ?2) WHERE id = ?1")?
             .execute(params![app, newest])?;
     }
-    let mut books = CounterUpdate::open(transaction, app, report, now, std::time::Duration::ZERO)?;
-    books.count(Family::MessagesRegistered, &Labels::new(&[("source", source.name())]), added)?;
+    let mut counters = CounterUpdate::open(transaction, app, report, now, std::time::Duration::ZERO)?;
+    counters.count(Family::MessagesRegistered, &Labels::new(&[("source", source.name())]), added)?;
     if let Some(read) = read {
         file_marks::keep(transaction, app, read)?;
-        books.count(Family::BadLines, &Labels::default(), read.bad_lines)?;
+        counters.count(Family::BadLines, &Labels::default(), read.bad_lines)?;
     }
-    Ok(AddedMessages { new: added, series: books.close()?, state: state(transaction, app)? })
+    Ok(AddedMessages { new: added, series: counters.close()?, state: state(transaction, app)? })
 }
 
 /// Tracks a message again that was set aside. Returns true if it has had a number, and `None` if it was not set aside.
@@ -254,7 +254,7 @@ pub(super) fn polled(
     app: AppId,
     now: Timestamp,
     polled: &[PolledMessage],
-    books: &mut CounterUpdate<'_>,
+    counters: &mut CounterUpdate<'_>,
 ) -> Result<(), LedgerError> {
     let everything = [String::new()];
     let mut select =
@@ -276,13 +276,13 @@ pub(super) fn polled(
             .optional()?;
         let Some((sent_at, stored, was_aside, subject)) = found else { continue };
         let began = sent_at.saturating_add(LEEWAY).unwrap_or(sent_at);
-        let (mut watermark, began) = books.watermark(stored.as_deref(), began, &subject, &message.readings);
+        let (mut watermark, began) = counters.watermark(stored.as_deref(), began, &subject, &message.readings);
         let covers = if message.readings.is_empty() { &[] } else { &everything[..] };
-        let is_dirty = books.take(&mut watermark, began, &message.readings, covers)?;
+        let is_dirty = counters.take(&mut watermark, began, &message.readings, covers)?;
         if message.is_at_10m {
             for reading in &message.readings {
                 if let Some(family) = reading.series.metric.at_10m() {
-                    books.count_delivery(family, &reading.series, reading.value)?;
+                    counters.count_delivery(family, &reading.series, reading.value)?;
                 }
             }
         }
@@ -312,7 +312,7 @@ pub(super) fn failed(
     app: AppId,
     now: Timestamp,
     failed: &[FailedMessage],
-    books: &mut CounterUpdate<'_>,
+    counters: &mut CounterUpdate<'_>,
 ) -> Result<(), LedgerError> {
     let mut select =
         transaction.prepare_cached("SELECT watermark IS NOT NULL, aside FROM message WHERE id = ?1 AND app = ?2")?;
@@ -339,7 +339,7 @@ pub(super) fn failed(
             }
         }
     }
-    books.count(Family::RejectedMessages, &Labels::default(), rejected)?;
+    counters.count(Family::RejectedMessages, &Labels::default(), rejected)?;
     count_tracked(transaction, app, waiting, live)
 }
 

@@ -84,14 +84,14 @@ impl PollManager {
     /// Stops the apps that are missing from this configuration or differ from it, and removes them from the
     /// exposition.
     pub async fn stop_apps(&mut self, config: &Config) -> StoppedApps {
-        let mut left = StoppedApps::default();
+        let mut stopped = StoppedApps::default();
         let wanted: BTreeMap<AppName, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
-        let stays = |name: &AppName, running: &Running| wanted.get(name) == Some(&running.fingerprint);
-        let (stay, stop_apps): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| stays(name, running));
-        self.apps = stay;
-        left.changes.kept = self.apps.len();
-        let (names, leaving): (Vec<AppName>, Vec<Running>) = stop_apps.into_iter().unzip();
+        let is_kept = |name: &AppName, running: &Running| wanted.get(name) == Some(&running.fingerprint);
+        let (kept, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| is_kept(name, running));
+        self.apps = kept;
+        stopped.changes.kept = self.apps.len();
+        let (names, leaving): (Vec<AppName>, Vec<Running>) = leaving.into_iter().unzip();
         for running in &leaving {
             running.stop.cancel();
         }
@@ -102,12 +102,12 @@ impl PollManager {
             running.tasks.wait().await;
             self.forget(name.0, &name.1).await;
             if wanted.contains_key(&name) {
-                left.changes.changed += 1;
+                stopped.changes.changed += 1;
             } else {
-                left.changes.removed += 1;
+                stopped.changes.removed += 1;
             }
         }
-        left
+        stopped
     }
 
     /// Starts the apps of the configuration that are not polled yet.
@@ -118,7 +118,7 @@ impl PollManager {
         &mut self,
         config: &Config,
         transport: &Arc<dyn Transport>,
-        left: &StoppedApps,
+        stopped: &StoppedApps,
     ) -> Result<Changes, LedgerError> {
         let apps: Vec<AppStart<'_>> = config
             .apps
@@ -148,8 +148,8 @@ impl PollManager {
         }
         started?;
         self.has_begun = true;
-        let added = (self.apps.len() - left.changes.kept).saturating_sub(left.changes.changed);
-        Ok(Changes { added, ..left.changes })
+        let added = (self.apps.len() - stopped.changes.kept).saturating_sub(stopped.changes.changed);
+        Ok(Changes { added, ..stopped.changes })
     }
 
     /// Shows the state that the ledger has stored for the apps, and starts polling them.
@@ -195,8 +195,8 @@ impl PollManager {
             return Arc::clone(account);
         }
         let is_same = |((provider, _), (before, _)): &(&AppName, &(String, _))| *provider == name.0 && *before == id;
-        let budgets = self.accounts.iter().find(is_same).map(|(_, (_, account))| account.budgets());
-        let account = Arc::new(AccountClient::within(&self.services.clock, budgets.unwrap_or_default()));
+        let rate_limiters = self.accounts.iter().find(is_same).map(|(_, (_, account))| account.rate_limiters());
+        let account = Arc::new(AccountClient::within(&self.services.clock, rate_limiters.unwrap_or_default()));
         self.accounts.insert(name, (id, Arc::clone(&account)));
         account
     }

@@ -325,7 +325,7 @@ impl Poller {
         query: impl Fn() -> BoxFuture<'a, Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
         let mut attempt = 0;
-        let mut has_waited = self.client.budget().blocked_for().is_some();
+        let mut has_waited = self.client.rate_limiter().blocked_for().is_some();
         if has_waited {
             self.waits(ANOTHER_REFUSED, RATE_ADVICE).await;
         }
@@ -341,7 +341,7 @@ impl Poller {
             };
             let reason = error.reason();
             if reason == Reason::RateLimited {
-                self.client.budget().block(error.reset());
+                self.client.rate_limiter().block(error.reset());
             }
             let is_too_far = error.reset().is_some_and(|reset| reset > LONGEST_WAIT);
             if *retries == 0 || !reason.is_transient() || is_too_far {
@@ -365,7 +365,7 @@ impl Poller {
     /// Shows that a poll waits for the end of a rate limit.
     async fn waits(&self, message: &str, advice: &'static str) {
         let now = self.services.clock.now();
-        let wait = self.client.budget().blocked_for().unwrap_or_default();
+        let wait = self.client.rate_limiter().blocked_for().unwrap_or_default();
         let failure = PollFailure {
             reason: Reason::RateLimited.name(),
             is_part: false,
@@ -381,7 +381,7 @@ impl Poller {
             let seconds = wait.as_secs();
             tracing::info!(provider, app, report, seconds, error = message, "waiting for the end of a rate limit");
         }
-        if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
+        if let Some(rate) = self.account.take_rate(self.client.rate_limiter().api()) {
             *self.quota_until.lock() = Some(Instant::now() + LONGEST_RESET);
             self.show_quota(rate).await;
         }
@@ -553,7 +553,7 @@ impl Poller {
             }
             None => {}
         }
-        if let Some(rate) = self.account.take_rate(self.client.budget().api()) {
+        if let Some(rate) = self.account.take_rate(self.client.rate_limiter().api()) {
             let wait = due.and_then(|due| Duration::try_from(due.duration_since(self.services.clock.now())).ok());
             let next = interval.max(wait.unwrap_or_default());
             *self.quota_until.lock() = Some(Instant::now() + next + interval.mul_f64(MISSED - 1.0));
@@ -562,7 +562,7 @@ impl Poller {
     }
 
     async fn show_quota(&self, rate: Rate) {
-        let api = self.client.budget().api();
+        let api = self.client.rate_limiter().api();
         let show = |(family, count): (_, Option<u64>)| {
             let count = count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
             Update::show(family, self.id.app_labels(), text::labels(&[("api", api)]), count)

@@ -19,7 +19,7 @@ use crate::util::clock::{Clock, ProviderTime};
 /// HTTP client of one report.
 pub struct Client {
     transport: Arc<dyn Transport>,
-    budget: Arc<RateLimiter>,
+    rate_limiter: Arc<RateLimiter>,
     priority: Priority,
     requests: Arc<Requests>,
     token_requests: Arc<Requests>,
@@ -41,7 +41,7 @@ impl Client {
     ) -> Self {
         Client {
             transport,
-            budget: account.budgets.of(limit),
+            rate_limiter: account.rate_limiters.of(limit),
             priority,
             requests: Arc::clone(account.requests.lock().entry(report).or_default()),
             token_requests: Arc::clone(&account.token_requests),
@@ -58,7 +58,7 @@ impl Client {
     /// Fails if there is no answer.
     pub async fn fetch(&self, request: Request<Vec<u8>>) -> Result<Reply, ProviderError> {
         let waits = self.requests.wait();
-        self.budget.acquire(self.priority).await;
+        self.rate_limiter.acquire(self.priority).await;
         drop(waits);
         self.transmit(request, &self.requests).await
     }
@@ -69,16 +69,16 @@ impl Client {
     /// Fails if there is no answer.
     pub async fn fetch_for_token(&self, request: Request<Vec<u8>>) -> Result<Reply, ProviderError> {
         let waits = self.requests.wait();
-        self.budget.pause().await;
+        self.rate_limiter.pause().await;
         drop(waits);
         self.transmit(request, &self.token_requests).await
     }
 
     /// Records the quota of the report's API from the headers of an answer.
     pub fn note_rate(&self, rate: Rate) {
-        self.budget.correct(rate);
+        self.rate_limiter.correct(rate);
         if rate.limit.is_some() || rate.remaining.is_some() {
-            self.rates.lock().insert(self.budget.api(), rate);
+            self.rates.lock().insert(self.rate_limiter.api(), rate);
         }
     }
 
@@ -99,8 +99,8 @@ impl Client {
     }
 
     /// Returns the rate limiter of the report's API.
-    pub fn budget(&self) -> &RateLimiter {
-        &self.budget
+    pub fn rate_limiter(&self) -> &RateLimiter {
+        &self.rate_limiter
     }
 
     async fn transmit(&self, request: Request<Vec<u8>>, requests: &Requests) -> Result<Reply, ProviderError> {
@@ -139,10 +139,10 @@ pub struct RateLimiters(Mutex<BTreeMap<&'static str, Arc<RateLimiter>>>);
 impl RateLimiters {
     /// Returns the rate limiter of an API, created by its first report. A changed limit applies from now on.
     fn of(&self, limit: Limit) -> Arc<RateLimiter> {
-        let mut budgets = self.0.lock();
-        let budget = budgets.entry(limit.api).or_insert_with(|| Arc::new(RateLimiter::new(limit)));
-        budget.set_limit(limit);
-        Arc::clone(budget)
+        let mut rate_limiters = self.0.lock();
+        let rate_limiter = rate_limiters.entry(limit.api).or_insert_with(|| Arc::new(RateLimiter::new(limit)));
+        rate_limiter.set_limit(limit);
+        Arc::clone(rate_limiter)
     }
 }
 
@@ -151,7 +151,7 @@ pub struct AccountClient {
     /// Request counts by report.
     requests: Mutex<BTreeMap<&'static str, Arc<Requests>>>,
     rates: Arc<Rates>,
-    budgets: Arc<RateLimiters>,
+    rate_limiters: Arc<RateLimiters>,
     token_requests: Arc<Requests>,
     token_expiry: Arc<Mutex<Option<jiff::Timestamp>>>,
     scrubber: Scrubber,
@@ -165,11 +165,11 @@ impl AccountClient {
     }
 
     /// Creates the state with the rate limiters that another app of the account has used.
-    pub fn within(wall: &Clock, budgets: Arc<RateLimiters>) -> AccountClient {
+    pub fn within(wall: &Clock, rate_limiters: Arc<RateLimiters>) -> AccountClient {
         AccountClient {
             requests: Mutex::default(),
             rates: Arc::default(),
-            budgets,
+            rate_limiters,
             token_requests: Arc::default(),
             token_expiry: Arc::default(),
             scrubber: Scrubber::default(),
@@ -183,8 +183,8 @@ impl AccountClient {
     }
 
     /// Returns the rate limiters, which belong to the account even if its app is renamed.
-    pub fn budgets(&self) -> Arc<RateLimiters> {
-        Arc::clone(&self.budgets)
+    pub fn rate_limiters(&self) -> Arc<RateLimiters> {
+        Arc::clone(&self.rate_limiters)
     }
 
     /// Returns the counts of requests for tokens.

@@ -1,10 +1,10 @@
 //! Rate limits: at most N requests, including retries, start in any sliding window. They use tokio's time, so that
 //! tests can pause it.
 
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A documented rate limit.
@@ -181,12 +181,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_window_holds_more_than_the_limit() {
         let limit = LIMIT;
-        let budget = Arc::new(RateLimiter::new(limit));
+        let rate_limiter = Arc::new(RateLimiter::new(limit));
         let tasks: Vec<_> = (0..95)
             .map(|_| {
-                let budget = Arc::clone(&budget);
+                let rate_limiter = Arc::clone(&rate_limiter);
                 tokio::spawn(async move {
-                    budget.acquire(Priority::First).await;
+                    rate_limiter.acquire(Priority::First).await;
                     Instant::now()
                 })
             })
@@ -205,16 +205,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_window_takes_half() {
-        let budget = RateLimiter::new(LIMIT);
+        let rate_limiter = RateLimiter::new(LIMIT);
         for _ in 0..5 {
-            assert_eq!(budget.acquire(Priority::First).await, Duration::ZERO);
+            assert_eq!(rate_limiter.acquire(Priority::First).await, Duration::ZERO);
         }
         // An earlier process may have used the other half.
-        assert_eq!(budget.acquire(Priority::First).await, Duration::from_millis(10_500));
+        assert_eq!(rate_limiter.acquire(Priority::First).await, Duration::from_millis(10_500));
         tokio::time::advance(Duration::from_secs(60)).await;
         let started = Instant::now();
         for _ in 0..10 {
-            budget.acquire(Priority::First).await;
+            rate_limiter.acquire(Priority::First).await;
         }
         assert!(started.elapsed() < Duration::from_secs(10), "the whole limit is available from then on");
     }
@@ -222,20 +222,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_window_is_a_little_longer_than_the_providers() {
         // Requests that leave ten seconds apart may arrive closer together.
-        let budget = RateLimiter::new(Limit { requests: 1, ..LIMIT });
-        budget.acquire(Priority::First).await;
-        assert_eq!(budget.acquire(Priority::First).await, Duration::from_millis(10_500));
+        let rate_limiter = RateLimiter::new(Limit { requests: 1, ..LIMIT });
+        rate_limiter.acquire(Priority::First).await;
+        assert_eq!(rate_limiter.acquire(Priority::First).await, Duration::from_millis(10_500));
     }
 
     #[tokio::test(start_paused = true)]
     async fn few_requests_go_before_many() {
-        let budget = Arc::new(RateLimiter::new(Limit { requests: 1, ..LIMIT }));
-        budget.acquire(Priority::First).await;
+        let rate_limiter = Arc::new(RateLimiter::new(Limit { requests: 1, ..LIMIT }));
+        rate_limiter.acquire(Priority::First).await;
         let order: Arc<Mutex<Vec<&str>>> = Arc::default();
         let query = |name: &'static str, priority| {
-            let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
+            let (rate_limiter, order) = (Arc::clone(&rate_limiter), Arc::clone(&order));
             tokio::spawn(async move {
-                budget.acquire(priority).await;
+                rate_limiter.acquire(priority).await;
                 order.lock().push(name);
             })
         };
@@ -252,37 +252,37 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_providers_own_count_is_kept() {
-        let budget = RateLimiter::new(Limit { requests: 100, window: Duration::from_secs(60), ..LIMIT });
+        let rate_limiter = RateLimiter::new(Limit { requests: 100, window: Duration::from_secs(60), ..LIMIT });
         let rate = |remaining, reset| Rate {
             limit: Some(40),
             remaining: Some(remaining),
             reset: Some(Duration::from_secs(reset)),
         };
-        budget.correct(rate(3, 20));
+        rate_limiter.correct(rate(3, 20));
         // An answer that was overtaken reports more than is left.
-        budget.correct(rate(5, 20));
+        rate_limiter.correct(rate(5, 20));
         let started = Instant::now();
         for _ in 0..3 {
-            budget.acquire(Priority::First).await;
+            rate_limiter.acquire(Priority::First).await;
         }
         assert_eq!(started.elapsed(), Duration::ZERO);
-        budget.acquire(Priority::First).await;
+        rate_limiter.acquire(Priority::First).await;
         assert_eq!(started.elapsed().as_secs(), 20);
         // A new window replaces the old one, and headers without a reset change nothing.
-        budget.correct(rate(30, 60));
-        budget.correct(Rate { limit: Some(40), ..Rate::default() });
+        rate_limiter.correct(rate(30, 60));
+        rate_limiter.correct(Rate { limit: Some(40), ..Rate::default() });
         for _ in 0..30 {
-            budget.acquire(Priority::First).await;
+            rate_limiter.acquire(Priority::First).await;
         }
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_named_reset_is_waited_for() {
-        let budget = RateLimiter::new(LIMIT);
-        budget.block(Some(Duration::from_secs(52)));
-        assert_eq!(budget.acquire(Priority::First).await.as_secs(), 52);
-        budget.block(Some(Duration::MAX));
-        assert_eq!(budget.acquire(Priority::First).await, LONGEST_RESET);
+        let rate_limiter = RateLimiter::new(LIMIT);
+        rate_limiter.block(Some(Duration::from_secs(52)));
+        assert_eq!(rate_limiter.acquire(Priority::First).await.as_secs(), 52);
+        rate_limiter.block(Some(Duration::MAX));
+        assert_eq!(rate_limiter.acquire(Priority::First).await, LONGEST_RESET);
     }
 }

@@ -1,10 +1,10 @@
 //! Simulator of Easemob: app tokens and `offline-push`, 10 requests in 10 seconds.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 
 use http::{Method, Request, Response};
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::simulator::{SimulatedLimit, Simulator, Trouble, around, bearer, beijing, text};

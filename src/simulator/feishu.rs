@@ -1,12 +1,12 @@
 //! Simulator of Feishu: tenant tokens and `message_push_overview`, 100 requests per minute, data two days late at
 //! 10:00, weeks named by their Monday, months by their first day.
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroU16;
 
 use http::{HeaderValue, Method, Request, Response};
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::simulator::{SimulatedLimit, Simulator, around, bearer, beijing, text};

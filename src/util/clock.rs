@@ -1,13 +1,13 @@
 //! The only source of time. Wall time comes from a [`Clock`], durations from tokio's instants. Nothing else in the
 //! crate reads either, so that a test controls the calendar and the timers together.
 
-use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Wall clock, cheap to clone and shared by everything that needs a date.

@@ -2,10 +2,9 @@
 //! health paths skip all of it except the headers: their clients have no password, and a rate limit must not make a
 //! healthy process look dead.
 
-use parking_lot::Mutex;
-
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::web::basic_auth::Authenticator;

@@ -1,7 +1,6 @@
 //! Basic authentication against bcrypt hashes: one check at a time, on a thread that serves no requests, since each
 //! is slow by design. Recent results are cached.
 
-use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bcrypt::HashParts;
 use http::HeaderValue;
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Maximum number of cached successful checks, and of cached failed ones.

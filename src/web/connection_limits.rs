@@ -1,11 +1,11 @@
 //! Open connections and their activity. If there is no room for another one, the connection that has been idle for
 //! longest is closed, so that thousands of idle connections keep nobody out.
 
-use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -9,7 +9,6 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 use flate2::read::MultiGzDecoder;
 use http::request::Parts;
@@ -22,6 +21,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
+use tokio::sync::watch;
 
 use crate::config::secret::Secret;
 use crate::messages::input::{WireApp, WireMessage};

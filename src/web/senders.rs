@@ -1,12 +1,12 @@
 //! Senders whose messages were refused. Each is logged once an hour for each kind of error, and is listed on the
 //! status page for a day.
 
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use serde::Serialize;
 
 /// Interval between two log lines of a sender about the same kind of error.

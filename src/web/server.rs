@@ -1,7 +1,6 @@
 //! Connections: accepted, encrypted if the web configuration requires it, served over HTTP/1.1 or HTTP/2, each with
 //! limits on everything that a client can send, withhold or leave unread.
 
-use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +12,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};

@@ -1,11 +1,12 @@
 //! Tests of files that are written, rotated, truncated, copied and removed, with and without a follower.
 
-use super::*;
-use crate::messages::input::MAX_LINE;
-use crate::messages::tail::lines::CHUNK;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+
+use super::*;
+use crate::messages::input::MAX_LINE;
+use crate::messages::tail::lines::CHUNK;
 
 struct Place {
     folder: tempfile::TempDir,

@@ -5,12 +5,12 @@
 mod answers;
 mod reports;
 
-use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
 use http::{HeaderValue, Method, Request, Response, header};
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 use crate::simulator::{SimulatedLimit, Simulator, Trouble, beijing, text};
