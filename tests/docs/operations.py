@@ -1,9 +1,9 @@
-"""Does what README.md tells operators to do with a ledger: backup, restore, upgrade, moving, losing, two of them, renaming,
-forgetting. The commands are those of README.md, with other paths; so are the messages.
+"""Does what docs/operations.md tells operators to do with a ledger: backup, restore, upgrade, moving, losing, two of them,
+renaming, forgetting. The commands are those of docs/operations.md, with other paths; so are the messages.
 
 Usage: operations.py --exporter PROGRAM
 
-Needs sqlite3. Prints what was tried, a line each; exit code 1 if something is not as README.md says."""
+Needs sqlite3. Prints what was tried, a line each; exit code 1 if something is not as docs/operations.md says."""
 
 import argparse
 import re
@@ -21,16 +21,16 @@ from provider import Provider
 import common
 
 TOKEN = "a token of senders"
-README = (ROOT / "README.md").read_text("utf-8")
+DOCUMENT = (ROOT / "docs/operations.md").read_text("utf-8")
 
 
 def blocks(heading: str, language: str = "sh") -> list[str]:
-    section = re.split(r"^##", re.split(rf"^### {heading}$", README, flags=re.M)[1], flags=re.M)[0]
+    section = re.split(r"^## ", re.split(rf"^## {heading}$", DOCUMENT, flags=re.M)[1], flags=re.M)[0]
     return [text for name, text in re.findall(r"^```(\w*)\n(.*?)^```$", section, re.M | re.S) if name == language]
 
 
 class Wrong(ValueError):
-    """Not as README.md says."""
+    """Not as docs/operations.md says."""
 
 
 class Trial:
@@ -108,7 +108,7 @@ class Trial:
         return done.stdout.strip()
 
     def run(self, block: str, more: dict[str, str] | None = None) -> None:
-        """A block of README.md with this trial's paths."""
+        """A block of docs/operations.md with this trial's paths."""
         paths = {"/var/lib/push-exporter": str(self.state), "/var/backups": str(self.folder)} | (more or {})
         for path, other in paths.items():
             block = block.replace(path, other)
@@ -132,7 +132,7 @@ def counts(trial: Trial, total: float) -> None:
 
 
 def is_said(text: str, heading: str, language: str = "") -> None:
-    """README.md has the message, whatever path, time and numbers it has there."""
+    """docs/operations.md has the message, whatever path, time and numbers it has there."""
     bare = lambda line: re.sub(r"\S*push-exporter\.db|\d+", "…", line)  # noqa: E731
     wanted = [bare(line) for block in blocks(heading, language) for line in block.splitlines()]
     if not any(line in bare(text) for line in wanted):
@@ -176,7 +176,7 @@ def downgrade(trial: Trial) -> Iterator[str]:
     trial.stop()
     schema = int(trial.sqlite("PRAGMA user_version"))
     # Of whatever release: one that does not change the schema need not be named.
-    if not re.search(rf"\b\d+\.\d+\.\d+ has {schema}\.", " ".join(README.split())):
+    if not re.search(rf"\b\d+\.\d+\.\d+ has {schema}\.", " ".join(DOCUMENT.split())):
         yield f"the schema is {schema}"
     trial.sqlite(f"PRAGMA user_version = {schema + 1}")
     is_said(trial.refused(), "Upgrade and downgrade")

@@ -1,5 +1,5 @@
-"""The least Prometheus of README.md: the one that knows everything that rules and queries of the documents use, and the one
-that knows what the dashboards use besides."""
+"""The least Prometheus of docs/install.md: the one that knows everything that rules and queries of the documents use, and
+the one that knows what the dashboards use besides."""
 
 import re
 from collections.abc import Iterator
@@ -54,9 +54,10 @@ def of_queries(queries: list[str]) -> Iterator[str]:
 
 
 def said(root: Path, what: str, needed: dict) -> Iterator[str]:
-    """What the row of README.md should say, and whether it does."""
+    """What the row of docs/install.md should say, and whether it does."""
     least = ".".join(map(str, max(needed)))
-    row = re.search(rf"^\| Prometheus with the {what}[^|]*\| ([\d.]+) \|", (root / "README.md").read_text("utf-8"), re.M)
+    text = (root / "docs/install.md").read_text("utf-8")
+    row = re.search(rf"^\| Prometheus with the {what}[^|]*\| ([\d.]+) \|", text, re.M)
     if not row or row[1] != least:
-        yield f"README.md says {row and row[1]} for the {what}; {needed[max(needed)]} needs {least}"
+        yield f"docs/install.md says {row and row[1]} for the {what}; {needed[max(needed)]} needs {least}"
     return f"{least} for {needed[max(needed)]}"

@@ -1,15 +1,20 @@
-//! The README's examples for senders, run as they stand there.
+//! The examples for senders in docs/messages.md, run as they stand there; the README shows the first one too.
 
 use crate::support::{Page, Program, eventually, tool};
 
 const README: &str = include_str!("../../README.md");
+const MESSAGES: &str = include_str!("../../docs/messages.md");
 
 /// The block that begins with a comment line of this text, for an exporter at `address`.
 fn example(first_line: &str, address: &str) -> String {
-    let mut blocks = README.split("\n```").skip(1).step_by(2);
+    block(MESSAGES, first_line).replace("push-exporter:10110", address)
+}
+
+fn block<'a>(document: &'a str, first_line: &str) -> &'a str {
+    let mut blocks = document.split("\n```").skip(1).step_by(2);
     let block =
-        blocks.find(|block| block.contains(&format!("\n{first_line}\n"))).expect("the example is in the README");
-    block.split_once('\n').unwrap().1.replace("push-exporter:10110", address)
+        blocks.find(|block| block.contains(&format!("\n{first_line}\n"))).expect("the example is in the document");
+    block.split_once('\n').unwrap().1
 }
 
 fn registered(page: &Page) -> Option<f64> {
@@ -36,7 +41,20 @@ fn senders_register_their_messages() {
     let output = tool("python3", &["-c", &format!("{python}{}", example("# Python", &address))], b"");
     assert!(output.status.success(), "{output:?}");
     eventually("both on the page", 10, || (registered(&program.try_scrape()?)? == 2.0).then_some(()));
-    for language in ["// Java", "// Go"] {
+
+    let node = example("// Node", &address);
+    let (push, rest) = node.split_once("const registered").unwrap();
+    assert!(push.contains("const msgId = "), "{push}");
+    let script = format!("const token = 't0ken', msgId = '38280845540235677';\nconst registered{rest}");
+    let output = tool("node", &["--input-type=module", "--eval", &script], b"");
+    assert!(output.status.success(), "{output:?}");
+    eventually("all three on the page", 10, || (registered(&program.try_scrape()?)? == 3.0).then_some(()));
+    for language in ["// Java", "// Go", "// PHP", "// C#"] {
         assert!(example(language, &address).contains(&format!("http://{address}/api/v1/messages")));
     }
+}
+
+#[test]
+fn the_readme_shows_the_first_one() {
+    assert_eq!(block(README, "# curl"), block(MESSAGES, "# curl"));
 }

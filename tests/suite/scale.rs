@@ -1,6 +1,6 @@
 //! Many messages: memory and start-up time do not grow with what is stored; and how soon after a start a scrape is
-//! answered. Prints its figures; the README's come from `PUSH_EXPORTER_BINARY=target/release/push-exporter` and a million
-//! messages.
+//! answered. Prints its figures; those of docs/operations.md come from
+//! `PUSH_EXPORTER_BINARY=target/release/push-exporter` and a million messages.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
 //! What so many messages a day take: requests, ledger, memory and time of a processor, in a simulated day that begins with
-//! five days of messages behind it. PUSH_EXPORTER_A_DAY is the number, 300 or as in the README.
+//! five days of messages behind it. PUSH_EXPORTER_A_DAY is the number, 300 or as in docs/operations.md.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
