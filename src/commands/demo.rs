@@ -34,7 +34,7 @@ const FILE: &str = "ids.log";
 /// Phases of the simulated trouble, three hours in all: before, during and after the trouble of two channels. The last
 /// phase is long enough that rules over the last hour recover before the next round.
 const ROUND: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(1500), Duration::from_secs(9000)];
-/// Token of the message API; the README shows it, so that users can register their own ids with the demo.
+/// Token of the message API; docs/messages.md shows it, so that users can register their own ids with the demo.
 const TOKEN: &str = "demo-token";
 
 /// Starts the simulators on separate ports, and the exporter with a ledger in a temporary folder.

@@ -1,4 +1,4 @@
-//! `push-exporter init`: a commented example configuration. The README shows the same text.
+//! `push-exporter init`: a commented example configuration. docs/configuration.md shows the same text.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};

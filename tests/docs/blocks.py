@@ -1,4 +1,4 @@
-"""The queries of README.md and docs/ that stand in blocks of their own: valid, and of metrics that exist."""
+"""The queries of the documents that stand in blocks of their own: valid, and of metrics that exist."""
 
 import re
 from collections.abc import Iterator

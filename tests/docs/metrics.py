@@ -1,4 +1,4 @@
-"""The tables of metrics in README.md and docs/metrics.md: a row for each metric of /metrics and none that is invented, each
+"""The tables of metrics in docs/metrics.md: a row for each metric of /metrics and none that is invented, each
 with a query that is valid. With --prometheus the queries are run too.
 
 Usage: metrics.py [--root FOLDER] [--prometheus URL]
@@ -23,7 +23,9 @@ import promql
 from promtool import invalid
 from queries import Query, ask
 
-FILES = ["README.md", "docs/metrics.md"]
+FILE = "docs/metrics.md"
+# The section with the table of deliveries.
+DELIVERIES = "Metrics, each with a query"
 SOURCES = ["catalog.rs", "self_metrics.rs", "process.rs"]
 # Of every series, and so not in the tables.
 COMMON = {"__name__", "job", "instance", "provider", "app", "le"}
@@ -50,16 +52,15 @@ class Row:
 
 
 def rows(root: Path) -> Iterator[Row]:
-    for file in FILES:
-        for table in re.findall(r"^\| metric \|.*\n(?:\|.*\n)+", without_blocks((root / file).read_text("utf-8")), re.M):
-            for line in table.splitlines()[2:]:
-                cells = re.split(r"(?<!\\)\|", line.strip("|"))
-                name = re.match(r"`(\w+)(?:\{([\w,]+)\})?`", cells[0].strip())
-                queries = re.findall(r"`([^`]+)` *$", cells[-1])
-                if not name:
-                    raise ValueError(f"{file}: a row that begins with no metric: {line[:60]}")
-                labels = frozenset(name[2].split(",")) if name[2] else None
-                yield Row(name[1], labels, queries[0].replace("\\|", "|") if queries else "")
+    for table in re.findall(r"^\| metric \|.*\n(?:\|.*\n)+", without_blocks((root / FILE).read_text("utf-8")), re.M):
+        for line in table.splitlines()[2:]:
+            cells = re.split(r"(?<!\\)\|", line.strip("|"))
+            name = re.match(r"`(\w+)(?:\{([\w,]+)\})?`", cells[0].strip())
+            queries = re.findall(r"`([^`]+)` *$", cells[-1])
+            if not name:
+                raise ValueError(f"{FILE}: a row that begins with no metric: {line[:60]}")
+            labels = frozenset(name[2].split(",")) if name[2] else None
+            yield Row(name[1], labels, queries[0].replace("\\|", "|") if queries else "")
 
 
 def shown(root: Path) -> set[str]:
@@ -132,7 +133,8 @@ def labels(root: Path, prometheus: str) -> Iterator[str]:
 
 def delivered(root: Path) -> set[str]:
     """Those whose labels stand once, above their table."""
-    return set(re.findall(r"^\| `(push_messages_\w+)` \|", (root / "README.md").read_text("utf-8"), re.M))
+    section = re.split(rf"^## {DELIVERIES}$", (root / FILE).read_text("utf-8"), flags=re.M)[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `(push_messages_\w+)` \|", section, re.M))
 
 
 def main() -> int:

@@ -25,7 +25,8 @@ def settings(root: Path) -> Iterator[str]:
     spans = [span for row in rows(text, "Every key")[1:] for span in code(row[0])]
     listed = {word for span in spans for word in KEY.fullmatch(span).groups() if word}
     # The parts of a step of the schedule stand in its row.
-    described = set(re.findall(r"\b(until|every)\b", text))
+    section = re.split(r"^## Every key$", text, flags=re.M)[1].split("\n## ")[0]
+    described = set(re.findall(r"\b(until|every)\b", section))
     for key in sorted(read(root) - listed - described):
         yield f"the key {key} is not in the table"
     for key in sorted(listed - read(root)):

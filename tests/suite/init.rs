@@ -1,5 +1,5 @@
 //! `push-exporter init`: the example loads as it stands and with everything in it that is commented out, what it calls
-//! defaults are the defaults, and the README shows it.
+//! defaults are the defaults, and docs/configuration.md shows it.
 
 use std::path::Path;
 use std::process::Output;
@@ -112,7 +112,10 @@ fn its_defaults_are_the_defaults() {
 }
 
 #[test]
-fn the_readme_shows_it() {
-    let readme = std::fs::read_to_string("README.md").unwrap();
-    assert!(readme.contains(&format!("```yaml\n{EXAMPLE}```\n")), "the README shows another configuration than init");
+fn the_document_shows_it() {
+    let document = std::fs::read_to_string("docs/configuration.md").unwrap();
+    assert!(
+        document.contains(&format!("```yaml\n{EXAMPLE}```\n")),
+        "the document shows another configuration than init"
+    );
 }
