@@ -19,8 +19,8 @@ trap 'rm -rf "$stage"' EXIT
 install -D --mode=0755 -- "$binary" "$stage/$name/push-exporter"
 install --mode=0644 -- src/config/example.yml "$stage/$name/push-exporter.yml.example"
 # In the folders of the repository, so that the documents' links lead somewhere.
-cp --parents -- LICENSE README.md CHANGELOG.md docs/*.md docs/*.json docs/man/*.1 docs/completions/* deploy/systemd/* \
-    grafana/dashboards/*.json prometheus/RUNBOOK.md prometheus/rules/*.yml "$stage/$name"
+cp --parents -- LICENSE README.md README.zh-CN.md CHANGELOG.md docs/*.md docs/*.json docs/man/*.1 docs/completions/* \
+    deploy/systemd/* grafana/dashboards/*.json prometheus/RUNBOOK.md prometheus/rules/*.yml "$stage/$name"
 chmod -R u=rwX,go=rX "$stage/$name"
 
 tar --create --directory "$stage" --format=ustar --sort=name --mtime="@$SOURCE_DATE_EPOCH" \

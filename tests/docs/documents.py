@@ -10,7 +10,7 @@ sys.path[1:1] = [str(ROOT / "tests/deploy"), str(ROOT / "tests/grafana")]
 
 def documents(root: Path) -> list[Path]:
     """What people read: in the order in which they come to it."""
-    top = [root / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+    top = [root / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
     deploy = sorted((root / "deploy").rglob("*.md"))
     return [*top, *sorted((root / "docs").glob("*.md")), root / "prometheus/RUNBOOK.md", *deploy]
 

@@ -56,6 +56,7 @@ PACKED = [
     "CHANGELOG.md",
     "LICENSE",
     "README.md",
+    "README.zh-CN.md",
     "deploy/systemd/push-exporter.service",
     "deploy/systemd/push-exporter.socket",
     "docs/completions/_push-exporter",
