@@ -26,7 +26,7 @@ use push_exporter::exporter::reload::Reload;
 use push_exporter::exposition::Exposition;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
-    NewMessages, NewestQuery, Receipt, Reschedule, Restored, Store,
+    NewMessages, NewestQuery, Receipt, Reschedule, Store, StoredApp,
 };
 use push_exporter::messages::registry::MessageRegistry;
 use push_exporter::messages::tail;
@@ -584,7 +584,7 @@ impl Exporter {
             let mut targets = BTreeMap::new();
             for app in &config.apps {
                 let mut opening = AppStart::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
-                opening.show(Restored::default(), config).await;
+                opening.show(StoredApp::default(), config).await;
                 targets.extend(opening.target().map(|target| (app.name.clone(), Arc::new(target))));
             }
             registry.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
@@ -620,7 +620,7 @@ struct Kept {
 }
 
 impl Store for Notebook {
-    fn register(&mut self, _: Vec<AppKey>, _: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>> {
+    fn register(&mut self, _: Vec<AppKey>, _: Timestamp) -> BoxFuture<'_, Result<Vec<StoredApp>, LedgerError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

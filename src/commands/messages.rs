@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::commands::CommandFailure;
 use crate::commands::cli::AddMessages;
 use crate::messages::input::{self, MAX_LINE, WireId};
-use crate::messages::registry::{BadEntry, Registered};
+use crate::messages::registry::{BadEntry, Registration};
 use crate::provider::jpush::message_id::{RULE, read_group_id};
 use crate::provider::transport;
 use crate::provider::transport::Way;
@@ -205,7 +205,7 @@ impl Sender {
                 .body(body.join("\n"));
             let trouble = match request.send().await {
                 Ok(response) => match self.read(response).await? {
-                    ApiAnswer::Registered(Registered { received, new, too_old }) => {
+                    ApiAnswer::Registration(Registration { received, new, too_old }) => {
                         tally.received += received;
                         tally.new += new;
                         tally.too_old += too_old;
@@ -237,7 +237,7 @@ impl Sender {
         };
         if status == StatusCode::OK {
             let registered = serde_json::from_slice(&body);
-            return Ok(ApiAnswer::Registered(
+            return Ok(ApiAnswer::Registration(
                 registered.context("the answer is not that of a push-exporter; check --url")?,
             ));
         }
@@ -257,7 +257,7 @@ impl Sender {
 
 /// The answer to a request.
 enum ApiAnswer {
-    Registered(Registered),
+    Registration(Registration),
     /// The index of the refused entry, and the reason.
     Refused(usize, String),
     /// The reason why the request must be retried later.

@@ -24,7 +24,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::commands::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 use crate::provider::transport::SetupError;
 use crate::util::log_writer::LogWriter;
-use crate::web::config::watch::{Followed, Watched};
+use crate::web::config::watch::{ConfigFollower, WatchedConfig};
 use crate::web::lifecycle::Reloader;
 use crate::web::{self, ListenerRole};
 
@@ -204,10 +204,10 @@ fn web_options(flags: &Flags) -> web::Options {
 }
 
 /// Reads the web configuration that the flags name, and starts to watch it.
-fn web_settings(flags: &Flags) -> Result<Watched, CommandFailure> {
-    let Some(file) = &flags.web_config_file else { return Ok(Watched::nothing()) };
+fn web_settings(flags: &Flags) -> Result<WatchedConfig, CommandFailure> {
+    let Some(file) = &flags.web_config_file else { return Ok(WatchedConfig::nothing()) };
     let (followed, watched) =
-        Followed::open(file.clone()).map_err(|errors| CommandFailure::Usage(errors.to_string()))?;
+        ConfigFollower::open(file.clone()).map_err(|errors| CommandFailure::Usage(errors.to_string()))?;
     tokio::spawn(followed.follow());
     Ok(watched)
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::secret;
-use crate::exporter::reload::{Reload, Reloading};
+use crate::exporter::reload::{Reload, ReloadHandler};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Store};
 use crate::messages::registry::MessageRegistry;
@@ -109,11 +109,11 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         messages: MessageApi::new(current_token, registry),
         reloader: reload.reloader(),
     };
-    let site = Router::new(content, web.options);
-    let serving = web::serve(web.listeners, web.settings, site, stop.clone());
+    let router = Router::new(content, web.options);
+    let serving = web::serve(web.listeners, web.settings, router, stop.clone());
     tokio::pin!(serving);
     let mut reloading =
-        Reloading { reload, config, transport, message_token, secrets, services: services.clone(), metrics };
+        ReloadHandler { reload, config, transport, message_token, secrets, services: services.clone(), metrics };
     let watchdog = systemd::watchdog(exposition);
     let served = tokio::select! {
         () = &mut serving => Ok(()),

@@ -57,7 +57,7 @@ impl Reload {
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// State that reloads change.
-pub(crate) struct Reloading {
+pub(crate) struct ReloadHandler {
     pub(crate) reload: Reload,
     /// Configuration in use.
     pub(crate) config: Config,
@@ -69,7 +69,7 @@ pub(crate) struct Reloading {
     pub(crate) metrics: SelfMetrics,
 }
 
-impl Reloading {
+impl ReloadHandler {
     /// Handles reload requests, one after the other.
     pub(crate) async fn run(&mut self, manager: &mut PollManager) {
         while let Some(request) = self.reload.requests.recv().await {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 /// A compressed piece of text.
 #[derive(Debug)]
-pub(super) struct Deflated {
+pub(super) struct DeflatedBlock {
     /// Raw deflate up to a full flush.
     pub(super) bytes: Vec<u8>,
     /// Checksum and length of the text.
@@ -25,7 +25,7 @@ static AT_REST: Mutex<Vec<Compress>> = Mutex::new(Vec::new());
 const MAX_AT_REST: usize = 4;
 
 /// Compresses a block; `None` if zlib fails, which only happens when it is out of memory.
-pub(super) fn deflate(text: &[u8]) -> Option<Deflated> {
+pub(super) fn deflate(text: &[u8]) -> Option<DeflatedBlock> {
     let at_rest = AT_REST.lock().pop();
     let mut compress = at_rest.unwrap_or_else(|| Compress::new(Compression::new(LEVEL), false));
     compress.reset();
@@ -37,7 +37,7 @@ pub(super) fn deflate(text: &[u8]) -> Option<Deflated> {
     deflated
 }
 
-fn deflate_by(compress: &mut Compress, text: &[u8]) -> Option<Deflated> {
+fn deflate_by(compress: &mut Compress, text: &[u8]) -> Option<DeflatedBlock> {
     let mut crc = Crc::new();
     crc.update(text);
     let mut bytes = Vec::with_capacity(text.len() / 8 + 64);
@@ -48,7 +48,7 @@ fn deflate_by(compress: &mut Compress, text: &[u8]) -> Option<Deflated> {
         // Spare room after a call means that everything was flushed.
         if all_read && bytes.len() < bytes.capacity() {
             bytes.shrink_to_fit();
-            return Some(Deflated { bytes, crc });
+            return Some(DeflatedBlock { bytes, crc });
         }
         if status == Status::BufError && bytes.len() < bytes.capacity() {
             return None;
@@ -65,7 +65,7 @@ pub(super) fn trailer(crc: &Crc) -> [u8; 10] {
 }
 
 /// Decompresses the text of a block.
-pub(super) fn inflate(block: &Deflated) -> Option<Vec<u8>> {
+pub(super) fn inflate(block: &DeflatedBlock) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(block.crc.amount() as usize + 1);
     let mut decompress = flate2::Decompress::new(false);
     decompress.decompress_vec(&block.bytes, &mut text, flate2::FlushDecompress::Sync).ok()?;

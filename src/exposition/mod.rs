@@ -20,7 +20,7 @@ use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpTexts;
 use crate::model::reading::SeriesId;
 pub use self_metrics::encode as encode_self_metrics;
-use series_table::{ByForm, Form, Rendered, Table};
+use series_table::{ByForm, Form, RenderedBlock, Table};
 pub use series_table::{Sample, Update};
 
 /// Formats of the page.
@@ -45,10 +45,10 @@ impl ExpositionFormat {
     }
 }
 
-type Blocks = Arc<[Arc<Rendered>]>;
+type Blocks = Arc<[Arc<RenderedBlock>]>;
 
 /// The last rendered page, in the formats in use.
-type Published = ByForm<Option<Blocks>>;
+type PublishedBlocks = ByForm<Option<Blocks>>;
 
 /// Returns a separate text as pieces of a gzip member; `None` if it cannot be compressed.
 pub fn gzip(text: &[u8]) -> Option<Vec<Piece>> {
@@ -70,12 +70,12 @@ impl Snapshot {
 
     /// Returns the page as pieces of one gzip member, followed by `last`; `None` if it cannot be compressed.
     pub fn gzip(&self, last: &[u8]) -> Option<Vec<Piece>> {
-        let last = Arc::new(Rendered::new(last)?);
+        let last = Arc::new(RenderedBlock::new(last)?);
         let mut crc = flate2::Crc::new();
         let mut pieces = vec![Piece(PieceSource::Own(gzip::HEADER.to_vec()))];
         for block in self.blocks.iter().chain([&last]) {
             crc.combine(&block.deflated.crc);
-            pieces.push(Piece(PieceSource::Deflated(Arc::clone(block))));
+            pieces.push(Piece(PieceSource::DeflatedBlock(Arc::clone(block))));
         }
         pieces.push(Piece(PieceSource::Own(gzip::trailer(&crc).to_vec())));
         Some(pieces)
@@ -90,7 +90,7 @@ enum PieceSource {
     /// The text of a block.
     Plain(Arc<[u8]>),
     /// A compressed block.
-    Deflated(Arc<Rendered>),
+    DeflatedBlock(Arc<RenderedBlock>),
     /// Bytes made for this answer.
     Own(Vec<u8>),
 }
@@ -99,7 +99,7 @@ impl AsRef<[u8]> for Piece {
     fn as_ref(&self) -> &[u8] {
         match &self.0 {
             PieceSource::Plain(text) => text,
-            PieceSource::Deflated(block) => &block.deflated.bytes,
+            PieceSource::DeflatedBlock(block) => &block.deflated.bytes,
             PieceSource::Own(bytes) => bytes,
         }
     }
@@ -130,8 +130,8 @@ enum ExpositionChange {
 #[derive(Clone)]
 pub struct Exposition {
     changes: mpsc::Sender<Vec<ExpositionChange>>,
-    published: watch::Receiver<Published>,
-    wanted: Arc<Wanted>,
+    published: watch::Receiver<PublishedBlocks>,
+    wanted: Arc<FormatUse>,
     began: Instant,
     /// Number of active pauses.
     paused: Arc<watch::Sender<usize>>,
@@ -147,7 +147,7 @@ impl Drop for Pause {
 }
 
 /// Time of the last request for a format, in seconds since the start of the task; 0 for never.
-type Wanted = ByForm<AtomicU64>;
+type FormatUse = ByForm<AtomicU64>;
 
 /// Time without requests after which a format is no longer rendered.
 const UNWANTED: Duration = Duration::from_secs(3600);
@@ -163,9 +163,9 @@ impl Exposition {
     /// Starts the task of a process that started at `began`. It ends when the last `Exposition` is dropped.
     pub fn start(began: Timestamp, help: HelpTexts) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
-        let (publish, published) = watch::channel(Published::default());
+        let (publish, published) = watch::channel(PublishedBlocks::default());
         let paused = watch::Sender::new(0);
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(FormatUse::default());
         // Contains at most as many as there are held series.
         let (hold_ends, ended) = mpsc::unbounded_channel();
         let task = ExpositionTask {
@@ -270,12 +270,12 @@ struct ExpositionTask {
     table: Table,
     hold_ends: mpsc::UnboundedSender<EndedHolds>,
     held: HeldCounters,
-    publish: watch::Sender<Published>,
+    publish: watch::Sender<PublishedBlocks>,
     /// Callers that wait for the next rendering.
     flushes: Vec<oneshot::Sender<()>>,
     /// Formats that are rendered.
     forms: Vec<Form>,
-    wanted: Arc<Wanted>,
+    wanted: Arc<FormatUse>,
     began: Instant,
     paused: watch::Receiver<usize>,
 }
@@ -400,7 +400,7 @@ impl ExpositionTask {
         self.forms.clone_from(&forms);
         let rendering = tokio::task::spawn_blocking(move || {
             unwanted.into_iter().for_each(|form| table.drop_form(form));
-            let mut published = Published::default();
+            let mut published = PublishedBlocks::default();
             for form in forms {
                 *published.of_mut(form) = Some(table.render(form).into());
             }

@@ -186,16 +186,16 @@ impl<T> ByForm<T> {
 }
 
 /// A rendered text in the formats in use.
-type Forms = ByForm<Option<Arc<Rendered>>>;
+type Forms = ByForm<Option<Arc<RenderedBlock>>>;
 
 impl Forms {
     /// Returns the text in this format, rendered by `write` if it is missing.
-    fn get(&mut self, form: Form, write: impl FnOnce(&mut Vec<u8>)) -> Option<Arc<Rendered>> {
+    fn get(&mut self, form: Form, write: impl FnOnce(&mut Vec<u8>)) -> Option<Arc<RenderedBlock>> {
         let place = self.of_mut(form);
         if place.is_none() {
             let mut text = Vec::new();
             write(&mut text);
-            *place = Rendered::new(&text).map(Arc::new);
+            *place = RenderedBlock::new(&text).map(Arc::new);
         }
         place.clone()
     }
@@ -218,15 +218,15 @@ impl From<ExpositionFormat> for Form {
 }
 
 /// A rendered block.
-pub(super) struct Rendered {
-    pub(super) deflated: gzip::Deflated,
+pub(super) struct RenderedBlock {
+    pub(super) deflated: gzip::DeflatedBlock,
     /// The text, decompressed on the first request for it.
     plain: std::sync::OnceLock<Arc<[u8]>>,
 }
 
-impl Rendered {
-    pub(super) fn new(text: &[u8]) -> Option<Rendered> {
-        gzip::deflate(text).map(|deflated| Rendered { deflated, plain: std::sync::OnceLock::new() })
+impl RenderedBlock {
+    pub(super) fn new(text: &[u8]) -> Option<RenderedBlock> {
+        gzip::deflate(text).map(|deflated| RenderedBlock { deflated, plain: std::sync::OnceLock::new() })
     }
 
     pub(super) fn plain(&self) -> Arc<[u8]> {
@@ -318,7 +318,7 @@ impl Table {
     }
 
     /// Writes the blocks that changed and returns all of them in the order of the page.
-    pub(super) fn render(&mut self, form: Form) -> Vec<Arc<Rendered>> {
+    pub(super) fn render(&mut self, form: Form) -> Vec<Arc<RenderedBlock>> {
         let mut page = Vec::new();
         let help = Arc::clone(&self.help);
         for (family, Series { blocks, head }) in &mut self.families {

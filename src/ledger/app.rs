@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::ledger::counters::{self, CounterUpdate, stored_series};
 use crate::ledger::time::{ms, time};
 use crate::ledger::window_gauges::{GaugeKey, stored_gauges};
-use crate::ledger::{AppId, AppKey, LedgerError, Restored, StoredReport, commit, file_marks, messages};
+use crate::ledger::{AppId, AppKey, LedgerError, StoredApp, StoredReport, commit, file_marks, messages};
 use crate::model::window::Unit;
 
 /// Registers an app and reads its stored state. A changed account starts with a new baseline, while the totals
@@ -18,7 +18,7 @@ pub(super) fn register(
     app: &AppKey,
     now: Timestamp,
     last_seen: Option<Timestamp>,
-) -> Result<Restored, LedgerError> {
+) -> Result<StoredApp, LedgerError> {
     let stored: Option<(AppId, String)> = transaction
         .query_row(
             "SELECT id, account FROM app WHERE provider = ?1 AND name = ?2",
@@ -70,10 +70,10 @@ pub(super) fn register(
         counters.count(*family, labels, 0)?;
     }
     counters.close()?;
-    Ok(Restored { is_new, last_seen, ..restore(transaction, id)? })
+    Ok(StoredApp { is_new, last_seen, ..restore(transaction, id)? })
 }
 
-fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerError> {
+fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, LedgerError> {
     let mut reports = collect(
         transaction,
         "SELECT report, due, last_success, last_change, state FROM report WHERE app = ?1",
@@ -119,7 +119,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<Restored, LedgerE
     let messages = messages::state(transaction, id)?;
     let files = file_marks::kept(transaction, id)?;
     let created = transaction.query_row("SELECT created FROM app WHERE id = ?1", [id], |row| row.get(0).map(time))?;
-    Ok(Restored {
+    Ok(StoredApp {
         id,
         created,
         reports,

@@ -31,7 +31,7 @@ use crate::util::future::BoxFuture;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, Hurry, MessageSource, MessageState, NewMessage, NewMessages, NewestMessage,
-    NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, Restored, SeriesTotal, StoredGauges,
+    NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp, StoredGauges,
     StoredReport, SubjectReadings, TrackedMessage,
 };
 
@@ -135,7 +135,7 @@ pub enum LedgerError {
 /// Storage behind a ledger.
 pub trait Store: Send {
     /// Registers the configured apps, forgets apps that left the configuration long ago, and returns the stored state.
-    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>>;
+    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<StoredApp>, LedgerError>>;
     /// Commits an answer.
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>>;
     /// Registers messages, all of them or none.
@@ -168,7 +168,7 @@ pub struct Ledger {
 }
 
 enum LedgerRequest {
-    Register(Vec<AppKey>, Timestamp, oneshot::Sender<Result<Vec<Restored>, LedgerError>>),
+    Register(Vec<AppKey>, Timestamp, oneshot::Sender<Result<Vec<StoredApp>, LedgerError>>),
     Commit(Box<Commit>, oneshot::Sender<Result<Receipt, LedgerError>>),
     Add(Vec<NewMessages>, oneshot::Sender<Result<Vec<AddedMessages>, LedgerError>>),
     Due(DueQuery, oneshot::Sender<Result<DueMessages, LedgerError>>),
@@ -199,7 +199,7 @@ impl Ledger {
     ///
     /// # Errors
     /// A ledger that cannot be read or written.
-    pub async fn register(&self, apps: Vec<AppKey>, now: Timestamp) -> Result<Vec<Restored>, LedgerError> {
+    pub async fn register(&self, apps: Vec<AppKey>, now: Timestamp) -> Result<Vec<StoredApp>, LedgerError> {
         self.request(|reply| LedgerRequest::Register(apps, now, reply)).await
     }
 

@@ -22,7 +22,7 @@ use crate::ledger::sqlite_file::{
 use crate::ledger::time::{DAY_MS, ms, time};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, Store, counters, file_system, messages,
+    Reschedule, Store, StoredApp, counters, file_system, messages,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
@@ -119,7 +119,7 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
-    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<Restored>, LedgerError>> {
+    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<StoredApp>, LedgerError>> {
         self.transact(
             move |transaction| {
                 let last_seen: Option<i64> =

@@ -30,7 +30,7 @@ pub struct AppKey {
 
 /// Stored state of an app at the start.
 #[derive(Clone, Debug, Default)]
-pub struct Restored {
+pub struct StoredApp {
     /// Id of the app.
     pub id: AppId,
     /// Time at which the app was first known.

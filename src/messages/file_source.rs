@@ -58,7 +58,7 @@ pub async fn follow(registry: Arc<MessageRegistry>, services: Services, file: Fo
     let follower = Follower::new(path.clone(), marks, others.clone());
     let (tasks, panics) = (services.tasks.clone(), services.panics.clone());
     let what = format!("following {key} of {app}");
-    let mut task = Following { registry, services, app, path, others, key, state, follower, run: None };
+    let mut task = FileFollower { registry, services, app, path, others, key, state, follower, run: None };
     task.show(None);
     let task = Arc::new(Mutex::new(task));
     // After a panic, lines that are not in the ledger are read again.
@@ -76,7 +76,7 @@ pub async fn follow(registry: Arc<MessageRegistry>, services: Services, file: Fo
     restart_on_panic(&tasks, &panics, &what, following).await;
 }
 
-struct Following {
+struct FileFollower {
     registry: Arc<MessageRegistry>,
     services: Services,
     app: String,
@@ -96,7 +96,7 @@ struct Run {
     new: i64,
 }
 
-impl Following {
+impl FileFollower {
     /// Looks at the file once. Returns true if it must look again at once.
     async fn look(&mut self) -> bool {
         let marks = self.follower.marks().to_vec();

@@ -115,7 +115,7 @@ pub struct Target {
 }
 
 /// Messages of one app: the id, and the send time if it is known.
-type Given<'a> = Vec<(&'a str, Option<Timestamp>)>;
+type GivenMessages<'a> = Vec<(&'a str, Option<Timestamp>)>;
 
 /// Registry through which message ids enter the ledger.
 pub struct MessageRegistry {
@@ -149,7 +149,7 @@ pub struct MessageEntry {
 
 /// Result of a registration, as the message API returns it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Registered {
+pub struct Registration {
     /// Number of ids that were received.
     pub received: usize,
     /// Number of ids that were not known yet.
@@ -232,12 +232,12 @@ impl MessageRegistry {
     ///
     /// # Errors
     /// Fails if the ledger does not take the messages; nothing is registered then.
-    pub async fn register(self: &Arc<Self>, entries: Vec<MessageEntry>) -> Result<Registered, LedgerError> {
+    pub async fn register(self: &Arc<Self>, entries: Vec<MessageEntry>) -> Result<Registration, LedgerError> {
         let registry = Arc::clone(self);
         // Runs in a separate task: a sender that hangs up must not interrupt the steps between the ledger's commit
         // and waking those who wait for its messages.
         let registering = tokio::spawn(async move {
-            let mut by_app: BTreeMap<&str, Given<'_>> = BTreeMap::new();
+            let mut by_app: BTreeMap<&str, GivenMessages<'_>> = BTreeMap::new();
             for entry in &entries {
                 by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
             }
@@ -253,7 +253,7 @@ impl MessageRegistry {
                 new.push((&**target, messages));
             }
             let new = registry.add(new).await?;
-            Ok(Registered { received: entries.len(), new, too_old: entries.len() - in_time })
+            Ok(Registration { received: entries.len(), new, too_old: entries.len() - in_time })
         });
         registering.await.unwrap_or(Err(LedgerError::Closed))
     }
@@ -272,7 +272,7 @@ impl MessageRegistry {
         let apps = self.apps();
         let targets = apps.targets.values().filter(|target| !target.ids.is_empty());
         let new = targets.map(|target| {
-            let ids: Given<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
+            let ids: GivenMessages<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
             (&**target, target.messages(MessageSource::Config, &ids))
         });
         self.add(new.collect()).await.map(drop)
@@ -287,7 +287,7 @@ impl MessageRegistry {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else { return Ok(0) };
-        let messages: Given<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
+        let messages: GivenMessages<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
         let new = target.messages(MessageSource::File, &messages);
         self.add(vec![(&**target, NewMessages { read: Some(read), ..new })]).await
     }

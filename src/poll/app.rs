@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
-use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, Restored, StoredGauges, StoredReport};
+use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, StoredApp, StoredGauges, StoredReport};
 use crate::messages::file_source;
 use crate::messages::registry::{Board, Target, message_counters};
 use crate::poll::message_poll::{Assignment, MessagePoll};
@@ -33,7 +33,7 @@ pub struct AppStart<'a> {
     messages: Option<MessageReports>,
     /// The report that counts by window, if messages are not the source.
     counting: Option<Box<dyn WindowReport>>,
-    stored: Restored,
+    stored: StoredApp,
     board: Arc<Board>,
     account: Arc<AccountClient>,
     /// Time at which the app was registered in the ledger.
@@ -51,7 +51,7 @@ impl<'a> AppStart<'a> {
             CounterSource::Messages(messages) => (Some(messages), None),
             CounterSource::Windows(report) => (None, Some(report)),
         };
-        let (stored, board) = (Restored::default(), Arc::new(board));
+        let (stored, board) = (StoredApp::default(), Arc::new(board));
         AppStart {
             app,
             services,
@@ -95,7 +95,7 @@ impl<'a> AppStart<'a> {
     }
 
     /// Shows the counters and messages that the ledger has stored for the app.
-    pub async fn show(&mut self, stored: Restored, config: &Config) {
+    pub async fn show(&mut self, stored: StoredApp, config: &Config) {
         self.stored = stored;
         self.registered = Instant::now();
         let series = std::mem::take(&mut self.stored.series);

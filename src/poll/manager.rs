@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::{LedgerError, Restored};
+use crate::ledger::{LedgerError, StoredApp};
 use crate::messages::file_source::{self, FollowedFile};
 use crate::messages::followed_paths::Paths;
 use crate::messages::registry::{MessageRegistry, Target};
@@ -28,7 +28,7 @@ type AppName = (&'static str, String);
 pub struct PollManager {
     services: Services,
     registry: Arc<MessageRegistry>,
-    apps: BTreeMap<AppName, Running>,
+    apps: BTreeMap<AppName, RunningApp>,
     /// Accounts by app, with their ids, including those of removed apps: request counts and budgets continue when an
     /// app returns.
     accounts: BTreeMap<AppName, (String, Arc<AccountClient>)>,
@@ -40,7 +40,7 @@ pub struct PollManager {
 }
 
 /// An app that is polled.
-struct Running {
+struct RunningApp {
     fingerprint: u64,
     target: Option<Arc<Target>>,
     stop: CancellationToken,
@@ -86,12 +86,12 @@ impl PollManager {
     pub async fn stop_apps(&mut self, config: &Config) -> StoppedApps {
         let mut stopped = StoppedApps::default();
         let wanted: BTreeMap<AppName, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
-        let is_kept = |name: &AppName, running: &Running| wanted.get(name) == Some(&running.fingerprint);
+        let is_kept = |name: &AppName, running: &RunningApp| wanted.get(name) == Some(&running.fingerprint);
         let (kept, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| is_kept(name, running));
         self.apps = kept;
         stopped.changes.kept = self.apps.len();
-        let (names, leaving): (Vec<AppName>, Vec<Running>) = leaving.into_iter().unzip();
+        let (names, leaving): (Vec<AppName>, Vec<RunningApp>) = leaving.into_iter().unzip();
         for running in &leaving {
             running.stop.cancel();
         }
@@ -155,7 +155,7 @@ impl PollManager {
     /// Shows the state that the ledger has stored for the apps, and starts polling them.
     async fn show_and_start(
         &mut self,
-        new: Vec<(AppStart<'_>, Restored)>,
+        new: Vec<(AppStart<'_>, StoredApp)>,
         config: &Config,
         transport: &Arc<dyn Transport>,
     ) -> Result<(), LedgerError> {
@@ -165,7 +165,7 @@ impl PollManager {
             joining.push((name(app.app()), self.ready(&app), app));
         }
         let mut targets = self.targets();
-        let target = |((_, name), running, _): &(AppName, Running, _)| Some((name.clone(), running.target.clone()?));
+        let target = |((_, name), running, _): &(AppName, RunningApp, _)| Some((name.clone(), running.target.clone()?));
         targets.extend(joining.iter().filter_map(target));
         let others = config.apps.iter().map(|app| &app.name).filter(|name| !targets.contains_key(*name));
         let others = others.cloned().collect();
@@ -202,8 +202,8 @@ impl PollManager {
     }
 
     /// Returns the running state of an app that is about to be polled.
-    fn ready(&self, app: &AppStart<'_>) -> Running {
-        Running {
+    fn ready(&self, app: &AppStart<'_>) -> RunningApp {
+        RunningApp {
             fingerprint: app.app().fingerprint,
             target: app.target().map(Arc::new),
             stop: self.stop.child_token(),
@@ -212,7 +212,7 @@ impl PollManager {
     }
 
     /// Starts polling and following files.
-    fn start(&mut self, opened: Vec<(AppName, Running, Services, Vec<PollLoop>)>) {
+    fn start(&mut self, opened: Vec<(AppName, RunningApp, Services, Vec<PollLoop>)>) {
         // No followed file may be mistaken for the renamed version of another one.
         let targets = opened.iter().filter_map(|(_, running, ..)| running.target.as_ref());
         targets.flat_map(|target| &target.files).for_each(|(path, _)| self.paths.add(path));
@@ -245,12 +245,12 @@ impl PollManager {
     }
 
     fn targets(&self) -> BTreeMap<String, Arc<Target>> {
-        let target = |((_, name), running): (&AppName, &Running)| Some((name.clone(), running.target.clone()?));
+        let target = |((_, name), running): (&AppName, &RunningApp)| Some((name.clone(), running.target.clone()?));
         self.apps.iter().filter_map(target).collect()
     }
 
     /// Follows the files of message ids of an app.
-    fn follow(&self, app: &str, running: &Running, services: &Services) {
+    fn follow(&self, app: &str, running: &RunningApp, services: &Services) {
         let Some(target) = &running.target else { return };
         for (path, marks) in &target.files {
             let (registry, services, paths) = (Arc::clone(&self.registry), services.clone(), self.paths.clone());

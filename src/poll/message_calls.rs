@@ -23,7 +23,7 @@ pub(super) const PARTS: usize = 3;
 /// Calls in progress.
 #[derive(Default)]
 pub(super) struct Calls {
-    tasks: JoinSet<Called>,
+    tasks: JoinSet<CallResult>,
     /// Rows of the messages of each call.
     rows: HashMap<Id, Vec<i64>>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Answers {
 }
 
 /// Result of a call, which may have been divided.
-pub(super) struct Called {
+pub(super) struct CallResult {
     pub(super) began: Instant,
     pub(super) answers: Answers,
     pub(super) failed: Vec<(Vec<TrackedMessage>, ProviderError)>,
@@ -103,7 +103,7 @@ impl Calls {
     }
 
     /// Waits for the next call to end, endlessly if none is in progress. A panic of the call is resumed here.
-    pub(super) async fn next(&mut self) -> Called {
+    pub(super) async fn next(&mut self) -> CallResult {
         match self.tasks.join_next_with_id().await {
             None => std::future::pending().await,
             Some(Ok((id, called))) => {
@@ -129,8 +129,8 @@ async fn call(
     report: Arc<dyn MessageReport>,
     mut messages: Vec<TrackedMessage>,
     is_divided: bool,
-) -> Called {
-    let mut called = Called { began: Instant::now(), answers: Answers::default(), failed: Vec::new() };
+) -> CallResult {
+    let mut called = CallResult { began: Instant::now(), answers: Answers::default(), failed: Vec::new() };
     // Messages that have failed before are divided from poll to poll instead.
     let has_failed = is_divided || messages.iter().any(|message| message.failures > 0);
     let mut retries = if has_failed { 0 } else { RETRIES };
@@ -167,7 +167,7 @@ async fn query(
     poller.query(retries, || report.query(&asked, &poller.client)).await
 }
 
-impl Called {
+impl CallResult {
     fn add(&mut self, messages: Vec<TrackedMessage>, numbers: MessageNumbers, now: Timestamp) {
         let mut by_id: HashMap<String, MessageReadings> =
             numbers.messages.into_iter().map(|message| (message.id.clone(), message)).collect();

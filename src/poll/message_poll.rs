@@ -17,7 +17,7 @@ use crate::ledger::{
 use crate::messages::registry::Board;
 use crate::poll::backoff;
 use crate::poll::error::PollError;
-use crate::poll::message_calls::{AT_10M, Answers, Called, Calls, PARTS, companies};
+use crate::poll::message_calls::{AT_10M, Answers, CallResult, Calls, PARTS, companies};
 use crate::poll::newest_messages::{Newest, NewestList, sums};
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, ReportTask};
 use crate::provider::error::ProviderError;
@@ -272,8 +272,8 @@ impl MessagePollRun<'_> {
     }
 
     /// Takes the result of a call: answers are committed at once, failures are judged at the end of the poll.
-    async fn take(&mut self, called: Called) -> Result<(), PollError> {
-        let Called { began, answers, failed } = called;
+    async fn take(&mut self, called: CallResult) -> Result<(), PollError> {
+        let CallResult { began, answers, failed } = called;
         if let Some(answers) = self.round.last.take() {
             self.commit(answers, Vec::new(), false).await?;
         }

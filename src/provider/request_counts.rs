@@ -10,12 +10,12 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub struct Requests {
     codes: Mutex<BTreeMap<Option<u16>, u64>>,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitTimes>,
 }
 
 /// Time that requests waited for the rate limit; concurrent waits count once.
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitTimes {
     requests: usize,
     since: Option<Instant>,
     total: Duration,
@@ -61,7 +61,7 @@ impl Requests {
         Waits(self)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitTimes> {
         self.waiting.lock()
     }
 

@@ -100,7 +100,7 @@ struct ProviderDates {
 #[derive(Clone, Copy, Debug)]
 struct DateSample {
     /// Time of the provider.
-    said: Instanced,
+    said: TimedReading,
     /// Lead of the wall clock over the provider.
     ahead: SignedDuration,
 }
@@ -196,10 +196,10 @@ impl ProviderDates {
 }
 
 /// A wall time and the instant at which it was read.
-pub(super) type Instanced = (Timestamp, Instant);
+pub(super) type TimedReading = (Timestamp, Instant);
 
 /// Returns the current time of a clock whose time was `at.0` at `at.1`.
-pub(super) fn later(at: Instanced) -> Timestamp {
+pub(super) fn later(at: TimedReading) -> Timestamp {
     let elapsed = SignedDuration::try_from(at.1.elapsed()).unwrap_or(SignedDuration::MAX);
     at.0.saturating_add(elapsed).unwrap_or(at.0)
 }

@@ -3,16 +3,16 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::util::clock::{Clock, Instanced, Judgement, later};
+use crate::util::clock::{Clock, Judgement, TimedReading, later};
 
 /// Guard that compares a clock with the monotonic one: detects steps, and does not immediately follow a step forward.
 /// Used for irreversible actions, such as retiring a message.
 #[derive(Debug)]
 pub struct ClockGuard {
     /// Last reading of the clock.
-    said: Instanced,
+    said: TimedReading,
     /// Last trusted reading of the clock.
-    believed: Instanced,
+    believed: TimedReading,
     ahead_since: Option<Instant>,
     /// Time of the last detected step.
     set_at: Option<Instant>,

@@ -16,7 +16,7 @@ use crate::util::certificates::{is_valid, may_issue, parsed};
 
 /// Reason for not trusting a server's certificate.
 #[derive(Debug, thiserror::Error)]
-enum Untrusted {
+enum TrustError {
     /// There is no CA certificate to verify it with.
     #[error(
         "found no CA certificates on this machine (or in SSL_CERT_FILE and SSL_CERT_DIR); install the package ca-certificates, or add the server's CA to ca_file"
@@ -126,7 +126,7 @@ impl ServerCertVerifier for Servers {
             if error != unknown && !is_self_made {
                 return error;
             }
-            let why = if self.has_system { Untrusted::Unknown } else { Untrusted::NoCertificates };
+            let why = if self.has_system { TrustError::Unknown } else { TrustError::NoCertificates };
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
         })
     }

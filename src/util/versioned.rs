@@ -44,11 +44,11 @@ pub(crate) fn decode<T: DeserializeOwned + Default>(text: &str) -> Result<T, Sta
         return Ok(T::default());
     }
     #[derive(Deserialize)]
-    struct Version {
+    struct VersionOnly {
         version: u32,
     }
     // The version is read first, because the form of other versions is unknown.
-    let Version { version } = serde_json::from_str(text)?;
+    let VersionOnly { version } = serde_json::from_str(text)?;
     if version != VERSION {
         return Err(StateError::Version(version));
     }

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use crate::web::basic_auth::Authenticator;
 use crate::web::config::RateLimit;
-use crate::web::config::watch::Watched;
+use crate::web::config::watch::WatchedConfig;
 use crate::web::response::{Body, message};
 
 /// Access control by the web configuration in use.
 pub(super) struct AccessControl {
-    watched: Watched,
+    watched: WatchedConfig,
     authenticator: Authenticator,
     bucket: Mutex<Option<Bucket>>,
 }
@@ -39,7 +39,7 @@ pub(super) enum Needs {
 
 impl AccessControl {
     /// Creates access control that follows changes of the web configuration.
-    pub(super) fn new(watched: Watched) -> AccessControl {
+    pub(super) fn new(watched: WatchedConfig) -> AccessControl {
         AccessControl { watched, authenticator: Authenticator::default(), bucket: Mutex::default() }
     }
 
@@ -109,7 +109,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_and_then_one_in_each_interval() {
-        let gate = AccessControl::new(Watched::nothing());
+        let gate = AccessControl::new(WatchedConfig::nothing());
         let limit = RateLimit { interval: Duration::from_secs(2), burst: 3 };
         let taken = |limit| (0..10).filter(|_| gate.takes_token(limit)).count();
         assert_eq!(taken(limit), 3);

@@ -21,15 +21,15 @@ const LONGEST: Duration = Duration::from_secs(120);
 
 /// All open connections.
 pub(super) struct ConnectionLimits {
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     max: usize,
     gauge: IntGauge,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
-    places: HashMap<u64, ConnectionEntry>,
+    slots: HashMap<u64, ConnectionEntry>,
 }
 
 struct ConnectionEntry {
@@ -82,8 +82,8 @@ impl ConnectionLimits {
     /// Adds a new connection, and cancels another one if there is no room.
     pub(super) fn enter(self: &Arc<Self>) -> ConnectionSlot {
         let mut open = self.open.lock();
-        if open.places.len() >= self.max {
-            let ending = open.places.iter().filter(|(_, entry)| !entry.end.is_cancelled());
+        if open.slots.len() >= self.max {
+            let ending = open.slots.iter().filter(|(_, entry)| !entry.end.is_cancelled());
             // Idle ones first.
             if let Some((_, entry)) = ending.min_by_key(|(_, entry)| (!entry.is_idle(), entry.since)) {
                 entry.end.cancel();
@@ -92,13 +92,13 @@ impl ConnectionLimits {
         let id = open.next;
         open.next += 1;
         let (now, end) = (Instant::now(), CancellationToken::new());
-        open.places.insert(id, ConnectionEntry { since: now, requests: Vec::new(), end: end.clone() });
+        open.slots.insert(id, ConnectionEntry { since: now, requests: Vec::new(), end: end.clone() });
         self.gauge.inc();
-        ConnectionSlot { id, places: Arc::clone(self), end }
+        ConnectionSlot { id, limits: Arc::clone(self), end }
     }
 
     fn change(&self, id: u64, change: impl FnOnce(&mut ConnectionEntry)) {
-        if let Some(entry) = self.open.lock().places.get_mut(&id) {
+        if let Some(entry) = self.open.lock().slots.get_mut(&id) {
             change(entry);
         }
     }
@@ -107,7 +107,7 @@ impl ConnectionLimits {
 /// Slot of a connection, released when it ends.
 pub(super) struct ConnectionSlot {
     id: u64,
-    places: Arc<ConnectionLimits>,
+    limits: Arc<ConnectionLimits>,
     /// Cancelled when the connection must make room for another one.
     pub(super) end: CancellationToken,
 }
@@ -116,23 +116,23 @@ impl ConnectionSlot {
     /// Adds a pending request.
     pub(super) fn request(&self) -> RequestState {
         let (id, now) = (fastrand::u64(..), Instant::now());
-        self.places.change(self.id, |entry| {
+        self.limits.change(self.id, |entry| {
             entry.since = now;
             entry.requests.push(Asked { id, began: now, taken: None });
         });
-        RequestState { id, place: self.id, places: Arc::clone(&self.places) }
+        RequestState { id, slot: self.id, limits: Arc::clone(&self.limits) }
     }
 
     /// Returns true if no request is pending.
     pub(super) fn is_idle(&self) -> bool {
-        self.places.open.lock().places.get(&self.id).is_none_or(ConnectionEntry::is_idle)
+        self.limits.open.lock().slots.get(&self.id).is_none_or(ConnectionEntry::is_idle)
     }
 
     /// Checks the limits of the connection.
     pub(super) fn verdict(&self) -> Verdict {
         let now = Instant::now();
-        let open = self.places.open.lock();
-        let Some(entry) = open.places.get(&self.id) else { return Verdict::Over };
+        let open = self.limits.open.lock();
+        let Some(entry) = open.slots.get(&self.id) else { return Verdict::Over };
         let (is_idle, limit) = (entry.is_idle(), entry.limit());
         match limit <= now {
             // The connection may become idle before the limit.
@@ -145,22 +145,22 @@ impl ConnectionSlot {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.places.open.lock().places.remove(&self.id);
-        self.places.gauge.dec();
+        self.limits.open.lock().slots.remove(&self.id);
+        self.limits.gauge.dec();
     }
 }
 
 /// A pending request of a connection, until its answer has been sent.
 pub(super) struct RequestState {
     id: u64,
-    place: u64,
-    places: Arc<ConnectionLimits>,
+    slot: u64,
+    limits: Arc<ConnectionLimits>,
 }
 
 impl RequestState {
     /// Records that the answer is ready, or that the client has read some part of it.
     pub(super) fn progress(&self) {
-        self.places.change(self.place, |entry| {
+        self.limits.change(self.slot, |entry| {
             let mut requests = entry.requests.iter_mut();
             if let Some(request) = requests.find(|request| request.id == self.id) {
                 request.taken = Some(Instant::now());
@@ -171,7 +171,7 @@ impl RequestState {
 
 impl Drop for RequestState {
     fn drop(&mut self) {
-        self.places.change(self.place, |entry| {
+        self.limits.change(self.slot, |entry| {
             entry.requests.retain(|request| request.id != self.id);
             entry.since = Instant::now();
         });
@@ -182,7 +182,7 @@ impl Drop for RequestState {
 mod tests {
     use super::*;
 
-    fn places(max: usize) -> Arc<ConnectionLimits> {
+    fn with_room(max: usize) -> Arc<ConnectionLimits> {
         ConnectionLimits::new(max, IntGauge::new("open", "Open.").unwrap())
     }
 
@@ -192,48 +192,48 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_one_that_does_least_gives_way() {
-        let places = places(3);
-        let busy = places.enter();
+        let limits = with_room(3);
+        let busy = limits.enter();
         let request = busy.request();
         seconds(1).await;
-        let (idle, fresh) = (places.enter(), places.enter());
+        let (idle, fresh) = (limits.enter(), limits.enter());
         seconds(1).await;
         drop(fresh.request());
-        let another = places.enter();
+        let another = limits.enter();
         assert!(idle.end.is_cancelled(), "idle for longest");
         assert!(!busy.end.is_cancelled() && !fresh.end.is_cancelled() && !another.end.is_cancelled());
         drop((idle, request));
-        assert_eq!(places.gauge.get(), 3);
+        assert_eq!(limits.gauge.get(), 3);
     }
 
-    fn goes_on(place: &ConnectionSlot) -> bool {
-        matches!(place.verdict(), Verdict::GoesOn(_))
+    fn goes_on(slot: &ConnectionSlot) -> bool {
+        matches!(slot.verdict(), Verdict::GoesOn(_))
     }
 
     #[tokio::test(start_paused = true)]
     async fn limits() {
-        let places = places(3);
-        let place = places.enter();
+        let limits = with_room(3);
+        let slot = limits.enter();
         seconds(19).await;
-        assert!(goes_on(&place));
+        assert!(goes_on(&slot));
         seconds(1).await;
-        assert_eq!(place.verdict(), Verdict::Idle);
+        assert_eq!(slot.verdict(), Verdict::Idle);
         // An answer that is being made has more time than one that the client does not read.
-        let request = place.request();
+        let request = slot.request();
         seconds(60).await;
-        assert!(goes_on(&place));
+        assert!(goes_on(&slot));
         request.progress();
         // Other requests of the same connection do not affect the limit.
-        drop(place.request());
+        drop(slot.request());
         seconds(29).await;
-        assert!(goes_on(&place));
+        assert!(goes_on(&slot));
         seconds(1).await;
-        assert_eq!(place.verdict(), Verdict::Over, "stalled");
+        assert_eq!(slot.verdict(), Verdict::Over, "stalled");
         request.progress();
-        assert!(goes_on(&place));
+        assert!(goes_on(&slot));
         seconds(20).await;
         request.progress();
         seconds(10).await;
-        assert_eq!(place.verdict(), Verdict::Over, "two minutes");
+        assert_eq!(slot.verdict(), Verdict::Over, "two minutes");
     }
 }

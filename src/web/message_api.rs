@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::config::secret::Secret;
 use crate::messages::input::{WireApp, WireMessage};
-use crate::messages::registry::{BadEntry, MessageEntry, MessageRegistry, Registered};
+use crate::messages::registry::{BadEntry, MessageEntry, MessageRegistry, Registration};
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
 use crate::web::response::{Body, RequestBody, respond};
@@ -121,7 +121,7 @@ impl MessageApi {
         }
     }
 
-    async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registered, RequestRefusal> {
+    async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registration, RequestRefusal> {
         self.authenticate(head)?;
         let (is_lines, is_zipped) = (is_lines(head)?, is_zipped(head)?);
         let unavailable = |error: &str| RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
@@ -167,7 +167,7 @@ impl MessageApi {
     /// Parses one object or an array of them, or either on each line.
     fn entries(&self, body: &[u8], is_lines: bool) -> Result<Vec<MessageEntry>, RequestRefusal> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let gathering = Gathering { api: self, entries: RefCell::default(), refusal: Cell::default() };
+        let gathering = EntryCollector { api: self, entries: RefCell::default(), refusal: Cell::default() };
         let read = |text: &[u8]| {
             let mut json = serde_json::Deserializer::from_slice(text);
             let read = json.deserialize_any(&gathering).and_then(|()| json.end());
@@ -195,13 +195,13 @@ impl MessageApi {
 }
 
 /// Visitor that checks entries while they are parsed, so that no more than the limit are held.
-struct Gathering<'a> {
+struct EntryCollector<'a> {
     api: &'a MessageApi,
     entries: RefCell<Vec<MessageEntry>>,
     refusal: Cell<Option<RequestRefusal>>,
 }
 
-impl Gathering<'_> {
+impl EntryCollector<'_> {
     fn take<E: serde::de::Error>(&self, wire: WireMessage) -> Result<(), E> {
         let mut entries = self.entries.borrow_mut();
         let checked = match entries.len() {
@@ -216,7 +216,7 @@ impl Gathering<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for &Gathering<'_> {
+impl<'de> Visitor<'de> for &EntryCollector<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use access::AccessControl;
-use config::watch::Watched;
+use config::watch::WatchedConfig;
 use routes::Router;
 use server::Server;
 
@@ -31,7 +31,7 @@ pub struct Setup {
     /// Paths, limits and enabled features.
     pub options: Options,
     /// Web configuration, reloaded when it changes.
-    pub settings: Watched,
+    pub settings: WatchedConfig,
 }
 
 /// Role of a listening socket.
@@ -78,10 +78,10 @@ impl Default for Options {
 /// Serves on every listener until `stop` is cancelled.
 pub async fn serve(
     listeners: Vec<(TcpListener, ListenerRole)>,
-    settings: Watched,
-    site: Router,
+    settings: WatchedConfig,
+    router: Router,
     stop: CancellationToken,
 ) {
-    let gate = AccessControl::new(settings.clone());
-    Server::new(site, gate, settings).serve(listeners, stop).await;
+    let access = AccessControl::new(settings.clone());
+    Server::new(router, access, settings).serve(listeners, stop).await;
 }

@@ -34,13 +34,13 @@ use crate::status::bell::Selection;
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
 use crate::web::access::{AccessControl, Needs};
-use crate::web::config::watch::Watched;
+use crate::web::config::watch::WatchedConfig;
 use crate::web::connection_limits::{ConnectionLimits, MAX_HEAD_BYTES, RequestState};
 use crate::web::lifecycle::Reloader;
 use crate::web::message_api::MessageApi;
 use crate::web::negotiate::{accepts_gzip, exposition_format};
 use crate::web::response::{Body, RequestBody, TEXT, compressed, mark, message, not_allowed, respond};
-use crate::web::status::Overview;
+use crate::web::status::StatusInput;
 use crate::web::{ListenerRole, Options, status};
 
 /// State that answers are made from.
@@ -115,8 +115,8 @@ impl Handler {
 
 /// Context that a request arrives in: its listener, access control and connection.
 pub(super) struct RequestContext<'a> {
-    pub(super) door: ListenerRole,
-    pub(super) gate: &'a AccessControl,
+    pub(super) role: ListenerRole,
+    pub(super) access: &'a AccessControl,
     /// Address of the client.
     pub(super) sender: Option<IpAddr>,
     /// State of the request in its connection until it is answered.
@@ -143,27 +143,32 @@ impl Router {
 
     /// Answers a request without a connection and without access control, for tests.
     pub async fn answer_alone(&self, request: Request<impl RequestBody>) -> Response<Body> {
-        let places = ConnectionLimits::new(1, self.content.metrics.http_connections.clone());
-        let place = places.enter();
-        let gate = AccessControl::new(Watched::nothing());
-        let visit = RequestContext { door: ListenerRole::Main, gate: &gate, sender: None, request: place.request() };
-        self.answer(request, visit).await
+        let limits = ConnectionLimits::new(1, self.content.metrics.http_connections.clone());
+        let slot = limits.enter();
+        let access = AccessControl::new(WatchedConfig::nothing());
+        let context =
+            RequestContext { role: ListenerRole::Main, access: &access, sender: None, request: slot.request() };
+        self.answer(request, context).await
     }
 
     /// Answers a request and counts it.
-    pub(super) async fn answer(&self, request: Request<impl RequestBody>, visit: RequestContext<'_>) -> Response<Body> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<impl RequestBody>,
+        context: RequestContext<'_>,
+    ) -> Response<Body> {
         let started = Instant::now();
         let (head, mut body) = request.into_parts();
-        let handler = self.route(head.uri.path(), visit.door);
-        let admitted = match visit.door {
+        let handler = self.route(head.uri.path(), context.role);
+        let admitted = match context.role {
             _ if size(&head) > MAX_HEAD_BYTES => {
                 Err(message(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large.\n"))
             }
-            ListenerRole::Main => visit.gate.admit(&head, handler.needs()).await,
+            ListenerRole::Main => context.access.admit(&head, handler.needs()).await,
             ListenerRole::Probe | ListenerRole::Senders => Ok(()),
         };
         let mut response = match admitted {
-            Ok(()) => self.dispatch(handler, &head, &mut body, visit.sender).await,
+            Ok(()) => self.dispatch(handler, &head, &mut body, context.sender).await,
             Err(refusal) => refusal,
         };
         // Otherwise the stream is reset after the answer, and some clients lose the answer.
@@ -173,8 +178,8 @@ impl Router {
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if visit.door == ListenerRole::Main {
-            visit.gate.add_headers(headers);
+        if context.role == ListenerRole::Main {
+            context.access.add_headers(headers);
         }
         if head.method == Method::HEAD {
             let length = response.body().length();
@@ -187,8 +192,8 @@ impl Router {
             .http_duration
             .with_label_values(&[handler.name()])
             .observe(started.elapsed().as_secs_f64());
-        visit.request.progress();
-        response.body_mut().request = Some(visit.request);
+        context.request.progress();
+        response.body_mut().request = Some(context.request);
         response
     }
 
@@ -197,7 +202,7 @@ impl Router {
         self.content.metrics.http_requests.with_label_values(&[Handler::Other.name(), status.as_str()]).inc();
     }
 
-    fn route(&self, path: &str, door: ListenerRole) -> Handler {
+    fn route(&self, path: &str, role: ListenerRole) -> Handler {
         let Options { telemetry_path, route_prefix, .. } = &self.options;
         let handler = match path.strip_prefix(route_prefix.as_str()) {
             Some(path) if path == telemetry_path => Handler::Metrics,
@@ -212,7 +217,7 @@ impl Router {
             None if path == "/" => Handler::Redirect,
             _ => Handler::Other,
         };
-        match (door, handler) {
+        match (role, handler) {
             (ListenerRole::Main, handler) => handler,
             // A probe does not need to know the prefix.
             (ListenerRole::Probe, _) if path == "/-/healthy" => Handler::Healthy,
@@ -288,7 +293,7 @@ impl Router {
     fn status_page(&self, head: &Parts) -> Response<Body> {
         let (status, now) = (&self.content.status, self.content.clock.now());
         let senders = self.content.messages.senders().list(now);
-        let overview = Overview { status, senders, began: self.content.began, now };
+        let overview = StatusInput { status, senders, began: self.content.began, now };
         match status::page(overview, &self.options, self.content.providers) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);

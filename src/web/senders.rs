@@ -32,7 +32,7 @@ pub(super) struct SenderError {
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct SenderHistory {
     error: String,
     count: u64,
     last: Timestamp,
@@ -44,7 +44,7 @@ struct Remembered {
 
 /// Errors of all senders.
 #[derive(Debug, Default)]
-pub(super) struct Senders(Mutex<BTreeMap<(Option<IpAddr>, u16), Remembered>>);
+pub(super) struct Senders(Mutex<BTreeMap<(Option<IpAddr>, u16), SenderHistory>>);
 
 impl Senders {
     /// Records a refused request, and logs it unless that was done within the last hour.
@@ -58,7 +58,7 @@ impl Senders {
         let mut is_new = false;
         let one = all.entry((sender, status)).or_insert_with(|| {
             is_new = true;
-            Remembered { error: String::new(), count: 0, last: now, told: now, since: 0 }
+            SenderHistory { error: String::new(), count: 0, last: now, told: now, since: 0 }
         });
         error.clone_into(&mut one.error);
         (one.count, one.since, one.last) = (one.count.saturating_add(1), one.since.saturating_add(1), now);

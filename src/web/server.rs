@@ -28,7 +28,7 @@ use crate::util::error::error_chain;
 use crate::util::supervise::spawn_isolated;
 use crate::web::ListenerRole;
 use crate::web::access::AccessControl;
-use crate::web::config::watch::Watched;
+use crate::web::config::watch::WatchedConfig;
 use crate::web::connection_limits::{ConnectionLimits, ConnectionSlot, IDLE, MAX_HEAD_BYTES, STALLED, Verdict};
 use crate::web::response::Body;
 use crate::web::routes::{RequestContext, Router};
@@ -66,20 +66,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// State shared by all connections.
 pub(super) struct Server {
-    site: Router,
-    gate: AccessControl,
-    settings: Watched,
-    places: Arc<ConnectionLimits>,
+    router: Router,
+    access: AccessControl,
+    settings: WatchedConfig,
+    limits: Arc<ConnectionLimits>,
     /// Time of the last warning about a failed handshake.
     said: Mutex<Option<Instant>>,
 }
 
 impl Server {
-    pub(super) fn new(site: Router, gate: AccessControl, settings: Watched) -> Server {
+    pub(super) fn new(router: Router, access: AccessControl, settings: WatchedConfig) -> Server {
         // The ledger, providers and files of message ids need descriptors too.
         let max = max_open_files().map_or(MAX_CONNECTIONS, |files| (files / 2).clamp(8, MAX_CONNECTIONS));
-        let places = ConnectionLimits::new(max, site.metrics().http_connections.clone());
-        Server { site, gate, settings, places, said: Mutex::default() }
+        let limits = ConnectionLimits::new(max, router.metrics().http_connections.clone());
+        Server { router, access, settings, limits, said: Mutex::default() }
     }
 
     /// Serves on every listener until `stop` is cancelled, then lets pending answers finish.
@@ -89,11 +89,11 @@ impl Server {
         // Aborts connections that do not end in time.
         let cut = CancellationToken::new();
         let accepting = TaskTracker::new();
-        for (listener, door) in listeners {
+        for (listener, role) in listeners {
             let (server, connections) = (Arc::clone(&server), connections.clone());
             let (stop, cut) = (stop.clone(), cut.clone());
             accepting.spawn(async move {
-                let accept = server.accept(listener, door, &connections, &stop, &cut);
+                let accept = server.accept(listener, role, &connections, &stop, &cut);
                 stop.run_until_cancelled(accept).await;
             });
         }
@@ -109,7 +109,7 @@ impl Server {
     async fn accept(
         self: &Arc<Self>,
         listener: TcpListener,
-        door: ListenerRole,
+        role: ListenerRole,
         connections: &TaskTracker,
         stop: &CancellationToken,
         cut: &CancellationToken,
@@ -126,13 +126,13 @@ impl Server {
                 }
             };
             let (server, stop, cut) = (Arc::clone(self), stop.clone(), cut.clone());
-            let place = Arc::new(self.places.enter());
+            let slot = Arc::new(self.limits.enter());
             let tasks = connections.clone();
             connections.spawn(async move {
-                let panics = server.site.metrics().task_panics.clone();
-                let end = place.end.clone();
+                let panics = server.router.metrics().task_panics.clone();
+                let end = slot.end.clone();
                 let serving =
-                    spawn_isolated(&tasks, &panics, "a web connection", server.connect(stream, door, place, stop));
+                    spawn_isolated(&tasks, &panics, "a web connection", server.connect(stream, role, slot, stop));
                 tokio::select! {
                     _ = serving => {}
                     () = end.cancelled() => {}
@@ -145,8 +145,8 @@ impl Server {
     async fn connect(
         self: Arc<Self>,
         stream: TcpStream,
-        door: ListenerRole,
-        place: Arc<ConnectionSlot>,
+        role: ListenerRole,
+        slot: Arc<ConnectionSlot>,
         stop: CancellationToken,
     ) {
         let peer = stream.peer_addr().ok();
@@ -155,10 +155,10 @@ impl Server {
         // Otherwise the kernel buffers megabytes of an answer, and a client that reads nothing goes unnoticed.
         let _ = SockRef::from(&stream).set_send_buffer_size(KERNEL_BUFFER);
         let settings = self.settings.clone();
-        let tls = if door == ListenerRole::Main { settings.now().settings.tls.clone() } else { None };
-        let visitor =
-            ConnectionService { server: Arc::clone(&self), door, sender, place, asked: CancellationToken::new() };
-        let connection = Connection { visitor, stop, settings, tls: tls.clone() };
+        let tls = if role == ListenerRole::Main { settings.now().settings.tls.clone() } else { None };
+        let service =
+            ConnectionService { server: Arc::clone(&self), role, sender, slot, asked: CancellationToken::new() };
+        let connection = Connection { service, stop, settings, tls: tls.clone() };
         let Some(tls) = tls else {
             connection.http1(limited(stream)).await;
             return;
@@ -172,7 +172,7 @@ impl Server {
                 }
             }
             Ok(Ok(Handshake::NotTls(stream))) => {
-                self.site.count_other(http::StatusCode::BAD_REQUEST);
+                self.router.count_other(http::StatusCode::BAD_REQUEST);
                 refuse_plain(stream).await;
             }
             Ok(Err(error)) => self.handshake_failed(&error, peer),
@@ -243,9 +243,9 @@ async fn refuse_plain(mut stream: TcpStream) {
 
 /// An open connection, encrypted or plain.
 struct Connection {
-    visitor: ConnectionService,
+    service: ConnectionService,
     stop: CancellationToken,
-    settings: Watched,
+    settings: WatchedConfig,
     /// TLS configuration that the connection was encrypted with; `None` if it is plain.
     tls: Option<Arc<ServerConfig>>,
 }
@@ -257,7 +257,7 @@ impl Connection {
             .header_read_timeout(HEAD_TIMEOUT)
             .max_headers(MAX_HEADERS)
             .max_buf_size(MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), self.visitor.service());
+            .serve_connection(TokioIo::new(stream), self.service.service());
         self.drive(connection).await;
     }
 
@@ -269,25 +269,25 @@ impl Connection {
             .max_send_buf_size(SEND_BUFFER)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .serve_connection(TokioIo::new(stream), self.visitor.service());
+            .serve_connection(TokioIo::new(stream), self.service.service());
         self.drive(connection).await;
     }
 
     /// Serves until the client, a limit, new settings or the exporter ends the connection.
     async fn drive<C: GracefulConnection<Error = hyper::Error>>(self, connection: C) {
-        let Connection { visitor: ConnectionService { place, door, asked, .. }, stop, mut settings, tls } = self;
+        let Connection { service: ConnectionService { slot, role, asked, .. }, stop, mut settings, tls } = self;
         let mut connection = std::pin::pin!(connection);
         let mut told = std::pin::pin!(async {
             tokio::select! {
                 () = stop.cancelled() => {
                     let _ = timeout(FIRST_REQUEST, asked.cancelled()).await;
                 }
-                () = other_tls(&mut settings, tls.as_ref()), if door == ListenerRole::Main => {}
+                () = other_tls(&mut settings, tls.as_ref()), if role == ListenerRole::Main => {}
             }
         });
         let mut ends_at = None;
         loop {
-            let look = match place.verdict() {
+            let look = match slot.verdict() {
                 Verdict::GoesOn(look) => look,
                 Verdict::Over => return,
                 Verdict::Idle if ends_at.is_some() => return,
@@ -299,7 +299,7 @@ impl Connection {
             };
             let is_ending = ends_at.is_some();
             // A pending answer has its own limits.
-            let until = ends_at.filter(|_| place.is_idle()).map_or(look, |end| look.min(end));
+            let until = ends_at.filter(|_| slot.is_idle()).map_or(look, |end| look.min(end));
             tokio::select! {
                 ended = connection.as_mut() => {
                     // A client that disconnects is not an error of the exporter.
@@ -313,7 +313,7 @@ impl Connection {
                     ends_at = Some(Instant::now() + CLOSING);
                 }
                 () = tokio::time::sleep_until(until) => {
-                    if place.is_idle() && ends_at.is_some_and(|end| end <= Instant::now()) {
+                    if slot.is_idle() && ends_at.is_some_and(|end| end <= Instant::now()) {
                         return;
                     }
                 }
@@ -323,7 +323,7 @@ impl Connection {
 }
 
 /// Waits until new connections use another TLS configuration than this one, because it was changed or reloaded.
-async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
+async fn other_tls(settings: &mut WatchedConfig, tls: Option<&Arc<ServerConfig>>) {
     let is_other = |current: &super::config::watch::Current| match (&current.settings.tls, tls) {
         (Some(now), Some(then)) => !Arc::ptr_eq(now, then),
         (now, then) => now.is_some() != then.is_some(),
@@ -335,9 +335,9 @@ async fn other_tls(settings: &mut Watched, tls: Option<&Arc<ServerConfig>>) {
 #[derive(Clone)]
 struct ConnectionService {
     server: Arc<Server>,
-    door: ListenerRole,
+    role: ListenerRole,
     sender: Option<IpAddr>,
-    place: Arc<ConnectionSlot>,
+    slot: Arc<ConnectionSlot>,
     /// Cancelled by the first request.
     asked: CancellationToken,
 }
@@ -345,17 +345,17 @@ struct ConnectionService {
 impl ConnectionService {
     /// Returns the hyper service that answers the requests.
     fn service(&self) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> + use<> {
-        let visitor = self.clone();
+        let service = self.clone();
         service_fn(move |request| {
-            let visitor = visitor.clone();
-            async move { Ok(visitor.answer(request).await) }
+            let service = service.clone();
+            async move { Ok(service.answer(request).await) }
         })
     }
 
     async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
         self.asked.cancel();
-        let Server { site, gate, .. } = &*self.server;
-        let visit = RequestContext { door: self.door, gate, sender: self.sender, request: self.place.request() };
-        site.answer(request, visit).await
+        let Server { router, access, .. } = &*self.server;
+        let context = RequestContext { role: self.role, access, sender: self.sender, request: self.slot.request() };
+        router.answer(request, context).await
     }
 }

@@ -118,7 +118,7 @@ struct FileView {
 }
 
 /// Everything that is shown, read once.
-struct Everything {
+struct StatusSnapshot {
     apps: BTreeMap<(&'static str, String), AppSummary>,
 }
 
@@ -129,8 +129,8 @@ struct AppSummary {
     files: Vec<(String, FileStatus)>,
 }
 
-impl Everything {
-    fn read(health: &Status) -> Everything {
+impl StatusSnapshot {
+    fn read(health: &Status) -> StatusSnapshot {
         let mut apps: BTreeMap<_, AppSummary> = BTreeMap::new();
         for (ReportId { provider, app, report }, health) in health.reports() {
             apps.entry((provider, app)).or_default().reports.push((report, health));
@@ -148,7 +148,7 @@ impl Everything {
         for ((_, name), app) in &mut apps {
             app.files = files.remove(name).unwrap_or_default();
         }
-        Everything { apps }
+        StatusSnapshot { apps }
     }
 
     fn reports(&self) -> impl Iterator<Item = &ReportStatus> {
@@ -270,7 +270,7 @@ fn word(state: Health) -> &'static str {
 }
 
 /// Content of the status page besides the links.
-pub(super) struct Overview<'a> {
+pub(super) struct StatusInput<'a> {
     /// Status of all reports.
     pub(super) status: &'a Status,
     /// Senders whose messages were refused.
@@ -282,18 +282,18 @@ pub(super) struct Overview<'a> {
 }
 
 /// Renders the status page as HTML, with the providers in the order of `known`.
-pub(super) fn page(overview: Overview<'_>, options: &Options, known: Providers) -> Result<String, askama::Error> {
-    let Overview { status: health, senders, began, now } = overview;
-    let everything = Everything::read(health);
-    let (state, summary) = everything.summary();
-    let app_count = everything.apps.len();
+pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Providers) -> Result<String, askama::Error> {
+    let StatusInput { status: health, senders, began, now } = overview;
+    let snapshot = StatusSnapshot::read(health);
+    let (state, summary) = snapshot.summary();
+    let app_count = snapshot.apps.len();
     let mut anchors = HashSet::new();
     let mut problems = Vec::new();
     let mut providers: Vec<ProviderView> = known
         .iter()
         .map(|provider| ProviderView { name: provider.name(), title: provider.title(), apps: Vec::new() })
         .collect();
-    for ((provider, name), app) in everything.apps {
+    for ((provider, name), app) in snapshot.apps {
         let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now);
         if app.state() == Health::Failing {
             let (anchor, name, words) = (view.anchor.clone(), view.name.clone(), view.words.clone());
@@ -467,10 +467,10 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         #[serde(flatten)]
         health: &'a FileStatus,
     }
-    let everything = Everything::read(health);
-    let (state, summary) = everything.summary();
+    let snapshot = StatusSnapshot::read(health);
+    let (state, summary) = snapshot.summary();
     let (mut apps, mut reports, mut files) = (Vec::new(), Vec::new(), Vec::new());
-    for ((provider, app), of) in &everything.apps {
+    for ((provider, app), of) in &snapshot.apps {
         apps.push(AppEntry { provider, app, state: of.state(), late_messages: of.late(), health: &of.health });
         reports.extend(of.reports.iter().map(|(report, health)| {
             let data_age_seconds = health.last_change.map(|then| now.duration_since(then).as_secs());

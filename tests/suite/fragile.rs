@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Restored, Store,
+    Reschedule, Store, StoredApp,
 };
 use push_exporter::model::reading::{SentMessage, SeriesId};
 use push_exporter::util::future::BoxFuture;
@@ -75,7 +75,7 @@ macro_rules! answer {
 }
 
 impl Store for Fragile {
-    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> Answered<'_, Vec<Restored>> {
+    fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> Answered<'_, Vec<StoredApp>> {
         if apps.iter().any(|app| Some(app.name.as_str()) == self.refused) {
             return Box::pin(async { Err(LedgerError::Panicked) });
         }

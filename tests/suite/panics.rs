@@ -14,7 +14,7 @@ use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
-use push_exporter::web::config::watch::Watched;
+use push_exporter::web::config::watch::WatchedConfig;
 use push_exporter::web::{ListenerRole, Options, Setup};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -149,7 +149,7 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
         web: Setup {
             listeners: vec![(TcpListener::bind("127.0.0.1:0").await.unwrap(), ListenerRole::Main)],
             options: Options::default(),
-            settings: Watched::nothing(),
+            settings: WatchedConfig::nothing(),
         },
         transport: Arc::new(Buggy { is_buggy: AtomicBool::new(false) }),
         store: Box::new(Fragile::new(&config.ledger, |_| panic!("on purpose"))),

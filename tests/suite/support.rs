@@ -20,7 +20,7 @@ use push_exporter::provider::transport::{Reply, Reqwest, Transport, Way};
 use push_exporter::simulator::{self, Simulator};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
-use push_exporter::web::config::watch::Watched;
+use push_exporter::web::config::watch::WatchedConfig;
 use push_exporter::web::lifecycle::{ReloadError, Reloader};
 use push_exporter::web::{ListenerRole, Options, Setup};
 use tokio::net::TcpListener;
@@ -135,7 +135,7 @@ impl Exporter {
             web: Setup {
                 listeners: vec![(listener, ListenerRole::Main)],
                 options: Options { lifecycle: true, ..Options::default() },
-                settings: Watched::nothing(),
+                settings: WatchedConfig::nothing(),
             },
             transport,
             store,

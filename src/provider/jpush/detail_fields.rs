@@ -31,7 +31,7 @@ const CHANNELS: [&str; 14] = [
 pub(super) fn read(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
     let shapes = shapes(earlier);
     read_items(items, message_id, |id, item, sink| {
-        let mut shape = Shape::of(shapes.get(id).copied());
+        let mut shape = Shape::of(shapes.get(id).copied(), sink.unknown);
         let found = item.get("details").and_then(Value::as_object);
         let is_details = shape.is_details.unwrap_or(item.get("details").is_some_and(holds_numbers));
         if is_details {
@@ -58,7 +58,7 @@ pub(super) fn read(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers 
 pub(super) fn read_group(items: &[Value], earlier: &[MessageQuery]) -> MessageNumbers {
     let shapes = shapes(earlier);
     read_items(items, group_message_id, |id, item, sink| {
-        let mut shape = Shape::of(shapes.get(id).copied());
+        let mut shape = Shape::of(shapes.get(id).copied(), sink.unknown);
         legacy_fields::read_group(item, &mut shape, sink);
         shape.write()
     })

@@ -33,17 +33,18 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Returns the remembered shape of a message; the default for one that was not queried.
-    pub(super) fn of(earlier: Option<&MessageQuery>) -> Shape {
+    /// Returns the stored shape of a message; the default for one that was not queried. What cannot be read of it is noted,
+    /// so that it is logged and counted.
+    pub(super) fn of(earlier: Option<&MessageQuery>, unknown: &mut Vec<String>) -> Shape {
         let Some(MessageQuery { shape: text, is_young, .. }) = earlier else { return Shape::default() };
         let mut shape = Shape { is_young: *is_young, ..Shape::default() };
-        for word in text.split(' ') {
+        for word in text.split_ascii_whitespace() {
             match (word, word.split_at_checked(1)) {
                 ("d", _) => shape.is_details = Some(true),
                 ("o", _) => shape.is_details = Some(false),
                 (_, Some(("+", thing))) => drop(shape.leaves.insert(thing.to_owned())),
                 (_, Some(("-", thing))) => drop(shape.totals.insert(thing.to_owned())),
-                _ => {}
+                _ => unknown.push("the stored shape of a message, which is read without it".to_owned()),
             }
         }
         shape
@@ -90,4 +91,20 @@ pub(super) fn holds_numbers(value: &Value) -> bool {
 /// Returns a documented name as a known label, and any other as an unknown one.
 pub(super) fn known(words: &'static [&'static str], name: &str) -> Label {
     words.iter().find(|word| **word == name).map_or_else(|| Label::unknown(name), |word| Label::known(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_of_a_stored_shape_is_noted() {
+        for (stored, notes) in [("", 0), ("o", 0), ("d +notification -message", 0), ("d ?", 1), ("{\"v\":2}", 1)] {
+            let mut unknown = Vec::new();
+            let query = MessageQuery { id: "1".to_owned(), shape: stored.to_owned(), is_young: false };
+            let shape = Shape::of(Some(&query), &mut unknown);
+            assert_eq!(unknown.len(), notes, "{stored}");
+            assert!(notes > 0 || shape.write() == stored, "{stored}");
+        }
+    }
 }

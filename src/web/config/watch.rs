@@ -25,12 +25,12 @@ pub struct Current {
 
 /// Handle to the settings in use.
 #[derive(Clone)]
-pub struct Watched(watch::Receiver<Current>);
+pub struct WatchedConfig(watch::Receiver<Current>);
 
-impl Watched {
+impl WatchedConfig {
     /// Returns the settings without a file: plain HTTP without authentication.
-    pub fn nothing() -> Watched {
-        Watched(watch::channel(Current::default()).1)
+    pub fn nothing() -> WatchedConfig {
+        WatchedConfig(watch::channel(Current::default()).1)
     }
 
     /// Returns the settings in use now.
@@ -48,7 +48,7 @@ impl Watched {
 }
 
 /// A web configuration file that is watched for changes.
-pub struct Followed {
+pub struct ConfigFollower {
     file: PathBuf,
     reading: Arc<ConfigReading>,
     publish: watch::Sender<Current>,
@@ -56,17 +56,17 @@ pub struct Followed {
     is_told: bool,
 }
 
-impl Followed {
+impl ConfigFollower {
     /// Reads the file for the first time.
     ///
     /// # Errors
     /// Returns all errors in the file.
-    pub fn open(file: PathBuf) -> Result<(Followed, Watched), ConfigErrors> {
+    pub fn open(file: PathBuf) -> Result<(ConfigFollower, WatchedConfig), ConfigErrors> {
         let ConfigReading { result, contents, hangs } = ConfigReading::of(&file);
         let settings = result?;
         let (publish, watched) = watch::channel(Current { settings: Arc::clone(&settings), is_broken: false });
         let reading = Arc::new(ConfigReading { result: Ok(settings), contents, hangs });
-        Ok((Followed { file, reading, publish, is_told: false }, Watched(watched)))
+        Ok((ConfigFollower { file, reading, publish, is_told: false }, WatchedConfig(watched)))
     }
 
     /// Reads the file again whenever it changes. Never returns.
