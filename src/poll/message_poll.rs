@@ -94,7 +94,7 @@ impl MessagePoll {
     ) -> ReportTask<MessagePoll> {
         let Assignment { is_current, newest, next, was_ahead, last_seen } = standing;
         let state: MessageReportState = poller.restored(&stored);
-        let newest = NewestList::new(newest, stored.newest.clone());
+        let newest = NewestList::new(newest, &stored.newest, |id, error| poller.unreadable_message(id, &error));
         let clock = &poller.services.clock;
         let now = clock.now();
         let is_out_of_step = state.pace.as_ref() != Some(report.schedule())

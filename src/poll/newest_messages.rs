@@ -10,6 +10,7 @@ use crate::exposition::{Sample, Update, text};
 use crate::ledger::{NewestMessage, NewestMessages};
 use crate::messages::registry::Board;
 use crate::model::reading::{Metric, Reading};
+use crate::util::versioned::{self, StateError};
 
 /// Metrics that are shown for each of the newest messages.
 const SHOWN: [Metric; 5] = [Metric::Targeted, Metric::Sent, Metric::Received, Metric::Displayed, Metric::Clicked];
@@ -32,15 +33,14 @@ impl Newest {
     }
 
     fn stored(&self) -> NewestMessage {
-        let numbers = self.values.map(|value| value.map(|value| value.to_string()).unwrap_or_default()).join(" ");
+        // Whole numbers and gaps can always be written.
+        let numbers = versioned::encode(&self.values).unwrap_or_default();
         NewestMessage { id: self.id.clone(), sent_at: self.sent_at, numbers }
     }
 
-    fn of(stored: NewestMessage) -> Newest {
+    fn of(stored: &NewestMessage) -> Result<Newest, StateError> {
         let NewestMessage { id, sent_at, numbers } = stored;
-        let mut words = numbers.split(' ');
-        let values = SHOWN.map(|_| words.next().and_then(|word| word.parse().ok()));
-        Newest { id, sent_at, values }
+        Ok(Newest { id: id.clone(), sent_at: *sent_at, values: versioned::decode(numbers)? })
     }
 
     fn samples(&self, board: &Board) -> Vec<Sample> {
@@ -73,10 +73,19 @@ pub(super) struct Plan {
 
 impl NewestList {
     /// Creates the list from the stored messages. `limit` is the number of messages shown; the excess leaves with the
-    /// next commit.
-    pub(super) fn new(limit: usize, stored: Vec<NewestMessage>) -> NewestList {
+    /// next commit. `unreadable` gets the ids of messages whose stored numbers cannot be read.
+    pub(super) fn new(
+        limit: usize,
+        stored: &[NewestMessage],
+        mut unreadable: impl FnMut(&str, StateError),
+    ) -> NewestList {
         let mut list = NewestList { limit, ..NewestList::default() };
-        stored.into_iter().map(Newest::of).for_each(|one| list.insert(one));
+        for message in stored {
+            match Newest::of(message) {
+                Ok(one) => list.insert(one),
+                Err(error) => unreadable(&message.id, error),
+            }
+        }
         list
     }
 
@@ -239,15 +248,15 @@ mod tests {
     fn what_is_stored_is_read() {
         for values in [[None; 5], [Some(0), None, Some(i64::MAX), Some(3), None], [Some(1); 5]] {
             let one = Newest { values, ..message(7, 9, 0) };
-            assert_eq!(Newest::of(one.stored()), one);
+            assert_eq!(Newest::of(&one.stored()).unwrap(), one);
         }
     }
 
     #[test]
     fn one_answer_of_a_thousand_writes_one() {
-        let messages =
+        let messages: Vec<NewestMessage> =
             (0..1000).map(|number| Newest { id: format!("m{number}"), ..message(0, 9, 1) }.stored()).collect();
-        let list = NewestList::new(1000, messages);
+        let list = NewestList::new(1000, &messages, |id, error| panic!("{id}: {error}"));
         let fresh = Newest { id: "m500".to_owned(), ..message(0, 9, 2) };
         assert_eq!(list.plan(vec![fresh.clone()], &[]), Plan { set: vec![fresh], gone: Vec::new() });
     }

@@ -28,7 +28,7 @@ use crate::status::{Health, PollFailure, PollTiming, Quota, ReportId, ReportStat
 use crate::util::clock::Clock;
 use crate::util::future::BoxFuture;
 use crate::util::supervise::spawn_isolated;
-use crate::util::versioned;
+use crate::util::versioned::{self, StateError};
 
 /// Retries of a poll: a poll with one query makes at most three requests.
 pub(super) const RETRIES: u32 = 2;
@@ -457,6 +457,21 @@ impl Poller {
             self.services.ledger.note_unreadable();
             T::default()
         })
+    }
+
+    /// Logs and counts a message whose stored numbers cannot be read: it is shown again after its next poll.
+    pub(super) fn unreadable_message(&self, msg_id: &str, error: &StateError) {
+        let ReportId { provider, app, report } = &self.id;
+        let error = error.to_string();
+        tracing::error!(
+            provider,
+            app,
+            report,
+            msg_id,
+            error,
+            "cannot read the stored numbers of one of the newest messages"
+        );
+        self.services.ledger.note_unreadable();
     }
 
     /// Returns the stored form of a state; `None` leaves the stored one unchanged.

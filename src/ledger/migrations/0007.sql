@@ -16,3 +16,7 @@ ALTER TABLE window_gauge_value RENAME COLUMN department TO scope;
 ALTER TABLE report RENAME COLUMN memory TO state;
 UPDATE report SET state = CASE WHEN json_valid(state) THEN '{"version":1,"state":' || state || '}' ELSE '' END
 WHERE state <> '';
+
+-- So have the numbers of the newest messages: five words, empty where there is no number.
+UPDATE newest_message SET numbers = '{"version":1,"state":[' || replace(trim(
+    replace(replace('|' || replace(numbers, ' ', '|') || '|', '||', '|null|'), '||', '|null|'), '|'), '|', ',') || ']}';
