@@ -8,7 +8,7 @@ source tests/needs.sh
 needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
     prometheus-alertmanager:prometheus-alertmanager amtool:prometheus-alertmanager
     sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm
-    shellcheck:shellcheck patch:patch systemd-analyze:systemd)
+    shellcheck:shellcheck systemd-analyze:systemd)
 python3 -c "import ensurepip, venv" 2>/dev/null || needs+=(:python3-venv)
 install_needed "${needs[@]}"
 

@@ -66,7 +66,7 @@ impl Label {
     }
 }
 
-/// A delivery counter (DESIGN: one event is counted in one series of a metric).
+/// A delivery counter. One event is counted in one series of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Metric {
     /// Devices left after the provider's filtering.

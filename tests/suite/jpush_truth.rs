@@ -1,5 +1,5 @@
-//! What counters must show of JPush's simulated messages: DESIGN's field maps once more, by hand, from the
-//! list of events.
+//! What counters must show of JPush's simulated messages: the field maps of the documents once more, by hand, from the list
+//! of events.
 
 use std::collections::BTreeMap;
 

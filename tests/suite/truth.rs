@@ -1,5 +1,5 @@
-//! What counters and gauges must show of the simulated Easemob and Feishu: DESIGN's field maps once more, by
-//! hand, from the lists of events.
+//! What counters and gauges must show of the simulated Easemob and Feishu: the field maps of the providers' documents once
+//! more, by hand, from the lists of events.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use push_exporter::simulator::feishu::{FeishuSimulator, Overview};
 
 use crate::support::Page;
 
-/// Easemob's keys and what DESIGN's field map makes of them, by hand.
+/// Easemob's keys and what the field map makes of them, by hand.
 const CHANNELS: [(&str, &str, &str); 8] = [
     ("APNS", "ios", "apns"),
     ("ANDROID", "android", "fcm"),

@@ -122,7 +122,7 @@ impl TlsSection {
                 .into_iter()
                 .flatten()
         {
-            tracing::warn!(key, skipped, "skipping names that are not supported");
+            tracing::warn!(key, skipped, "ignoring unsupported values");
         }
         let (versions, provider) = self.algorithms(http2).map_err(|message| noted(&message))?;
         let provider = Arc::new(provider);
