@@ -205,6 +205,8 @@ impl Store for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
+
     use crate::ledger::sqlite_file::{LARGEST_LOG, MIGRATIONS, beside};
 
     #[tokio::test]
@@ -227,6 +229,48 @@ mod tests {
         }
         assert!(log() <= LARGEST_LOG.unsigned_abs(), "{} bytes", log());
         assert_eq!(ledger.size(), size_on_disk(&path));
+    }
+
+    /// A ledger as a kill leaves it that hits a checkpoint just after the header: the header tells of pages that only the
+    /// log has.
+    fn killed_in_a_checkpoint(folder: &Path) -> PathBuf {
+        let [used, killed] = ["used.db", "killed.db"].map(|name| folder.join(name));
+        drop(Sqlite::open(&used).unwrap());
+        let writer = Connection::open(&used).unwrap();
+        writer
+            .execute_batch("PRAGMA wal_autocheckpoint = 0; INSERT INTO probe VALUES (1, randomblob(200000))")
+            .unwrap();
+        std::fs::copy(&used, &killed).unwrap();
+        std::fs::copy(beside(&used, "-wal"), beside(&killed, "-wal")).unwrap();
+        // The newest header, as the checkpoint would have written it.
+        writer.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let checkpointed = std::fs::read(&used).unwrap();
+        let file = File::options().write(true).open(&killed).unwrap();
+        file.write_all_at(&checkpointed[..4096], 0).unwrap();
+        assert!(file.metadata().unwrap().len() + 190_000 < checkpointed.len() as u64);
+        killed
+    }
+
+    #[tokio::test]
+    async fn a_kill_in_a_checkpoint_is_no_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = killed_in_a_checkpoint(folder.path());
+        let mut ledger = Sqlite::open(&path).unwrap();
+        ledger.probe().await.unwrap();
+        ledger.check().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn pages_that_the_log_does_not_have_either_are_damage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = killed_in_a_checkpoint(folder.path());
+        let log = File::options().write(true).open(beside(&path, "-wal")).unwrap();
+        log.set_len(log.metadata().unwrap().len() / 2).unwrap();
+        let probed = match Sqlite::open(&path) {
+            Ok(mut ledger) => ledger.probe().await,
+            Err(error) => Err(error),
+        };
+        assert!(matches!(probed, Err(LedgerError::Damaged { .. })), "{probed:?}");
     }
 
     #[test]

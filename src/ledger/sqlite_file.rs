@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
 
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -33,25 +34,51 @@ pub(super) fn look(path: &Path, file: &File) -> Result<(), LedgerError> {
     if inode(std::fs::metadata(path)) != inode(file.metadata()) {
         return Err(LedgerError::Replaced(path.into()));
     }
-    if is_sound(file) {
+    if is_sound(file, path) {
         return Ok(());
     }
     // A checkpoint of another program writes the header before the pages that it refers to.
     std::thread::sleep(Duration::from_secs(1));
     let detail = "it was overwritten while in use".to_owned();
-    if is_sound(file) { Ok(()) } else { Err(LedgerError::Damaged { path: path.into(), detail }) }
+    if is_sound(file, path) { Ok(()) } else { Err(LedgerError::Damaged { path: path.into(), detail }) }
 }
 
-/// Returns true if a file has the header of a database and all of its pages (Database File Format, 1.3).
-fn is_sound(file: &File) -> bool {
+/// Returns true if a file begins as a database does and has all of its pages (Database File Format, 1.3), or those that it
+/// lacks are in its write-ahead log: a checkpoint writes the header first, and may have been interrupted by a kill.
+fn is_sound(file: &File, path: &Path) -> bool {
     let mut header = [0; 100];
-    let read = file.read_exact_at(&mut header, 0).and_then(|()| file.metadata());
-    let page = match u16::from_be_bytes([header[16], header[17]]) {
+    let Ok(length) = file.read_exact_at(&mut header, 0).and_then(|()| file.metadata()).map(|meta| meta.len()) else {
+        return false;
+    };
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
         size => u64::from(size),
     };
     let pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
-    read.is_ok_and(|meta| header.starts_with(b"SQLite format 3\0") && pages * page <= meta.len())
+    if !header.starts_with(b"SQLite format 3\0") || page_size == 0 {
+        return false;
+    }
+    let whole_pages = length / page_size;
+    if pages <= whole_pages {
+        return true;
+    }
+    let logged = logged_pages(&beside(path, "-wal"), page_size).unwrap_or_default();
+    (whole_pages + 1..=pages).all(|page| logged.contains(&page))
+}
+
+/// Returns the numbers of the pages in a write-ahead log (Database File Format, 4.1): the frames of its current salt.
+fn logged_pages(log: &Path, page_size: u64) -> std::io::Result<HashSet<u64>> {
+    let file = File::open(log)?;
+    let mut header = [0; 32];
+    file.read_exact_at(&mut header, 0)?;
+    let mut pages = HashSet::new();
+    let mut offset = header.len() as u64;
+    let mut frame = [0; 24];
+    while file.read_exact_at(&mut frame, offset).is_ok() && frame[8..16] == header[16..24] {
+        pages.insert(u64::from(u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]])));
+        offset += frame.len() as u64 + page_size;
+    }
+    Ok(pages)
 }
 
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
