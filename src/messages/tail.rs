@@ -311,7 +311,7 @@ impl Follower {
         let tail = self.tails.get(&file_id);
         let is_over = !is_at_path && tail.is_some_and(|tail| tail.since.elapsed() >= LAST_LINE);
         let scanned = tail.map_or(0, |tail| tail.scanned).max(mark.offset);
-        // The file was rewritten in the place of what was there.
+        // The file was rewritten over what it held.
         let is_other = size < scanned || size == scanned && tail.is_some_and(|tail| tail.modified != modified);
         let from = if is_other { mark.offset } else { scanned };
         if from >= size && !is_over {
