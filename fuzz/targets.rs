@@ -354,7 +354,7 @@ async fn poll_moment(report: &dyn SnapshotReport, client: &Client) -> Vec<Outcom
 /// A failure as it is told, but for the secrets that are taken out of it.
 fn failure(error: &ProviderError) -> Outcome {
     assert!(Reason::ALL.contains(&error.reason()));
-    assert!(!error.advice().is_empty());
+    assert!(!error.advice().en.is_empty() && !error.advice().zh.is_empty());
     let (_, _, _) = (error.reset(), error.log_id(), error.ends_the_poll());
     let text = push_exporter::util::error::error_chain(error);
     assert!(shorten(&text).chars().count() <= 301);

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::commands::cli::{Check, Flags};
 use crate::commands::{CommandFailure, serve};
+use crate::model::advice::{Advice, Language};
 use crate::model::reading::SentMessage;
 use crate::provider::client::{AccountClient, Client};
 use crate::provider::config::{App, UNFED};
@@ -65,7 +66,8 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
     }
     super::block_on(async {
         let rows = query_all(asked, &transport, &clock).await;
-        super::print(&format!("\n{}", table(&rows)))?;
+        let language = Language::of_terminal(|name| std::env::var(name).ok());
+        super::print(&format!("\n{}", table(&rows, language)))?;
         match rows.iter().filter(|row| matches!(row.result, CheckResult::Fails(_))).count() {
             0 => Ok(super::print(AFTERWARDS)?),
             failed => Err(anyhow!("{failed} of {} reports failed", rows.len()).into()),
@@ -114,7 +116,7 @@ enum CheckResult {
 struct FailureText {
     reason: &'static str,
     message: String,
-    advice: &'static str,
+    advice: Advice,
 }
 
 /// Returns the queries of an app: the first query of each of its reports.
@@ -295,8 +297,8 @@ fn quota(rate: Rate) -> String {
     }
 }
 
-/// Formats the rows in columns, with the error and the advice below each failed report.
-fn table(rows: &[CheckRow]) -> String {
+/// Formats the rows in columns, with the error and the advice, in `language`, below each failed report.
+fn table(rows: &[CheckRow], language: Language) -> String {
     let cells = |row: &CheckRow| {
         let (result, format_age) = match &row.result {
             CheckResult::Works(format_age) => ("works", format_age.as_str()),
@@ -318,7 +320,7 @@ fn table(rows: &[CheckRow]) -> String {
     for (row, cells) in rows.iter().zip(&body) {
         text += &line(cells);
         if let CheckResult::Fails(FailureText { message, advice, .. }) = &row.result {
-            text += &format!("    {message}\n    {advice}\n");
+            text += &format!("    {message}\n    {}\n", advice.text(language));
         }
     }
     text

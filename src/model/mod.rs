@@ -1,4 +1,5 @@
-//! Plain data that the other modules exchange: numbers with the series they feed, and calendar windows.
+//! Plain data that the other modules exchange: numbers with the series they feed, calendar windows, and advice.
 
+pub mod advice;
 pub mod reading;
 pub mod window;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ledger::LedgerError;
+use crate::model::advice::Advice;
 use crate::provider::error::{ProviderError, Reason};
 
 /// Cause of a failed poll.
@@ -26,12 +27,13 @@ impl PollError {
     }
 
     /// Returns one sentence of advice.
-    pub(crate) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> Advice {
         match self {
             PollError::Provider(error) => error.advice(),
-            PollError::Ledger(_) => {
-                "Check the disk of the ledger: free space, permissions, and that the file still exists."
-            }
+            PollError::Ledger(_) => Advice {
+                en: "Check the disk of the ledger: free space, permissions, and that the file still exists.",
+                zh: "请检查账本所在磁盘：剩余空间、权限，以及文件是否仍然存在。",
+            },
         }
     }
 

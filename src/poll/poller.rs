@@ -18,6 +18,7 @@ use crate::config::secret::Secret;
 use crate::exposition::{Update, text};
 use crate::ledger::{AppId, Commit, CommitContent, Confirmation, Hurry, LedgerError, Receipt, StoredReport};
 use crate::metrics::catalog::Family;
+use crate::model::advice::Advice;
 use crate::poll::backoff;
 use crate::poll::error::PollError;
 use crate::provider::client::{AccountClient, Client};
@@ -43,8 +44,10 @@ const NAP: Duration = Duration::from_secs(30);
 pub(super) const MISSED: f64 = 3.5;
 /// Message and advice for a report that waits because another request of its account was rate-limited.
 const ANOTHER_REFUSED: &str = "another request of this account was rate-limited";
-const RATE_ADVICE: &str =
-    "Ignore it if it passes; if it recurs, poll less often with interval, or find out who else uses the account.";
+const RATE_ADVICE: Advice = Advice {
+    en: "Ignore it if it passes; if it recurs, poll less often with interval, or find out who else uses the account.",
+    zh: "若很快恢复可忽略；若反复出现，请增大 interval，或查明还有谁在使用该账号。",
+};
 /// Interval at which a failing report checks for a changed secret file.
 const SECRET_NAP: Duration = Duration::from_secs(5);
 
@@ -363,7 +366,7 @@ impl Poller {
     }
 
     /// Shows that a poll waits for the end of a rate limit.
-    async fn waits(&self, message: &str, advice: &'static str) {
+    async fn waits(&self, message: &str, advice: Advice) {
         let now = self.services.clock.now();
         let wait = self.client.rate_limiter().blocked_for().unwrap_or_default();
         let failure = PollFailure {
@@ -526,7 +529,7 @@ impl Poller {
         let (next, is_new) = self.services.status.failed(&self.id, failure, ended, due, next).await;
         if is_new {
             let ReportId { provider, app, report } = &self.id;
-            let (reason, advice) = (reason.name(), error.advice());
+            let (reason, advice) = (reason.name(), error.advice().en);
             let text = match scope {
                 FailureExtent::Whole(_) => "the report is failing",
                 FailureExtent::Part(_) => "a part of the report is failing; its other parts work",

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::model::advice::Advice;
+
 /// Error of a request without an answer. It never contains the URL, which may hold confidential names.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
@@ -110,7 +112,7 @@ pub enum ProviderError {
         /// Reason in terms of the exporter.
         reason: Reason,
         /// Advice for the operator.
-        advice: &'static str,
+        advice: Advice,
         /// Pause that the provider requests.
         reset: Option<Duration>,
     },
@@ -122,7 +124,7 @@ pub enum ProviderError {
         /// Target without path and query, which may hold confidential names.
         to: String,
         /// Advice for the operator.
-        advice: &'static str,
+        advice: Advice,
     },
     /// There is no access token for the query.
     #[error("no access token")]
@@ -135,7 +137,7 @@ pub enum ProviderError {
         /// Id of the scope.
         scope: String,
         /// Advice for a scope that the provider does not accept.
-        advice: &'static str,
+        advice: Advice,
         /// The failure.
         #[source]
         error: Box<ProviderError>,
@@ -171,26 +173,31 @@ impl ProviderError {
     }
 
     /// Returns the advice for the operator.
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> Advice {
         match self {
-            ProviderError::Refused { advice, .. } | ProviderError::Redirected { advice, .. } => advice,
-            ProviderError::Scope { error, advice, .. } if error.reason() == Reason::BadRequest => advice,
+            ProviderError::Refused { advice, .. } | ProviderError::Redirected { advice, .. } => *advice,
+            ProviderError::Scope { error, advice, .. } if error.reason() == Reason::BadRequest => *advice,
             ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.advice(),
-            ProviderError::Transport(TransportError::Timeout) => {
-                "The provider did not answer in time; the query will be retried automatically. If this persists, check the network and the proxy."
-            }
-            ProviderError::Transport(TransportError::ConnectTimeout) => {
-                "No server accepts the connection; check base_url, firewalls and the proxy. The query will be retried automatically."
-            }
-            ProviderError::Transport(TransportError::TooLarge) | ProviderError::Decode(_) => {
-                "Check that base_url is the API itself and that no proxy answers in its place."
-            }
-            ProviderError::Transport(TransportError::Proxy) => {
-                "Set HTTPS_PROXY (HTTP_PROXY for http://) to http://user:password@host:port with the proxy's user and password, or add the provider to NO_PROXY."
-            }
-            ProviderError::Transport(_) => {
-                "Check base_url, DNS, the proxy and the CA certificates (ca_file); the query will be retried automatically."
-            }
+            ProviderError::Transport(TransportError::Timeout) => Advice {
+                en: "The provider did not answer in time; the query will be retried automatically. If this persists, check the network and the proxy.",
+                zh: "服务商未在限时内应答，稍后会自动重试。若持续出现，请检查网络和代理。",
+            },
+            ProviderError::Transport(TransportError::ConnectTimeout) => Advice {
+                en: "No server accepts the connection; check base_url, firewalls and the proxy. The query will be retried automatically.",
+                zh: "连接无人接受：请检查 base_url、防火墙和代理。稍后会自动重试。",
+            },
+            ProviderError::Transport(TransportError::TooLarge) | ProviderError::Decode(_) => Advice {
+                en: "Check that base_url is the API itself and that no proxy answers in its place.",
+                zh: "请确认 base_url 指向 API 本身，且没有代理代为应答。",
+            },
+            ProviderError::Transport(TransportError::Proxy) => Advice {
+                en: "Set HTTPS_PROXY (HTTP_PROXY for http://) to http://user:password@host:port with the proxy's user and password, or add the provider to NO_PROXY.",
+                zh: "请将 HTTPS_PROXY（http:// 用 HTTP_PROXY）设为 http://user:password@host:port，填入代理的用户名和密码；或把该服务商加入 NO_PROXY。",
+            },
+            ProviderError::Transport(_) => Advice {
+                en: "Check base_url, DNS, the proxy and the CA certificates (ca_file); the query will be retried automatically.",
+                zh: "请检查 base_url、DNS、代理和 CA 证书（ca_file）；稍后会自动重试。",
+            },
         }
     }
 
@@ -249,16 +256,58 @@ impl ProviderError {
 }
 
 /// Returns reason and advice for an HTTP status that came without the provider's own error code.
-pub fn by_status(status: u16) -> (Reason, &'static str) {
+pub fn by_status(status: u16) -> (Reason, Advice) {
     match status {
-        401 => (Reason::Auth, "Check the credentials in the configuration."),
-        403 => (Reason::Forbidden, "The account has no access to this endpoint; ask the provider to enable it."),
-        404 => (Reason::NotFound, "Check base_url and the account's names: the host or path is wrong."),
-        408 => (Reason::Timeout, "The provider gave up waiting; the query will be retried automatically."),
-        429 => (Reason::RateLimited, "Other callers share the account's quota; increase interval to poll less often."),
-        400..=499 => (Reason::BadRequest, "The provider does not accept the query; check the account's settings."),
-        500..=599 => (Reason::Server, "The provider reports a server error; the query will be retried automatically."),
-        _ => (Reason::Decode, "Check that base_url is the API itself and that no proxy answers in its place."),
+        401 => (Reason::Auth, Advice { en: "Check the credentials in the configuration.", zh: "请检查配置中的凭证。" }),
+        403 => (
+            Reason::Forbidden,
+            Advice {
+                en: "The account has no access to this endpoint; ask the provider to enable it.",
+                zh: "该账号无权使用此接口，请联系服务商开通。",
+            },
+        ),
+        404 => (
+            Reason::NotFound,
+            Advice {
+                en: "Check base_url and the account's names: the host or path is wrong.",
+                zh: "请检查 base_url 和账号的各个名称：主机或路径有误。",
+            },
+        ),
+        408 => (
+            Reason::Timeout,
+            Advice {
+                en: "The provider gave up waiting; the query will be retried automatically.",
+                zh: "服务商等待超时，稍后会自动重试。",
+            },
+        ),
+        429 => (
+            Reason::RateLimited,
+            Advice {
+                en: "Other callers share the account's quota; increase interval to poll less often.",
+                zh: "该账号的调用额度与其他调用方共用，请增大 interval 以降低轮询频率。",
+            },
+        ),
+        400..=499 => (
+            Reason::BadRequest,
+            Advice {
+                en: "The provider does not accept the query; check the account's settings.",
+                zh: "服务商不接受该查询，请检查账号的设置。",
+            },
+        ),
+        500..=599 => (
+            Reason::Server,
+            Advice {
+                en: "The provider reports a server error; the query will be retried automatically.",
+                zh: "服务商报告服务端错误，稍后会自动重试。",
+            },
+        ),
+        _ => (
+            Reason::Decode,
+            Advice {
+                en: "Check that base_url is the API itself and that no proxy answers in its place.",
+                zh: "请确认 base_url 指向 API 本身，且没有代理代为应答。",
+            },
+        ),
     }
 }
 
@@ -267,18 +316,34 @@ pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> Provide
     let earlier = Url::parse(earlier).ok();
     let target = earlier.as_ref().zip(location).and_then(|(earlier, location)| earlier.join(location).ok());
     let (to, advice) = match (target, earlier) {
-        (Some(to), Some(earlier)) if to.origin() == earlier.origin() => {
-            ("its own host again".to_owned(), "Check the path of base_url: the provider redirects in a loop.")
-        }
+        (Some(to), Some(earlier)) if to.origin() == earlier.origin() => (
+            "its own host again".to_owned(),
+            Advice {
+                en: "Check the path of base_url: the provider redirects in a loop.",
+                zh: "请检查 base_url 的路径：服务商在循环重定向。",
+            },
+        ),
         (Some(to), Some(earlier)) => {
             let is_same_host = to.host_str() == earlier.host_str();
             let advice = match is_same_host {
-                true => "Set base_url to the scheme and port that the provider redirects to.",
-                false => "The provider redirects to another host; if that is the right one, set base_url to it.",
+                true => Advice {
+                    en: "Set base_url to the scheme and port that the provider redirects to.",
+                    zh: "请将 base_url 改为服务商重定向到的协议和端口。",
+                },
+                false => Advice {
+                    en: "The provider redirects to another host; if that is the right one, set base_url to it.",
+                    zh: "服务商重定向到另一台主机；若该主机正确，请将 base_url 改为它。",
+                },
             };
             (to.origin().ascii_serialization(), advice)
         }
-        _ => ("an invalid address".to_owned(), "Check base_url: the address of the redirect is missing or invalid."),
+        _ => (
+            "an invalid address".to_owned(),
+            Advice {
+                en: "Check base_url: the address of the redirect is missing or invalid.",
+                zh: "请检查 base_url：重定向的地址缺失或无效。",
+            },
+        ),
     };
     ProviderError::Redirected { status, to, advice }
 }
@@ -312,7 +377,7 @@ mod tests {
         ] {
             let error = redirected(301, earlier, location);
             assert_eq!(error.to_string(), format!("HTTP 301: redirected to {to}"), "{location:?}");
-            assert!(error.advice().contains(advice), "{location:?}: {}", error.advice());
+            assert!(error.advice().en.contains(advice), "{location:?}: {}", error.advice().en);
             assert_eq!(error.reason(), Reason::NotFound);
         }
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::model::advice::Advice;
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window};
 use crate::provider::client::Client;
@@ -23,8 +24,8 @@ pub trait WindowReport: Send + Sync {
         "scope"
     }
     /// Returns the advice for a scope that the provider does not accept.
-    fn scope_advice(&self) -> &'static str {
-        "Check the id in the configuration."
+    fn scope_advice(&self) -> Advice {
+        Advice { en: "Check the id in the configuration.", zh: "请检查配置中的这个 ID。" }
     }
     /// Returns true if the gauges of a window are still shown: the ledger keeps those of earlier configurations.
     fn shows(&self, scope: &str, unit: Unit) -> bool;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::exposition::{Sample, Update, text};
 use crate::metrics::catalog::Family;
+use crate::model::advice::Advice;
 use crate::status::bell::Bell;
 
 /// Identity of a report: its provider, its app and its name.
@@ -136,7 +137,8 @@ pub struct PollFailure {
     /// The provider's id of the last request that failed, for its support.
     pub log_id: Option<String>,
     /// Advice to the operator.
-    pub advice: &'static str,
+    #[serde(flatten)]
+    pub advice: Advice,
     /// Time at which the failure began.
     pub since: Timestamp,
 }
@@ -159,7 +161,8 @@ pub struct PastFailure {
     /// Message of the error.
     pub message: String,
     /// Advice to the operator.
-    pub advice: &'static str,
+    #[serde(flatten)]
+    pub advice: Advice,
 }
 
 /// Status of an app apart from its reports.

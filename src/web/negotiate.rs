@@ -1,8 +1,10 @@
-//! Content negotiation: the format by `Accept`, compression by `Accept-Encoding`, each with its quality values.
+//! Content negotiation: the format by `Accept`, compression by `Accept-Encoding`, the language of advice by
+//! `Accept-Language`, each with its quality values.
 
 use http::{HeaderMap, header};
 
 use crate::exposition::ExpositionFormat;
+use crate::model::advice::Language;
 
 /// Media type of OpenMetrics.
 const OPENMETRICS: &str = "application/openmetrics-text";
@@ -46,7 +48,15 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// An alternative in an `Accept` or `Accept-Encoding` header.
+/// Returns the language that the client prefers; English if it names none that there is advice in.
+pub(super) fn language(headers: &HeaderMap) -> Language {
+    let mut ranges: Vec<AcceptItem> =
+        items(headers, header::ACCEPT_LANGUAGE).filter(|range| range.quality > 0.0).collect();
+    ranges.sort_by(|a, b| b.quality.total_cmp(&a.quality));
+    ranges.iter().find_map(|range| Language::from_tag(&range.name)).unwrap_or(Language::English)
+}
+
+/// An alternative in an `Accept`, `Accept-Encoding` or `Accept-Language` header.
 struct AcceptItem {
     /// Name in lower case.
     name: String,
@@ -80,6 +90,23 @@ mod tests {
 
     fn headers(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
         values.iter().map(|value| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn the_preferred_language_wins() {
+        for (header, expected) in [
+            ("zh-CN,zh;q=0.9,en;q=0.8", Language::Chinese),
+            ("zh-TW", Language::Chinese),
+            ("en-US,en;q=0.9,zh-CN;q=0.8", Language::English),
+            ("de,zh;q=0.3,en;q=0.7", Language::English),
+            ("de,zh;q=0.7,en;q=0.3", Language::Chinese),
+            ("zh;q=0", Language::English),
+            ("fr, *;q=0.5", Language::English),
+            ("", Language::English),
+        ] {
+            assert_eq!(language(&headers(header::ACCEPT_LANGUAGE, &[header])), expected, "{header:?}");
+        }
+        assert_eq!(language(&HeaderMap::new()), Language::English);
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::web::config::watch::WatchedConfig;
 use crate::web::connection_limits::{ConnectionLimits, MAX_HEAD_BYTES, RequestState};
 use crate::web::lifecycle::Reloader;
 use crate::web::message_api::MessageApi;
-use crate::web::negotiate::{accepts_gzip, exposition_format};
+use crate::web::negotiate::{accepts_gzip, exposition_format, language};
 use crate::web::response::{Body, RequestBody, TEXT, compressed, mark, message, not_allowed, respond};
 use crate::web::status::StatusInput;
 use crate::web::{ListenerRole, Options, status};
@@ -293,10 +293,12 @@ impl Router {
     fn status_page(&self, head: &Parts) -> Response<Body> {
         let (status, now) = (&self.content.status, self.content.clock.now());
         let senders = self.content.messages.senders().list(now);
-        let overview = StatusInput { status, senders, began: self.content.began, now };
+        let overview =
+            StatusInput { status, senders, began: self.content.began, now, language: language(&head.headers) };
         match status::page(overview, &self.options, self.content.providers) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);
+                response.headers_mut().append(header::VARY, HeaderValue::from_static("accept-language"));
                 response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, self.policy.clone());
                 response
             }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::model::advice::{Advice, Language};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
 use crate::status::{AppStatus, FileStatus, Health, PastFailure, ReportId, ReportStatus, Status};
@@ -18,10 +19,15 @@ use crate::web::Options;
 use crate::web::senders::SenderError;
 
 /// Advice for an app that takes messages but has never had one registered.
-const NONE_REGISTERED: &str = "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add";
+const NONE_REGISTERED: Advice = Advice {
+    en: "no message was ever registered; have senders POST to /api/v1/messages, name messages: {files: […]} of the app, or run push-exporter messages add",
+    zh: "从未登记过消息：让发送方 POST 到 /api/v1/messages，或为该应用配置 messages: {files: […]}，或运行 push-exporter messages add",
+};
 /// Status line of an app whose provider has sent more unknown names than are remembered.
-const FIELDS_FULL: &str =
-    "too many; further ones are not counted. Names in the documents are still counted; see the log for the names";
+const FIELDS_FULL: Advice = Advice {
+    en: "too many; further ones are not counted. Names in the documents are still counted; see the log for the names",
+    zh: "过多，更多的不再计数；文档中的名称仍会计数，具体名称见日志",
+};
 /// Number of apps from which the page has a search field and shows each working app on one line.
 const MANY: usize = 10;
 
@@ -29,6 +35,8 @@ const MANY: usize = 10;
 #[template(path = "status.html")]
 struct StatusPage {
     version: &'static str,
+    /// Language tag of the advice.
+    advice_tag: &'static str,
     now: String,
     base: String,
     metrics_link: String,
@@ -80,6 +88,19 @@ struct Fact {
     label: String,
     value: String,
     is_bad: bool,
+    /// True if the value is advice, in the reader's language.
+    is_advice: bool,
+}
+
+impl Fact {
+    fn new(label: impl Into<String>, value: String, is_bad: bool) -> Fact {
+        Fact { label: label.into(), value, is_bad, is_advice: false }
+    }
+
+    fn of_advice(label: &str, advice: Advice, language: Language) -> Fact {
+        let value = advice.text(language).to_owned();
+        Fact { label: label.to_owned(), value, is_bad: true, is_advice: true }
+    }
 }
 
 struct ReportView {
@@ -203,9 +224,8 @@ impl AppSummary {
         self.reports.iter().map(|(_, health)| health.late_messages).sum()
     }
 
-    fn facts(&self, now: Timestamp) -> Vec<Fact> {
+    fn facts(&self, now: Timestamp, language: Language) -> Vec<Fact> {
         let mut facts = Vec::new();
-        let mut fact = |label: String, value, is_bad| facts.push(Fact { label, value, is_bad });
         let AppStatus {
             tracked,
             takes_messages,
@@ -216,15 +236,19 @@ impl AppSummary {
             unknown_fields_full,
         } = &self.health;
         if let Some(tracked) = tracked {
-            fact("tracked messages".into(), format!("{} live, {} waiting", tracked.live, tracked.waiting), false);
+            facts.push(Fact::new(
+                "tracked messages",
+                format!("{} live, {} waiting", tracked.live, tracked.waiting),
+                false,
+            ));
         }
         match self.late() {
             0 => {}
-            late => fact("late messages".into(), late.to_string(), true),
+            late => facts.push(Fact::new("late messages", late.to_string(), true)),
         }
         match newest_message {
-            Some(at) => fact("newest message".into(), format!("{} ago", format_age(now, *at)), false),
-            None if *takes_messages => fact("messages".into(), NONE_REGISTERED.to_owned(), true),
+            Some(at) => facts.push(Fact::new("newest message", format!("{} ago", format_age(now, *at)), false)),
+            None if *takes_messages => facts.push(Fact::of_advice("messages", NONE_REGISTERED, language)),
             None => {}
         }
         for (api, quota) in quotas {
@@ -234,20 +258,22 @@ impl AppSummary {
                 (None, Some(limit)) => format!("{limit} allowed"),
                 (None, None) => continue,
             };
-            fact(format!("quota of {api}"), value, quota.remaining == Some(0));
+            facts.push(Fact::new(format!("quota of {api}"), value, quota.remaining == Some(0)));
         }
         match token_expiry {
-            Some(at) if *at > now => fact("token".into(), format!("expires in {}", format_age(*at, now)), false),
-            Some(at) => fact("token".into(), format!("expired {} ago", format_age(now, *at)), true),
+            Some(at) if *at > now => {
+                facts.push(Fact::new("token", format!("expires in {}", format_age(*at, now)), false))
+            }
+            Some(at) => facts.push(Fact::new("token", format!("expired {} ago", format_age(now, *at)), true)),
             None => {}
         }
         if *unknown_fields_full {
-            fact("unknown names".into(), FIELDS_FULL.to_owned(), true);
+            facts.push(Fact::of_advice("unknown names", FIELDS_FULL, language));
         }
         if let Some(skew) = clock_skew_seconds.filter(|skew| skew.abs() > SKEWED.as_secs_f64()) {
             let way = if skew > 0.0 { "ahead of" } else { "behind" };
             let by = format_age(now, now.checked_sub(SignedDuration::from_secs(skew.abs() as i64)).unwrap_or(now));
-            fact("this machine's clock".into(), format!("{by} {way} the provider's"), true);
+            facts.push(Fact::new("this machine's clock", format!("{by} {way} the provider's"), true));
         }
         facts
     }
@@ -279,11 +305,13 @@ pub(super) struct StatusInput<'a> {
     pub(super) began: Timestamp,
     /// The time of the page.
     pub(super) now: Timestamp,
+    /// The language of the advice.
+    pub(super) language: Language,
 }
 
 /// Renders the status page as HTML, with the providers in the order of `known`.
 pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Providers) -> Result<String, askama::Error> {
-    let StatusInput { status: health, senders, began, now } = overview;
+    let StatusInput { status: health, senders, began, now, language } = overview;
     let snapshot = StatusSnapshot::read(health);
     let (state, summary) = snapshot.summary();
     let app_count = snapshot.apps.len();
@@ -294,7 +322,7 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
         .map(|provider| ProviderView { name: provider.name(), title: provider.title(), apps: Vec::new() })
         .collect();
     for ((provider, name), app) in snapshot.apps {
-        let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now);
+        let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now, language);
         if app.state() == Health::Failing {
             let (anchor, name, words) = (view.anchor.clone(), view.name.clone(), view.words.clone());
             problems.push(Problem { anchor, name, provider, words });
@@ -306,6 +334,7 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
     providers.retain(|provider| !provider.apps.is_empty());
     StatusPage {
         version: crate::util::build_info::VERSION,
+        advice_tag: language.tag(),
         now: now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
         base: options.link_prefix.clone(),
         metrics_link: format!("{}{}", options.link_prefix, options.telemetry_path),
@@ -343,8 +372,8 @@ fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
     }
 }
 
-fn app_view(anchor: String, name: String, app: &AppSummary, now: Timestamp) -> AppView {
-    let facts = app.facts(now);
+fn app_view(anchor: String, name: String, app: &AppSummary, now: Timestamp, language: Language) -> AppView {
+    let facts = app.facts(now, language);
     AppView {
         anchor,
         name,
@@ -352,18 +381,18 @@ fn app_view(anchor: String, name: String, app: &AppSummary, now: Timestamp) -> A
         words: app.words(),
         has_facts: !facts.is_empty(),
         facts,
-        reports: app.reports.iter().map(|(name, health)| report_view(name, health, now)).collect(),
+        reports: app.reports.iter().map(|(name, health)| report_view(name, health, now, language)).collect(),
         has_files: !app.files.is_empty(),
         files: app.files.iter().map(|(path, health)| file_view(path, health, now)).collect(),
     }
 }
 
-fn report_view(name: &'static str, health: &ReportStatus, now: Timestamp) -> ReportView {
+fn report_view(name: &'static str, health: &ReportStatus, now: Timestamp, language: Language) -> ReportView {
     let error = health.error.as_ref();
     let past = |PastFailure { at, reason, message, advice }: &PastFailure| PastError {
         reason,
         message: message.clone(),
-        advice,
+        advice: advice.text(language),
         ago: format!("{} ago", format_age(now, *at)),
     };
     // The current error is shown separately, with its advice.
@@ -389,7 +418,7 @@ fn report_view(name: &'static str, health: &ReportStatus, now: Timestamp) -> Rep
         has_error: error.is_some(),
         reason: error.map_or("", |error| error.reason),
         message: error.map_or_else(String::new, |error| error.message.clone()),
-        advice: error.map_or("", |error| error.advice),
+        advice: error.map_or("", |error| error.advice.text(language)),
         has_log_id: error.is_some_and(|error| error.log_id.is_some()),
         log_id: error.and_then(|error| error.log_id.clone()).unwrap_or_default(),
         lasting: error.map_or_else(String::new, |error| format_age(now, error.since)),

@@ -75,8 +75,15 @@ impl World {
 }
 
 fn check(config: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    check_in("C.UTF-8", config, more)
+}
+
+/// Runs it in a terminal with this locale.
+fn check_in(locale: &str, config: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Program::binary();
+    command.env_remove("LC_ALL").env_remove("LC_MESSAGES").env("LANG", locale);
     let Output { status, stdout, stderr } =
-        Program::binary().args(["check", "--config.file", config]).args(more).output().unwrap();
+        command.args(["check", "--config.file", config]).args(more).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
@@ -204,6 +211,16 @@ feishu:
         "    no access token: HTTP 200, code 10014: app secret invalid\n    Check app_id and app_secret",
     ] {
         assert!(out.contains(told), "{told}\n{out}");
+    }
+    let chinese = check_in("zh_CN.UTF-8", &config, &[]).1;
+    for told in [
+        "    HTTP 403, code 2003: 无权使用此接口\n    该 AppKey 未开通此报表。",
+        "    HTTP 401, code 3001: Basic authentication failed\n    请与极光控制台「应用设置」核对 app_key 和 master_secret。",
+        "\n    请检查 base_url、DNS、代理和 CA 证书（ca_file）；稍后会自动重试。",
+        "    HTTP 403, code forbidden_op\n    该应用未开通离线推送统计，请联系环信商务开通。",
+        "    no access token: HTTP 200, code 10014: app secret invalid\n    请与开发者后台「凭证与基础信息」核对",
+    ] {
+        assert!(chinese.contains(told), "{told}\n{chinese}");
     }
     assert!(!out.contains("wrong-master-secret") && !out.contains("wrong-app-secret") && !out.contains(SECRET));
     // It leaves nothing behind.

@@ -1,5 +1,5 @@
 //! Every code of the three providers' error tables, and of what those leave out: its reason on the page, and
-//! on the status page the code and a sentence of advice. Written by hand from the documents.
+//! on the status page the code and a sentence of advice, in English and Chinese. Written by hand from the documents.
 
 use std::time::Duration;
 
@@ -8,6 +8,44 @@ use serde_json::json;
 
 use crate::fake::Fake;
 use crate::support::{Exporter, fast_dir, simulate};
+
+/// Parts of the English advice, and of the Chinese advice that stands for it.
+const IN_CHINESE: [(&str, &str); 33] = [
+    ("JPush reports a server error", "极光报告服务端错误，稍后会自动重试"),
+    ("lower requests_per_minute", "请调低 requests_per_minute"),
+    ("This report is not enabled for the AppKey.", "该 AppKey 未开通此报表"),
+    ("is not enabled", "该 AppKey 未开通此报表"),
+    ("has put the AppKey on its black list", "黑名单"),
+    ("Check app_key and master_secret", "核对 app_key 和 master_secret"),
+    ("those that its push API has returned", "推送 API 返回的 msg_id"),
+    ("the format of the queried dates", "日期的格式"),
+    ("for the last 60 days, or 30 for groups", "最近 60 天的数据（分组为 30 天）"),
+    ("as in the future", "所查时间在未来"),
+    ("check the account", "请检查账号的设置"),
+    ("the host or path is wrong", "主机或路径有误"),
+    ("Offline push statistics are not enabled", "未开通离线推送统计，请联系环信商务"),
+    ("rejects the app token, and a new one too", "环信拒绝了 App Token，新取的也被拒绝"),
+    ("The app is banned", "该应用已被封禁"),
+    ("the app's own data centre", "该应用所在数据中心的 REST 域名"),
+    ("10 requests in 10 seconds", "每 10 秒 10 次"),
+    ("upgrade the plan", "等待无用，请升级套餐"),
+    ("Check client_id and client_secret", "核对 client_id 和 client_secret"),
+    ("Enterprise or Flagship edition", "企业版或旗舰版"),
+    ("out of Feishu's range", "日期超出飞书支持的范围"),
+    ("Feishu does not accept the date", "飞书不接受该日期"),
+    ("the tenant's own apps", "仅支持企业自建应用"),
+    ("rejects the access token, and a new one too", "飞书拒绝了访问凭证，新取的也被拒绝"),
+    ("Grant the app the scope", "开通权限 application:application.app_message_stats.overview:readonly"),
+    ("100 requests a minute", "每分钟 100 次"),
+    ("The app's IP whitelist blocks this machine", "应用的 IP 白名单拦截了本机"),
+    ("used up its API calls of this month", "本月的 API 调用量已用完"),
+    ("Feishu reports a server error", "飞书报告服务端错误，稍后会自动重试"),
+    ("Feishu's table of error codes", "飞书的错误码表"),
+    ("Check app_id and app_secret", "核对 app_id 和 app_secret"),
+    ("set base_url: https://open.larksuite.com", "Lark 应用请设置 base_url: https://open.larksuite.com"),
+    // After the more specific ones.
+    ("the query will be retried automatically", "稍后会自动重试"),
+];
 
 /// Runs an exporter in front of a provider that answers so, and looks at its page and status page.
 async fn look(section: &str, answers: &[(&'static str, u16, &str)], labels: &str, reason: &str, texts: &[&str]) {
@@ -33,6 +71,15 @@ async fn look(section: &str, answers: &[(&'static str, u16, &str)], labels: &str
         assert!(html.contains(text), "{context}: {text:?} is not on the status page:\n{html}");
         assert!(status.to_string().replace("\\\"", "\"").contains(text), "{context}: {text:?} is not in {status}");
     }
+    let chinese = exporter.get_as("/", &[("accept-language", "zh-CN,zh;q=0.9,en;q=0.8")]).await.1;
+    let (english, translated) = IN_CHINESE.iter().find(|(en, _)| texts.iter().any(|text| text.contains(en))).unwrap();
+    assert!(
+        chinese.contains(translated) && !chinese.contains(english),
+        "{context}: {translated:?} is not in {chinese}"
+    );
+    let advice =
+        &status["reports"].as_array().unwrap().iter().find(|report| !report["error"].is_null()).unwrap()["error"];
+    assert!(advice["advice_zh"].as_str().unwrap().contains(translated), "{context}: {advice}");
     exporter.stop().await;
 }
 
@@ -149,7 +196,7 @@ async fn feishu() {
         (400, 99_991_668, "x", "auth", "rejects the access token, and a new one too"),
         (400, 99_991_671, "x", "auth", "rejects the access token, and a new one too"),
         (400, 99_991_677, "Authentication token expired", "auth", "rejects the access token, and a new one too"),
-        (400, 99_991_672, "Access denied.", "forbidden", "application.app_message_stats.overview:readonly"),
+        (400, 99_991_672, "Access denied.", "forbidden", "Grant the app the scope"),
         (429, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
         (400, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
         (400, 99_991_401, "ip denied", "forbidden", "The app's IP whitelist blocks this machine"),

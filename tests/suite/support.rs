@@ -161,6 +161,10 @@ impl Exporter {
         get(self.address, path).await
     }
 
+    pub async fn get_as(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        get_as(self.address, path, headers).await
+    }
+
     pub async fn scrape(&self) -> Page {
         let (status, text) = self.get("/metrics").await;
         assert_eq!(status, 200);
@@ -169,15 +173,16 @@ impl Exporter {
 }
 
 pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    get_as(address, path, &[]).await
+}
+
+/// Gets a path with these headers.
+pub async fn get_as(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let _still = stand_still();
-    let response = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap()
-        .get(format!("http://{address}{path}"))
-        .send()
-        .await
-        .unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client.get(format!("http://{address}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let response = request.send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }
 

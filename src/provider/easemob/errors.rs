@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::model::advice::Advice;
 use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::transport::Reply;
 
@@ -39,33 +40,63 @@ pub(super) fn not_ok(status: &str) -> ProviderError {
         message: format!("status {status} instead of OK"),
         log_id: None,
         reason: Reason::Server,
-        advice: "Easemob reports a server error; the query will be retried automatically.",
+        advice: Advice {
+            en: "Easemob reports a server error; the query will be retried automatically.",
+            zh: "环信报告服务端错误，稍后会自动重试。",
+        },
         reset: None,
     }
 }
 
-fn meaning(status: u16, code: &str) -> (Reason, &'static str) {
+fn meaning(status: u16, code: &str) -> (Reason, Advice) {
     match (status, code) {
-        (_, "invalid_grant") => (Reason::Auth, "Check client_id and client_secret against the Easemob console."),
+        (_, "invalid_grant") => (
+            Reason::Auth,
+            Advice {
+                en: "Check client_id and client_secret against the Easemob console.",
+                zh: "请与环信控制台核对 client_id 和 client_secret。",
+            },
+        ),
         (_, "unauthorized" | "auth_bad_access_token") | (401, "") => (
             Reason::Auth,
-            "Easemob rejects the app token, and a new one too; check client_id and client_secret, or replace app_token.",
+            Advice {
+                en: "Easemob rejects the app token, and a new one too; check client_id and client_secret, or replace app_token.",
+                zh: "环信拒绝了 App Token，新取的也被拒绝；请检查 client_id 和 client_secret，或更换 app_token。",
+            },
         ),
         (_, "forbidden_op") => (
             Reason::Forbidden,
-            "Offline push statistics are not enabled for this app; ask Easemob's sales to enable them.",
+            Advice {
+                en: "Offline push statistics are not enabled for this app; ask Easemob's sales to enable them.",
+                zh: "该应用未开通离线推送统计，请联系环信商务开通。",
+            },
         ),
-        (_, "forbidden_service_operation") => (Reason::Forbidden, "The app is banned; ask Easemob's support."),
+        (_, "forbidden_service_operation") => (
+            Reason::Forbidden,
+            Advice {
+                en: "The app is banned; ask Easemob's support.", zh: "该应用已被封禁，请联系环信技术支持。"
+            },
+        ),
         (_, "organization_application_not_found") => (
             Reason::NotFound,
-            "Check org_name and app_name, and that base_url is the REST host of the app's own data centre (the console shows it).",
+            Advice {
+                en: "Check org_name and app_name, and that base_url is the REST host of the app's own data centre (the console shows it).",
+                zh: "请检查 org_name 和 app_name，并确认 base_url 是该应用所在数据中心的 REST 域名（见环信控制台）。",
+            },
         ),
-        (_, "resource_limited") => {
-            (Reason::Forbidden, "The plan's limit is reached; upgrade the plan, since waiting does not help.")
-        }
+        (_, "resource_limited") => (
+            Reason::Forbidden,
+            Advice {
+                en: "The plan's limit is reached; upgrade the plan, since waiting does not help.",
+                zh: "已达到套餐上限，等待无用，请升级套餐。",
+            },
+        ),
         (_, "reach_limit") | (429, _) => (
             Reason::RateLimited,
-            "Other callers share the app's quota of 10 requests in 10 seconds; increase interval to poll less often.",
+            Advice {
+                en: "Other callers share the app's quota of 10 requests in 10 seconds; increase interval to poll less often.",
+                zh: "该应用每 10 秒 10 次的调用额度与其他调用方共用，请增大 interval 以降低轮询频率。",
+            },
         ),
         _ => by_status(status),
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::model::advice::Advice;
 use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::transport::Reply;
 
@@ -63,50 +64,92 @@ pub(super) fn refused(reply: &Reply) -> ProviderError {
     }
 }
 
-fn meaning(status: u16, code: Option<i64>) -> (Reason, &'static str) {
+fn meaning(status: u16, code: Option<i64>) -> (Reason, Advice) {
     match code {
         Some(10_003 | 10_014) => (
             Reason::Auth,
-            "Check app_id and app_secret against the developer console (凭证与基础信息); for an app of Lark, set base_url: https://open.larksuite.com.",
+            Advice {
+                en: "Check app_id and app_secret against the developer console (凭证与基础信息); for an app of Lark, set base_url: https://open.larksuite.com.",
+                zh: "请与开发者后台「凭证与基础信息」核对 app_id 和 app_secret；Lark 应用请设置 base_url: https://open.larksuite.com。",
+            },
         ),
         Some(code) if refuses_token(code) => (
             Reason::Auth,
-            "Feishu rejects the access token, and a new one too; check that the app is enabled and base_url is its own host.",
+            Advice {
+                en: "Feishu rejects the access token, and a new one too; check that the app is enabled and base_url is its own host.",
+                zh: "飞书拒绝了访问凭证，新取的也被拒绝；请确认应用已启用，且 base_url 是该应用所属的域名。",
+            },
         ),
         Some(99_991_672) => (
             Reason::Forbidden,
-            "Grant the app the scope application:application.app_message_stats.overview:readonly and publish a new version.",
+            Advice {
+                en: "Grant the app the scope application:application.app_message_stats.overview:readonly and publish a new version.",
+                zh: "请为应用开通权限 application:application.app_message_stats.overview:readonly 并发布新版本。",
+            },
         ),
         Some(99_991_401) => (
             Reason::Forbidden,
-            "The app's IP whitelist blocks this machine; add its outgoing address in the developer console (安全设置, IP 白名单).",
+            Advice {
+                en: "The app's IP whitelist blocks this machine; add its outgoing address in the developer console (安全设置, IP 白名单).",
+                zh: "应用的 IP 白名单拦截了本机，请在开发者后台「安全设置」的「IP 白名单」中加入本机的出口地址。",
+            },
         ),
         // The status is 429, but the limit only ends with the month.
         Some(99_991_403) => (
             Reason::Forbidden,
-            "The tenant has used up its API calls of this month; upgrade its plan or wait for the next month. Increase interval to poll less often.",
+            Advice {
+                en: "The tenant has used up its API calls of this month; upgrade its plan or wait for the next month. Increase interval to poll less often.",
+                zh: "租户本月的 API 调用量已用完：请升级套餐或等到下月，并增大 interval 以降低轮询频率。",
+            },
         ),
         Some(211_004) => (
             Reason::Forbidden,
-            "Upgrade the tenant to the Enterprise or Flagship edition, which the statistics require.",
+            Advice {
+                en: "Upgrade the tenant to the Enterprise or Flagship edition, which the statistics require.",
+                zh: "该统计仅限企业版或旗舰版租户，请升级。",
+            },
         ),
         Some(99_991_400) => (
             Reason::RateLimited,
-            "Other callers share the app's quota of 100 requests a minute; increase interval to poll less often.",
+            Advice {
+                en: "Other callers share the app's quota of 100 requests a minute; increase interval to poll less often.",
+                zh: "该应用每分钟 100 次的调用额度与其他调用方共用，请增大 interval 以降低轮询频率。",
+            },
         ),
-        Some(211_005) => {
-            (Reason::BadRequest, "Check app_id: the statistics are only for the tenant's own apps (自建应用).")
-        }
-        Some(211_007) => {
-            (Reason::BadRequest, "Feishu does not accept the date; check timezone, and report this as a bug.")
-        }
-        Some(211_010) => {
-            (Reason::BadRequest, "The date is out of Feishu's range; check this machine's clock and timezone.")
-        }
-        Some(2200) => (Reason::Server, "Feishu reports a server error; the query will be retried automatically."),
+        Some(211_005) => (
+            Reason::BadRequest,
+            Advice {
+                en: "Check app_id: the statistics are only for the tenant's own apps (自建应用).",
+                zh: "请检查 app_id：该统计仅支持企业自建应用。",
+            },
+        ),
+        Some(211_007) => (
+            Reason::BadRequest,
+            Advice {
+                en: "Feishu does not accept the date; check timezone, and report this as a bug.",
+                zh: "飞书不接受该日期，请检查 timezone，并作为缺陷报告给我们。",
+            },
+        ),
+        Some(211_010) => (
+            Reason::BadRequest,
+            Advice {
+                en: "The date is out of Feishu's range; check this machine's clock and timezone.",
+                zh: "日期超出飞书支持的范围，请检查本机时钟和 timezone。",
+            },
+        ),
+        Some(2200) => (
+            Reason::Server,
+            Advice {
+                en: "Feishu reports a server error; the query will be retried automatically.",
+                zh: "飞书报告服务端错误，稍后会自动重试。",
+            },
+        ),
         Some(_) if status == 200 => (
             Reason::Server,
-            "Feishu refuses the request with an unknown code; look it up in Feishu's table of error codes.",
+            Advice {
+                en: "Feishu refuses the request with an unknown code; look it up in Feishu's table of error codes.",
+                zh: "飞书以未知错误码拒绝了请求，请在飞书的错误码表中查找。",
+            },
         ),
         _ => by_status(status),
     }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use crate::config::{secret::Secret, section::Section};
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
+use crate::model::advice::Advice;
 use crate::model::window::Unit;
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
@@ -123,8 +124,11 @@ impl WindowReport for MessagePushOverview {
         "department"
     }
 
-    fn scope_advice(&self) -> &'static str {
-        "Check this id in departments, and department_id_type; the numbers of the tenant are not affected."
+    fn scope_advice(&self) -> Advice {
+        Advice {
+            en: "Check this id in departments, and department_id_type; the numbers of the tenant are not affected.",
+            zh: "请检查 departments 中的这个 ID 以及 department_id_type；租户的数据不受影响。",
+        }
     }
 
     fn shows(&self, scope: &str, unit: Unit) -> bool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::model::advice::Advice;
 use crate::provider::error::{ProviderError, Reason, by_status};
 use crate::provider::rate_limit::Rate;
 use crate::provider::transport::Reply;
@@ -65,44 +66,77 @@ pub(super) fn rate(reply: &Reply) -> Rate {
     }
 }
 
-fn meaning(status: u16, code: &str, message: &str) -> (Reason, &'static str) {
+fn meaning(status: u16, code: &str, message: &str) -> (Reason, Advice) {
     match (status, code) {
-        (500..=599, _) | (_, "10") => {
-            (Reason::Server, "JPush reports a server error; the query will be retried automatically.")
-        }
+        (500..=599, _) | (_, "10") => (
+            Reason::Server,
+            Advice {
+                en: "JPush reports a server error; the query will be retried automatically.",
+                zh: "极光报告服务端错误，稍后会自动重试。",
+            },
+        ),
         (429, _) | (_, "2001" | "2002") => (
             Reason::RateLimited,
-            "Other callers share the app's quota; lower requests_per_minute, or increase interval to poll less often.",
+            Advice {
+                en: "Other callers share the app's quota; lower requests_per_minute, or increase interval to poll less often.",
+                zh: "该应用的调用额度与其他调用方共用：请调低 requests_per_minute，或增大 interval 以降低轮询频率。",
+            },
         ),
         (_, "2003") if message.to_ascii_lowercase().contains("black") => (
             Reason::Forbidden,
-            "JPush has put the AppKey on its black list, usually for too many requests; ask JPush's support to remove it.",
+            Advice {
+                en: "JPush has put the AppKey on its black list, usually for too many requests; ask JPush's support to remove it.",
+                zh: "该 AppKey 已被极光列入黑名单，通常因请求过多；请联系极光技术支持解除。",
+            },
         ),
         (_, "2003") => (
             Reason::Forbidden,
-            "This report is not enabled for the AppKey. received_detail, received and vendor quotas are free, all others are part of JPush's VIP plan: ask JPush's sales to enable it, or change delivery and remove users and test_devices. If the free ones are refused too, the AppKey may be on the black list: ask JPush's support.",
+            Advice {
+                en: "This report is not enabled for the AppKey. received_detail, received and vendor quotas are free, all others are part of JPush's VIP plan: ask JPush's sales to enable it, or change delivery and remove users and test_devices. If the free ones are refused too, the AppKey may be on the black list: ask JPush's support.",
+                zh: "该 AppKey 未开通此报表。received_detail、received 和厂商配额免费，其余属于极光 VIP：请联系极光商务开通，或改用其他 delivery 并去掉 users 和 test_devices。若免费的也被拒绝，该 AppKey 可能在黑名单中，请联系极光技术支持。",
+            },
         ),
-        (_, "3001" | "1004") | (401, _) => {
-            (Reason::Auth, "Check app_key and master_secret against the JPush console (应用设置).")
-        }
+        (_, "3001" | "1004") | (401, _) => (
+            Reason::Auth,
+            Advice {
+                en: "Check app_key and master_secret against the JPush console (应用设置).",
+                zh: "请与极光控制台「应用设置」核对 app_key 和 master_secret。",
+            },
+        ),
         (_, BAD_PARAMETER) => (
             Reason::BadRequest,
-            "JPush does not accept a message id; check that the ids are those that its push API has returned.",
+            Advice {
+                en: "JPush does not accept a message id; check that the ids are those that its push API has returned.",
+                zh: "极光不接受某个消息 ID，请确认使用的是推送 API 返回的 msg_id。",
+            },
         ),
-        (_, "3004" | "3006") => {
-            (Reason::BadRequest, "JPush does not accept the format of the queried dates; please report this as a bug.")
-        }
+        (_, "3004" | "3006") => (
+            Reason::BadRequest,
+            Advice {
+                en: "JPush does not accept the format of the queried dates; please report this as a bug.",
+                zh: "极光不接受所查日期的格式，请作为缺陷报告给我们。",
+            },
+        ),
         (_, TOO_OLD) => (
             Reason::BadRequest,
-            "JPush only has data for the last 60 days, or 30 for groups; check this machine's clock and timezone.",
+            Advice {
+                en: "JPush only has data for the last 60 days, or 30 for groups; check this machine's clock and timezone.",
+                zh: "极光只保留最近 60 天的数据（分组为 30 天），请检查本机时钟和 timezone。",
+            },
         ),
         (_, "3007") => (
             Reason::BadRequest,
-            "JPush refuses the queried time as in the future; check this machine's clock and timezone.",
+            Advice {
+                en: "JPush refuses the queried time as in the future; check this machine's clock and timezone.",
+                zh: "极光认为所查时间在未来，请检查本机时钟和 timezone。",
+            },
         ),
         (200, _) => (
             Reason::Server,
-            "JPush refuses the request with an unknown code; look it up in JPush's table of error codes.",
+            Advice {
+                en: "JPush refuses the request with an unknown code; look it up in JPush's table of error codes.",
+                zh: "极光以未知错误码拒绝了请求，请在极光的错误码表中查找。",
+            },
         ),
         _ => by_status(status),
     }
@@ -174,7 +208,7 @@ mod tests {
     fn both_meanings_of_2003() {
         let vip = error(403, &body(2003, "无权使用此接口"));
         let banned = error(403, &body(2003, "The appKey is in black list."));
-        assert!(vip.advice().contains("VIP") && banned.advice().contains("black list"));
+        assert!(vip.advice().en.contains("VIP") && banned.advice().en.contains("black list"));
     }
 
     #[test]
