@@ -16,4 +16,6 @@ export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/build 
 # What Cargo tells of every crate is kept, to hold the bill of materials against.
 mkdir -p "target/$target"
 cargo build --release --locked --target "$target" --message-format=json-render-diagnostics >"target/$target/messages.json"
+# Man pages, completions and configuration, for the packages.
+cargo run --release --locked --target "$target" --example package-files -- target/package >&2
 echo "target/$target/release/push-exporter"

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::provider::registry::PROVIDERS;
 
 /// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob and Feishu, keeps
 /// a ledger, and serves true counters.
@@ -90,7 +93,7 @@ pub enum Command {
     #[command(
         after_help = "If --config.file is given, it is written to that file instead; an existing file is left unchanged."
     )]
-    Init,
+    Init(Init),
     /// Check that an exporter with the same flags is alive, for the health check of a container
     Health,
     /// Register message ids with a running exporter
@@ -99,6 +102,14 @@ pub enum Command {
         #[command(subcommand)]
         command: MessagesCommand,
     },
+}
+
+/// Flags of `init`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Init {
+    /// Print the part of this provider only; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(PROVIDERS.iter().map(|provider| provider.name())))]
+    pub provider: Vec<String>,
 }
 
 /// Flags of `check`.

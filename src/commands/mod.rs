@@ -71,7 +71,7 @@ fn run(cli: &Cli) -> Result<(), CommandFailure> {
         Some(Command::Demo) => demo::run(&cli.flags),
         Some(Command::Check(options)) => check::run(&cli.flags, options),
         Some(Command::Health) => health::run(&cli.flags),
-        Some(Command::Init) => init::run(&cli.flags),
+        Some(Command::Init(options)) => init::run(&cli.flags, options),
         Some(Command::Messages { command: MessagesCommand::Add(options) }) => messages::add(options),
     }
 }

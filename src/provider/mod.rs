@@ -52,8 +52,19 @@ pub trait Provider: Send + Sync {
     fn reports(&self) -> &'static [&'static str];
     /// Returns what its documents call the metrics, for HELP.
     fn help(&self) -> &'static [HelpFragment];
+    /// Returns its part of the example configuration, with every key; optional keys are commented out.
+    fn example(&self) -> Example;
     /// Reads the provider's own keys in an app's section; `None` after an error was noted.
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>>;
+}
+
+/// A provider's part of the example configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// YAML from the provider's section on.
+    pub text: &'static str,
+    /// True if its message ids are registered by the message API, which the example then turns on.
+    pub has_message_ids: bool,
 }
 
 /// Providers that can be configured, in the order of the status page.

@@ -44,6 +44,7 @@ build() {
     fi
     [ -x target/tools/bin/cargo-deb ] || cargo install cargo-deb@3.8.0 --locked --root target/tools
     cargo build --release --locked
+    cargo run --release --locked --example package-files -- target/package
     target/tools/bin/cargo-deb --no-build --locked --quiet --output "$work/first.deb"
     shown "cargo deb"
 }
@@ -58,7 +59,7 @@ contents() {
     counted /dashboards/ grafana/dashboards '*.json'
     counted /rules/ prometheus/rules '*.yml'
     counted '/docs/.*\.md$' docs '*.md'
-    counted /man1/ docs/man '*.1'
+    counted /man1/ target/package/man '*.1'
     for needed in ca-certificates 'systemd (>= 251)'; do
         dpkg-deb --field "$work/first.deb" Depends | has "$needed" || failed "it does not depend on $needed"
     done

@@ -2,6 +2,7 @@
 themselves, the dependencies. Prints what was checked, a line each; then what is wrong; exit code 1 if something is. Needs shellcheck
 and a C compiler besides tests/requirements.txt. The program is started, on 127.0.0.1."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -35,7 +36,9 @@ CHECKS = [
 def main() -> int:
     arguments = common.parser(__doc__)
     arguments.add_argument("--binary", type=Path, required=True, help="of the program, built without a revision")
+    arguments.add_argument("--package-files", type=Path, required=True, help="the folder that deploy/package_files.rs fills")
     given = arguments.parse_args()
+    os.environ["PACKAGE_FILES"] = str(given.package_files.resolve())
     root, binary = given.root.resolve(), given.binary.resolve()
     programs = [*PROGRAMS, *map(linters.beside_python, linters.PYTHON_PROGRAMS)]
     return common.main([(name, check(root, binary)) for name, check in CHECKS], programs)

@@ -1,16 +1,20 @@
-//! `push-exporter init`: the example loads as it stands and with everything in it that is commented out, what it calls
-//! defaults are the defaults, and docs/configuration.md shows it.
+//! `push-exporter init`: the example loads as it stands and with everything in it that is commented out, as a whole and
+//! for each provider, and what it calls defaults are the defaults.
 
 use std::path::Path;
 use std::process::Output;
 
-use push_exporter::commands::init::EXAMPLE;
+use push_exporter::commands::init::example;
 use push_exporter::config::section::{Context, read_document};
 use push_exporter::provider::config::{self, Config};
 use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::{easemob, feishu, jpush};
 
 use crate::support::{Program, certificates};
+
+fn whole() -> String {
+    example(PROVIDERS.iter().copied())
+}
 
 fn run(args: &[&str], folder: &Path) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = Program::binary().args(args).current_dir(folder).output().unwrap();
@@ -37,7 +41,7 @@ fn is_off(line: &str) -> bool {
 /// The example with the chosen settings that it has commented out.
 fn with(choose: impl Fn(&str) -> bool) -> String {
     let on = |line: &str| if is_off(line) && choose(line) { line.replacen('#', "", 1) } else { line.to_owned() };
-    EXAMPLE.lines().map(|line| on(line) + "\n").collect()
+    whole().lines().map(|line| on(line) + "\n").collect()
 }
 
 fn load(text: &str, folder: &Path) -> Config {
@@ -69,18 +73,18 @@ fn meaning(text: &str, folder: &Path) -> String {
 fn the_example_loads() {
     let folder = folder();
     let home = folder.path();
-    assert_eq!(run(&["init"], home), (Some(0), EXAMPLE.to_owned(), String::new()));
+    assert_eq!(run(&["init"], home), (Some(0), whole(), String::new()));
     // It goes where it is told to, and writes over nothing.
     let made = "created push-exporter.yml; add your apps and secrets, then run: push-exporter check --config.file push-exporter.yml\n";
     assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(0), made.to_owned(), String::new()));
-    assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), EXAMPLE);
+    assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), whole());
     let (code, _, stderr) = run(&["check", "--offline"], home);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     std::fs::write(home.join("push-exporter.yml"), "mine").unwrap();
     let there = "push-exporter: cannot create push-exporter.yml; it is left unchanged: File exists (os error 17)\n";
     assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(1), String::new(), there.to_owned()));
     assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), "mine");
-    assert_eq!(load(EXAMPLE, home).apps.len(), 3);
+    assert_eq!(load(&whole(), home).apps.len(), 3);
 }
 
 #[test]
@@ -89,7 +93,7 @@ fn everything_in_it_loads() {
     assert_eq!(load(&with(|_| true), folder.path()).apps.len(), 4);
     // Each by itself too, but for lines that only stand below another.
     let belongs = |line: &str| line.starts_with("      #") || line.starts_with("    #group_");
-    for off in EXAMPLE.lines().filter(|line| is_off(line) && !belongs(line)) {
+    for off in whole().lines().filter(|line| is_off(line) && !belongs(line)) {
         let is_group = off.contains("- app: shop-everywhere");
         load(&with(|line| line == off || (is_group && line.contains("#group_"))), folder.path());
     }
@@ -98,9 +102,9 @@ fn everything_in_it_loads() {
 #[test]
 fn its_defaults_are_the_defaults() {
     let folder = folder();
-    let plain = meaning(EXAMPLE, folder.path());
+    let plain = meaning(&whole(), folder.path());
     let mut same = 0;
-    for off in EXAMPLE.lines().filter(|line| is_off(line)) {
+    for off in whole().lines().filter(|line| is_off(line)) {
         if off.contains("# default;") {
             assert_eq!(meaning(&with(|line| line == off), folder.path()), plain, "{off}");
             same += 1;
@@ -112,10 +116,29 @@ fn its_defaults_are_the_defaults() {
 }
 
 #[test]
-fn the_document_shows_it() {
-    let document = std::fs::read_to_string("docs/configuration.md").unwrap();
-    assert!(
-        document.contains(&format!("```yaml\n{EXAMPLE}```\n")),
-        "the document shows another configuration than init"
-    );
+fn a_provider_has_its_part() {
+    let folder = folder();
+    let home = folder.path();
+    let sections = |text: &str| -> Vec<String> {
+        let keys = text.lines().filter(|line| line.starts_with(char::is_alphabetic));
+        keys.filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+    };
+    for (names, expected) in [
+        (&["jpush"][..], &["ledger", "message_api", "jpush"][..]),
+        (&["easemob"], &["ledger", "easemob"]),
+        (&["feishu"], &["ledger", "feishu"]),
+        (&["feishu", "jpush"], &["ledger", "message_api", "jpush", "feishu"]),
+    ] {
+        let args: Vec<&str> = ["init"].into_iter().chain(names.iter().flat_map(|name| ["--provider", name])).collect();
+        let (code, text, stderr) = run(&args, home);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""));
+        assert_eq!(sections(&text), expected);
+        assert_eq!(load(&text, home).apps.len(), names.len());
+        // Each line of it is a line of the whole.
+        let whole = whole();
+        assert!(text.lines().all(|line| whole.lines().any(|other| other == line)));
+    }
+    let (code, _, stderr) = run(&["init", "--provider", "getui2"], home);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("[possible values: jpush, easemob, feishu]"), "{stderr}");
 }

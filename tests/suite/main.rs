@@ -11,6 +11,9 @@
     unreachable_pub
 )]
 
+#[path = "../../deploy/package_files.rs"]
+mod package_files;
+
 mod fake;
 mod faulty;
 mod fragile;

@@ -1,6 +1,7 @@
 //! What operators install: chart, units, release files, and the documents that go with them. Images and packages are
 //! built by tests/long.sh.
 
+use crate::package_files;
 use crate::support::python;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_push-exporter");
@@ -12,12 +13,16 @@ fn the_chart_is_rendered_and_its_pods_start() {
 
 #[test]
 fn systemd_takes_the_units() {
-    python(&["tests/package/units.py"]);
+    let folder = tempfile::tempdir().unwrap();
+    package_files::write(folder.path());
+    python(&["tests/package/units.py", "--package-files", folder.path().to_str().unwrap()]);
 }
 
 #[test]
 fn release_files_are_sound() {
-    python(&["tests/release/check.py", "--binary", PROGRAM]);
+    let folder = tempfile::tempdir().unwrap();
+    package_files::write(folder.path());
+    python(&["tests/release/check.py", "--binary", PROGRAM, "--package-files", folder.path().to_str().unwrap()]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::provider::message_schedule::spread;
 use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
 use crate::provider::{
-    Account, CounterSource, EarlierQueries, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
+    Account, CounterSource, EarlierQueries, Example, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
     WindowQuery, WindowReport, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
@@ -71,6 +71,10 @@ impl Provider for Feishu {
 
     fn help(&self) -> &'static [HelpFragment] {
         &HELP
+    }
+
+    fn example(&self) -> Example {
+        Example { text: include_str!("example.yml"), has_message_ids: false }
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

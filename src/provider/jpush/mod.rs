@@ -27,8 +27,8 @@ use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
 use crate::provider::error::ProviderError;
 use crate::provider::{
-    Account, CounterSource, GaugeReport, MessageReport, MessageReports, Provider, ReportContext, SnapshotNumbers,
-    WindowNumbers, WindowQuery,
+    Account, CounterSource, Example, GaugeReport, MessageReport, MessageReports, Provider, ReportContext,
+    SnapshotNumbers, WindowNumbers, WindowQuery,
 };
 use config::JpushSettings;
 pub use delivery::Delivery;
@@ -119,6 +119,10 @@ impl Provider for Jpush {
 
     fn help(&self) -> &'static [HelpFragment] {
         &HELP
+    }
+
+    fn example(&self) -> Example {
+        Example { text: include_str!("example.yml"), has_message_ids: true }
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

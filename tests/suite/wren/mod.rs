@@ -20,7 +20,7 @@ use push_exporter::model::window::Unit;
 use push_exporter::provider::client::Client;
 use push_exporter::provider::rolling_days::RollingDays;
 use push_exporter::provider::{
-    Account, CounterSource, EarlierQueries, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
+    Account, CounterSource, EarlierQueries, Example, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
     WindowQuery, WindowReport, WindowUpdate,
 };
 use push_exporter::provider::{error::ProviderError, rate_limit::Limit};
@@ -54,6 +54,10 @@ impl Provider for Wren {
 
     fn help(&self) -> &'static [HelpFragment] {
         &[(Family::Sent, "Wren sent"), (Family::Failed, "Wren failed"), (Family::Received, "Wren received")]
+    }
+
+    fn example(&self) -> Example {
+        Example { text: include_str!("example.yml"), has_message_ids: false }
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {
