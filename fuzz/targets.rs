@@ -1,6 +1,6 @@
 //! What is fuzzed: for each kind of input one function that takes any bytes, has the program read them as it does
 //! in earnest, and asserts what must hold of whatever comes out. The fuzz binaries include this file, and so does
-//! `tests/suite/robust.rs`, which replays the seeds and finds.
+//! `tests/suite/operations/fuzz_seeds.rs`, which replays the seeds and finds.
 //!
 //! An input of a provider's target is a script: in the first line the report to poll, then answers with a line of
 //! dashes between them, each of a status, headers, an empty line and a body. Where there are tokens, the first

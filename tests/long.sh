@@ -17,7 +17,7 @@ PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${P
     tests/run.sh -- killed_ after_a_storm a_real_prometheus memory_does_not_grow lateness_is_shared three_days_leave \
     none_of_them_keeps_a_scrape a_day_of_messages
 # By itself, since nextest ends what takes longer than a quarter of an hour.
-ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test suite -- --nocapture fire_when_something_is_wrong
+ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test programs -- --nocapture fire_when_something_is_wrong
 tests/container/build.sh
 tests/package/deb.sh
 tests/mutants.sh

@@ -31,8 +31,9 @@ if ! cmp -s tests/browser/package-lock.json tests/browser/node_modules/.installe
 fi
 
 # The same build either way; nextest runs the tests side by side and prints less.
+lanes=(--lib --bins --test suite --test programs)
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --locked --no-fail-fast "$@"
+    cargo nextest run --locked --no-fail-fast "${lanes[@]}" "$@"
 else
-    cargo test --locked --no-fail-fast "$@"
+    cargo test --locked --no-fail-fast "${lanes[@]}" "$@"
 fi

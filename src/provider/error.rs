@@ -180,11 +180,11 @@ impl ProviderError {
             ProviderError::Token(error) | ProviderError::Scope { error, .. } => error.advice(),
             ProviderError::Transport(TransportError::Timeout) => Advice {
                 en: "The provider did not answer in time; the query will be retried automatically. If this persists, check the network and the proxy.",
-                zh: "服务商未在限时内应答，稍后会自动重试。若持续出现，请检查网络和代理。",
+                zh: "服务商未在时限内响应，稍后会自动重试。若持续出现，请检查网络和代理。",
             },
             ProviderError::Transport(TransportError::ConnectTimeout) => Advice {
                 en: "No server accepts the connection; check base_url, firewalls and the proxy. The query will be retried automatically.",
-                zh: "连接无人接受：请检查 base_url、防火墙和代理。稍后会自动重试。",
+                zh: "连接超时，没有服务器接受连接：请检查 base_url、防火墙和代理。稍后会自动重试。",
             },
             ProviderError::Transport(TransportError::TooLarge) | ProviderError::Decode(_) => Advice {
                 en: "Check that base_url is the API itself and that no proxy answers in its place.",
@@ -258,7 +258,7 @@ impl ProviderError {
 /// Returns reason and advice for an HTTP status that came without the provider's own error code.
 pub fn by_status(status: u16) -> (Reason, Advice) {
     match status {
-        401 => (Reason::Auth, Advice { en: "Check the credentials in the configuration.", zh: "请检查配置中的凭证。" }),
+        401 => (Reason::Auth, Advice { en: "Check the credentials in the configuration.", zh: "请检查配置中的凭据。" }),
         403 => (
             Reason::Forbidden,
             Advice {
@@ -270,7 +270,7 @@ pub fn by_status(status: u16) -> (Reason, Advice) {
             Reason::NotFound,
             Advice {
                 en: "Check base_url and the account's names: the host or path is wrong.",
-                zh: "请检查 base_url 和账号的各个名称：主机或路径有误。",
+                zh: "主机或路径有误：请检查 base_url 和账号的名称（如 org_name、app_name）。",
             },
         ),
         408 => (
@@ -298,7 +298,7 @@ pub fn by_status(status: u16) -> (Reason, Advice) {
             Reason::Server,
             Advice {
                 en: "The provider reports a server error; the query will be retried automatically.",
-                zh: "服务商报告服务端错误，稍后会自动重试。",
+                zh: "服务商返回了服务端错误，稍后会自动重试。",
             },
         ),
         _ => (
@@ -328,11 +328,11 @@ pub fn redirected(status: u16, earlier: &str, location: Option<&str>) -> Provide
             let advice = match is_same_host {
                 true => Advice {
                     en: "Set base_url to the scheme and port that the provider redirects to.",
-                    zh: "请将 base_url 改为服务商重定向到的协议和端口。",
+                    zh: "请将 base_url 的协议和端口改为服务商重定向目标的协议和端口。",
                 },
                 false => Advice {
                     en: "The provider redirects to another host; if that is the right one, set base_url to it.",
-                    zh: "服务商重定向到另一台主机；若该主机正确，请将 base_url 改为它。",
+                    zh: "服务商重定向到了另一主机；若该主机正确，请将 base_url 改为该主机的地址。",
                 },
             };
             (to.origin().ascii_serialization(), advice)

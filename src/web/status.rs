@@ -26,7 +26,7 @@ const NONE_REGISTERED: Advice = Advice {
 /// Status line of an app whose provider has sent more unknown names than are remembered.
 const FIELDS_FULL: Advice = Advice {
     en: "too many; further ones are not counted. Names in the documents are still counted; see the log for the names",
-    zh: "过多，更多的不再计数；文档中的名称仍会计数，具体名称见日志",
+    zh: "数量过多，超出部分不再计数；服务商文档中列出的名称仍会计数，未知名称见日志",
 };
 /// Number of apps from which the page has a search field and shows each working app on one line.
 const MANY: usize = 10;

@@ -12,7 +12,7 @@ def documents(root: Path) -> list[Path]:
     """What people read: in the order in which they come to it."""
     top = [root / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
     deploy = sorted((root / "deploy").rglob("*.md"))
-    return [*top, *sorted((root / "docs").glob("*.md")), root / "prometheus/RUNBOOK.md", *deploy]
+    return [*top, *sorted((root / "docs").glob("*.md")), root / "prometheus/RUNBOOK.md", root / "tests/README.md", *deploy]
 
 
 def without_blocks(text: str) -> str:

@@ -70,14 +70,16 @@ def maps(root: Path) -> Iterator[str]:
         patterns = (re.sub(r"<\w+>", r"\\w+", name.rstrip("/")) for name in named)
         if not any(re.match(f"{pattern}(/|$)", folder) or pattern.startswith(f"{folder}/") for pattern in patterns):
             yield f"the maps: {folder}/ is not in them"
-    yield from modules(root, "CONTRIBUTING.md", rows(text, "Tests"))
+    tests = (root / "tests/README.md").read_text("utf-8")
+    yield from modules(root, "tests/README.md", rows(tests, "What each test holds"))
     promises = (root / "docs/promises.md").read_text("utf-8")
     yield from modules(root, "docs/promises.md", table(promises))
 
 
 def modules(root: Path, name: str, rows: list[list[str]]) -> Iterator[str]:
-    """Words of the column of tests that are modules of the suite."""
+    """Words of the column of tests: modules of the suite, by their folder, or of the tests that need other programs."""
     for row in rows[1:]:
-        for word in re.findall(r"`([a-z_0-9]+)`", row[1]):
-            if not (root / f"tests/suite/{word}.rs").exists():
+        for word in re.findall(r"`([a-z_0-9]+(?:::[a-z_0-9]+)?)`", row[1]):
+            folder = "tests/suite" if "::" in word else "tests/programs"
+            if not (root / folder / f"{word.replace('::', '/')}.rs").exists():
                 yield f"{name}: there is no test {word}"

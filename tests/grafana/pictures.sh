@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the README's pictures of the dashboards: nine simulated days (tests/suite/history.rs), seen a while before their
+# Makes the README's pictures of the dashboards: nine simulated days (tests/programs/history.rs), seen a while before their
 # end, when one channel is in trouble. After tests/run.sh, which installs what it needs; besides that, pngquant.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,7 +11,7 @@ fi
 folder=$(mktemp -d)
 prometheus=
 trap '[ -z "$prometheus" ] || kill "$prometheus"; rm -rf "$folder"' EXIT
-PUSH_EXPORTER_HISTORY=$folder cargo test --locked --test suite nine_days
+PUSH_EXPORTER_HISTORY=$folder cargo test --locked --test programs nine_days
 echo 'global: {}' >"$folder/prometheus.yml"
 prometheus --config.file="$folder/prometheus.yml" --storage.tsdb.path="$folder/data" --storage.tsdb.retention.time=10y \
     --web.listen-address=127.0.0.1:19090 --log.level=error &

@@ -42,7 +42,7 @@ pub(super) fn not_ok(status: &str) -> ProviderError {
         reason: Reason::Server,
         advice: Advice {
             en: "Easemob reports a server error; the query will be retried automatically.",
-            zh: "环信报告服务端错误，稍后会自动重试。",
+            zh: "环信返回了服务端错误，稍后会自动重试。",
         },
         reset: None,
     }
@@ -54,21 +54,21 @@ fn meaning(status: u16, code: &str) -> (Reason, Advice) {
             Reason::Auth,
             Advice {
                 en: "Check client_id and client_secret against the Easemob console.",
-                zh: "请与环信控制台核对 client_id 和 client_secret。",
+                zh: "请对照环信控制台核对 client_id 和 client_secret。",
             },
         ),
         (_, "unauthorized" | "auth_bad_access_token") | (401, "") => (
             Reason::Auth,
             Advice {
                 en: "Easemob rejects the app token, and a new one too; check client_id and client_secret, or replace app_token.",
-                zh: "环信拒绝了 App Token，新取的也被拒绝；请检查 client_id 和 client_secret，或更换 app_token。",
+                zh: "环信拒绝了 App Token，重新获取的也被拒绝；请检查 client_id 和 client_secret，或更换 app_token。",
             },
         ),
         (_, "forbidden_op") => (
             Reason::Forbidden,
             Advice {
                 en: "Offline push statistics are not enabled for this app; ask Easemob's sales to enable them.",
-                zh: "该应用未开通离线推送统计，请联系环信商务开通。",
+                zh: "该应用未开通离线推送结果统计，请联系环信商务开通。",
             },
         ),
         (_, "forbidden_service_operation") => (

@@ -70,14 +70,14 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, Advice) {
             Reason::Auth,
             Advice {
                 en: "Check app_id and app_secret against the developer console (凭证与基础信息); for an app of Lark, set base_url: https://open.larksuite.com.",
-                zh: "请与开发者后台「凭证与基础信息」核对 app_id 和 app_secret；Lark 应用请设置 base_url: https://open.larksuite.com。",
+                zh: "请对照飞书开发者后台“凭证与基础信息”核对 app_id 和 app_secret；Lark 应用请设置 base_url: https://open.larksuite.com。",
             },
         ),
         Some(code) if refuses_token(code) => (
             Reason::Auth,
             Advice {
                 en: "Feishu rejects the access token, and a new one too; check that the app is enabled and base_url is its own host.",
-                zh: "飞书拒绝了访问凭证，新取的也被拒绝；请确认应用已启用，且 base_url 是该应用所属的域名。",
+                zh: "飞书拒绝了访问凭证（access token），重新获取的也被拒绝；请确认应用已启用，且 base_url 与应用所属平台（飞书或 Lark）一致。",
             },
         ),
         Some(99_991_672) => (
@@ -91,7 +91,7 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, Advice) {
             Reason::Forbidden,
             Advice {
                 en: "The app's IP whitelist blocks this machine; add its outgoing address in the developer console (安全设置, IP 白名单).",
-                zh: "应用的 IP 白名单拦截了本机，请在开发者后台「安全设置」的「IP 白名单」中加入本机的出口地址。",
+                zh: "应用的 IP 白名单拦截了本机，请在开发者后台“安全设置 → IP 白名单”中加入本机的出口 IP。",
             },
         ),
         // The status is 429, but the limit only ends with the month.
@@ -127,7 +127,7 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, Advice) {
             Reason::BadRequest,
             Advice {
                 en: "Feishu does not accept the date; check timezone, and report this as a bug.",
-                zh: "飞书不接受该日期，请检查 timezone，并作为缺陷报告给我们。",
+                zh: "飞书不接受该日期，请检查 timezone，并向我们反馈此缺陷。",
             },
         ),
         Some(211_010) => (
@@ -141,14 +141,14 @@ fn meaning(status: u16, code: Option<i64>) -> (Reason, Advice) {
             Reason::Server,
             Advice {
                 en: "Feishu reports a server error; the query will be retried automatically.",
-                zh: "飞书报告服务端错误，稍后会自动重试。",
+                zh: "飞书返回了服务端错误，稍后会自动重试。",
             },
         ),
         Some(_) if status == 200 => (
             Reason::Server,
             Advice {
                 en: "Feishu refuses the request with an unknown code; look it up in Feishu's table of error codes.",
-                zh: "飞书以未知错误码拒绝了请求，请在飞书的错误码表中查找。",
+                zh: "飞书拒绝了请求，返回的错误码未知，请在飞书的错误码表中查找。",
             },
         ),
         _ => by_status(status),

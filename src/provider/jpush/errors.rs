@@ -72,7 +72,7 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, Advice) {
             Reason::Server,
             Advice {
                 en: "JPush reports a server error; the query will be retried automatically.",
-                zh: "极光报告服务端错误，稍后会自动重试。",
+                zh: "极光返回了服务端错误，稍后会自动重试。",
             },
         ),
         (429, _) | (_, "2001" | "2002") => (
@@ -93,14 +93,14 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, Advice) {
             Reason::Forbidden,
             Advice {
                 en: "This report is not enabled for the AppKey. received_detail, received and vendor quotas are free, all others are part of JPush's VIP plan: ask JPush's sales to enable it, or change delivery and remove users and test_devices. If the free ones are refused too, the AppKey may be on the black list: ask JPush's support.",
-                zh: "该 AppKey 未开通此报表。received_detail、received 和厂商配额免费，其余属于极光 VIP：请联系极光商务开通，或改用其他 delivery 并去掉 users 和 test_devices。若免费的也被拒绝，该 AppKey 可能在黑名单中，请联系极光技术支持。",
+                zh: "该 AppKey 未开通此报表。received_detail、received 和厂商配额免费，其余属于极光 VIP 版：请联系极光商务开通，或改用其他 delivery 并去掉 users 和 test_devices。若免费的也被拒绝，该 AppKey 可能在黑名单中，请联系极光技术支持。",
             },
         ),
         (_, "3001" | "1004") | (401, _) => (
             Reason::Auth,
             Advice {
                 en: "Check app_key and master_secret against the JPush console (应用设置).",
-                zh: "请与极光控制台「应用设置」核对 app_key 和 master_secret。",
+                zh: "请对照极光控制台“应用设置 → 应用信息”核对 app_key 和 master_secret。",
             },
         ),
         (_, BAD_PARAMETER) => (
@@ -114,7 +114,7 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, Advice) {
             Reason::BadRequest,
             Advice {
                 en: "JPush does not accept the format of the queried dates; please report this as a bug.",
-                zh: "极光不接受所查日期的格式，请作为缺陷报告给我们。",
+                zh: "极光不接受所查日期的格式，请向我们反馈此缺陷。",
             },
         ),
         (_, TOO_OLD) => (
@@ -128,14 +128,14 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, Advice) {
             Reason::BadRequest,
             Advice {
                 en: "JPush refuses the queried time as in the future; check this machine's clock and timezone.",
-                zh: "极光认为所查时间在未来，请检查本机时钟和 timezone。",
+                zh: "极光认为所查时间晚于当前时间，请检查本机时钟和 timezone。",
             },
         ),
         (200, _) => (
             Reason::Server,
             Advice {
                 en: "JPush refuses the request with an unknown code; look it up in JPush's table of error codes.",
-                zh: "极光以未知错误码拒绝了请求，请在极光的错误码表中查找。",
+                zh: "极光拒绝了请求，返回的错误码未知，请在极光的错误码表中查找。",
             },
         ),
         _ => by_status(status),

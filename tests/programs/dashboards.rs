@@ -1,0 +1,51 @@
+//! The dashboards: as their source makes them, by the rules of Grafana's linter, and with something to show for each query
+//! against the demo. With nine days of history behind them: `history.rs`.
+
+use std::time::Duration;
+
+use crate::support::prometheus::Prometheus;
+use crate::support::{Program, fast_dir, python, said, tool};
+
+#[test]
+fn making_them_again_changes_nothing() {
+    let python = std::env::current_dir().unwrap().join("target/python/bin/python").display().to_string();
+    let output = tool("env", &["--chdir=grafana/source", &python, "-m", "dashboards", "--check"], b"");
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn they_pass_the_rules_of_grafanas_linter() {
+    python(&["tests/grafana/lint.py"]);
+}
+
+#[test]
+fn every_query_and_rule_finds_something_in_the_demo() {
+    let program = Program::start(&["demo"]);
+    let folder = fast_dir();
+    let job = format!("    static_configs: [{{targets: [\"{}\"]}}]\n", program.address);
+    let rules = std::env::current_dir().unwrap().join("prometheus/rules/*.yml").display().to_string();
+    let prometheus = Prometheus::with_rules(folder.path(), &job, &rules);
+    let url = prometheus.url();
+    // Some rules are evaluated every four minutes.
+    let mut last = String::new();
+    for _ in 0..50 {
+        let output = tool("target/python/bin/python", &["tests/grafana/queries.py", "--prometheus", &url], b"");
+        last = said(&output);
+        if output.status.success() {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(10));
+    }
+    assert!(last.ends_with("\n0 problems\n"), "{last}");
+    eprintln!("{last}");
+    // So does every query that stands beside a metric in the documents.
+    python(&["tests/docs/metrics.py", "--prometheus", &url]);
+    // And they can be drawn.
+    let out = folder.path().display().to_string();
+    let boards = ["overview", "channel", "app", "exporter"].map(|name| format!("grafana/dashboards/push-{name}.json"));
+    let arguments =
+        ["tests/browser/dashboards.mjs", "--strict", "--prometheus", &url, "--scrape-interval", "2s", "--out", &out];
+    let arguments: Vec<&str> = arguments.into_iter().chain(boards.iter().map(String::as_str)).collect();
+    let output = tool("node", &arguments, b"");
+    assert!(output.status.success(), "{}", said(&output));
+}

@@ -1,0 +1,7 @@
+//! The command line and the configuration.
+
+mod check;
+mod command_line;
+mod configuration;
+mod init;
+mod packaged_files;

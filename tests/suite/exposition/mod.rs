@@ -1,0 +1,3 @@
+//! The exposition answers whatever providers do.
+
+mod silent_provider;

@@ -1,0 +1,271 @@
+//! The exporter killed 50 times while numbers grow and messages are registered: at random moments, and by
+//! fault hooks just before and just after the COMMIT of an answer or of a registration, so that its sender
+//! gets no reply and sends it again; and fewer times while three of ten requests fail. No counter is ever
+//! lower than what was scraped before, and at the end all totals equal the truth.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
+use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
+use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::util::clock::Clock;
+
+use crate::support::fault_injection::{Faulty, quick_faults, seed};
+use crate::support::jpush_totals::add;
+use crate::support::{Page, Program, eventually, fast_dir, try_talk};
+
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+struct World {
+    easemob: Arc<EasemobSimulator>,
+    feishu: Arc<FeishuSimulator>,
+    jpush: Arc<JpushSimulator>,
+    /// Every message pushed so far.
+    pushed: Mutex<Vec<u64>>,
+    /// Where the exporter is now.
+    exporter: Mutex<Option<SocketAddr>>,
+    is_over: AtomicBool,
+}
+
+/// More would only make the test longer.
+const MAX_PUSHES: usize = 150;
+
+impl World {
+    /// Everything published until now that counters can hold, by series.
+    fn published(&self) -> BTreeMap<String, i64> {
+        let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+        let today = jiff::Timestamp::now().to_zoned(zone).date();
+        let day = |back: i64| (today - jiff::Span::new().days(back)).to_string();
+        let mut totals = BTreeMap::new();
+        for (key, platform, channel) in
+            [("APNS", "ios", "apns"), ("VIVOPUSH", "android", "vivo"), ("HONOR", "android", "honor")]
+        {
+            for (outcome, name) in [
+                (EasemobOutcome::Success, "sent"),
+                (EasemobOutcome::Fail, "failed"),
+                (EasemobOutcome::Arrive, "received"),
+            ] {
+                let total: i64 = (0..=4).map(|back| self.easemob.truth(&day(back), key, outcome)).sum();
+                if total > 0 {
+                    let labels = format!(
+                        r#"provider="easemob",app="chat",platform="{platform}",channel="{channel}",kind="notification""#
+                    );
+                    totals.insert(format!("push_messages_{name}_total{{{labels}}}"), total);
+                }
+            }
+        }
+        let labels = r#"provider="feishu",app="bot",platform="any",channel="bot",kind="message""#;
+        let days: Vec<_> = (1..=4).map(|back| self.feishu.published(&day(back), &day(back), None)).collect();
+        totals.insert(format!("push_messages_sent_total{{{labels}}}"), days.iter().map(|day| day.send_msg_count).sum());
+        totals.insert(
+            format!("push_messages_read_within_1h_total{{{labels}}}"),
+            days.iter().map(|day| day.read_in_1h_count).sum(),
+        );
+        totals.insert(
+            format!("push_messages_read_within_12h_total{{{labels}}}"),
+            days.iter().map(|day| day.read_in_12h_count).sum(),
+        );
+        totals
+    }
+
+    /// What the messages pushed so far have come to.
+    fn messages(&self) -> BTreeMap<String, i64> {
+        let now = jiff::Timestamp::now().as_second();
+        let pushed = self.pushed.lock().unwrap().clone();
+        let mut totals = BTreeMap::new();
+        for id in &pushed {
+            add(&mut totals, "shop", "messages_detail", &self.jpush.truth(*id, now), 1);
+        }
+        let registered = r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#;
+        totals.insert(registered.to_owned(), pushed.len() as i64);
+        totals
+    }
+
+    /// Pushes now and then and registers each message, again and again until it is told that it was taken.
+    fn send(&self) {
+        while !self.is_over.load(Ordering::Relaxed) && self.pushed.lock().unwrap().len() < MAX_PUSHES {
+            let id = self.jpush.push(300);
+            self.pushed.lock().unwrap().push(id);
+            let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
+            let request = format!(
+                "POST /api/v1/messages HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer t0ken\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            loop {
+                let exporter = *self.exporter.lock().unwrap();
+                match exporter.and_then(|exporter| try_talk(exporter, &request)) {
+                    Some((200, _)) => break,
+                    Some((status, answer)) => panic!("{status} {answer}"),
+                    None => std::thread::sleep(Duration::from_millis(20)),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+/// No counter is lower than ever before, and none is missing.
+fn assert_goes_on(page: &Page, highest: &mut BTreeMap<String, i64>, when: &str) {
+    page.assert_not_below(highest, when);
+    highest.extend(page.counters());
+}
+
+fn start(config: &Path, die: Option<&str>) -> Option<Program> {
+    let environment: Vec<(&str, &str)> = die.iter().map(|die| ("PUSH_EXPORTER_DIE", *die)).collect();
+    Program::try_start(&["--config.file", config.to_str().unwrap()], &environment)
+}
+
+/// How often it is killed; `tests/long.sh` asks for more.
+fn rounds() -> u32 {
+    std::env::var("PUSH_EXPORTER_KILLS").map_or(50, |kills| kills.parse().expect("a number of kills"))
+}
+
+#[test]
+fn killed_fifty_times_nothing_is_lost_or_counted_twice() {
+    kill(rounds(), 50, false);
+}
+
+#[test]
+fn killed_in_a_storm_nothing_is_lost_or_counted_twice() {
+    kill(rounds() / 5, seed(), true);
+}
+
+/// Kills it so often; in a storm while three of ten requests fail.
+fn kill(rounds: u32, seed: u64, is_stormy: bool) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let clock = Clock::system();
+    let easemob = EasemobApp { step: 4, history: 1, per_day: 150_000.0, ..EasemobApp::demo("acme", "chat") };
+    let feishu = FeishuApp {
+        publishing: Publishing::PieceByPiece,
+        step: 4,
+        history: 5,
+        per_day: 40_000.0,
+        ..FeishuApp::demo("cli_crash")
+    };
+    let (client_secret, app_secret) = (easemob.client_secret.clone(), feishu.app_secret.clone());
+    let easemob = Arc::new(EasemobSimulator::new(clock.clone(), easemob));
+    let feishu = Arc::new(FeishuSimulator::new(clock.clone(), feishu));
+    let app = JpushApp::demo("key-crash");
+    let master_secret = app.master_secret.clone();
+    let jpush = Arc::new(JpushSimulator::new(clock, app));
+    let layers = [
+        runtime.block_on(Faulty::new(Arc::clone(&jpush))),
+        runtime.block_on(Faulty::new(Arc::clone(&easemob))),
+        runtime.block_on(Faulty::new(Arc::clone(&feishu))),
+    ];
+    let [jpush_address, easemob_address, feishu_address] = layers.each_ref().map(|layer| layer.address);
+    let world = Arc::new(World {
+        easemob,
+        feishu,
+        jpush,
+        pushed: Mutex::default(),
+        exporter: Mutex::default(),
+        is_over: AtomicBool::new(false),
+    });
+    let text = format!(
+        "new_series_hold: 1s\nmessage_api: {{token: t0ken}}\n\
+         jpush:\n  - {{app: shop, base_url: 'http://{jpush_address}/v3', app_key: key-crash, master_secret: {master_secret}, delivery: messages_detail, interval: 1s}}\n\
+         easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1s, platforms: [APNS, VIVOPUSH, HONOR]}}\n\
+         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n"
+    );
+
+    // A first start whose baseline is known for certain: nothing was published while it was read.
+    let (folder, config, before) = (0..20)
+        .find_map(|_| {
+            let folder = fast_dir();
+            let config = folder.path().join("push-exporter.yml");
+            std::fs::write(&config, &text).unwrap();
+            let before = world.published();
+            let program = start(&config, None).unwrap();
+            let page = eventually("a first result of both", 20, || {
+                let page = program.try_scrape()?;
+                (page.starting(&["push_up"]).values().sum::<i64>() == 2).then_some(page)
+            });
+            let is_known = world.published() == before && page.counters().values().all(|count| *count == 0);
+            is_known.then_some((folder, config, before))
+        })
+        .expect("a quiet moment for the baseline");
+
+    let sender = std::thread::spawn({
+        let world = Arc::clone(&world);
+        move || world.send()
+    });
+    let mut highest = BTreeMap::new();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for layer in layers.iter().filter(|_| is_stormy) {
+        layer.storm(random.fork(), quick_faults());
+    }
+    let (mut by_hook, mut by_signal) = (0, 0);
+    for round in 0..rounds {
+        let when = format!("round {round}, PUSH_EXPORTER_SEED={seed}");
+        // Only commits that change a counter, or register a message, are counted by the hook.
+        let registers = world.pushed.lock().unwrap().len() < MAX_PUSHES;
+        let die = match round % 7 {
+            3 if registers => Some("before_register:1".to_owned()),
+            4 if registers => Some("after_register:1".to_owned()),
+            5 => Some(format!("before_count:{}", random.u32(1..3))),
+            6 => Some(format!("after_count:{}", random.u32(1..3))),
+            _ => None,
+        };
+        let mut program = start(&config, die.as_deref()).unwrap_or_else(|| panic!("{when}: it did not start"));
+        *world.exporter.lock().unwrap() = Some(program.address);
+        let kill_at = die.is_none().then(|| Instant::now() + Duration::from_millis(random.u64(20..1200)));
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let status = loop {
+            if let Some(page) = program.try_scrape() {
+                assert_goes_on(&page, &mut highest, &when);
+            }
+            if kill_at.is_some_and(|at| Instant::now() >= at) {
+                program.child.kill().unwrap();
+                break program.child.wait().unwrap();
+            }
+            if let Some(status) = program.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "{when}: it did not die at {die:?}\n{}", program.log());
+        };
+        match (die, status.signal()) {
+            (Some(_), Some(SIGABRT)) => by_hook += 1,
+            (None, Some(SIGKILL)) => by_signal += 1,
+            (die, signal) => panic!("{when}: ended with {signal:?} instead of {die:?}\n{}", program.log()),
+        }
+    }
+    assert!(by_hook * 5 > by_signal, "{by_hook} ends by a hook, {by_signal} by a signal");
+
+    for layer in &layers {
+        layer.heal();
+    }
+    let program = start(&config, None).unwrap();
+    *world.exporter.lock().unwrap() = Some(program.address);
+    world.is_over.store(true, Ordering::Relaxed);
+    sender.join().unwrap();
+    assert!(world.pushed.lock().unwrap().len() > (rounds as usize).min(MAX_PUSHES) / 2);
+    world.jpush.freeze();
+    let messages = world.messages();
+    eventually("totals that equal the truth", 60, || {
+        let page = program.try_scrape()?;
+        assert_goes_on(&page, &mut highest, "at the end");
+        let now = world.published();
+        let mut expected: BTreeMap<_, _> =
+            now.iter().map(|(series, total)| (series.clone(), total - before.get(series).unwrap_or(&0))).collect();
+        expected.extend(messages.clone());
+        let counted: BTreeMap<_, _> = page
+            .counters()
+            .into_iter()
+            .filter(|(series, count)| !series.contains("restated") && (*count > 0 || !series.contains("jpush")))
+            .collect();
+        let is_quiet = world.published() == now;
+        (is_quiet && counted == expected).then_some(())
+    });
+    let page = program.try_scrape().unwrap();
+    assert_eq!(page.starting(&["push_messages_restated"]).values().sum::<i64>(), 0);
+    drop(folder);
+}

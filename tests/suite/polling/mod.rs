@@ -1,0 +1,14 @@
+//! When reports are polled, and what becomes of answers that fail, come late or come by a wrong clock.
+
+mod connection_faults;
+mod first_start;
+mod holds;
+mod jpush_month;
+mod late_data;
+mod lateness;
+mod panics;
+mod partial_failures;
+mod poll_now;
+mod random_faults;
+mod simulated_month;
+mod wrong_clocks;

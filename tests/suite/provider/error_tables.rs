@@ -1,0 +1,230 @@
+//! Every code of the three providers' error tables, and of what those leave out: its reason on the page, and
+//! on the status page the code and a sentence of advice, in English and Chinese. Written by hand from the documents.
+
+use std::time::Duration;
+
+use push_exporter::util::clock::Clock;
+use serde_json::json;
+
+use crate::support::scripted_provider::ScriptedProvider;
+use crate::support::{Exporter, fast_dir, simulate};
+
+/// Parts of the English advice, and of the Chinese advice that stands for it.
+const IN_CHINESE: [(&str, &str); 33] = [
+    ("JPush reports a server error", "极光返回了服务端错误，稍后会自动重试"),
+    ("lower requests_per_minute", "请调低 requests_per_minute"),
+    ("This report is not enabled for the AppKey.", "该 AppKey 未开通此报表"),
+    ("is not enabled", "该 AppKey 未开通此报表"),
+    ("has put the AppKey on its black list", "黑名单"),
+    ("Check app_key and master_secret", "核对 app_key 和 master_secret"),
+    ("those that its push API has returned", "推送 API 返回的 msg_id"),
+    ("the format of the queried dates", "日期的格式"),
+    ("for the last 60 days, or 30 for groups", "最近 60 天的数据（分组为 30 天）"),
+    ("as in the future", "所查时间晚于当前时间"),
+    ("check the account", "请检查账号的设置"),
+    ("the host or path is wrong", "主机或路径有误"),
+    ("Offline push statistics are not enabled", "未开通离线推送结果统计，请联系环信商务"),
+    ("rejects the app token, and a new one too", "环信拒绝了 App Token，重新获取的也被拒绝"),
+    ("The app is banned", "该应用已被封禁"),
+    ("the app's own data centre", "该应用所在数据中心的 REST 域名"),
+    ("10 requests in 10 seconds", "每 10 秒 10 次"),
+    ("upgrade the plan", "等待无用，请升级套餐"),
+    ("Check client_id and client_secret", "核对 client_id 和 client_secret"),
+    ("Enterprise or Flagship edition", "企业版或旗舰版"),
+    ("out of Feishu's range", "日期超出飞书支持的范围"),
+    ("Feishu does not accept the date", "飞书不接受该日期"),
+    ("the tenant's own apps", "仅支持企业自建应用"),
+    ("rejects the access token, and a new one too", "飞书拒绝了访问凭证（access token），重新获取的也被拒绝"),
+    ("Grant the app the scope", "开通权限 application:application.app_message_stats.overview:readonly"),
+    ("100 requests a minute", "每分钟 100 次"),
+    ("The app's IP whitelist blocks this machine", "应用的 IP 白名单拦截了本机"),
+    ("used up its API calls of this month", "本月的 API 调用量已用完"),
+    ("Feishu reports a server error", "飞书返回了服务端错误，稍后会自动重试"),
+    ("Feishu's table of error codes", "飞书的错误码表"),
+    ("Check app_id and app_secret", "核对 app_id 和 app_secret"),
+    ("set base_url: https://open.larksuite.com", "Lark 应用请设置 base_url: https://open.larksuite.com"),
+    // After the more specific ones.
+    ("the query will be retried automatically", "稍后会自动重试"),
+];
+
+/// Runs an exporter in front of a provider that answers so, and looks at its page and status page.
+async fn look(section: &str, answers: &[(&'static str, u16, &str)], labels: &str, reason: &str, texts: &[&str]) {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let (fake, address) = simulate(ScriptedProvider::default()).await;
+    for (path, status, body) in answers {
+        fake.say(path, *status, body);
+    }
+    let folder = fast_dir();
+    let exporter = Exporter::start(&section.replace("ADDRESS", &address.to_string()), folder.path(), &clock).await;
+    // A 429 without a reset is waited for twice within the poll.
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    let page = exporter.scrape().await;
+    let context = format!("{answers:?}");
+    let failing = page.starting(&[&format!("push_poll_failing{{{labels}")]);
+    let expected = format!(r#"push_poll_failing{{{labels},reason="{reason}"}}"#);
+    assert_eq!(failing.into_iter().collect::<Vec<_>>(), [(expected, 1)], "{context}");
+    assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(0.0), "{context}");
+    assert!(page.get(&format!(r#"push_poll_errors_total{{{labels},reason="{reason}"}}"#)).unwrap() >= 1.0, "{context}");
+    let html = exporter.get("/").await.1.replace("&#39;", "'").replace("&quot;", "\"");
+    let status: serde_json::Value = serde_json::from_str(&exporter.get("/api/v1/status").await.1).unwrap();
+    for text in texts {
+        assert!(html.contains(text), "{context}: {text:?} is not on the status page:\n{html}");
+        assert!(status.to_string().replace("\\\"", "\"").contains(text), "{context}: {text:?} is not in {status}");
+    }
+    let chinese = exporter.get_as("/", &[("accept-language", "zh-CN,zh;q=0.9,en;q=0.8")]).await.1;
+    let (english, translated) = IN_CHINESE.iter().find(|(en, _)| texts.iter().any(|text| text.contains(en))).unwrap();
+    assert!(
+        chinese.contains(translated) && !chinese.contains(english),
+        "{context}: {translated:?} is not in {chinese}"
+    );
+    let advice =
+        &status["reports"].as_array().unwrap().iter().find(|report| !report["error"].is_null()).unwrap()["error"];
+    assert!(advice["advice_zh"].as_str().unwrap().contains(translated), "{context}: {advice}");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn jpush() {
+    let section = "jpush:\n  - {app: shop, base_url: 'http://ADDRESS/v3', app_key: key, master_secret: m4ster, users: [day], messages: {ids: [1, 2]}}\n";
+    // 错误码 of the document; 2001, 2002, 2003's second meaning, 3002 and 1004 are not in it.
+    for (status, code, message, reason, advice) in [
+        (500, 10, "internal", "server", "JPush reports a server error; the query will be retried automatically."),
+        (429, 2001, "x", "rate_limited", "lower requests_per_minute"),
+        (429, 2002, "Rate limit exceeded", "rate_limited", "lower requests_per_minute"),
+        (403, 2003, "无权使用此接口", "forbidden", "This report is not enabled for the AppKey."),
+        (403, 2003, "The appKey is in black list.", "forbidden", "has put the AppKey on its black list"),
+        (401, 3001, "Basic authentication failed", "auth", "Check app_key and master_secret"),
+        (401, 1004, "Basic authentication failed", "auth", "Check app_key and master_secret"),
+        (400, 3002, "Invalid parameter 'msg_id'.", "bad_request", "those that its push API has returned"),
+        (400, 3004, "x", "bad_request", "the format of the queried dates"),
+        (400, 3005, "x", "bad_request", "for the last 60 days, or 30 for groups"),
+        (400, 3006, "x", "bad_request", "the format of the queried dates"),
+        (400, 3007, "x", "bad_request", "as in the future"),
+        (402, 9999, "of the future", "bad_request", "check the account"),
+    ] {
+        let body = json!({ "error": { "code": code, "message": message } }).to_string();
+        for report in ["received_detail", "users"] {
+            let labels = format!(r#"provider="jpush",app="shop",report="{report}""#);
+            look(section, &[("/v3", status, &body)], &labels, reason, &[&format!("code {code}"), message, advice])
+                .await;
+        }
+    }
+    let labels = r#"provider="jpush",app="shop",report="users""#;
+    // A success that holds an error in the place of numbers.
+    let refusal = json!({ "error": { "code": 2003, "message": "无权使用此接口" } }).to_string();
+    look(section, &[("/v3", 200, &refusal)], labels, "forbidden", &["HTTP 200, code 2003", "is not enabled"]).await;
+    let html = "<html><title>502 Bad Gateway</title></html>";
+    look(section, &[("/v3", 502, html)], labels, "server", &["HTTP 502", "the query will be retried automatically"])
+        .await;
+    look(section, &[("/v3", 404, "")], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn easemob() {
+    let section = "easemob:\n  - {app: chat, base_url: 'http://ADDRESS', org_name: acme, app_name: chat, client_id: YXA6, client_secret: x}\n";
+    let labels = r#"provider="easemob",app="chat",report="offline_push""#;
+    let body = |error: &str, description: &str| {
+        json!({ "error": error, "exception": "x", "timestamp": 1_626_160_000_000_i64, "duration": 0, "error_description": description })
+            .to_string()
+    };
+    let token = r#"{"access_token":"YWMt","expires_in":1024000,"application":"a"}"#;
+    // 错误码 of the document: forbidden_op, unauthorized; the others of 响应状态码.
+    for (status, code, description, reason, advice) in [
+        (403, "forbidden_op", "", "forbidden", "Offline push statistics are not enabled for this app"),
+        (401, "unauthorized", "Unable to authenticate (OAuth)", "auth", "rejects the app token, and a new one too"),
+        (
+            401,
+            "auth_bad_access_token",
+            "due to expired access token",
+            "auth",
+            "rejects the app token, and a new one too",
+        ),
+        (
+            403,
+            "forbidden_service_operation",
+            "the app is banned",
+            "forbidden",
+            "The app is banned; ask Easemob's support.",
+        ),
+        (404, "organization_application_not_found", "no app", "not_found", "the app's own data centre"),
+        (429, "reach_limit", "This request has reached api limit.", "rate_limited", "10 requests in 10 seconds"),
+        (429, "resource_limited", "You have exceeded the limit of the Free edition", "forbidden", "upgrade the plan"),
+        (400, "invalid_parameter", "of the future", "bad_request", "check the account's settings"),
+        (503, "unavailable", "", "server", "the query will be retried automatically"),
+    ] {
+        let body = body(code, description);
+        let answers = [("/acme/chat/token", 200, token), ("/acme/chat", status, body.as_str())];
+        look(section, &answers, labels, reason, &[&format!("HTTP {status}, code {code}"), description, advice]).await;
+    }
+    let not_ok = r#"{"status":"FAIL","data":{}}"#;
+    let answers = [("/acme/chat/token", 200, token), ("/acme/chat", 200, not_ok)];
+    look(
+        section,
+        &answers,
+        labels,
+        "server",
+        &["status FAIL instead of OK", "the query will be retried automatically"],
+    )
+    .await;
+    for description in ["client_id does not match", "client_secret does not match"] {
+        let refused = body("invalid_grant", description);
+        let answers = [("/acme/chat/token", 400, refused.as_str())];
+        let texts = ["code invalid_grant", description, "Check client_id and client_secret"];
+        look(section, &answers, labels, "auth", &texts).await;
+    }
+    let gone = body("organization_application_not_found", "");
+    look(section, &[("/acme/chat/token", 404, &gone)], labels, "not_found", &["the app's own data centre"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn feishu() {
+    let section = "feishu:\n  - {app: bot, base_url: 'http://ADDRESS', app_id: cli_x, app_secret: y}\n";
+    let labels = r#"provider="feishu",app="bot",report="message_push_overview""#;
+    let body =
+        |code: i64, msg: &str| json!({ "code": code, "msg": msg, "error": { "log_id": "2026031012" } }).to_string();
+    let token = r#"{"code":0,"msg":"ok","tenant_access_token":"t-1","expire":7200}"#;
+    let token_path = "/open-apis/auth/v3/tenant_access_token/internal";
+    // 错误码 of the document (211011 is no failure), then those of the gateway.
+    for (status, code, msg, reason, advice) in [
+        (403, 211_004, "no authority for quota limit", "forbidden", "Enterprise or Flagship edition"),
+        (403, 211_010, "invalid date range", "bad_request", "out of Feishu's range"),
+        (400, 211_007, "invalid date format", "bad_request", "Feishu does not accept the date"),
+        (400, 211_005, "invalid app id", "bad_request", "the tenant's own apps"),
+        (400, 99_991_661, "Missing access token", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_663, "Invalid access token", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_664, "x", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_668, "x", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_671, "x", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_677, "Authentication token expired", "auth", "rejects the access token, and a new one too"),
+        (400, 99_991_672, "Access denied.", "forbidden", "Grant the app the scope"),
+        (429, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
+        (400, 99_991_400, "request trigger frequency limit", "rate_limited", "100 requests a minute"),
+        (400, 99_991_401, "ip denied", "forbidden", "The app's IP whitelist blocks this machine"),
+        (429, 99_991_403, "quota exceeded", "forbidden", "used up its API calls of this month"),
+        (
+            200,
+            2200,
+            "Internal Error",
+            "server",
+            "Feishu reports a server error; the query will be retried automatically.",
+        ),
+        (200, 190_001, "of the future", "server", "Feishu's table of error codes"),
+    ] {
+        let body = body(code, msg);
+        let answers = [(token_path, 200, token), ("/open-apis/application", status, body.as_str())];
+        let texts = [&*format!("HTTP {status}, code {code}: {msg}"), advice, "2026031012"];
+        look(section, &answers, labels, reason, &texts).await;
+    }
+    // Of the token.
+    for (status, code, msg, reason, advice) in [
+        (200, 10_003, "invalid param", "auth", "Check app_id and app_secret"),
+        (200, 10_014, "app id not exists", "auth", "for an app of Lark, set base_url: https://open.larksuite.com"),
+        (400, 10_014, "app secret invalid", "auth", "Check app_id and app_secret"),
+        (200, 2200, "Internal Error", "server", "Feishu reports a server error"),
+    ] {
+        let body = body(code, msg);
+        let texts = [&*format!("no access token: HTTP {status}, code {code}: {msg}"), advice];
+        look(section, &[(token_path, status, &body)], labels, reason, &texts).await;
+    }
+    look(section, &[], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}

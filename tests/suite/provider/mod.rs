@@ -1,0 +1,12 @@
+//! What providers answer: field maps, error tables, rate limits, new providers.
+
+mod documents;
+mod error_tables;
+mod jpush_documents;
+mod jpush_reports;
+mod new_provider;
+mod rate_limits;
+mod refusals;
+mod secrets;
+mod unknown_names;
+mod wren;

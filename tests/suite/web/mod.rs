@@ -1,0 +1,3 @@
+//! The web server without other programs.
+
+mod requests;
