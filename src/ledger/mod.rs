@@ -2,21 +2,13 @@
 //! the reply, so that a write cannot be cancelled half-way. The ledger knows no provider: it takes readings and returns
 //! totals.
 
-mod app;
-mod commit;
-mod counters;
 pub(crate) mod counting;
 mod crash_points;
-mod file_marks;
-mod file_system;
-mod messages;
+mod rules;
 pub mod sqlite;
-mod sqlite_file;
-mod stored_labels;
 mod time;
 mod types;
 pub(crate) mod watermark;
-mod window_gauges;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -14,13 +14,13 @@ use crate::ledger::LedgerError;
 
 /// Migrations from each schema to the next; `user_version` is the number of applied ones.
 pub(super) const MIGRATIONS: [&str; 7] = [
-    include_str!("migrations/0001.sql"),
-    include_str!("migrations/0002.sql"),
-    include_str!("migrations/0003.sql"),
-    include_str!("migrations/0004.sql"),
-    include_str!("migrations/0005.sql"),
-    include_str!("migrations/0006.sql"),
-    include_str!("migrations/0007.sql"),
+    include_str!("../migrations/0001.sql"),
+    include_str!("../migrations/0002.sql"),
+    include_str!("../migrations/0003.sql"),
+    include_str!("../migrations/0004.sql"),
+    include_str!("../migrations/0005.sql"),
+    include_str!("../migrations/0006.sql"),
+    include_str!("../migrations/0007.sql"),
 ];
 /// `push` in ASCII: distinguishes a ledger from other SQLite files.
 const APPLICATION_ID: i64 = 0x7075_7368;

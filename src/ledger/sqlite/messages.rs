@@ -3,15 +3,20 @@
 
 use std::collections::HashSet;
 
-use jiff::{SignedDuration, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use jiff::Timestamp;
+use rusqlite::{CachedStatement, Transaction, params};
 
-use crate::ledger::counters::CounterUpdate;
+use crate::ledger::rules::clock;
+use crate::ledger::rules::counters::Numbers;
+use crate::ledger::rules::due::{self, Candidate, Step};
+use crate::ledger::rules::messages::{LEEWAY, MessageChange, MessageChanges};
+use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
+use crate::ledger::sqlite::load::app_row;
+use crate::ledger::sqlite::{file_marks, series};
 use crate::ledger::time::{DAY_MS, ms, span_ms, time};
 use crate::ledger::{
-    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, FailedMessage, Hurry, LedgerError, MessageSource,
-    MessageState, NewMessages, NewestMessage, NewestMessages, NewestQuery, PolledMessage, Reschedule, TrackedMessage,
-    file_marks,
+    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, NewMessage, NewMessages,
+    NewestMessage, NewestMessages, NewestQuery, Reschedule, TrackedMessage,
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
@@ -19,95 +24,90 @@ use crate::model::reading::SentMessage;
 
 /// Time for which a retired message is remembered after it retired or was last registered.
 const REMEMBERED_MS: i64 = 90 * DAY_MS;
-/// Tolerance for messages sent before the ledger knew their app: up to this age they still count in full.
-const LEEWAY: SignedDuration = SignedDuration::from_hours(1);
-/// Divisor of the pace: a message is nearly due within this part of it.
-const NEARLY_DUE: i64 = 2;
 /// Maximum number of expired tombstones that are deleted in one transaction, so that none takes long.
 const DROPPED_AT_ONCE: i64 = 20_000;
 
 /// Assignments that reset the effects of failed calls on a message.
 const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = FALSE";
 
-/// Registers messages. A tracked message stays unchanged, one that was set aside is tracked again, and a retired one is
-/// remembered for longer.
+/// Registers messages; [`Registration`] decides about each id.
 pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
     let NewMessages { app, report, source, now, ref messages, ref read } = *new;
-    let mut remembered = transaction
+    let mut ids = IdLookup {
+        retired: transaction.prepare_cached("SELECT 1 FROM tombstone WHERE app = ?1 AND subject = ?2")?,
+        insert: transaction.prepare_cached(
+            "INSERT INTO message (app, subject, report, sent, pace, due, guessed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT DO NOTHING",
+        )?,
+        tracked: transaction
+            .prepare_cached("SELECT aside, watermark IS NOT NULL FROM message WHERE app = ?1 AND subject = ?2")?,
+    };
+    let mut take_back = transaction.prepare_cached(&format!(
+        "UPDATE message SET {NO_FAILURES}, pace = ?3, due = ?4 WHERE app = ?1 AND subject = ?2"
+    ))?;
+    let mut remember = transaction
         .prepare_cached("UPDATE tombstone SET expires = max(expires, ?3) WHERE app = ?1 AND subject = ?2")?;
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO message (app, subject, report, sent, pace, due, guessed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-         ON CONFLICT DO NOTHING",
-    )?;
-    let (mut added, mut live) = (0, 0);
-    let mut newest = None;
+    let mut registration = Registration::default();
     for message in messages {
-        if remembered.execute(params![app, message.id, ms(now).saturating_add(REMEMBERED_MS)])? > 0 {
-            continue;
-        }
-        let (pace, due) = (span_ms(message.pace), ms(message.due));
-        if insert.execute(params![app, message.id, report, ms(message.sent_at), pace, due, message.is_guessed])? > 0 {
-            added += 1;
-            newest = newest.max(Some(ms(message.sent_at)));
-        } else if source != MessageSource::Config
-            && let Some(is_live) = take_back(transaction, app, &message.id, pace, due)?
-        {
-            added += 1;
-            live += i64::from(is_live);
+        let known = ids.insert_if_new(app, report, message)?;
+        match registration.decide(known, source, message.sent_at) {
+            IdChange::None | IdChange::Insert => {}
+            IdChange::TakeBack => {
+                take_back.execute(params![app, message.id, span_ms(message.pace), ms(message.due)])?;
+            }
+            IdChange::Remember => {
+                remember.execute(params![app, message.id, ms(now).saturating_add(REMEMBERED_MS)])?;
+            }
         }
     }
+    let Registration { added, live, newest } = registration;
     count_tracked(transaction, app, added - live, live)?;
-    if newest.is_some() {
+    if let Some(newest) = newest {
         transaction
             .prepare_cached("UPDATE app SET newest_message = max(coalesce(newest_message, ?2), ?2) WHERE id = ?1")?
-            .execute(params![app, newest])?;
+            .execute(params![app, ms(newest)])?;
     }
-    let mut counters = CounterUpdate::open(transaction, app, report, now, std::time::Duration::ZERO)?;
-    counters.count(Family::MessagesRegistered, &Labels::new(&[("source", source.name())]), added)?;
+    let mut counted = vec![(Family::MessagesRegistered, Labels::new(&[("source", source.name())]), added)];
     if let Some(read) = read {
         file_marks::keep(transaction, app, read)?;
-        counters.count(Family::BadLines, &Labels::default(), read.bad_lines)?;
+        counted.push((Family::BadLines, Labels::default(), read.bad_lines));
     }
-    Ok(AddedMessages { new: added, series: counters.close()?, state: state(transaction, app)? })
+    let series = series::count(transaction, app, now, &counted)?;
+    Ok(AddedMessages { new: added, series, state: app_row(transaction, app)?.messages })
 }
 
-/// Tracks a message again that was set aside. Returns true if it has had a number, and `None` if it was not set aside.
-/// The caller excludes messages of the configuration: they are registered at every start, which is no new information.
-fn take_back(
-    transaction: &Transaction<'_>,
-    app: AppId,
-    id: &str,
-    pace: i64,
-    due: i64,
-) -> Result<Option<bool>, LedgerError> {
-    let mut update = transaction.prepare_cached(&format!(
-        "UPDATE message SET {NO_FAILURES}, pace = ?3, due = ?4 \
-         WHERE app = ?1 AND subject = ?2 AND aside RETURNING watermark IS NOT NULL"
-    ))?;
-    Ok(update.query_row(params![app, id, pace, due], |row| row.get(0)).optional()?)
+/// Statements that find out what is known of an id.
+struct IdLookup<'a> {
+    retired: CachedStatement<'a>,
+    insert: CachedStatement<'a>,
+    tracked: CachedStatement<'a>,
 }
 
-/// Returns the number of tracked messages of an app, and the send time of the newest.
-pub(super) fn state(transaction: &Transaction<'_>, app: AppId) -> Result<MessageState, LedgerError> {
-    Ok(transaction.prepare_cached("SELECT waiting, live, newest_message FROM app WHERE id = ?1")?.query_row(
-        [app],
-        |row| {
-            Ok(MessageState {
-                waiting: row.get(0)?,
-                live: row.get(1)?,
-                newest: row.get::<_, Option<i64>>(2)?.map(time),
-                version: 0,
+impl IdLookup<'_> {
+    /// Returns what is known of an id. A new one is inserted at once, which costs no more than to look it up.
+    fn insert_if_new(&mut self, app: AppId, report: &str, message: &NewMessage) -> Result<KnownId, LedgerError> {
+        let NewMessage { id, sent_at, is_guessed, due, pace } = message;
+        if self.retired.exists(params![app, id])? {
+            return Ok(KnownId::Retired);
+        }
+        let row = params![app, id, report, ms(*sent_at), span_ms(*pace), ms(*due), is_guessed];
+        if self.insert.execute(row)? > 0 {
+            return Ok(KnownId::New);
+        }
+        Ok(self.tracked.query_row(params![app, id], |row| {
+            Ok(match row.get(0)? {
+                true => KnownId::SetAside { is_live: row.get(1)? },
+                false => KnownId::Tracked,
             })
-        },
-    )?)
+        })?)
+    }
 }
 
 /// Returns the messages to poll in the next calls, and the due time of the first.
 pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<DueMessages, LedgerError> {
-    let DueQuery { app, report, now, batch, calls, ref under_way } = *query;
+    let DueQuery { app, report, now, ref under_way, .. } = *query;
     let next = next_due(transaction, app, report, under_way)?;
-    let limit = batch.saturating_mul(calls);
-    if limit == 0 || next.is_none_or(|next| next > now) {
+    if due::limit(query) == 0 || next.is_none_or(|next| next > now) {
         return Ok(DueMessages { batch: Vec::new(), next, late: 0 });
     }
     let mut select = transaction.prepare_cached(
@@ -116,15 +116,13 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     )?;
     let mut count_late = transaction
         .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due < ?4")?;
+    let limit = i64::try_from(due::limit(query).saturating_add(under_way.len())).unwrap_or(i64::MAX);
     let mut late = 0;
-    let mut found = Vec::new();
+    let mut candidates = Vec::new();
     for pace in paces(transaction, app, report)? {
-        let should_be_over = ms(now).saturating_sub(pace);
-        late += count_late.query_row(params![app, report, pace, should_be_over], |row| row.get::<_, i64>(0))?;
-        // The last call is made anyway, so nearly due messages fill it up.
-        let nearly_due = ms(now).saturating_add(pace / NEARLY_DUE);
-        let limit = i64::try_from(limit.saturating_add(under_way.len())).unwrap_or(i64::MAX);
-        let rows = select.query_map(params![app, report, pace, nearly_due, limit], |row| {
+        let late_before = due::late_before(query, pace);
+        late += count_late.query_row(params![app, report, pace, late_before], |row| row.get::<_, i64>(0))?;
+        let rows = select.query_map(params![app, report, pace, due::nearly_due(query, pace), limit], |row| {
             let message = TrackedMessage {
                 row: row.get(0)?,
                 id: row.get(1)?,
@@ -138,23 +136,13 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
                 is_guessed: row.get(10)?,
                 is_live: row.get(11)?,
             };
-            let lateness = ms(now).saturating_sub(row.get(5)?) as f64 / pace.max(1) as f64;
-            Ok((lateness, message))
+            Ok(Candidate { pace, due: row.get(5)?, message })
         })?;
         for row in rows {
-            let (lateness, message) = row?;
-            // A failing message is not polled before it is due.
-            let is_early = lateness < 0.0 && message.failures > 0;
-            if !is_early && !under_way.contains(&message.row) {
-                found.push((lateness, message));
-            }
+            candidates.push(row?);
         }
     }
-    // Sorted by lateness in paces, the latest first.
-    found.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let due = found.iter().filter(|(lateness, _)| *lateness >= 0.0).count();
-    found.truncate(due.next_multiple_of(batch.max(1)).min(limit));
-    Ok(DueMessages { batch: found.into_iter().map(|(_, message)| message).collect(), next, late })
+    Ok(DueMessages { batch: due::choose(candidates, query), next, late })
 }
 
 /// Returns the newest tracked messages, the newest first.
@@ -248,99 +236,39 @@ fn paces(transaction: &Transaction<'_>, app: AppId, report: &str) -> Result<Vec<
     Ok(paces)
 }
 
-/// Applies the answers for some messages.
-pub(super) fn polled(
+/// Writes the changes of messages.
+pub(super) fn write(
     transaction: &Transaction<'_>,
     app: AppId,
     now: Timestamp,
-    polled: &[PolledMessage],
-    counters: &mut CounterUpdate<'_>,
+    changes: MessageChanges,
+    numbers: &Numbers,
 ) -> Result<(), LedgerError> {
-    let everything = [String::new()];
-    let mut select =
-        transaction.prepare_cached("SELECT sent, watermark, aside, subject FROM message WHERE id = ?1 AND app = ?2")?;
-    // An answer resets the effects of failures.
     let mut update = transaction.prepare_cached(&format!(
         "UPDATE message SET pace = ?2, due = ?3, at_10m = at_10m OR ?4, shape = ?5, watermark = ?6, {NO_FAILURES} \
          WHERE id = ?1"
     ))?;
     let mut postpone =
         transaction.prepare_cached(&format!("UPDATE message SET pace = ?2, due = ?3, {NO_FAILURES} WHERE id = ?1"))?;
-    let (mut waiting, mut live) = (0, 0);
-    for message in polled {
-        let found = select
-            .query_row(params![message.row, app], |row| {
-                let subject: String = row.get(3)?;
-                Ok((row.get(0).map(time)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, bool>(2)?, subject))
-            })
-            .optional()?;
-        let Some((sent_at, stored, was_aside, subject)) = found else { continue };
-        let began = sent_at.saturating_add(LEEWAY).unwrap_or(sent_at);
-        let (mut watermark, began) = counters.watermark(stored.as_deref(), began, &subject, &message.readings);
-        let covers = if message.readings.is_empty() { &[] } else { &everything[..] };
-        let is_dirty = counters.take(&mut watermark, began, &message.readings, covers)?;
-        if message.is_at_10m {
-            for reading in &message.readings {
-                if let Some(family) = reading.series.metric.at_10m() {
-                    counters.count_delivery(family, &reading.series, reading.value)?;
-                }
-            }
-        }
-        let is_live = stored.is_some() || is_dirty;
-        if !was_aside {
-            *(if stored.is_some() { &mut live } else { &mut waiting }) -= 1;
-        }
-        let Some((due, pace)) = message.next else {
-            retire(transaction, app, message.row, now)?;
-            continue;
-        };
-        *(if is_live { &mut live } else { &mut waiting }) += 1;
-        let pace = span_ms(pace);
-        if is_dirty || message.is_at_10m {
-            let row = params![message.row, pace, ms(due), message.is_at_10m, message.shape, watermark.encode()];
-            update.execute(row)?;
-        } else {
-            postpone.execute(params![message.row, pace, ms(due)])?;
-        }
-    }
-    count_tracked(transaction, app, waiting, live)
-}
-
-/// Records failed calls for some messages: their next due times and the largest calls that may name them.
-pub(super) fn failed(
-    transaction: &Transaction<'_>,
-    app: AppId,
-    now: Timestamp,
-    failed: &[FailedMessage],
-    counters: &mut CounterUpdate<'_>,
-) -> Result<(), LedgerError> {
-    let mut select =
-        transaction.prepare_cached("SELECT watermark IS NOT NULL, aside FROM message WHERE id = ?1 AND app = ?2")?;
-    let mut update = transaction.prepare_cached(
+    let mut fail = transaction.prepare_cached(
         "UPDATE message SET pace = ?2, due = ?3, failures = ?4, call_limit = ?5, refusals = ?6, aside = ?7 WHERE id = ?1",
     )?;
-    let (mut waiting, mut live, mut rejected) = (0, 0, 0);
-    for message in failed {
-        let found = select
-            .query_row(params![message.row, app], |row| Ok((row.get::<_, bool>(0)?, row.get::<_, bool>(1)?)))
-            .optional()?;
-        let Some((is_live, was_aside)) = found else { continue };
-        let count = if is_live { &mut live } else { &mut waiting };
-        match message.next {
-            None => {
-                retire(transaction, app, message.row, now)?;
-                *count -= i64::from(!was_aside);
+    for (row, change) in changes.rows {
+        match change {
+            MessageChange::Update { watermark, shape, is_at_10m, next: (due, pace) } => {
+                let watermark = numbers.resolve(watermark).encode();
+                update.execute(params![row, span_ms(pace), ms(due), is_at_10m, shape, watermark])?;
             }
-            Some((due, pace)) => {
-                let FailedMessage { row, failures, call_limit, refusals, is_aside, .. } = *message;
-                update.execute(params![row, span_ms(pace), ms(due), failures, call_limit, refusals, is_aside])?;
-                *count -= i64::from(is_aside) - i64::from(was_aside);
-                rejected += i64::from(is_aside && !was_aside);
+            MessageChange::Postpone { next: (due, pace) } => {
+                postpone.execute(params![row, span_ms(pace), ms(due)])?;
             }
+            MessageChange::Fail { failures, call_limit, refusals, is_aside, next: (due, pace) } => {
+                fail.execute(params![row, span_ms(pace), ms(due), failures, call_limit, refusals, is_aside])?;
+            }
+            MessageChange::Retire { id } => retire(transaction, app, row, &id, now)?,
         }
     }
-    counters.count(Family::RejectedMessages, &Labels::default(), rejected)?;
-    count_tracked(transaction, app, waiting, live)
+    count_tracked(transaction, app, changes.waiting, changes.live)
 }
 
 /// Corrects times of the local clock by a provider's clock: the time at which the app was first known, and the send
@@ -351,22 +279,20 @@ pub(super) fn confirm(
     now: Timestamp,
     confirmation: &Confirmation,
 ) -> Result<(), LedgerError> {
-    let Confirmation { correction, first_known } = *confirmation;
-    let by = i64::try_from(correction.as_millis()).unwrap_or(0);
-    // 2010-01-01: no correct clock was earlier.
-    const SENSIBLE: i64 = 1_262_304_000_000;
-    transaction
-        .prepare_cached(
-            "UPDATE app SET first_known = min(?3, coalesce(?4, iif(first_known < ?5, ?3, first_known + ?2))), \
-             clock_confirmed = TRUE WHERE id = ?1 AND NOT clock_confirmed",
-        )?
-        .execute(params![app, by, ms(now), first_known.map(ms), SENSIBLE])?;
+    let row = app_row(transaction, app)?;
+    let corrected = clock::first_known(&row, now, confirmation);
+    if let Some(first_known) = corrected {
+        transaction
+            .prepare_cached("UPDATE app SET first_known = ?2, clock_confirmed = TRUE WHERE id = ?1")?
+            .execute(params![app, ms(first_known)])?;
+    }
+    let first_known = corrected.unwrap_or(row.first_known);
     let guessed = transaction
         .prepare_cached(
-            "UPDATE message SET sent = max(min(sent + ?2, ?3), (SELECT first_known FROM app WHERE id = ?1)), \
-             due = min(due, ?3), guessed = FALSE WHERE app = ?1 AND guessed",
+            "UPDATE message SET sent = max(min(sent + ?2, ?3), ?4), due = min(due, ?3), guessed = FALSE \
+             WHERE app = ?1 AND guessed",
         )?
-        .execute(params![app, by, ms(now)])?;
+        .execute(params![app, clock::shift(confirmation), ms(now), ms(first_known)])?;
     if guessed > 0 {
         transaction
             .prepare_cached(
@@ -387,13 +313,13 @@ fn count_tracked(transaction: &Transaction<'_>, app: AppId, waiting: i64, live: 
 }
 
 /// Retires a message: deletes its row and remembers its id.
-fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, now: Timestamp) -> Result<(), LedgerError> {
+fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, id: &str, now: Timestamp) -> Result<(), LedgerError> {
     transaction
         .prepare_cached(
-            "INSERT INTO tombstone (app, subject, expires) SELECT app, subject, ?3 FROM message WHERE id = ?2 AND app = ?1 \
+            "INSERT INTO tombstone (app, subject, expires) VALUES (?1, ?2, ?3) \
              ON CONFLICT (app, subject) DO UPDATE SET expires = excluded.expires",
         )?
-        .execute(params![app, row, ms(now).saturating_add(REMEMBERED_MS)])?;
+        .execute(params![app, id, ms(now).saturating_add(REMEMBERED_MS)])?;
     transaction.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([row])?;
     Ok(())
 }
@@ -405,13 +331,8 @@ pub(super) fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> 
         "UPDATE message SET pace = ?5, due = min(due, ?6) \
          WHERE app = ?1 AND report = ?2 AND sent > ?3 AND sent <= ?4 AND (pace <> ?5 OR due > ?6)",
     )?;
-    let mut youngest = i64::MAX;
-    for (index, (until, every)) in steps.iter().enumerate() {
-        let [until, every] = [*until, *every].map(span_ms);
-        let is_last = index + 1 == steps.len();
-        let oldest = if is_last { i64::MIN } else { ms(now).saturating_sub(until) };
-        update.execute(params![app, report, oldest, youngest, every, ms(now).saturating_add(every)])?;
-        youngest = oldest;
+    for Step { oldest, youngest, pace } in due::steps(steps, now) {
+        update.execute(params![app, report, oldest, youngest, pace, ms(now).saturating_add(pace)])?;
     }
     // A message that is set aside is still polled only once a day.
     let wanted = match hurry {

@@ -1,14 +1,15 @@
 //! Apps in SQL: registration, and everything stored about an app.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use crate::ledger::counters::{self, CounterUpdate, stored_series};
+use crate::ledger::rules::commit::names_are_full;
+use crate::ledger::sqlite::load::app_row;
+use crate::ledger::sqlite::series::{self, stored_series};
+use crate::ledger::sqlite::window_gauges::{GaugeKey, stored_gauges};
+use crate::ledger::sqlite::{file_marks, messages};
 use crate::ledger::time::{ms, time};
-use crate::ledger::window_gauges::{GaugeKey, stored_gauges};
-use crate::ledger::{AppId, AppKey, LedgerError, StoredApp, StoredReport, commit, file_marks, messages};
+use crate::ledger::{AppId, AppKey, LedgerError, StoredApp, StoredReport};
 use crate::model::window::Unit;
 
 /// Registers an app and reads its stored state. A changed account starts with a new baseline, while the totals
@@ -65,11 +66,8 @@ pub(super) fn register(
             messages::move_waiting(transaction, id, delivery, now)?;
         }
     }
-    let mut counters = CounterUpdate::open(transaction, id, "", now, Duration::ZERO)?;
-    for (family, labels) in &app.counters {
-        counters.count(*family, labels, 0)?;
-    }
-    counters.close()?;
+    let counters: Vec<_> = app.counters.iter().map(|(family, labels)| (*family, labels.clone(), 0)).collect();
+    series::count(transaction, id, now, &counters)?;
     Ok(StoredApp { is_new, last_seen, ..restore(transaction, id)? })
 }
 
@@ -115,8 +113,8 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, Ledger
         collect(transaction, "SELECT report, count(*) FROM unknown_name WHERE app = ?1 GROUP BY report", id, |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-    let is_full = commit::names_are_full(&unknown) || counters::fields_are_full(transaction, id)?;
-    let messages = messages::state(transaction, id)?;
+    let is_full = names_are_full(&unknown) || series::fields_are_full(transaction, id)?;
+    let messages = app_row(transaction, id)?.messages;
     let files = file_marks::kept(transaction, id)?;
     let created = transaction.query_row("SELECT created FROM app WHERE id = ?1", [id], |row| row.get(0).map(time))?;
     Ok(StoredApp {

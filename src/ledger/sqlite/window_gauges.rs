@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
-use crate::ledger::stored_labels::StoredLabels;
+use crate::ledger::sqlite::stored_labels::StoredLabels;
 use crate::ledger::{AppId, LedgerError, StoredGauges};
 use crate::metrics::catalog::Family;
 use crate::model::window::Unit;

@@ -1,8 +1,18 @@
 //! The ledger in a SQLite file: write-ahead log, every commit synced to disk, an operating-system lock against a second
-//! exporter. The file itself is in `sqlite_file.rs`, its contents are in `app.rs`, `commit.rs`, `messages.rs` and
-//! `counters.rs`.
+//! exporter. The file itself is in `file.rs`; `load.rs` and `commit.rs` load and write what a commit needs and changes.
 
 #![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
+
+mod app;
+mod commit;
+mod file;
+mod file_marks;
+mod file_system;
+mod load;
+mod messages;
+mod series;
+mod stored_labels;
+mod window_gauges;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,16 +23,14 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::ledger::app::register;
-use crate::ledger::commit::CommitWriter;
 use crate::ledger::crash_points::{self, Did};
-use crate::ledger::sqlite_file::{
+use crate::ledger::sqlite::file::{
     create, elsewhere, explain, is_damage, is_missing, lock, look, prepare, size_on_disk, target,
 };
 use crate::ledger::time::{DAY_MS, ms, time};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Store, StoredApp, counters, file_system, messages,
+    Reschedule, Store, StoredApp,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
@@ -125,7 +133,7 @@ impl Store for Sqlite {
                 let last_seen: Option<i64> =
                     transaction.query_row("SELECT max(last_seen) FROM app", [], |row| row.get(0))?;
                 let last_seen = last_seen.filter(|seen| *seen > 0).map(time);
-                let restored = apps.iter().map(|app| register(transaction, app, now, last_seen)).collect();
+                let restored = apps.iter().map(|app| app::register(transaction, app, now, last_seen)).collect();
                 // A clock that is ahead at the start must not delete what the ledger remembers.
                 let sure = last_seen.map_or(now, |seen| seen.min(now));
                 transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(sure) - DAYS_KEPT * DAY_MS])?;
@@ -137,7 +145,7 @@ impl Store for Sqlite {
 
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>> {
         self.transact(
-            move |transaction| CommitWriter { transaction, commit: &commit }.write(),
+            move |transaction| commit::write(transaction, &commit),
             |receipt| if receipt.has_new_numbers { Did::Count } else { Did::Nothing },
         )
     }
@@ -168,7 +176,7 @@ impl Store for Sqlite {
     }
 
     fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.transact(move |transaction| counters::release(transaction, &series), |()| Did::Nothing)
+        self.transact(move |transaction| series::release(transaction, &series), |()| Did::Nothing)
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -207,7 +215,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
 
-    use crate::ledger::sqlite_file::{LARGEST_LOG, MIGRATIONS, beside};
+    use crate::ledger::sqlite::file::{LARGEST_LOG, MIGRATIONS, beside};
 
     #[tokio::test]
     async fn the_log_is_cut_when_nobody_reads_any_more() {
