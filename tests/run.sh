@@ -7,9 +7,10 @@ cd "$(dirname "$0")/.."
 source tests/needs.sh
 needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
     prometheus-alertmanager:prometheus-alertmanager amtool:prometheus-alertmanager
-    sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm
+    psql:postgresql-client sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm
     shellcheck:shellcheck systemd-analyze:systemd)
 python3 -c "import ensurepip, venv" 2>/dev/null || needs+=(:python3-venv)
+compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || needs+=(:postgresql)
 install_needed "${needs[@]}"
 
 # The providers' own SDKs, official parsers, and what the dashboards are made with, in a place of their own.
@@ -36,4 +37,9 @@ if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --no-fail-fast "${lanes[@]}" "$@"
 else
     cargo test --locked --no-fail-fast "${lanes[@]}" "$@"
+fi
+
+# The tests of messages and kills once more, on PostgreSQL; not if only some tests are wanted.
+if [ $# = 0 ] && cargo nextest --version >/dev/null 2>&1; then
+    tests/postgres.sh
 fi

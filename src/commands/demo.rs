@@ -77,7 +77,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
             .context("invalid built-in configuration of the demo")?;
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
         let settings = super::web_settings(flags)?;
-        let store = super::serve::open_ledger(&config.ledger)?;
+        let store = super::serve::open_ledger(&config.ledger).await?;
         let mut listeners = super::listen(flags).await?;
         // The senders use a separate listener, which the web configuration does not restrict.
         let door = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the demo's senders")?;
@@ -96,7 +96,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let transport = connect(&config).context("cannot reach the simulators")?;
         let reload = Reload::new(read, connect);
         super::reload_on_signals(reload.reloader())?;
-        let parts = Parts { providers: PROVIDERS, clock, web, transport, store: Box::new(store), reload };
+        let parts = Parts { providers: PROVIDERS, clock, web, transport, store, reload };
         super::serve::serve(config, parts, stop).await?;
         Ok(())
     })

@@ -1,16 +1,19 @@
 //! `push-exporter serve`: the exporter with the user's configuration.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::CommandFailure;
 use crate::commands::cli::Flags;
+use crate::config::postgres_address::LedgerAddress;
 use crate::config::secret::Environment;
 use crate::exporter::reload::Reload;
 use crate::exporter::{Parts, run as run_exporter};
+use crate::ledger::Store;
+use crate::ledger::postgres::Postgres;
 use crate::ledger::sqlite::Sqlite;
 use crate::provider::config::{self, Config};
 use crate::provider::registry::PROVIDERS;
@@ -40,10 +43,10 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let reload = Reload::new(move || config::load(&file, &environment(), PROVIDERS), connect);
         super::reload_on_signals(reload.reloader())?;
         let settings = super::web_settings(flags)?;
-        let store = open_ledger(&config.ledger)?;
+        let store = open_ledger(&config.ledger).await?;
         let web = web::Setup { listeners: super::listen(flags).await?, options: super::web_options(flags), settings };
         let clock = Clock::system();
-        let parts = Parts { providers: PROVIDERS, clock, web, transport, store: Box::new(store), reload };
+        let parts = Parts { providers: PROVIDERS, clock, web, transport, store, reload };
         serve(config, parts, stop).await?;
         Ok(())
     })
@@ -75,8 +78,11 @@ pub(super) fn connect(config: &Config) -> Result<Arc<dyn Transport>, SetupError>
     Ok(Arc::new(Reqwest::new(Way::Proxied, &config.ca)?))
 }
 
-pub(super) fn open_ledger(path: &Path) -> anyhow::Result<Sqlite> {
-    let store = Sqlite::open(path)?;
-    tracing::info!(ledger = path.display().to_string(), "ledger opened");
+pub(super) async fn open_ledger(address: &LedgerAddress) -> anyhow::Result<Box<dyn Store>> {
+    let (store, name): (Box<dyn Store>, String) = match address {
+        LedgerAddress::Sqlite(path) => (Box::new(Sqlite::open(path)?), path.display().to_string()),
+        LedgerAddress::Postgres(address) => (Box::new(Postgres::open(address).await?), address.url.clone()),
+    };
+    tracing::info!(ledger = name, "ledger opened");
     Ok(store)
 }

@@ -3,6 +3,7 @@
 
 mod duration;
 mod error;
+pub mod postgres_address;
 pub(crate) mod read_file;
 pub mod secret;
 pub mod section;

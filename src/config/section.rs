@@ -39,6 +39,11 @@ impl<'a> Context<'a> {
         self.errors.borrow_mut().push(ConfigError { place, path: path.to_owned(), message: message.into() });
     }
 
+    /// Returns the value of a variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.environment.get(name).cloned()
+    }
+
     /// Returns all errors in file order.
     pub fn into_errors(self) -> Vec<ConfigError> {
         let mut errors = self.errors.into_inner();

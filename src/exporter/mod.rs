@@ -120,7 +120,10 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
         // Both tasks are still in use, so only a panic ends them.
         _ = &mut page_task => Err(RunError::Died("page")),
-        _ = &mut ledger_task => Err(RunError::Died("ledger")),
+        ended = &mut ledger_task => match ended {
+            Ok(Err(error)) => Err(RunError::Ledger(error)),
+            Ok(Ok(())) | Err(_) => Err(RunError::Died("ledger")),
+        },
         () = reloading.run(&mut manager) => Ok(()),
         () = watchdog => Ok(()),
     };

@@ -4,6 +4,7 @@
 
 pub(crate) mod counting;
 mod crash_points;
+pub mod postgres;
 mod rules;
 pub mod sqlite;
 mod time;
@@ -20,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::metrics::self_metrics::LedgerMetrics;
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
+use postgres::error::PostgresError;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, Hurry, MessageSource, MessageState, NewMessage, NewMessages, NewestMessage,
@@ -110,6 +112,18 @@ pub enum LedgerError {
     /// SQLite failed.
     #[error("the ledger failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The PostgreSQL server cannot be used, or another exporter uses the ledger in it.
+    #[error(transparent)]
+    Postgres(#[from] postgres::error::PostgresError),
+    /// A statement failed on the PostgreSQL server, or the connection to it broke.
+    #[error("the database failed: {}", postgres::error::describe(.0))]
+    Database(tokio_postgres::Error),
+    /// The row of an app is missing.
+    #[error("the ledger has forgotten the app; restart the exporter")]
+    Forgotten,
+    /// Stored labels are invalid.
+    #[error("stored labels cannot be read: {0}")]
+    Labels(String),
     /// A stored value is invalid.
     #[error(transparent)]
     Unreadable(#[from] watermark::Unreadable),
@@ -122,6 +136,13 @@ pub enum LedgerError {
     /// The ledger's task has ended.
     #[error("the ledger is closed")]
     Closed,
+}
+
+/// Its text has the causes already, so it is no source of the error.
+impl From<tokio_postgres::Error> for LedgerError {
+    fn from(error: tokio_postgres::Error) -> LedgerError {
+        LedgerError::Database(error)
+    }
 }
 
 /// Storage behind a ledger.
@@ -149,7 +170,18 @@ pub trait Store: Send {
     fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>>;
     /// Returns the size on disk in bytes.
     fn size(&self) -> u64;
+    /// Renews the right to write, if the store is one that others may take over.
+    fn renew(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// Gives up the right to write, after everything is written.
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
+
+/// The ledger's task. It ends with an error if another exporter has taken the ledger over.
+pub type LedgerHandle = tokio::task::JoinHandle<Result<(), LedgerError>>;
 
 /// Handle to the ledger's task.
 #[derive(Clone)]
@@ -174,16 +206,18 @@ enum LedgerRequest {
 const QUEUE: usize = 64;
 /// Retry interval of a ledger that failed.
 const PROBE: Duration = Duration::from_secs(5);
+/// Time without a request after which the right to write is renewed.
+const RENEW: Duration = Duration::from_secs(2);
 
 impl Ledger {
     /// Starts the task that owns `store`. The task ends when the last `Ledger` is dropped and everything is written.
-    pub fn start(store: Box<dyn Store>, metrics: LedgerMetrics) -> (Ledger, tokio::task::JoinHandle<()>) {
+    pub fn start(store: Box<dyn Store>, metrics: LedgerMetrics) -> (Ledger, LedgerHandle) {
         let (requests, queue) = mpsc::channel(QUEUE);
         let (up, is_up) = watch::channel(true);
         metrics.up.set(1);
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
         let errors = metrics.errors.clone();
-        let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false }.run(queue));
+        let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false, end: None }.run(queue));
         (Ledger { requests, up: is_up, errors }, task)
     }
 
@@ -278,23 +312,36 @@ struct LedgerTask {
     version: u64,
     /// True after damage, which remains even if other parts of the file can be written.
     is_damaged: bool,
+    /// Error after which this process must not go on.
+    end: Option<LedgerError>,
 }
 
 impl LedgerTask {
-    async fn run(mut self, mut queue: mpsc::Receiver<LedgerRequest>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<LedgerRequest>) -> Result<(), LedgerError> {
         loop {
             let is_down = !*self.up.borrow();
             tokio::select! {
                 request = queue.recv() => match request {
                     Some(request) => self.serve(request).await,
-                    None => return,
+                    None => break,
                 },
                 () = tokio::time::sleep(PROBE), if is_down && !self.is_damaged => {
                     let result = self.store.probe().await;
                     self.note(&result);
                 }
+                () = tokio::time::sleep(RENEW), if !is_down => {
+                    let result = self.store.renew().await;
+                    if result.is_err() {
+                        self.note(&result);
+                    }
+                }
+            }
+            if let Some(error) = self.end.take() {
+                return Err(error);
             }
         }
+        self.store.close().await;
+        Ok(())
     }
 
     async fn serve(&mut self, request: LedgerRequest) {
@@ -375,6 +422,9 @@ impl LedgerTask {
         let works =
             !self.is_damaged && matches!(result, Ok(_) | Err(LedgerError::Unreadable(_) | LedgerError::Panicked));
         if let Err(error) = result {
+            if let LedgerError::Postgres(error @ (PostgresError::TakenOver | PostgresError::UnknownCommit)) = error {
+                self.end = Some(error.clone().into());
+            }
             self.metrics.errors.inc();
             if matches!(error, LedgerError::Panicked) {
                 self.metrics.panics.inc();

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
 
+use crate::config::postgres_address::{LedgerAddress, PostgresAddress};
 use crate::config::secret::{Environment, Secret};
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
@@ -19,8 +20,8 @@ use crate::util::clock::Clock;
 
 /// A checked configuration, in which every optional setting has a value.
 pub struct Config {
-    /// SQLite file of the ledger.
-    pub ledger: PathBuf,
+    /// Where counters are kept.
+    pub ledger: LedgerAddress,
     /// Time for which a new series stays at 0.
     pub new_series_hold: Duration,
     /// Time for which window gauges stay without a successful poll of their report.
@@ -73,6 +74,10 @@ impl Config {
     }
 }
 
+/// Default of `replica.lease`.
+const LEASE: Duration = Duration::from_secs(30);
+/// Minimum of `replica.lease`: a commit may take some seconds.
+const MIN_LEASE: Duration = Duration::from_secs(5);
 const HOLD: Duration = Duration::from_secs(120);
 const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 /// Shortest interval of any report.
@@ -154,10 +159,31 @@ fn read(mut file: Section<'_>, folder: &Path, providers: Providers) -> Config {
     Config { ledger, new_series_hold, max_age, message_token, ca, apps }
 }
 
-fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
-    let default = folder.join("push-exporter.db");
+/// Reads `ledger` and `replica`.
+fn ledger(file: &mut Section<'_>, folder: &Path) -> LedgerAddress {
+    let default = LedgerAddress::Sqlite(folder.join("push-exporter.db"));
+    let (name, lease) = match file.section("replica") {
+        Some(mut replica) => {
+            let name = replica.identifier("name").map(|(_, name)| name);
+            let lease = replica.duration("lease", MIN_LEASE);
+            replica.finish();
+            (name, lease)
+        }
+        None => (None, None),
+    };
     let Some((found, text)) = file.text("ledger") else { return default };
     let context = file.context();
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        let name = name.unwrap_or_else(host_name);
+        let variable = |name: &str| context.variable(name);
+        return match PostgresAddress::parse(&text, name, lease.unwrap_or(LEASE), variable) {
+            Ok(address) => LedgerAddress::Postgres(Box::new(address)),
+            Err(error) => {
+                context.error(found.place, &found.path, error.to_string());
+                default
+            }
+        };
+    }
     let message = match text.strip_prefix("sqlite:") {
         Some(path) if path.starts_with("//") && !path.starts_with("///") => {
             "must be sqlite: and a path, without slashes between them: sqlite:push-exporter.db or sqlite:/var/lib/push-exporter.db"
@@ -167,12 +193,17 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> PathBuf {
         }
         Some(path) if path.contains('?') => "takes no parameters; remove ? and what follows",
         Some(path) if !path.is_empty() => {
-            return context.resolve(found.place, &found.path, path).unwrap_or(default);
+            return context.resolve(found.place, &found.path, path).map_or(default, LedgerAddress::Sqlite);
         }
-        _ => "must be sqlite:<file>, for example sqlite:push-exporter.db",
+        _ => "must be sqlite:<file> or postgres://<user>@<host>/<database>, for example sqlite:push-exporter.db",
     };
     context.error(found.place, &found.path, message);
     default
+}
+
+/// Returns the name of this machine.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Names and accounts that may occur only once in a file.

@@ -23,6 +23,7 @@ mod history;
 mod official_sdks;
 mod openmetrics;
 mod packaging;
+mod postgres;
 mod real_programs;
 mod rules;
 mod sender_examples;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use push_exporter::exporter::reload::Reload;
 use push_exporter::exporter::{Parts, RunError};
 use push_exporter::ledger::Store;
-use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::poll::manager::Changes;
 use push_exporter::provider::Providers;
 use push_exporter::provider::config;
@@ -25,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::Page;
+use crate::support::{Page, open_store};
 
 /// A folder in memory where there is one: a simulated month makes thousands of synced commits.
 pub fn fast_dir() -> tempfile::TempDir {
@@ -85,14 +84,12 @@ impl Exporter {
 
     /// With a way to the providers of the test's own.
     pub async fn start_through(transport: Arc<dyn Transport>, text: &str, folder: &Path, clock: &Clock) -> Exporter {
-        let store = Sqlite::open(&folder.join("push-exporter.db")).unwrap();
-        Exporter::start_on(Box::new(store), transport, text, folder, clock).await
+        Exporter::start_on(open_store(folder), transport, text, folder, clock).await
     }
 
     /// With providers of the test's own.
     pub async fn start_of(providers: Providers, text: &str, folder: &Path, clock: &Clock) -> Exporter {
-        let store = Sqlite::open(&folder.join("push-exporter.db")).unwrap();
-        Exporter::start_whole(providers, Box::new(store), network(), text, folder, clock).await
+        Exporter::start_whole(providers, open_store(folder), network(), text, folder, clock).await
     }
 
     /// With a ledger of the test's own too.

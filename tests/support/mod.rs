@@ -4,6 +4,7 @@
 // Each of the two test targets uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+mod any_ledger;
 mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;
@@ -12,6 +13,7 @@ pub mod jpush_totals;
 pub mod ledger_world;
 mod log;
 mod page;
+pub mod postgres;
 mod program;
 pub mod prometheus;
 pub mod scripted_provider;
@@ -20,6 +22,7 @@ mod tools;
 pub mod window_scripts;
 pub mod window_totals;
 
+pub use any_ledger::{ledger_line, open_store};
 pub use exporter::{Exporter, fast_dir, get, get_as, network, post, simulate};
 pub use log::Log;
 pub use page::Page;

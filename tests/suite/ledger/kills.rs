@@ -18,7 +18,7 @@ use push_exporter::util::clock::Clock;
 
 use crate::support::fault_injection::{Faulty, quick_faults, seed};
 use crate::support::jpush_totals::add;
-use crate::support::{Page, Program, eventually, fast_dir, try_talk};
+use crate::support::{Page, Program, eventually, fast_dir, ledger_line, try_talk};
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -182,7 +182,7 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
         .find_map(|_| {
             let folder = fast_dir();
             let config = folder.path().join("push-exporter.yml");
-            std::fs::write(&config, &text).unwrap();
+            std::fs::write(&config, ledger_line(folder.path()) + &text).unwrap();
             let before = world.published();
             let program = start(&config, None).unwrap();
             let page = eventually("a first result of both", 20, || {

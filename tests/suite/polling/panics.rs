@@ -152,7 +152,7 @@ async fn a_panic_that_leaves_nothing_to_serve_ends_the_process() {
             settings: WatchedConfig::nothing(),
         },
         transport: Arc::new(Buggy { is_buggy: AtomicBool::new(false) }),
-        store: Box::new(FailingLedger::new(&config.ledger, |_| panic!("on purpose"))),
+        store: Box::new(FailingLedger::new(&folder.path().join("push-exporter.db"), |_| panic!("on purpose"))),
         reload: Reload::never(),
     };
     let run = push_exporter::exporter::run(config, parts, CancellationToken::new());

@@ -1,0 +1,206 @@
+//! Where counters are kept: in a SQLite file, or in a PostgreSQL database that a libpq URL names, with its password from the
+//! URL, the environment or a password file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Where counters are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LedgerAddress {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Box<PostgresAddress>),
+}
+
+/// Where a PostgreSQL ledger is, and who writes it.
+#[derive(Clone)]
+pub struct PostgresAddress {
+    /// URL without the parameters that are kept apart, and without a password.
+    pub url: String,
+    /// Password from the URL or the environment.
+    pub password: Option<SecretString>,
+    /// Password file; the default is `~/.pgpass`.
+    pub passfile: Option<PathBuf>,
+    /// TLS settings.
+    pub tls: TlsSettings,
+    /// Name of this exporter, unique among those that share the ledger.
+    pub name: String,
+    /// Time after which another exporter may take over from one that does not write any more.
+    pub lease: Duration,
+}
+
+impl PartialEq for PostgresAddress {
+    fn eq(&self, other: &PostgresAddress) -> bool {
+        let shown =
+            |address: &PostgresAddress| (address.url.clone(), address.tls.clone(), address.name.clone(), address.lease);
+        shown(self) == shown(other)
+    }
+}
+
+impl std::fmt::Debug for PostgresAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.url)
+    }
+}
+
+/// How the connection is encrypted, as in libpq.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Mode.
+    pub mode: SslMode,
+    /// PEM file of trusted CAs, in place of this machine's.
+    pub root_certificate: Option<PathBuf>,
+    /// PEM file of the client's certificate.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its key.
+    pub key: Option<PathBuf>,
+}
+
+/// The parameter `sslmode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SslMode {
+    /// No encryption.
+    Disable,
+    /// Encryption if the server offers it; its certificate is not verified.
+    #[default]
+    Prefer,
+    /// Encryption; the certificate is verified only if a root certificate is set.
+    Require,
+    /// Encryption with a certificate of a trusted CA.
+    VerifyCa,
+    /// Encryption with a certificate of a trusted CA for this host.
+    VerifyFull,
+}
+
+/// Error of a URL.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AddressError {
+    /// Not a URL that PostgreSQL understands.
+    #[error("is not a PostgreSQL URL: {0}; for example postgres://push@db1.example.org/push")]
+    Invalid(String),
+    /// An unknown mode.
+    #[error("sslmode must be disable, prefer, require, verify-ca or verify-full")]
+    SslMode,
+    /// The database is not named.
+    #[error("names no database; for example postgres://push@db1.example.org/push")]
+    NoDatabase,
+}
+
+impl PostgresAddress {
+    /// Parses a URL. `environment` returns the value of a variable.
+    ///
+    /// # Errors
+    /// An invalid URL or parameter.
+    pub fn parse(
+        text: &str,
+        name: String,
+        lease: Duration,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<PostgresAddress, AddressError> {
+        let (base, query) = text.split_once('?').unwrap_or((text, ""));
+        let mut tls = TlsSettings::default();
+        let mut passfile = environment("PGPASSFILE").map(PathBuf::from);
+        let mut rest = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            match key.as_ref() {
+                "sslmode" => tls.mode = SslMode::parse(&value)?,
+                "sslrootcert" => tls.root_certificate = Some(value.as_ref().into()),
+                "sslcert" => tls.certificate = Some(value.as_ref().into()),
+                "sslkey" => tls.key = Some(value.as_ref().into()),
+                "passfile" => passfile = Some(value.as_ref().into()),
+                _ => {
+                    rest.append_pair(&key, &value);
+                }
+            }
+        }
+        let rest = rest.finish();
+        let separator = if rest.is_empty() { "" } else { "?" };
+        let url = format!("{base}{separator}{rest}");
+        let invalid = |error: tokio_postgres::Error| AddressError::Invalid(crate::util::error::error_chain(&error));
+        let config: tokio_postgres::Config = url.parse().map_err(invalid)?;
+        if config.get_dbname().is_none() {
+            return Err(AddressError::NoDatabase);
+        }
+        let of_url = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
+        let password = of_url.or_else(|| environment("PGPASSWORD")).map(SecretString::from);
+        Ok(PostgresAddress { url: without_password(&url), password, passfile, tls, name, lease })
+    }
+}
+
+impl SslMode {
+    fn parse(text: &str) -> Result<SslMode, AddressError> {
+        match text {
+            "disable" => Ok(SslMode::Disable),
+            "prefer" | "allow" => Ok(SslMode::Prefer),
+            "require" => Ok(SslMode::Require),
+            "verify-ca" => Ok(SslMode::VerifyCa),
+            "verify-full" => Ok(SslMode::VerifyFull),
+            _ => Err(AddressError::SslMode),
+        }
+    }
+}
+
+/// Removes the password of `postgres://user:password@host/…`.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rsplit_once('@') {
+        Some((credentials, host)) => {
+            let user = credentials.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}{}", &rest[end..])
+        }
+        None => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn parse(text: &str, variables: &[(&str, &str)]) -> Result<PostgresAddress, AddressError> {
+        let value =
+            |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
+        PostgresAddress::parse(text, "a".to_owned(), Duration::from_secs(30), value)
+    }
+
+    #[test]
+    fn parameters_of_libpq_are_understood() {
+        let address = parse(
+            "postgres://push@db1,db2:5433/push?target_session_attrs=read-write&sslmode=verify-full&sslrootcert=/ca.pem&passfile=/p",
+            &[],
+        )
+        .unwrap();
+        assert_eq!(address.url, "postgres://push@db1,db2:5433/push?target_session_attrs=read-write");
+        assert_eq!(address.tls.mode, SslMode::VerifyFull);
+        assert_eq!(address.tls.root_certificate, Some("/ca.pem".into()));
+        assert_eq!(address.passfile, Some("/p".into()));
+        assert!(address.password.is_none());
+    }
+
+    #[test]
+    fn a_password_is_kept_apart() {
+        let password = |text, variables: &[(&str, &str)]| {
+            let address = parse(text, variables).unwrap();
+            assert!(!format!("{address:?}").contains("hunter2"), "{address:?}");
+            address.password.map(|password| password.expose_secret().to_owned())
+        };
+        assert_eq!(password("postgres://push:hunter2@db/push", &[]).as_deref(), Some("hunter2"));
+        assert_eq!(password("postgres://push@db/push", &[("PGPASSWORD", "hunter2")]).as_deref(), Some("hunter2"));
+        assert_eq!(password("postgres://push@db/push", &[]), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, error) in [
+            ("postgres://push@db", AddressError::NoDatabase),
+            ("postgres://push@db/push?sslmode=strict", AddressError::SslMode),
+        ] {
+            assert_eq!(parse(text, &[]).unwrap_err(), error);
+        }
+        assert!(matches!(parse("postgres://db/push?nonsense=1", &[]), Err(AddressError::Invalid(_))));
+    }
+}

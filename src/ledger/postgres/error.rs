@@ -1,0 +1,133 @@
+//! Errors of the server, with what to do about them.
+
+use tokio_postgres::error::SqlState;
+
+/// Error of a PostgreSQL ledger.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// The server cannot be reached.
+    #[error("cannot reach {server}: {cause}; check host, port, network and that the server runs")]
+    Unreachable {
+        /// Hosts and ports.
+        server: String,
+        /// Cause as text.
+        cause: String,
+    },
+    /// There is no such database.
+    #[error("the database {database} does not exist on {server}; create it: CREATE DATABASE {database}")]
+    NoDatabase {
+        /// Hosts and ports.
+        server: String,
+        /// Name of the database.
+        database: String,
+    },
+    /// The role or its password is refused.
+    #[error(
+        "{server} refuses the role {user}: {cause}; set PGPASSWORD or a password file (passfile=…, PGPASSFILE), and check the role and pg_hba.conf"
+    )]
+    Refused {
+        /// Hosts and ports.
+        server: String,
+        /// Role.
+        user: String,
+        /// Cause as text.
+        cause: String,
+    },
+    /// The role may not do what the ledger needs.
+    #[error(
+        "the role {user} may not use the database: {cause}; make it the owner: ALTER DATABASE … OWNER TO {user}, or GRANT USAGE, CREATE ON SCHEMA public TO {user}"
+    )]
+    NoRights {
+        /// Role.
+        user: String,
+        /// Cause as text.
+        cause: String,
+    },
+    /// The server is too old.
+    #[error("PostgreSQL {found} is too old; the ledger needs version 13 or later")]
+    TooOld {
+        /// Version of the server.
+        found: String,
+    },
+    /// Commits may be lost.
+    #[error(
+        "synchronous_commit is off, so that the last commits can be lost and counters would go back; set it to on: ALTER DATABASE … SET synchronous_commit = on"
+    )]
+    NotDurable,
+    /// The database was written by a newer release.
+    #[error(
+        "the database was written by a newer push-exporter (schema {found}, this one knows {known}); use that release"
+    )]
+    Newer {
+        /// Schema of the database.
+        found: i32,
+        /// Newest schema that this release knows.
+        known: i32,
+    },
+    /// Another exporter writes.
+    #[error("another push-exporter ({name}) uses this ledger; stop it, or wait until its lease ends in {seconds} s")]
+    InUse {
+        /// Name of the other exporter.
+        name: String,
+        /// Seconds until its lease ends.
+        seconds: i64,
+    },
+    /// Another exporter has taken over.
+    #[error(
+        "another push-exporter has taken this ledger over, since this one could not renew its lease; it must be restarted"
+    )]
+    TakenOver,
+    /// The result of a COMMIT is unknown.
+    #[error("the connection broke during a COMMIT whose result is unknown; the exporter must be restarted")]
+    UnknownCommit,
+    /// The server did not answer in time.
+    #[error("the database did not answer in time")]
+    Timeout,
+    /// TLS cannot be set up.
+    #[error("{0}")]
+    Tls(String),
+    /// Any other error of the server or the connection.
+    #[error("the database failed: {0}")]
+    Other(String),
+}
+
+/// Names that errors mention.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ErrorContext {
+    pub(super) server: String,
+    pub(super) user: String,
+    pub(super) database: String,
+}
+
+impl ErrorContext {
+    /// Explains an error of connecting.
+    pub(super) fn explain(&self, error: &tokio_postgres::Error) -> PostgresError {
+        let ErrorContext { server, user, database } = self.clone();
+        let cause = describe(error);
+        match error.code() {
+            Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database },
+            Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
+                PostgresError::Refused { server, user, cause }
+            }
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE | &SqlState::INVALID_SCHEMA_NAME) => {
+                PostgresError::NoRights { user, cause }
+            }
+            Some(_) => PostgresError::Other(cause),
+            None if cause.contains("password missing") => PostgresError::Refused { server, user, cause },
+            None => PostgresError::Unreachable { server, cause },
+        }
+    }
+}
+
+/// Returns the text of an error with its causes, once each.
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(database) => database.message().to_owned(),
+        None => crate::util::error::error_chain(error),
+    }
+}
+
+/// Returns true if the transaction may succeed when it is repeated.
+pub(super) fn is_conflict(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
+}

@@ -1,0 +1,310 @@
+//! The messages of an app: registered, due, corrected, rescheduled, forgotten.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, Transaction};
+
+use crate::ledger::postgres::commit::REMEMBERED_MS;
+use crate::ledger::postgres::load::app_row;
+use crate::ledger::postgres::sql::{first, rows, run};
+use crate::ledger::postgres::{file_marks, series};
+use crate::ledger::rules::clock;
+use crate::ledger::rules::due::{self, Candidate, Step};
+use crate::ledger::rules::messages::LEEWAY;
+use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
+use crate::ledger::time::{ms, span_ms, time};
+use crate::ledger::{
+    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, NewMessage, NewMessages,
+    NewestQuery, Reschedule, TrackedMessage,
+};
+use crate::metrics::catalog::Family;
+use crate::metrics::labels::Labels;
+use crate::model::reading::SentMessage;
+
+/// The paces of a report's messages: a handful, each found by one step through the index; the last row is NULL.
+pub(super) const PACES: &str = "\
+    WITH RECURSIVE pace (pace) AS ((SELECT min(pace) FROM message WHERE app = $1 AND report = $2) \
+    UNION ALL SELECT (SELECT min(pace) FROM message WHERE app = $1 AND report = $2 AND pace > p.pace) \
+    FROM pace AS p WHERE p.pace IS NOT NULL)";
+/// Maximum number of expired tombstones that are deleted in one transaction, so that none takes long.
+const DROPPED_AT_ONCE: i64 = 20_000;
+/// Assignments that reset the effects of failed calls on a message.
+const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = FALSE";
+
+/// New messages, by column.
+#[derive(Default)]
+struct NewRows<'a> {
+    ids: Vec<&'a str>,
+    sent: Vec<i64>,
+    paces: Vec<i64>,
+    due: Vec<i64>,
+    guessed: Vec<bool>,
+}
+
+impl<'a> NewRows<'a> {
+    fn push(&mut self, message: &'a NewMessage) {
+        self.ids.push(&message.id);
+        self.sent.push(ms(message.sent_at));
+        self.paces.push(span_ms(message.pace));
+        self.due.push(ms(message.due));
+        self.guessed.push(message.is_guessed);
+    }
+}
+
+/// Registers messages; [`Registration`] decides about each id.
+pub(super) async fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
+    let NewMessages { app, report, source, now, ref messages, ref read } = *new;
+    let before = app_row(transaction, app).await?.messages;
+    let mut seen = HashSet::new();
+    let messages: Vec<&NewMessage> = messages.iter().filter(|message| seen.insert(message.id.as_str())).collect();
+    let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
+    let sql = "SELECT tombstone.subject IS NOT NULL, message.id IS NOT NULL, coalesce(message.aside, FALSE), \
+         message.watermark IS NOT NULL FROM unnest($2::text[]) WITH ORDINALITY AS wanted (id, place) \
+         LEFT JOIN tombstone ON tombstone.app = $1 AND tombstone.subject = wanted.id \
+         LEFT JOIN message ON message.app = $1 AND message.subject = wanted.id ORDER BY wanted.place";
+    let known = rows(transaction, sql, &[(&app, Type::INT8), (&ids, Type::TEXT_ARRAY)]).await?;
+    let mut registration = Registration::default();
+    let (mut inserted, mut taken_back, mut remembered) = (NewRows::default(), NewRows::default(), Vec::new());
+    for (message, row) in messages.iter().zip(&known) {
+        match registration.decide(known_id(row), source, message.sent_at) {
+            IdChange::None => {}
+            IdChange::Insert => inserted.push(message),
+            IdChange::TakeBack => taken_back.push(message),
+            IdChange::Remember => remembered.push(message.id.as_str()),
+        }
+    }
+    let Registration { added, live, newest } = registration;
+    let sql = format!(
+        "WITH inserted AS (INSERT INTO message (app, subject, report, sent, pace, due, guessed) SELECT $1, n.subject, $2, \
+         n.sent, n.pace, n.due, n.guessed FROM unnest($3::text[], $4::int8[], $5::int8[], $6::int8[], $7::bool[]) \
+         AS n (subject, sent, pace, due, guessed)), \
+         taken_back AS (UPDATE message SET {NO_FAILURES}, pace = t.pace, due = t.due \
+         FROM unnest($8::text[], $9::int8[], $10::int8[]) AS t (subject, pace, due) \
+         WHERE message.app = $1 AND message.subject = t.subject), \
+         remembered AS (UPDATE tombstone SET expires = greatest(expires, $12) WHERE app = $1 AND subject = ANY ($11)) \
+         UPDATE app SET waiting = waiting + $13, live = live + $14, newest_message = greatest(newest_message, $15) \
+         WHERE id = $1"
+    );
+    let (waiting, expires, newest) = (added - live, ms(now).saturating_add(REMEMBERED_MS), newest.map(ms));
+    let params: [(&(dyn ToSql + Sync), Type); 15] = [
+        (&app, Type::INT8),
+        (&report, Type::TEXT),
+        (&inserted.ids, Type::TEXT_ARRAY),
+        (&inserted.sent, Type::INT8_ARRAY),
+        (&inserted.paces, Type::INT8_ARRAY),
+        (&inserted.due, Type::INT8_ARRAY),
+        (&inserted.guessed, Type::BOOL_ARRAY),
+        (&taken_back.ids, Type::TEXT_ARRAY),
+        (&taken_back.paces, Type::INT8_ARRAY),
+        (&taken_back.due, Type::INT8_ARRAY),
+        (&remembered, Type::TEXT_ARRAY),
+        (&expires, Type::INT8),
+        (&waiting, Type::INT8),
+        (&live, Type::INT8),
+        (&newest, Type::INT8),
+    ];
+    run(transaction, &sql, &params).await?;
+    let mut counted = vec![(Family::MessagesRegistered, Labels::new(&[("source", source.name())]), added)];
+    if let Some(read) = read {
+        file_marks::keep(transaction, app, read).await?;
+        counted.push((Family::BadLines, Labels::default(), read.bad_lines));
+    }
+    let series = series::count(transaction, app, now, &counted).await?;
+    let newest = before.newest.max(newest.map(time));
+    let state =
+        crate::ledger::MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
+    Ok(AddedMessages { new: added, series, state })
+}
+
+fn known_id(row: &Row) -> KnownId {
+    let (is_retired, is_tracked, is_aside): (bool, bool, bool) = (row.get(0), row.get(1), row.get(2));
+    match (is_retired, is_tracked, is_aside) {
+        (true, ..) => KnownId::Retired,
+        (false, true, true) => KnownId::SetAside { is_live: row.get(3) },
+        (false, true, false) => KnownId::Tracked,
+        (false, false, _) => KnownId::New,
+    }
+}
+
+/// Returns the messages to poll in the next calls, and the due time of the first.
+pub(super) async fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<DueMessages, LedgerError> {
+    let DueQuery { app, report, now, ref under_way, .. } = *query;
+    let under_way: Vec<i64> = under_way.iter().copied().collect();
+    let key: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&app, Type::INT8), (&report, Type::TEXT), (&under_way, Type::INT8_ARRAY)];
+    let sql = format!(
+        "{PACES} SELECT pace.pace, next.due FROM pace LEFT JOIN LATERAL (SELECT due FROM message WHERE app = $1 \
+         AND report = $2 AND pace = pace.pace AND id <> ALL ($3) ORDER BY due LIMIT 1) AS next ON TRUE \
+         WHERE pace.pace IS NOT NULL"
+    );
+    let found = rows(transaction, &sql, &key).await?;
+    let next = found.iter().filter_map(|row| row.get::<_, Option<i64>>(1)).min().map(time);
+    if due::limit(query) == 0 || next.is_none_or(|next| next > now) {
+        return Ok(DueMessages { batch: Vec::new(), next, late: 0 });
+    }
+    let paces: Vec<i64> = found.iter().map(|row| row.get(0)).collect();
+    let nearly_due: Vec<i64> = paces.iter().map(|pace| due::nearly_due(query, *pace)).collect();
+    let late_before: Vec<i64> = paces.iter().map(|pace| due::late_before(query, *pace)).collect();
+    let limit = i64::try_from(due::limit(query).saturating_add(under_way.len())).unwrap_or(i64::MAX);
+    let sql = "SELECT p.late, m.* FROM unnest($3::int8[], $4::int8[], $5::int8[]) AS p (pace, nearly, late_before) \
+         CROSS JOIN LATERAL (SELECT count(*) AS late FROM message WHERE app = $1 AND report = $2 AND pace = p.pace \
+         AND due < p.late_before) AS l \
+         LEFT JOIN LATERAL (SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed, \
+         watermark IS NOT NULL, pace FROM message WHERE app = $1 AND report = $2 AND pace = p.pace AND due <= p.nearly \
+         ORDER BY due LIMIT $6) AS m ON TRUE"
+        .replace("SELECT p.late, m.*", "SELECT p.pace, l.late, m.*");
+    let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&app, Type::INT8),
+        (&report, Type::TEXT),
+        (&paces, Type::INT8_ARRAY),
+        (&nearly_due, Type::INT8_ARRAY),
+        (&late_before, Type::INT8_ARRAY),
+        (&limit, Type::INT8),
+    ];
+    let mut late_by_pace = std::collections::HashMap::new();
+    let mut candidates = Vec::new();
+    for row in rows(transaction, &sql, &params).await? {
+        late_by_pace.insert(row.get::<_, i64>(0), row.get::<_, i64>(1));
+        candidates.extend(candidate(&row));
+    }
+    Ok(DueMessages { batch: due::choose(candidates, query), next, late: late_by_pace.values().sum() })
+}
+
+/// Reads a row of pace, late messages and a message, which may be missing.
+fn candidate(row: &Row) -> Option<Candidate> {
+    let number = |index: usize| u32::try_from(row.get::<_, i64>(index)).unwrap_or(u32::MAX);
+    let message = TrackedMessage {
+        row: row.get::<_, Option<i64>>(2)?,
+        id: row.get(3),
+        sent_at: time(row.get(4)),
+        shape: row.get(5),
+        has_10m: row.get(6),
+        failures: number(8),
+        call_limit: number(9),
+        refusals: number(10),
+        is_aside: row.get(11),
+        is_guessed: row.get(12),
+        is_live: row.get(13),
+    };
+    Some(Candidate { pace: row.get(0), due: row.get(7), message })
+}
+
+/// Returns the newest tracked messages, the newest first.
+pub(super) async fn newest(
+    transaction: &Transaction<'_>,
+    query: &NewestQuery,
+) -> Result<Vec<SentMessage>, LedgerError> {
+    let NewestQuery { app, since, count } = *query;
+    let (since, count) = (ms(since), i64::try_from(count).unwrap_or(i64::MAX));
+    let sql =
+        "SELECT subject, sent FROM message WHERE app = $1 AND sent >= $2 ORDER BY sent DESC, subject DESC LIMIT $3";
+    let found = rows(transaction, sql, &[(&app, Type::INT8), (&since, Type::INT8), (&count, Type::INT8)]).await?;
+    Ok(found.iter().map(|row| SentMessage { id: row.get(0), sent_at: time(row.get(1)) }).collect())
+}
+
+/// Corrects times of the local clock by a provider's clock, in one statement besides the lookup: the time at which the app
+/// was first known, and the send times of messages that were registered without one.
+pub(super) async fn confirm(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    now: Timestamp,
+    confirmation: &Confirmation,
+) -> Result<(), LedgerError> {
+    let row = app_row(transaction, app).await?;
+    let corrected = clock::first_known(&row, now, confirmation);
+    let (first_known, shift, now) = (ms(corrected.unwrap_or(row.first_known)), clock::shift(confirmation), ms(now));
+    let sql = "WITH moved AS (UPDATE message SET sent = greatest(least(sent + $2, $3), $4), due = least(due, $3), \
+         guessed = FALSE WHERE app = $1 AND guessed RETURNING sent) \
+         UPDATE app SET first_known = $4, clock_confirmed = TRUE, newest_message = CASE WHEN EXISTS (SELECT 1 FROM moved) \
+         THEN greatest((SELECT max(sent) FROM moved), (SELECT max(sent) FROM message WHERE app = $1 AND NOT guessed)) \
+         ELSE newest_message END WHERE id = $1";
+    let params: [(&(dyn ToSql + Sync), Type); 4] =
+        [(&app, Type::INT8), (&shift, Type::INT8), (&now, Type::INT8), (&first_known, Type::INT8)];
+    run(transaction, sql, &params).await?;
+    Ok(())
+}
+
+/// Limits due times to the schedule, after the schedule or the clock has changed.
+pub(super) async fn reschedule(transaction: &Transaction<'_>, change: &Reschedule) -> Result<(), LedgerError> {
+    let Reschedule { app, report, now, ref steps, ref state, hurry } = *change;
+    for Step { oldest, youngest, pace } in due::steps(steps, now) {
+        let latest = ms(now).saturating_add(pace);
+        let sql = "UPDATE message SET pace = $5, due = least(due, $6) \
+             WHERE app = $1 AND report = $2 AND sent > $3 AND sent <= $4 AND (pace <> $5 OR due > $6)";
+        let params: [(&(dyn ToSql + Sync), Type); 6] = [
+            (&app, Type::INT8),
+            (&report, Type::TEXT),
+            (&oldest, Type::INT8),
+            (&youngest, Type::INT8),
+            (&pace, Type::INT8),
+            (&latest, Type::INT8),
+        ];
+        run(transaction, sql, &params).await?;
+    }
+    // A message that is set aside is still polled only once a day.
+    let wanted = match hurry {
+        None => None,
+        Some(Hurry::Failing) => Some("NOT aside AND failures > 0"),
+        Some(Hurry::All) => Some("NOT aside"),
+    };
+    if let Some(wanted) = wanted {
+        let sql = format!("UPDATE message SET due = least(due, $3) WHERE app = $1 AND report = $2 AND {wanted}");
+        let now = ms(now);
+        run(transaction, &sql, &[(&app, Type::INT8), (&report, Type::TEXT), (&now, Type::INT8)]).await?;
+    }
+    let sql = "INSERT INTO report (app, report, state) VALUES ($1, $2, coalesce($3, '')) \
+         ON CONFLICT (app, report) DO UPDATE SET state = coalesce($3, report.state)";
+    run(transaction, sql, &[(&app, Type::INT8), (&report, Type::TEXT), (state, Type::TEXT)]).await?;
+    Ok(())
+}
+
+/// Takes a new baseline of every message after a change of the account.
+pub(super) async fn rebase(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<(), LedgerError> {
+    let before = ms(now).saturating_sub(LEEWAY.as_millis() as i64 + 1);
+    let sql = format!(
+        "UPDATE message SET watermark = NULL, shape = '', at_10m = TRUE, sent = least(sent, $2), {NO_FAILURES} WHERE app = $1"
+    );
+    run(transaction, &sql, &[(&app, Type::INT8), (&before, Type::INT8)]).await?;
+    recount(transaction, app).await
+}
+
+/// Moves the messages without a number to another report, which has another schedule.
+pub(super) async fn move_waiting(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    report: &str,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let now = ms(now);
+    let sql = format!(
+        "UPDATE message SET report = $2, due = $3, {NO_FAILURES} WHERE app = $1 AND report <> $2 AND watermark IS NULL"
+    );
+    run(transaction, &sql, &[(&app, Type::INT8), (&report, Type::TEXT), (&now, Type::INT8)]).await?;
+    recount(transaction, app).await
+}
+
+/// Recounts all tracked messages of an app.
+async fn recount(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError> {
+    let sql = "UPDATE app SET (waiting, live) = (SELECT count(*) FILTER (WHERE watermark IS NULL), \
+         count(*) FILTER (WHERE watermark IS NOT NULL) FROM message WHERE app = $1 AND NOT aside) WHERE id = $1";
+    run(transaction, sql, &[(&app, Type::INT8)]).await?;
+    Ok(())
+}
+
+/// Records that an app is still configured, and deletes expired tombstones of retired messages. Returns true if there
+/// may be more of them.
+pub(super) async fn upkeep(transaction: &Transaction<'_>, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
+    let now = ms(now);
+    // The clock was ahead when the guessed ones were registered, and no provider ever confirmed it.
+    let sql = "WITH corrected AS (UPDATE message SET sent = $2, due = least(due, $2) WHERE app = $1 AND guessed AND sent > $2) \
+         UPDATE app SET last_configured = $2 WHERE id = $1";
+    run(transaction, sql, &[(&app, Type::INT8), (&now, Type::INT8)]).await?;
+    let sql = "WITH dropped AS (DELETE FROM tombstone WHERE app = $1 AND subject IN \
+         (SELECT subject FROM tombstone WHERE app = $1 AND expires < $2 LIMIT $3) RETURNING 1) SELECT count(*) FROM dropped";
+    let params: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&app, Type::INT8), (&now, Type::INT8), (&DROPPED_AT_ONCE, Type::INT8)];
+    let dropped = first(transaction, sql, &params).await?;
+    Ok(dropped.is_some_and(|row| row.get::<_, i64>(0) >= DROPPED_AT_ONCE))
+}

@@ -1,0 +1,157 @@
+//! TLS to the database as libpq's sslmode defines it.
+
+#![expect(clippy::disallowed_methods, reason = "reads certificates at the start")]
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config::postgres_address::{SslMode, TlsSettings};
+use crate::ledger::postgres::error::PostgresError;
+
+/// Returns the connector for the settings.
+pub(super) fn connector(settings: &TlsSettings) -> Result<MakeRustlsConnect, PostgresError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let invalid = |error: rustls::Error| PostgresError::Tls(format!("cannot set up TLS for the ledger: {error}"));
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(invalid)?;
+    let verifier = verifier(settings, provider)?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let config = match (&settings.certificate, &settings.key) {
+        (Some(certificate), Some(key)) => {
+            let chain = read(certificate, CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect))?;
+            let key = read(key, PrivateKeyDer::from_pem_file(key))?;
+            builder.with_client_auth_cert(chain, key).map_err(invalid)?
+        }
+        (None, None) => builder.with_no_client_auth(),
+        _ => {
+            return Err(PostgresError::Tls("sslcert and sslkey of the ledger belong together; set both".to_owned()));
+        }
+    };
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn read<T>(path: &std::path::Path, read: Result<T, rustls::pki_types::pem::Error>) -> Result<T, PostgresError> {
+    read.map_err(|error| PostgresError::Tls(format!("cannot read {}: {error}", path.display())))
+}
+
+fn verifier(
+    settings: &TlsSettings,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, PostgresError> {
+    let is_verified = match settings.mode {
+        SslMode::Disable | SslMode::Prefer => false,
+        SslMode::Require => settings.root_certificate.is_some(),
+        SslMode::VerifyCa | SslMode::VerifyFull => true,
+    };
+    if !is_verified {
+        return Ok(Arc::new(Unverified(provider)));
+    }
+    let mut roots = RootCertStore::empty();
+    match &settings.root_certificate {
+        Some(path) => {
+            let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            roots.add_parsable_certificates(read(path, found)?);
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let invalid = |error: rustls::client::VerifierBuilderError| {
+        PostgresError::Tls(format!("no CA to verify the database's certificate with ({error}); set sslrootcert"))
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().map_err(invalid)?;
+    Ok(match settings.mode {
+        SslMode::VerifyFull => verifier,
+        _ => Arc::new(AnyHost(verifier)),
+    })
+}
+
+/// Accepts every certificate: the connection is encrypted, but not verified.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Verifies the CA, but not the host: sslmode=verify-ca.
+#[derive(Debug)]
+struct AnyHost(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyHost {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

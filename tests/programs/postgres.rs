@@ -1,0 +1,147 @@
+//! A ledger in PostgreSQL, as an operator meets it: errors that say what to do, one exporter that writes at a time, and a
+//! server that goes away and comes back. What is counted is tested by `tests/postgres.sh`, which runs the tests of SQLite.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::support::ledger_world::{World, assert_is_down, assert_recovers, counting};
+use crate::support::postgres::Server;
+use crate::support::{Program, eventually, signal};
+
+const PASSWORD: [(&str, &str); 1] = [("PGPASSWORD", "hunter2")];
+
+/// A configuration with this ledger, in the folder of a world.
+fn config(world: &World, name: &str, ledger: &str) -> PathBuf {
+    let file = world.folder.path().join(format!("{name}.yml"));
+    let replica = format!("replica: {{name: {name}, lease: 5s}}\n");
+    std::fs::write(&file, format!("ledger: {ledger}\n{replica}{}", world.text)).unwrap();
+    file
+}
+
+fn start(world: &World, name: &str, ledger: &str) -> Option<Program> {
+    let file = config(world, name, ledger);
+    Program::try_start(&["--config.file", file.to_str().unwrap()], &PASSWORD)
+}
+
+/// Exit code and standard error of an exporter that is to end by itself.
+fn refused(world: &World, ledger: &str, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let file = config(world, "refused", ledger);
+    let mut command = Program::binary();
+    command.args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error", "--config.file"]).arg(file);
+    let output = command.env_remove("PGPASSWORD").envs(environment.iter().copied()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!said.contains("hunter2") && !said.contains("wr0ng"), "a password is told: {said}");
+    (output.status.code(), said)
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let (server, world) = (Server::start(), World::new());
+    server.sql("push", "CREATE ROLE guest LOGIN PASSWORD 'hunter2'");
+    server.sql("postgres", "CREATE DATABASE careless");
+    server.sql("postgres", "ALTER DATABASE careless SET synchronous_commit = off");
+    let [url, guest, careless, nowhere] =
+        [("push", "push"), ("guest", "push"), ("push", "careless"), ("push", "nowhere")]
+            .map(|(user, database)| server.url(user, database));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let away = url.replace(&server.port.to_string(), &free.to_string());
+    let tls = format!("{url}?sslmode=require");
+    let ca = format!("{url}?sslmode=verify-full&sslrootcert={}/ca.pem", world.folder.path().display());
+    for (ledger, environment, code, expected) in [
+        (&nowhere, &PASSWORD[..], 1, "create it: CREATE DATABASE nowhere"),
+        (
+            &url,
+            &[("PGPASSWORD", "wr0ng")],
+            1,
+            "password authentication failed for user \"push\"; set PGPASSWORD or a password file",
+        ),
+        (&url, &[], 1, "password missing; set PGPASSWORD or a password file"),
+        (&away, &PASSWORD, 1, "Connection refused"),
+        (&away, &PASSWORD, 1, "check host, port, network and that the server runs"),
+        (&guest, &PASSWORD, 1, "GRANT USAGE, CREATE ON SCHEMA public TO guest"),
+        (&careless, &PASSWORD, 1, "set it to on: ALTER DATABASE"),
+        (&tls, &PASSWORD, 1, "server does not support TLS"),
+        (&ca, &PASSWORD, 1, "ca.pem: "),
+        (
+            &format!("{url}?sslmode=strict"),
+            &PASSWORD,
+            2,
+            "sslmode must be disable, prefer, require, verify-ca or verify-full",
+        ),
+        (&format!("{url}?pool=3"), &PASSWORD, 2, "is not a PostgreSQL URL: "),
+        (&url.strip_suffix("/push").unwrap().to_owned(), &PASSWORD, 2, "names no database"),
+    ] {
+        let (found, said) = refused(&world, ledger, environment);
+        assert_eq!(found, Some(code), "{ledger}: {said}");
+        assert!(said.contains(expected), "{ledger}: {expected:?} is not in {said}");
+    }
+    // Written by a release of the future.
+    let mut program = start(&world, "first", &url).unwrap();
+    assert_eq!(program.terminate().0, Some(0));
+    server.sql("push", "UPDATE push_exporter_schema SET version = 99");
+    let said = refused(&world, &url, &PASSWORD).1;
+    assert!(said.contains("a newer push-exporter (schema 99, this one knows 1); use that release"), "{said}");
+}
+
+#[test]
+fn a_password_file_is_read() {
+    let (server, world) = (Server::start(), World::new());
+    let passfile = world.folder.path().join("passfile");
+    std::fs::write(&passfile, format!("127.0.0.1:{}:push:push:hunter2\n", server.port)).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |mode| std::fs::set_permissions(&passfile, std::fs::Permissions::from_mode(mode)).unwrap();
+    let ledger = format!("{}?passfile={}", server.url("push", "push"), passfile.display());
+    mode(0o644);
+    let (_, said) = refused(&world, &ledger, &[]);
+    assert!(said.contains("password missing"), "{said}");
+    mode(0o600);
+    let file = config(&world, "a", &ledger);
+    assert!(Program::try_start(&["--config.file", file.to_str().unwrap()], &[]).is_some());
+}
+
+#[test]
+fn one_writes_at_a_time() {
+    let (server, world) = (Server::start(), World::new());
+    let ledger = server.url("push", "push");
+    let mut first = start(&world, "first", &ledger).unwrap();
+    let before = counting(&first, &BTreeMap::new());
+    let (code, said) = refused(&world, &ledger, &PASSWORD);
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("another push-exporter (first) uses this ledger; stop it, or wait until its lease ends in "),
+        "{said}"
+    );
+    // It is stopped for longer than its lease, and another takes over where it was.
+    signal(&first.child, "STOP");
+    let mut second = eventually("the lease to end", 30, || start(&world, "second", &ledger));
+    let after = counting(&second, &before.counters());
+    after.assert_not_below(&before.counters(), "after a takeover");
+    // When it goes on, it writes nothing any more, and ends.
+    signal(&first.child, "CONT");
+    assert_eq!(first.exit_code(), Some(1));
+    let log = first.log();
+    assert!(log.contains("another push-exporter has taken this ledger over"), "{log}");
+    counting(&second, &after.counters());
+    // A clean stop ends the lease at once; one that was killed is started again at once under its name.
+    let last = second.try_scrape().unwrap();
+    assert_eq!(second.terminate().0, Some(0));
+    let mut third = start(&world, "third", &ledger).expect("the lease has ended");
+    third.try_scrape().unwrap().assert_not_below(&last.counters(), "after a clean stop");
+    third.child.kill().unwrap();
+    third.exit_code();
+    let again = start(&world, "third", &ledger).expect("it is the same exporter");
+    again.try_scrape().unwrap().assert_not_below(&last.counters(), "after a kill");
+}
+
+#[test]
+fn a_server_that_goes_away_comes_back() {
+    let (server, world) = (Server::start(), World::new());
+    let mut program = start(&world, "a", &server.url("push", "push")).unwrap();
+    let before = counting(&program, &BTreeMap::new());
+    server.halt();
+    let down = assert_is_down(&program);
+    down.assert_not_below(&before.counters(), "while the server is away");
+    server.resume();
+    assert_recovers(&program, &down);
+    assert_eq!(program.terminate().0, Some(0));
+}
