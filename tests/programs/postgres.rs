@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::ledger_world::{World, assert_is_down, assert_recovers, counting};
 use crate::support::postgres::Server;
-use crate::support::{Program, eventually, signal};
+use crate::support::{Program, certificates, eventually, signal};
 
 const PASSWORD: [(&str, &str); 1] = [("PGPASSWORD", "hunter2")];
 
@@ -144,4 +144,37 @@ fn a_server_that_goes_away_comes_back() {
     server.resume();
     assert_recovers(&program, &down);
     assert_eq!(program.terminate().0, Some(0));
+}
+
+#[test]
+fn the_certificate_is_verified_as_sslmode_says() {
+    let (server, world) = (Server::start(), World::new());
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name);
+    server.encrypt(&file("leaf.crt"), &file("leaf.key"));
+    let address = |host: &str, parameters: &str| {
+        format!("{}?{parameters}", server.url("push", "push").replace("127.0.0.1", host))
+    };
+    let root = |name: &str| format!("sslrootcert={}", file(name).display());
+    let (own, other) = (root("client-ca.pem"), root("other.crt"));
+    for (host, parameters) in [
+        ("127.0.0.1", "sslmode=require".to_owned()),
+        ("127.0.0.1", "sslmode=prefer".to_owned()),
+        ("localhost", format!("sslmode=verify-full&{own}")),
+        ("localhost", format!("sslmode=verify-ca&{own}")),
+    ] {
+        let mut program = start(&world, "a", &address(host, &parameters)).unwrap_or_else(|| panic!("{parameters}"));
+        let encrypted = server.sql("push", "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'push-exporter'");
+        assert_eq!(encrypted, "1", "{parameters}");
+        assert_eq!(program.terminate().0, Some(0));
+    }
+    for (host, parameters) in [
+        ("localhost", format!("sslmode=verify-full&{other}")),
+        ("localhost", format!("sslmode=verify-ca&{other}")),
+        ("localhost", format!("sslmode=require&{other}")),
+    ] {
+        let (code, said) = refused(&world, &address(host, &parameters), &PASSWORD);
+        assert!(code == Some(1) && said.contains("invalid peer certificate"), "{parameters}: {said}");
+    }
 }

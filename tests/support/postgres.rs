@@ -66,6 +66,20 @@ impl Server {
         run("pg_ctl", &["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
     }
 
+    /// Turns TLS on, with a certificate and its key.
+    pub fn encrypt(&self, certificate: &Path, key: &Path) {
+        for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let target = self.folder.path().join("data").join(name);
+            let mut install = Command::new("install");
+            if rustix::process::geteuid().is_root() {
+                install.args(["--owner=65534", "--group=65534"]);
+            }
+            assert!(install.arg("--mode=0600").arg(file).arg(target).status().unwrap().success());
+        }
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+    }
+
     /// Runs statements in a database and returns what they print, one row a line.
     pub fn sql(&self, database: &str, sql: &str) -> String {
         let output = Command::new("psql")

@@ -9,11 +9,9 @@ use crate::ledger::postgres::sql::{first, rows, run};
 use crate::ledger::postgres::{file_marks, messages, series, values};
 use crate::ledger::rules::commit::names_are_full;
 use crate::ledger::rules::counters::MAX_UNKNOWN_FIELDS;
+use crate::ledger::rules::retention;
 use crate::ledger::time::{DAY_MS, ms, time};
 use crate::ledger::{AppId, AppKey, LedgerError, NewestMessage, StoredApp, StoredReport};
-
-/// Number of days after which an app that left the configuration is forgotten.
-const DAYS_KEPT: i64 = 90;
 
 /// Registers the configured apps, forgets those that left the configuration long ago, and returns what is stored.
 pub(super) async fn register_all(
@@ -29,7 +27,7 @@ pub(super) async fn register_all(
     }
     // A clock that is ahead at the start must not delete what the ledger remembers.
     let sure = last_seen.map_or(now, |seen| seen.min(now));
-    let limit = ms(sure) - DAYS_KEPT * DAY_MS;
+    let limit = ms(sure) - retention::APP_DAYS * DAY_MS;
     run(transaction, "DELETE FROM app WHERE last_configured < $1", &[(&limit, Type::INT8)]).await?;
     Ok(stored)
 }

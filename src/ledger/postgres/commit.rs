@@ -14,14 +14,9 @@ use crate::ledger::rules::commit::{Changes, apply};
 use crate::ledger::rules::counters::Numbers;
 use crate::ledger::rules::messages::MessageChange;
 use crate::ledger::rules::needs::Needs;
-use crate::ledger::time::{DAY_MS, ms, span_ms, time};
+use crate::ledger::rules::retention;
+use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{AppId, Commit, CommitContent, LedgerError, NewestMessage, NewestMessages, Receipt};
-
-/// Number of settled windows whose watermarks are kept for each report, so that a wrong clock does not count anything
-/// twice.
-const WINDOWS_KEPT: i64 = 400;
-/// Time for which a retired message is remembered after it retired or was last registered.
-pub(super) const REMEMBERED_MS: i64 = 90 * DAY_MS;
 
 /// Writes a whole answer.
 pub(super) async fn write(transaction: &Transaction<'_>, commit: &Commit) -> Result<Receipt, LedgerError> {
@@ -138,7 +133,7 @@ async fn write_messages(
              ON CONFLICT (app, report, subject) DO UPDATE SET sent = excluded.sent, numbers = excluded.numbers) \
         UPDATE app SET waiting = waiting + $21, live = live + $22 WHERE id = $1";
     let Commit { app, report, now, .. } = *commit;
-    let expires = ms(now).saturating_add(REMEMBERED_MS);
+    let expires = ms(now).saturating_add(retention::REMEMBERED_MS);
     let ids: Vec<&str> = newest.set.iter().map(|NewestMessage { id, .. }| id.as_str()).collect();
     let sent: Vec<i64> = newest.set.iter().map(|message| ms(message.sent_at)).collect();
     let shown: Vec<&str> = newest.set.iter().map(|message| message.numbers.as_str()).collect();
@@ -231,7 +226,7 @@ async fn write_windows(
     if changes.has_new_window {
         let sql = "DELETE FROM subject WHERE app = $1 AND report = $2 AND subject < (SELECT subject FROM subject \
              WHERE app = $1 AND report = $2 ORDER BY subject DESC LIMIT 1 OFFSET $3)";
-        run(transaction, sql, &[(&app, Type::INT8), (&report, Type::TEXT), (&WINDOWS_KEPT, Type::INT8)]).await?;
+        run(transaction, sql, &[(&app, Type::INT8), (&report, Type::TEXT), (&retention::WINDOWS, Type::INT8)]).await?;
     }
     for gauges in &changes.gauges {
         let unit = gauges.unit.name();

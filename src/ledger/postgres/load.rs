@@ -1,7 +1,5 @@
 //! Loads the rows that a commit depends on: four statements, whatever the commit holds.
 
-use std::collections::{HashMap, HashSet};
-
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Transaction};
 
@@ -42,17 +40,10 @@ pub(super) async fn load(
     let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
         [(&app, Type::INT8), (&report, Type::TEXT), (&names, Type::TEXT_ARRAY)];
     let Some(row) = first(transaction, sql, &params).await? else { return Err(LedgerError::Forgotten) };
-    let mut loaded = Loaded {
-        app: read_app_row(&row),
-        fields: HashMap::new(),
-        unknown_fields: HashMap::new(),
-        unknown_labels: row.get::<_, Vec<String>>(5).into_iter().collect(),
-        windows: HashMap::new(),
-        gauges: HashMap::new(),
-        messages: HashMap::new(),
-        name_count: row.get(6),
-        names: row.get::<_, Vec<String>>(7).into_iter().collect::<HashSet<_>>(),
-    };
+    let mut loaded = Loaded::of(read_app_row(&row));
+    loaded.unknown_labels = row.get::<_, Vec<String>>(5).into_iter().collect();
+    loaded.name_count = row.get(6);
+    loaded.names = row.get::<_, Vec<String>>(7).into_iter().collect();
     load_fields(transaction, app, needs, &mut loaded).await?;
     load_subjects(transaction, app, report, needs, &mut loaded).await?;
     load_gauges(transaction, app, report, needs, &mut loaded).await?;

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
-use crate::ledger::postgres::commit::REMEMBERED_MS;
 use crate::ledger::postgres::load::app_row;
 use crate::ledger::postgres::sql::{first, rows, run};
 use crate::ledger::postgres::{file_marks, series};
@@ -14,6 +13,7 @@ use crate::ledger::rules::clock;
 use crate::ledger::rules::due::{self, Candidate, Step};
 use crate::ledger::rules::messages::LEEWAY;
 use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
+use crate::ledger::rules::retention;
 use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, NewMessage, NewMessages,
@@ -28,8 +28,6 @@ pub(super) const PACES: &str = "\
     WITH RECURSIVE pace (pace) AS ((SELECT min(pace) FROM message WHERE app = $1 AND report = $2) \
     UNION ALL SELECT (SELECT min(pace) FROM message WHERE app = $1 AND report = $2 AND pace > p.pace) \
     FROM pace AS p WHERE p.pace IS NOT NULL)";
-/// Maximum number of expired tombstones that are deleted in one transaction, so that none takes long.
-const DROPPED_AT_ONCE: i64 = 20_000;
 /// Assignments that reset the effects of failed calls on a message.
 const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = FALSE";
 
@@ -87,7 +85,7 @@ pub(super) async fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Res
          UPDATE app SET waiting = waiting + $13, live = live + $14, newest_message = greatest(newest_message, $15) \
          WHERE id = $1"
     );
-    let (waiting, expires, newest) = (added - live, ms(now).saturating_add(REMEMBERED_MS), newest.map(ms));
+    let (waiting, expires, newest) = (added - live, ms(now).saturating_add(retention::REMEMBERED_MS), newest.map(ms));
     let params: [(&(dyn ToSql + Sync), Type); 15] = [
         (&app, Type::INT8),
         (&report, Type::TEXT),
@@ -304,7 +302,7 @@ pub(super) async fn upkeep(transaction: &Transaction<'_>, app: AppId, now: Times
     let sql = "WITH dropped AS (DELETE FROM tombstone WHERE app = $1 AND subject IN \
          (SELECT subject FROM tombstone WHERE app = $1 AND expires < $2 LIMIT $3) RETURNING 1) SELECT count(*) FROM dropped";
     let params: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&app, Type::INT8), (&now, Type::INT8), (&DROPPED_AT_ONCE, Type::INT8)];
+        [(&app, Type::INT8), (&now, Type::INT8), (&retention::DROPPED_AT_ONCE, Type::INT8)];
     let dropped = first(transaction, sql, &params).await?;
-    Ok(dropped.is_some_and(|row| row.get::<_, i64>(0) >= DROPPED_AT_ONCE))
+    Ok(dropped.is_some_and(|row| row.get::<_, i64>(0) >= retention::DROPPED_AT_ONCE))
 }

@@ -9,6 +9,7 @@ pub(crate) mod due;
 pub(crate) mod messages;
 pub(crate) mod needs;
 pub(crate) mod registration;
+pub(crate) mod retention;
 mod window_gauges;
 mod windows;
 

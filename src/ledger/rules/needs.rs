@@ -136,3 +136,20 @@ pub(crate) struct Loaded {
     /// Those of the commit's names that are among them.
     pub(crate) names: HashSet<String>,
 }
+
+impl Loaded {
+    /// Returns an app's own row and nothing else yet.
+    pub(crate) fn of(app: StoredAppRow) -> Loaded {
+        Loaded {
+            app,
+            fields: HashMap::new(),
+            unknown_fields: HashMap::new(),
+            unknown_labels: HashSet::new(),
+            windows: HashMap::new(),
+            gauges: HashMap::new(),
+            messages: HashMap::new(),
+            name_count: 0,
+            names: HashSet::new(),
+        }
+    }
+}

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -49,21 +49,8 @@ fn commit(content: CommitContent) -> Commit {
 }
 
 fn loaded() -> Loaded {
-    Loaded {
-        app: StoredAppRow {
-            first_known: first_known(),
-            is_confirmed: true,
-            messages: MessageState { waiting: 5, live: 7, newest: None, version: 0 },
-        },
-        fields: HashMap::new(),
-        unknown_fields: HashMap::new(),
-        unknown_labels: HashSet::new(),
-        windows: HashMap::new(),
-        gauges: HashMap::new(),
-        messages: HashMap::new(),
-        name_count: 0,
-        names: HashSet::new(),
-    }
+    let messages = MessageState { waiting: 5, live: 7, newest: None, version: 0 };
+    Loaded::of(StoredAppRow { first_known: first_known(), is_confirmed: true, messages })
 }
 
 fn series(channel: Label) -> SeriesKey {

@@ -7,15 +7,12 @@ use rusqlite::{Transaction, params};
 use crate::ledger::rules::commit::{Changes, apply};
 use crate::ledger::rules::counters::Numbers;
 use crate::ledger::rules::needs::Needs;
+use crate::ledger::rules::retention;
 use crate::ledger::sqlite::load::load;
 use crate::ledger::sqlite::stored_labels::StoredLabels;
 use crate::ledger::sqlite::{messages, series};
 use crate::ledger::time::ms;
 use crate::ledger::{Commit, CommitContent, LedgerError, Receipt, StoredGauges};
-
-/// Number of settled windows whose watermarks are kept for each report, so that a wrong clock does not count anything
-/// twice.
-const WINDOWS_KEPT: i64 = 400;
 
 /// Writes a whole answer.
 pub(super) fn write(transaction: &Transaction<'_>, commit: &Commit) -> Result<Receipt, LedgerError> {
@@ -81,7 +78,7 @@ impl Writer<'_> {
                 "DELETE FROM subject WHERE app = ?1 AND report = ?2 AND subject < (SELECT subject FROM subject \
                  WHERE app = ?1 AND report = ?2 ORDER BY subject DESC LIMIT 1 OFFSET ?3)",
             )?
-            .execute(params![self.commit.app, self.commit.report, WINDOWS_KEPT])?;
+            .execute(params![self.commit.app, self.commit.report, retention::WINDOWS])?;
         Ok(())
     }
 

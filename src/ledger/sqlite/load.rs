@@ -1,7 +1,5 @@
 //! Loads the rows that a commit depends on.
 
-use std::collections::{HashMap, HashSet};
-
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
 use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
@@ -32,17 +30,7 @@ pub(super) fn load(
     report: &str,
     needs: &Needs<'_>,
 ) -> Result<Loaded, LedgerError> {
-    let mut loaded = Loaded {
-        app: app_row(transaction, app)?,
-        fields: HashMap::new(),
-        unknown_fields: HashMap::new(),
-        unknown_labels: HashSet::new(),
-        windows: HashMap::new(),
-        gauges: HashMap::new(),
-        messages: HashMap::new(),
-        name_count: 0,
-        names: HashSet::new(),
-    };
+    let mut loaded = Loaded::of(app_row(transaction, app)?);
     let mut select = transaction.prepare_cached("SELECT id FROM field WHERE path = ?1")?;
     for path in &needs.fields {
         let found: Option<i64> = select.query_row([path], |row| row.get(0)).optional()?;

@@ -11,9 +11,10 @@ use crate::ledger::rules::counters::Numbers;
 use crate::ledger::rules::due::{self, Candidate, Step};
 use crate::ledger::rules::messages::{LEEWAY, MessageChange, MessageChanges};
 use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
+use crate::ledger::rules::retention;
 use crate::ledger::sqlite::load::app_row;
 use crate::ledger::sqlite::{file_marks, series};
-use crate::ledger::time::{DAY_MS, ms, span_ms, time};
+use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, NewMessage, NewMessages,
     NewestMessage, NewestMessages, NewestQuery, Reschedule, TrackedMessage,
@@ -21,11 +22,6 @@ use crate::ledger::{
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::model::reading::SentMessage;
-
-/// Time for which a retired message is remembered after it retired or was last registered.
-const REMEMBERED_MS: i64 = 90 * DAY_MS;
-/// Maximum number of expired tombstones that are deleted in one transaction, so that none takes long.
-const DROPPED_AT_ONCE: i64 = 20_000;
 
 /// Assignments that reset the effects of failed calls on a message.
 const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = FALSE";
@@ -56,7 +52,7 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
                 take_back.execute(params![app, message.id, span_ms(message.pace), ms(message.due)])?;
             }
             IdChange::Remember => {
-                remember.execute(params![app, message.id, ms(now).saturating_add(REMEMBERED_MS)])?;
+                remember.execute(params![app, message.id, ms(now).saturating_add(retention::REMEMBERED_MS)])?;
             }
         }
     }
@@ -319,7 +315,7 @@ fn retire(transaction: &Transaction<'_>, app: AppId, row: i64, id: &str, now: Ti
             "INSERT INTO tombstone (app, subject, expires) VALUES (?1, ?2, ?3) \
              ON CONFLICT (app, subject) DO UPDATE SET expires = excluded.expires",
         )?
-        .execute(params![app, id, ms(now).saturating_add(REMEMBERED_MS)])?;
+        .execute(params![app, id, ms(now).saturating_add(retention::REMEMBERED_MS)])?;
     transaction.prepare_cached("DELETE FROM message WHERE id = ?1")?.execute([row])?;
     Ok(())
 }
@@ -398,7 +394,7 @@ pub(super) fn upkeep(transaction: &Transaction<'_>, app: AppId, now: Timestamp) 
     let dropped = transaction.execute(
         "DELETE FROM tombstone WHERE app = ?1 AND subject IN \
          (SELECT subject FROM tombstone WHERE app = ?1 AND expires < ?2 LIMIT ?3)",
-        params![app, ms(now), DROPPED_AT_ONCE],
+        params![app, ms(now), retention::DROPPED_AT_ONCE],
     )?;
-    Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped >= DROPPED_AT_ONCE))
+    Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped >= retention::DROPPED_AT_ONCE))
 }

@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::ledger::crash_points::{self, Did};
+use crate::ledger::rules::retention;
 use crate::ledger::sqlite::file::{
     create, elsewhere, explain, is_damage, is_missing, lock, look, prepare, size_on_disk, target,
 };
@@ -34,9 +35,6 @@ use crate::ledger::{
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
-
-/// Number of days after which an app that left the configuration is forgotten.
-const DAYS_KEPT: i64 = 90;
 
 /// A ledger in a SQLite file.
 pub struct Sqlite {
@@ -136,7 +134,8 @@ impl Store for Sqlite {
                 let restored = apps.iter().map(|app| app::register(transaction, app, now, last_seen)).collect();
                 // A clock that is ahead at the start must not delete what the ledger remembers.
                 let sure = last_seen.map_or(now, |seen| seen.min(now));
-                transaction.execute("DELETE FROM app WHERE last_configured < ?1", [ms(sure) - DAYS_KEPT * DAY_MS])?;
+                transaction
+                    .execute("DELETE FROM app WHERE last_configured < ?1", [ms(sure) - retention::APP_DAYS * DAY_MS])?;
                 restored
             },
             |_| Did::Nothing,

@@ -92,7 +92,7 @@ feishu:
             "push-exporter.yml:1:10: max_age: expected a duration such as 30s, 5m, 1h or 7d",
             "push-exporter.yml:2:18: new_series_hold: expected a text, found a list",
             "push-exporter.yml:3:11: timezone: is not a time zone such as Asia/Shanghai",
-            "push-exporter.yml:4:9: ledger: must be sqlite:<file>, for example sqlite:push-exporter.db",
+            "push-exporter.yml:4:9: ledger: must be sqlite:<file> or postgres://<user>@<host>/<database>, for example sqlite:push-exporter.db",
             "push-exporter.yml:5:10: easemob: expected a list, found a mapping",
             "push-exporter.yml:10:15: feishu[0].base_url: is not a URL; it should look like https://host or https://host/path",
             "push-exporter.yml:11:14: feishu[0].windows: expected a list, found a text",
