@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// Where counters are kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +34,11 @@ pub struct PostgresAddress {
 
 impl PartialEq for PostgresAddress {
     fn eq(&self, other: &PostgresAddress) -> bool {
-        let shown =
-            |address: &PostgresAddress| (address.url.clone(), address.tls.clone(), address.name.clone(), address.lease);
-        shown(self) == shown(other)
+        let password =
+            |address: &PostgresAddress| address.password.as_ref().map(|text| text.expose_secret().to_owned());
+        (&self.url, &self.passfile, &self.tls, &self.name, self.lease)
+            == (&other.url, &other.passfile, &other.tls, &other.name, other.lease)
+            && password(self) == password(other)
     }
 }
 
@@ -103,9 +105,13 @@ impl PostgresAddress {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
         let mut tls = TlsSettings::default();
         let mut passfile = environment("PGPASSFILE").map(PathBuf::from);
+        let mut of_query = None;
         let mut rest = form_urlencoded::Serializer::new(String::new());
+        // A plus sign is one here, not a space as in a form.
+        let query = query.replace('+', "%2B");
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match key.as_ref() {
+                "password" => of_query = Some(value.into_owned()),
                 "sslmode" => tls.mode = SslMode::parse(&value)?,
                 "sslrootcert" => tls.root_certificate = Some(value.as_ref().into()),
                 "sslcert" => tls.certificate = Some(value.as_ref().into()),
@@ -116,7 +122,7 @@ impl PostgresAddress {
                 }
             }
         }
-        let rest = rest.finish();
+        let rest = rest.finish().replace('+', "%20");
         let separator = if rest.is_empty() { "" } else { "?" };
         let url = format!("{base}{separator}{rest}");
         let invalid = |error: tokio_postgres::Error| AddressError::Invalid(crate::util::error::error_chain(&error));
@@ -125,7 +131,7 @@ impl PostgresAddress {
             return Err(AddressError::NoDatabase);
         }
         let of_url = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
-        let password = of_url.or_else(|| environment("PGPASSWORD")).map(SecretString::from);
+        let password = of_query.or(of_url).or_else(|| environment("PGPASSWORD")).map(SecretString::from);
         Ok(PostgresAddress { url: without_password(&url), password, passfile, tls, name, lease })
     }
 }
@@ -145,21 +151,15 @@ impl SslMode {
 
 /// Removes the password of `postgres://user:password@host/…`.
 fn without_password(url: &str) -> String {
+    // Up to the first @, as the driver reads it: a password may have a slash.
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..end].rsplit_once('@') {
-        Some((credentials, host)) => {
-            let user = credentials.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}{}", &rest[end..])
-        }
-        None => url.to_owned(),
-    }
+    let Some((credentials, host)) = rest.split_once('@') else { return url.to_owned() };
+    format!("{scheme}://{}@{host}", credentials.split(':').next().unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
 
     fn parse(text: &str, variables: &[(&str, &str)]) -> Result<PostgresAddress, AddressError> {
         let value =
@@ -182,6 +182,13 @@ mod tests {
     }
 
     #[test]
+    fn spaces_and_plus_signs_stay() {
+        let address = parse("postgres://push@db/push?options=-c%20a%3Db&passfile=/a+b", &[]).unwrap();
+        assert_eq!(address.url, "postgres://push@db/push?options=-c%20a%3Db");
+        assert_eq!(address.passfile, Some("/a+b".into()));
+    }
+
+    #[test]
     fn a_password_is_kept_apart() {
         let password = |text, variables: &[(&str, &str)]| {
             let address = parse(text, variables).unwrap();
@@ -189,6 +196,8 @@ mod tests {
             address.password.map(|password| password.expose_secret().to_owned())
         };
         assert_eq!(password("postgres://push:hunter2@db/push", &[]).as_deref(), Some("hunter2"));
+        assert_eq!(password("postgres://push@db/push?password=hunter2", &[]).as_deref(), Some("hunter2"));
+        assert_eq!(password("postgres://push:hunter2/a@db/push", &[]).as_deref(), Some("hunter2/a"));
         assert_eq!(password("postgres://push@db/push", &[("PGPASSWORD", "hunter2")]).as_deref(), Some("hunter2"));
         assert_eq!(password("postgres://push@db/push", &[]), None);
     }

@@ -118,7 +118,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let served = tokio::select! {
         () = &mut serving => Ok(()),
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
-        // Both tasks are still in use, so only a panic ends them.
+        // Both tasks are still in use: a panic ends them, or another exporter that has taken the ledger over.
         _ = &mut page_task => Err(RunError::Died("page")),
         ended = &mut ledger_task => match ended {
             Ok(Err(error)) => Err(RunError::Ledger(error)),

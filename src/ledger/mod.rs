@@ -180,7 +180,8 @@ pub trait Store: Send {
     }
 }
 
-/// The ledger's task. It ends with an error if another exporter has taken the ledger over.
+/// The ledger's task. It ends with an error if another exporter has taken the ledger over, or if it cannot be known what
+/// was written.
 pub type LedgerHandle = tokio::task::JoinHandle<Result<(), LedgerError>>;
 
 /// Handle to the ledger's task.

@@ -269,9 +269,9 @@ pub fn members<'a>(
     object: &'a Map<String, Value>,
     unknown: &mut Vec<String>,
 ) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
-    let is_read = |(name, _): &(&String, &Value)| name.len() <= MAX_NAME;
+    let is_read = |(name, _): &(&String, &Value)| name.len() <= MAX_NAME && !name.contains('\0');
     if !object.iter().all(|member| is_read(&member)) {
-        unknown.push(format!("a name of more than {MAX_NAME} bytes"));
+        unknown.push(format!("a name of more than {MAX_NAME} bytes, or with a NUL character"));
     }
     object.iter().filter(is_read)
 }
@@ -329,11 +329,15 @@ mod tests {
     }
 
     #[test]
-    fn names_longer_than_any_document_has_are_noted() {
-        let object = json!({ "a": 1, "x".repeat(64): 2, "x".repeat(65): 3 });
-        let mut unknown = Vec::new();
-        let values: Vec<&Value> = members(object.as_object().unwrap(), &mut unknown).map(|(_, value)| value).collect();
-        assert_eq!((values, unknown), (vec![&json!(1), &json!(2)], vec!["a name of more than 64 bytes".to_owned()]));
+    fn names_that_no_document_can_have_are_noted() {
+        for bad in ["x".repeat(65), "a\0b".to_owned()] {
+            let object = json!({ "a": 1, "x".repeat(64): 2, bad: 3 });
+            let mut unknown = Vec::new();
+            let values: Vec<&Value> =
+                members(object.as_object().unwrap(), &mut unknown).map(|(_, value)| value).collect();
+            assert_eq!(values, [&json!(1), &json!(2)]);
+            assert_eq!(unknown, ["a name of more than 64 bytes, or with a NUL character"]);
+        }
     }
 
     #[test]

@@ -31,8 +31,8 @@ impl PollError {
         match self {
             PollError::Provider(error) => error.advice(),
             PollError::Ledger(_) => Advice {
-                en: "Check the disk of the ledger: free space, permissions, and that the file still exists.",
-                zh: "请检查账本所在磁盘：剩余空间、权限，以及文件是否仍然存在。",
+                en: "Check the ledger: the disk, its free space and permissions, and that the file still exists; or the database.",
+                zh: "请检查账本：磁盘的剩余空间、权限，以及文件是否仍然存在；或数据库。",
             },
         }
     }

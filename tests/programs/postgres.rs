@@ -4,6 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use push_exporter::config::postgres_address::PostgresAddress;
+use push_exporter::ledger::postgres::Postgres;
+use push_exporter::ledger::{Commit, Confirmation, Store};
+
+use crate::support::hundred_messages::{BATCH, answer, apps, hundred};
 use crate::support::ledger_world::{World, assert_is_down, assert_recovers, counting};
 use crate::support::postgres::Server;
 use crate::support::{Program, certificates, eventually, signal};
@@ -177,4 +182,46 @@ fn the_certificate_is_verified_as_sslmode_says() {
         let (code, said) = refused(&world, &address(host, &parameters), &PASSWORD);
         assert!(code == Some(1) && said.contains("invalid peer certificate"), "{parameters}: {said}");
     }
+}
+
+/// The statements between each BEGIN and its COMMIT, by the server's log.
+fn transactions(log: &str) -> Vec<usize> {
+    let (mut all, mut open) = (Vec::new(), None);
+    for line in log.lines().filter(|line| line.contains("statement: ") || line.contains("execute <unnamed>: ")) {
+        match &mut open {
+            _ if line.ends_with("statement: START TRANSACTION") || line.ends_with("statement: BEGIN") => open = Some(0),
+            Some(count) if line.ends_with("statement: COMMIT") => {
+                all.push(*count);
+                open = None;
+            }
+            Some(count) => *count += 1,
+            None => {}
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_commit_of_a_hundred_messages_takes_eight_statements() {
+    let server = Server::start();
+    server.sql("postgres", "ALTER SYSTEM SET log_statement = 'all'");
+    server.sql("postgres", "SELECT pg_reload_conf()");
+    let password = |name: &str| (name == "PGPASSWORD").then(|| "hunter2".to_owned());
+    let lease = std::time::Duration::from_secs(30);
+    let address = PostgresAddress::parse(&server.url("push", "push"), "a".to_owned(), lease, password).unwrap();
+    let mut store: Box<dyn Store> = Box::new(Postgres::open(&address).await.unwrap());
+    let [app, _] = apps(store.as_mut()).await;
+    let due = hundred(store.as_mut(), app).await;
+    let before = transactions(&server.log()).len();
+    for number in 1..=3 {
+        let confirmation = Confirmation { correction: jiff::SignedDuration::from_secs(-5), first_known: None };
+        let commit = answer(app, &due, number);
+        let confirmation = (number == 1).then_some(confirmation);
+        let unknown = vec![format!("name {number}")];
+        let receipt = store.commit(Commit { confirmation, unknown, ..commit }).await.unwrap();
+        assert_eq!(receipt.series.iter().map(|series| series.total).max(), Some(number * BATCH as i64));
+    }
+    let counts = &transactions(&server.log())[before..];
+    assert_eq!(counts.len(), 3, "{counts:?}");
+    assert!(counts.iter().all(|count| (1..=8).contains(count)), "{counts:?}");
 }

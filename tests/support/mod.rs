@@ -8,6 +8,7 @@ mod any_ledger;
 mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;
+pub mod hundred_messages;
 pub mod jpush_script;
 pub mod jpush_totals;
 pub mod ledger_world;

@@ -66,6 +66,11 @@ impl Server {
         run("pg_ctl", &["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
     }
 
+    /// What the server has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
     /// Turns TLS on, with a certificate and its key.
     pub fn encrypt(&self, certificate: &Path, key: &Path) {
         for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {

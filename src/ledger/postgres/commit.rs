@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_postgres::Transaction;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::ledger::postgres::sql::{first, run};
 use crate::ledger::postgres::values::stored_labels;
@@ -16,15 +16,17 @@ use crate::ledger::rules::messages::MessageChange;
 use crate::ledger::rules::needs::Needs;
 use crate::ledger::rules::retention;
 use crate::ledger::time::{ms, span_ms, time};
-use crate::ledger::{AppId, Commit, CommitContent, LedgerError, NewestMessage, NewestMessages, Receipt};
+use crate::ledger::{Commit, CommitContent, LedgerError, NewestMessage, NewestMessages, Receipt};
 
 /// Writes a whole answer.
 pub(super) async fn write(transaction: &Transaction<'_>, commit: &Commit) -> Result<Receipt, LedgerError> {
     let Commit { app, report, now, hold, .. } = *commit;
+    let needs = Needs::of(commit);
+    let mut loaded = load::load_app(transaction, app, report, &needs).await?;
     if let Some(confirmation) = &commit.confirmation {
-        messages::confirm(transaction, app, now, confirmation).await?;
+        loaded.app = messages::confirm(transaction, app, loaded.app, now, confirmation).await?;
     }
-    let loaded = load::load(transaction, app, report, &Needs::of(commit)).await?;
+    load::load_rows(transaction, app, report, &needs, &mut loaded).await?;
     let mut changes = apply(commit, loaded);
     let numbers = series::number(transaction, app, now, hold, &changes.fields, &changes.series).await?;
     let mut receipt = std::mem::take(&mut changes.receipt);
@@ -32,17 +34,17 @@ pub(super) async fn write(transaction: &Transaction<'_>, commit: &Commit) -> Res
     match &commit.content {
         CommitContent::Messages { newest, .. } => {
             let rows = MessageRows::of(&changes, &numbers);
-            receipt.failing = 0;
             write_messages(transaction, commit, &changes, rows, newest).await?;
-            let (next_due, failing) = after(transaction, app, report).await?;
-            (receipt.next_due, receipt.failing) = (next_due, failing);
         }
         CommitContent::Windows { .. } | CommitContent::Moment { .. } => {
             write_names(transaction, commit, &changes).await?;
             write_windows(transaction, commit, &mut changes, &numbers).await?;
         }
     }
-    write_report(transaction, commit, &receipt).await?;
+    let (next_due, failing) = write_report(transaction, commit, receipt.has_new_numbers).await?;
+    if matches!(commit.content, CommitContent::Messages { .. }) {
+        (receipt.next_due, receipt.failing) = (next_due, failing);
+    }
     Ok(receipt)
 }
 
@@ -169,22 +171,6 @@ async fn write_messages(
     Ok(())
 }
 
-/// Returns the due time of the next message of a report, and the number of failing ones.
-async fn after(
-    transaction: &Transaction<'_>,
-    app: AppId,
-    report: &str,
-) -> Result<(Option<Timestamp>, i64), LedgerError> {
-    let sql = format!(
-        "{paces} SELECT (SELECT min(next.due) FROM pace CROSS JOIN LATERAL (SELECT due FROM message \
-         WHERE app = $1 AND report = $2 AND pace = pace.pace ORDER BY due LIMIT 1) AS next WHERE pace.pace IS NOT NULL), \
-         (SELECT count(*) FROM message WHERE app = $1 AND report = $2 AND failures > 0 AND NOT aside)",
-        paces = messages::PACES
-    );
-    let row = first(transaction, &sql, &[(&app, Type::INT8), (&report, Type::TEXT)]).await?;
-    Ok(row.map_or((None, 0), |row| (row.get::<_, Option<i64>>(0).map(time), row.get(1))))
-}
-
 async fn write_names(transaction: &Transaction<'_>, commit: &Commit, changes: &Changes) -> Result<(), LedgerError> {
     if changes.labels.is_empty() && changes.names.is_empty() {
         return Ok(());
@@ -192,7 +178,7 @@ async fn write_names(transaction: &Transaction<'_>, commit: &Commit, changes: &C
     let sql = "WITH labels AS (INSERT INTO unknown_label (app, value) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING) \
          INSERT INTO unknown_name (app, report, name) SELECT $1, $3, unnest($4::text[]) ON CONFLICT DO NOTHING";
     let names = [
-        (&commit.app as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8),
+        (&commit.app as &(dyn ToSql + Sync), Type::INT8),
         (&changes.labels, Type::TEXT_ARRAY),
         (&commit.report, Type::TEXT),
         (&changes.names, Type::TEXT_ARRAY),
@@ -215,7 +201,7 @@ async fn write_windows(
         let sql = "INSERT INTO subject (app, report, subject, watermark) \
              SELECT $1, $2, w.* FROM unnest($3::text[], $4::bytea[]) AS w (subject, watermark) \
              ON CONFLICT (app, report, subject) DO UPDATE SET watermark = excluded.watermark";
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+        let params: [(&(dyn ToSql + Sync), Type); 4] = [
             (&app, Type::INT8),
             (&report, Type::TEXT),
             (&subjects, Type::TEXT_ARRAY),
@@ -234,7 +220,7 @@ async fn write_windows(
         let labels = gauges.values.iter().map(|(_, labels, _)| stored_labels(labels));
         let labels = labels.collect::<Result<Vec<String>, LedgerError>>()?;
         let values: Vec<i64> = gauges.values.iter().map(|(.., value)| *value).collect();
-        let key: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
+        let key: [(&(dyn ToSql + Sync), Type); 4] =
             [(&app, Type::INT8), (&report, Type::TEXT), (&gauges.scope, Type::TEXT), (&unit, Type::TEXT)];
         let delete = "DELETE FROM window_gauge WHERE app = $1 AND report = $2 AND scope = $3 AND unit = $4";
         run(transaction, delete, &key).await?;
@@ -244,7 +230,7 @@ async fn write_windows(
         let ends = ms(gauges.end);
         let mut all = key.to_vec();
         all.extend([
-            (&ends as &(dyn tokio_postgres::types::ToSql + Sync), Type::INT8),
+            (&ends as &(dyn ToSql + Sync), Type::INT8),
             (&families, Type::TEXT_ARRAY),
             (&labels, Type::TEXT_ARRAY),
             (&values, Type::INT8_ARRAY),
@@ -254,28 +240,38 @@ async fn write_windows(
     Ok(())
 }
 
-async fn write_report(transaction: &Transaction<'_>, commit: &Commit, receipt: &Receipt) -> Result<(), LedgerError> {
-    let Commit { app, report, now, sure, due, ref state, .. } = *commit;
-    let due = due.map(ms);
-    let last_success = (commit.succeeded && receipt.failing == 0).then_some(ms(now));
-    let last_change = receipt.has_new_numbers.then_some(ms(now));
+/// Writes the report; returns the due time of its next message, and the number of failing ones.
+async fn write_report(
+    transaction: &Transaction<'_>,
+    commit: &Commit,
+    has_new_numbers: bool,
+) -> Result<(Option<Timestamp>, i64), LedgerError> {
+    let Commit { app, report, now, sure, due, succeeded, ref state, .. } = *commit;
     // The 90 days of an app start at its last poll, regardless of how long the process ran.
-    let sql = "WITH polled AS (UPDATE app SET last_configured = $7, last_seen = $8 WHERE id = $1) \
-         INSERT INTO report (app, report, due, last_success, last_change, state) VALUES ($1, $2, $3, $4, $5, coalesce($6, '')) \
+    let sql = format!(
+        "{paces}, after AS (SELECT (SELECT min(next.due) FROM pace CROSS JOIN LATERAL (SELECT due FROM message \
+         WHERE app = $1 AND report = $2 AND pace = pace.pace ORDER BY due LIMIT 1) AS next WHERE pace.pace IS NOT NULL) \
+         AS next_due, (SELECT count(*) FROM message WHERE app = $1 AND report = $2 AND failures > 0 AND NOT aside) AS failing), \
+         polled AS (UPDATE app SET last_configured = $7, last_seen = $8 WHERE id = $1), \
+         written AS (INSERT INTO report (app, report, due, last_success, last_change, state) \
+         SELECT $1, $2, $3, CASE WHEN $4 AND failing = 0 THEN $7 END, CASE WHEN $5 THEN $7 END, coalesce($6, '') FROM after \
          ON CONFLICT (app, report) DO UPDATE SET due = coalesce(excluded.due, report.due), \
          last_success = coalesce(excluded.last_success, report.last_success), \
-         last_change = coalesce(excluded.last_change, report.last_change), state = coalesce($6, report.state)";
-    let (now, sure) = (ms(now), ms(sure));
-    let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 8] = [
+         last_change = coalesce(excluded.last_change, report.last_change), state = coalesce($6, report.state)) \
+         SELECT next_due, failing FROM after",
+        paces = messages::PACES
+    );
+    let (due, now, sure) = (due.map(ms), ms(now), ms(sure));
+    let params: [(&(dyn ToSql + Sync), Type); 8] = [
         (&app, Type::INT8),
         (&report, Type::TEXT),
         (&due, Type::INT8),
-        (&last_success, Type::INT8),
-        (&last_change, Type::INT8),
+        (&succeeded, Type::BOOL),
+        (&has_new_numbers, Type::BOOL),
         (state, Type::TEXT),
         (&now, Type::INT8),
         (&sure, Type::INT8),
     ];
-    run(transaction, sql, &params).await?;
-    Ok(())
+    let row = first(transaction, &sql, &params).await?;
+    Ok(row.map_or((None, 0), |row| (row.get::<_, Option<i64>>(0).map(time), row.get(1))))
 }

@@ -1,17 +1,20 @@
 //! Connections: made, checked, and the schema brought up to date.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokio::task::AbortHandle;
 use tokio_postgres::config::Host;
 use tokio_postgres::config::SslMode as DriverSslMode;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::postgres_address::{PostgresAddress, SslMode};
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::error::{ErrorContext, PostgresError};
+use crate::ledger::postgres::lease::{LONGEST, refuse_if_in_use};
 use crate::ledger::postgres::passfile::{self, Wanted};
 use crate::ledger::postgres::tls;
 
@@ -21,7 +24,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
 const MIGRATION_LOCK: i64 = 0x7075_7368;
 /// Least server version, as `server_version_num` writes it.
 const LEAST_VERSION: i32 = 130_000;
-/// Time limit of making a connection, for each host.
+/// Time limit of the TCP connection to one address.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Makes connections to the database.
@@ -29,11 +32,25 @@ pub(super) struct Connector {
     config: Config,
     /// `None` without TLS.
     tls: Option<MakeRustlsConnect>,
+    /// Password file to read for each connection, if no password is given otherwise.
+    passfile: Option<PathBuf>,
     pub(super) context: ErrorContext,
 }
 
+/// A connection. Its task ends with it, even while an answer is pending.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
 impl Connector {
-    /// Creates a connector; reads the password file and the certificates.
+    /// Creates a connector; reads the certificates.
     pub(super) fn new(address: &PostgresAddress) -> Result<Connector, LedgerError> {
         let mut config: Config = address.url.parse().map_err(LedgerError::Database)?;
         config.application_name("push-exporter").connect_timeout(CONNECT).tcp_user_timeout(Duration::from_secs(20));
@@ -47,47 +64,69 @@ impl Connector {
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let user = config.get_user().unwrap_or_default().to_owned();
         let database = config.get_dbname().unwrap_or_default().to_owned();
-        if let Some(password) = &address.password {
-            config.password(password.expose_secret());
-        } else if let Some(file) = address.passfile.clone().or_else(default_passfile) {
-            let first = hosts.first().map_or("localhost", String::as_str);
-            let wanted = Wanted { host: first, port, database: &database, user: &user };
-            if let Some(password) = passfile::read(&file, &wanted) {
-                config.password(password);
+        let passfile = match &address.password {
+            Some(password) => {
+                config.password(password.expose_secret());
+                None
             }
-        }
+            None => address.passfile.clone().or_else(default_passfile),
+        };
         let tls = (address.tls.mode != SslMode::Disable).then(|| tls::connector(&address.tls)).transpose()?;
         let server = format!("{}:{port}", hosts.join(","));
-        Ok(Connector { config, tls, context: ErrorContext { server, user, database } })
+        Ok(Connector { config, tls, passfile, context: ErrorContext { server, user, database } })
     }
 
     /// Makes a connection, and refuses a server that the ledger cannot rely on.
-    pub(super) async fn connect(&self) -> Result<Client, LedgerError> {
+    pub(super) async fn connect(&self) -> Result<Connection, LedgerError> {
+        let late = || {
+            let (server, cause) = (self.context.server.clone(), format!("no answer in {} s", LONGEST.as_secs()));
+            LedgerError::Postgres(PostgresError::Unreachable { server, cause })
+        };
+        tokio::time::timeout(LONGEST, self.connect_once()).await.map_err(|_| late())?
+    }
+
+    async fn connect_once(&self) -> Result<Connection, LedgerError> {
         let explain = |error: tokio_postgres::Error| LedgerError::Postgres(self.context.explain(&error));
-        let client = match &self.tls {
+        let mut config = self.config.clone();
+        if let Some(password) = self.password().await {
+            config.password(password);
+        }
+        let connection = match &self.tls {
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await.map_err(explain)?;
-                drop(tokio::spawn(connection));
-                client
+                let (client, connection) = config.connect(tls.clone()).await.map_err(explain)?;
+                Connection { client, task: tokio::spawn(connection).abort_handle() }
             }
             None => {
-                let (client, connection) = self.config.connect(NoTls).await.map_err(explain)?;
-                drop(tokio::spawn(connection));
-                client
+                let (client, connection) = config.connect(NoTls).await.map_err(explain)?;
+                Connection { client, task: tokio::spawn(connection).abort_handle() }
             }
         };
         let sql = "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), \
-             current_setting('synchronous_commit')";
-        let found: Vec<Row> = client.query_typed(sql, &[]).await.map_err(explain)?;
-        for row in &found {
+             current_setting('synchronous_commit'), current_setting('server_encoding')";
+        for row in connection.client.query_typed(sql, &[]).await.map_err(explain)? {
             if row.get::<_, i32>(0) < LEAST_VERSION {
                 return Err(PostgresError::TooOld { found: row.get(1) }.into());
             }
             if row.get::<_, &str>(2) == "off" {
                 return Err(PostgresError::NotDurable.into());
             }
+            if row.get::<_, &str>(3) != "UTF8" {
+                return Err(PostgresError::NotUtf8 { found: row.get(3) }.into());
+            }
         }
-        Ok(client)
+        Ok(connection)
+    }
+
+    /// Reads the password file, which may have changed; that of the first host counts.
+    async fn password(&self) -> Option<String> {
+        let file = self.passfile.clone()?;
+        let host = self.config.get_hosts().first().map_or_else(|| "localhost".to_owned(), host);
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let ErrorContext { database, user, .. } = self.context.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            passfile::read(&file, &Wanted { host: &host, port, database: &database, user: &user })
+        });
+        read.await.ok().flatten()
     }
 }
 
@@ -103,7 +142,7 @@ fn default_passfile() -> Option<std::path::PathBuf> {
 }
 
 /// Applies missing migrations, each exporter after the other.
-pub(super) async fn migrate(client: &mut Client, connector: &Connector) -> Result<(), LedgerError> {
+pub(super) async fn migrate(client: &mut Client, connector: &Connector, name: &str) -> Result<(), LedgerError> {
     let explain = |error: tokio_postgres::Error| LedgerError::Postgres(connector.context.explain(&error));
     let transaction = client.transaction().await?;
     transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
@@ -119,6 +158,10 @@ pub(super) async fn migrate(client: &mut Client, connector: &Connector) -> Resul
     let found: i32 = found.first().map_or(0, |row| row.get(0));
     if found > known {
         return Err(PostgresError::Newer { found, known }.into());
+    }
+    if 0 < found && found < known {
+        // An exporter of an earlier release may be writing.
+        refuse_if_in_use(&transaction, name).await?;
     }
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.batch_execute(migration).await.map_err(explain)?;

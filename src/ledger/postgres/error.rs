@@ -83,6 +83,15 @@ pub enum PostgresError {
     /// The server did not answer in time.
     #[error("the database did not answer in time")]
     Timeout,
+    /// The database cannot store every text.
+    #[error("the database has the encoding {found}; create it with UTF8: CREATE DATABASE … ENCODING 'UTF8'")]
+    NotUtf8 {
+        /// Encoding of the database.
+        found: String,
+    },
+    /// A row that every ledger has is missing.
+    #[error("the database is not a complete ledger: the table writer is empty; restore a backup")]
+    Incomplete,
     /// TLS cannot be set up.
     #[error("{0}")]
     Tls(String),
@@ -125,6 +134,16 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         Some(database) => database.message().to_owned(),
         None => crate::util::error::error_chain(error),
     }
+}
+
+/// Returns true if the connection, or the server behind a proxy, is lost: then nothing is known of what was sent.
+pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    error.code().is_none_or(|code| code.code().starts_with("08") || code.code().starts_with("57P"))
+}
+
+/// Returns true if another connection may work where this one does not: that to a server that became a standby.
+pub(super) fn is_stale(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION)
 }
 
 /// Returns true if the transaction may succeed when it is repeated.

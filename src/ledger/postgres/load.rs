@@ -1,6 +1,6 @@
-//! Loads the rows that a commit depends on: four statements, whatever the commit holds.
+//! Loads the rows that a commit depends on: two statements, and one more for window gauges.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
 use crate::ledger::postgres::sql::{first, rows};
@@ -24,8 +24,8 @@ fn read_app_row(row: &Row) -> StoredAppRow {
     StoredAppRow { first_known: time(row.get(0)), is_confirmed: row.get(1), messages }
 }
 
-/// Loads what a commit needs.
-pub(super) async fn load(
+/// Loads the app's own row, its undocumented labels and its unknown names, and locks the app until the transaction ends.
+pub(super) async fn load_app(
     transaction: &Transaction<'_>,
     app: AppId,
     report: &str,
@@ -37,75 +37,55 @@ pub(super) async fn load(
          (SELECT count(*) FROM unknown_name WHERE app = $1 AND report = $2), \
          ARRAY(SELECT name FROM unknown_name WHERE app = $1 AND report = $2 AND name = ANY ($3)) \
          FROM app WHERE id = $1 FOR UPDATE";
-    let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+    let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&app, Type::INT8), (&report, Type::TEXT), (&names, Type::TEXT_ARRAY)];
     let Some(row) = first(transaction, sql, &params).await? else { return Err(LedgerError::Forgotten) };
     let mut loaded = Loaded::of(read_app_row(&row));
     loaded.unknown_labels = row.get::<_, Vec<String>>(5).into_iter().collect();
     loaded.name_count = row.get(6);
     loaded.names = row.get::<_, Vec<String>>(7).into_iter().collect();
-    load_fields(transaction, app, needs, &mut loaded).await?;
-    load_subjects(transaction, app, report, needs, &mut loaded).await?;
-    load_gauges(transaction, app, report, needs, &mut loaded).await?;
     Ok(loaded)
 }
 
-async fn load_fields(
-    transaction: &Transaction<'_>,
-    app: AppId,
-    needs: &Needs<'_>,
-    loaded: &mut Loaded,
-) -> Result<(), LedgerError> {
-    if needs.fields.is_empty() && !needs.has_unknown_fields {
-        return Ok(());
-    }
-    let paths: Vec<&str> = needs.fields.iter().copied().collect();
-    let sql = "SELECT path, id, FALSE FROM field WHERE path = ANY ($2) \
-         UNION ALL SELECT path, id, TRUE FROM unknown_field JOIN field ON id = field WHERE app = $1 AND $3";
-    let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&app, Type::INT8), (&paths, Type::TEXT_ARRAY), (&needs.has_unknown_fields, Type::BOOL)];
-    for row in rows(transaction, sql, &params).await? {
-        let fields = if row.get(2) { &mut loaded.unknown_fields } else { &mut loaded.fields };
-        fields.insert(row.get(0), row.get(1));
-    }
-    Ok(())
-}
-
-/// Loads windows or messages: a commit has only one of them.
-async fn load_subjects(
+/// Loads fields, and windows or messages, in one statement; and window gauges.
+pub(super) async fn load_rows(
     transaction: &Transaction<'_>,
     app: AppId,
     report: &str,
     needs: &Needs<'_>,
     loaded: &mut Loaded,
 ) -> Result<(), LedgerError> {
-    if !needs.windows.is_empty() {
-        let windows: Vec<&str> = needs.windows.iter().copied().collect();
-        let sql = "SELECT subject, watermark FROM subject WHERE app = $1 AND report = $2 AND subject = ANY ($3)";
-        let found =
-            rows(transaction, sql, &[(&app, Type::INT8), (&report, Type::TEXT), (&windows, Type::TEXT_ARRAY)]).await?;
-        loaded.windows = found.iter().map(|row| (row.get(0), row.get(1))).collect();
+    const SQL: &str = "\
+        SELECT 'field', path, id, NULL::int8, NULL::bytea, FALSE FROM field WHERE path = ANY ($3) \
+        UNION ALL SELECT 'unknown', path, id, NULL, NULL, FALSE FROM unknown_field JOIN field ON id = field \
+            WHERE app = $1 AND $4 \
+        UNION ALL SELECT 'window', subject, NULL, NULL, watermark, FALSE FROM subject \
+            WHERE app = $1 AND report = $2 AND subject = ANY ($5) \
+        UNION ALL SELECT 'message', subject, id, sent, watermark, aside FROM message WHERE app = $1 AND id = ANY ($6)";
+    let fields: Vec<&str> = needs.fields.iter().copied().collect();
+    let windows: Vec<&str> = needs.windows.iter().copied().collect();
+    let messages: Vec<i64> = needs.messages.iter().copied().collect();
+    let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&app, Type::INT8),
+        (&report, Type::TEXT),
+        (&fields, Type::TEXT_ARRAY),
+        (&needs.has_unknown_fields, Type::BOOL),
+        (&windows, Type::TEXT_ARRAY),
+        (&messages, Type::INT8_ARRAY),
+    ];
+    for row in rows(transaction, SQL, &params).await? {
+        let name: String = row.get(1);
+        match row.get(0) {
+            "field" => drop(loaded.fields.insert(name, row.get(2))),
+            "unknown" => drop(loaded.unknown_fields.insert(name, row.get(2))),
+            "window" => drop(loaded.windows.insert(name, row.get(4))),
+            _ => {
+                let (watermark, is_aside) = (row.get(4), row.get(5));
+                let message = StoredMessage { id: name, sent_at: time(row.get(3)), watermark, is_aside };
+                loaded.messages.insert(row.get(2), message);
+            }
+        }
     }
-    if !needs.messages.is_empty() {
-        let numbers: Vec<i64> = needs.messages.iter().copied().collect();
-        let sql = "SELECT id, subject, sent, watermark, aside FROM message WHERE app = $1 AND id = ANY ($2)";
-        let found = rows(transaction, sql, &[(&app, Type::INT8), (&numbers, Type::INT8_ARRAY)]).await?;
-        let message = |row: &Row| {
-            let (id, sent_at) = (row.get(1), time(row.get(2)));
-            (row.get(0), StoredMessage { id, sent_at, watermark: row.get(3), is_aside: row.get(4) })
-        };
-        loaded.messages = found.iter().map(message).collect();
-    }
-    Ok(())
-}
-
-async fn load_gauges(
-    transaction: &Transaction<'_>,
-    app: AppId,
-    report: &str,
-    needs: &Needs<'_>,
-    loaded: &mut Loaded,
-) -> Result<(), LedgerError> {
     if needs.gauges.is_empty() {
         return Ok(());
     }

@@ -12,12 +12,13 @@ use crate::ledger::postgres::{file_marks, series};
 use crate::ledger::rules::clock;
 use crate::ledger::rules::due::{self, Candidate, Step};
 use crate::ledger::rules::messages::LEEWAY;
+use crate::ledger::rules::needs::StoredAppRow;
 use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
 use crate::ledger::rules::retention;
 use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{
-    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, NewMessage, NewMessages,
-    NewestQuery, Reschedule, TrackedMessage,
+    AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, MessageState, NewMessage,
+    NewMessages, NewestQuery, Reschedule, TrackedMessage,
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
@@ -111,8 +112,7 @@ pub(super) async fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Res
     }
     let series = series::count(transaction, app, now, &counted).await?;
     let newest = before.newest.max(newest.map(time));
-    let state =
-        crate::ledger::MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
+    let state = MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
     Ok(AddedMessages { new: added, series, state })
 }
 
@@ -146,13 +146,12 @@ pub(super) async fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Resu
     let nearly_due: Vec<i64> = paces.iter().map(|pace| due::nearly_due(query, *pace)).collect();
     let late_before: Vec<i64> = paces.iter().map(|pace| due::late_before(query, *pace)).collect();
     let limit = i64::try_from(due::limit(query).saturating_add(under_way.len())).unwrap_or(i64::MAX);
-    let sql = "SELECT p.late, m.* FROM unnest($3::int8[], $4::int8[], $5::int8[]) AS p (pace, nearly, late_before) \
+    let sql = "SELECT p.pace, l.late, m.* FROM unnest($3::int8[], $4::int8[], $5::int8[]) AS p (pace, nearly, late_before) \
          CROSS JOIN LATERAL (SELECT count(*) AS late FROM message WHERE app = $1 AND report = $2 AND pace = p.pace \
          AND due < p.late_before) AS l \
          LEFT JOIN LATERAL (SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed, \
          watermark IS NOT NULL, pace FROM message WHERE app = $1 AND report = $2 AND pace = p.pace AND due <= p.nearly \
-         ORDER BY due LIMIT $6) AS m ON TRUE"
-        .replace("SELECT p.late, m.*", "SELECT p.pace, l.late, m.*");
+         ORDER BY due LIMIT $6) AS m ON TRUE";
     let params: [(&(dyn ToSql + Sync), Type); 6] = [
         (&app, Type::INT8),
         (&report, Type::TEXT),
@@ -163,7 +162,7 @@ pub(super) async fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Resu
     ];
     let mut late_by_pace = std::collections::HashMap::new();
     let mut candidates = Vec::new();
-    for row in rows(transaction, &sql, &params).await? {
+    for row in rows(transaction, sql, &params).await? {
         late_by_pace.insert(row.get::<_, i64>(0), row.get::<_, i64>(1));
         candidates.extend(candidate(&row));
     }
@@ -202,26 +201,27 @@ pub(super) async fn newest(
     Ok(found.iter().map(|row| SentMessage { id: row.get(0), sent_at: time(row.get(1)) }).collect())
 }
 
-/// Corrects times of the local clock by a provider's clock, in one statement besides the lookup: the time at which the app
-/// was first known, and the send times of messages that were registered without one.
+/// Corrects times of the local clock by a provider's clock: the time at which the app was first known, and the send times
+/// of messages that were registered without one. Returns the row of the app as it is then.
 pub(super) async fn confirm(
     transaction: &Transaction<'_>,
     app: AppId,
+    row: StoredAppRow,
     now: Timestamp,
     confirmation: &Confirmation,
-) -> Result<(), LedgerError> {
-    let row = app_row(transaction, app).await?;
-    let corrected = clock::first_known(&row, now, confirmation);
-    let (first_known, shift, now) = (ms(corrected.unwrap_or(row.first_known)), clock::shift(confirmation), ms(now));
+) -> Result<StoredAppRow, LedgerError> {
+    let first_known = clock::first_known(&row, now, confirmation).unwrap_or(row.first_known);
+    let (known, shift, now) = (ms(first_known), clock::shift(confirmation), ms(now));
     let sql = "WITH moved AS (UPDATE message SET sent = greatest(least(sent + $2, $3), $4), due = least(due, $3), \
          guessed = FALSE WHERE app = $1 AND guessed RETURNING sent) \
          UPDATE app SET first_known = $4, clock_confirmed = TRUE, newest_message = CASE WHEN EXISTS (SELECT 1 FROM moved) \
          THEN greatest((SELECT max(sent) FROM moved), (SELECT max(sent) FROM message WHERE app = $1 AND NOT guessed)) \
-         ELSE newest_message END WHERE id = $1";
+         ELSE newest_message END WHERE id = $1 RETURNING newest_message";
     let params: [(&(dyn ToSql + Sync), Type); 4] =
-        [(&app, Type::INT8), (&shift, Type::INT8), (&now, Type::INT8), (&first_known, Type::INT8)];
-    run(transaction, sql, &params).await?;
-    Ok(())
+        [(&app, Type::INT8), (&shift, Type::INT8), (&now, Type::INT8), (&known, Type::INT8)];
+    let changed = first(transaction, sql, &params).await?.ok_or(LedgerError::Forgotten)?;
+    let messages = MessageState { newest: changed.get::<_, Option<i64>>(0).map(time), ..row.messages };
+    Ok(StoredAppRow { first_known, is_confirmed: true, messages })
 }
 
 /// Limits due times to the schedule, after the schedule or the clock has changed.

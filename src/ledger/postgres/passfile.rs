@@ -11,7 +11,7 @@ pub(super) struct Wanted<'a> {
 }
 
 /// Returns the password of a file; `None` if it has none, or others may read the file, which libpq does not accept.
-#[expect(clippy::disallowed_methods, reason = "runs at the start and when a connection is made, on a blocking thread")]
+#[expect(clippy::disallowed_methods, reason = "runs on a blocking thread")]
 pub(super) fn read(path: &Path, wanted: &Wanted<'_>) -> Option<String> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(path).ok().filter(|metadata| metadata.is_file())?;

@@ -87,7 +87,8 @@ impl<'a> Needs<'a> {
 
 /// Returns an unknown name as it is remembered.
 pub(crate) fn shorten(name: &str) -> String {
-    name.chars().take(MAX_NAME).collect()
+    // A database cannot store a NUL character.
+    name.chars().filter(|c| *c != '\0').take(MAX_NAME).collect()
 }
 
 /// An app's own row.

@@ -230,6 +230,20 @@ fn a_window_is_stored_when_it_changes() {
 }
 
 #[test]
+fn a_window_that_an_answer_has_twice_keeps_its_watermark() {
+    let subject = || SubjectReadings {
+        subject: "day 2026-03-10".to_owned(),
+        began: at("2026-03-09T16:00:00Z"),
+        readings: vec![sent(9)],
+    };
+    let subjects = vec![subject(), subject()];
+    let content = CommitContent::Windows { subjects, covers: Vec::new(), gauges: Vec::new() };
+    let mut changes = apply(&commit(content), loaded());
+    assert_eq!(increases(&mut changes)[&key(Family::Sent, "huawei")], 9);
+    assert!(changes.windows.contains_key("day 2026-03-10"));
+}
+
+#[test]
 fn gauges_of_an_older_window_do_not_replace_newer_ones() {
     let gauges = |end: &str, value| StoredGauges {
         report: "messages_detail".to_owned(),

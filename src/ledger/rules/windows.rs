@@ -19,12 +19,14 @@ pub(super) fn apply(
     let mut has_new = false;
     for SubjectReadings { subject, began, readings } in subjects {
         let before = stored.get(subject).map(Vec::as_slice);
-        let (mut watermark, began) = match changed.remove(subject) {
+        let earlier = changed.remove(subject);
+        let was_changed = earlier.is_some();
+        let (mut watermark, began) = match earlier {
             Some(watermark) => (watermark, *began),
             None => counters.watermark(before, *began, subject, readings),
         };
         let was_known = before.is_some();
-        if counters.take(&mut watermark, began, readings, covers) {
+        if counters.take(&mut watermark, began, readings, covers) || was_changed {
             has_new |= !was_known;
             changed.insert(subject.clone(), watermark);
         }
