@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::scripted_provider::ScriptedProvider;
-use crate::support::{Page, Program, Running, eventually, simulate, try_get, try_talk};
+use crate::support::{Page, Program, Running, eventually, signal, simulate, try_get, try_talk};
 
 /// A push provider that answers everything, and its address.
 fn provider(runtime: &tokio::runtime::Runtime) -> (std::sync::Arc<ScriptedProvider>, std::net::SocketAddr) {
@@ -114,7 +114,7 @@ fn standard_error_that_nobody_reads_holds_up_nobody() {
     let polls = fake.count("offline-push");
     eventually("polls go on", 60, || (fake.count("offline-push") > polls + 400).then_some(()));
     let stopped = Instant::now();
-    assert!(Command::new("kill").arg(program.0.id().to_string()).status().unwrap().success());
+    signal(&program.0, "TERM");
     assert_eq!(program.0.wait().unwrap().code(), Some(0));
     assert!(stopped.elapsed() < Duration::from_secs(5), "it stops in {:?}", stopped.elapsed());
 }
