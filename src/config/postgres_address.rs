@@ -1,4 +1,4 @@
-//! Where counters are kept: in a SQLite file, or in a PostgreSQL database that a libpq URL names, with its password from the
+//! Address of the ledger: a SQLite file, or a PostgreSQL database that a libpq URL names, with its password from the
 //! URL, the environment or a password file.
 
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// Where counters are kept.
+/// Address of the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LedgerAddress {
     /// A SQLite file.
@@ -15,7 +15,7 @@ pub enum LedgerAddress {
     Postgres(Box<PostgresAddress>),
 }
 
-/// Where a PostgreSQL ledger is, and who writes it.
+/// Address of a PostgreSQL ledger, with the name and lease of its writer.
 #[derive(Clone)]
 pub struct PostgresAddress {
     /// URL without the parameters that are kept apart, and without a password.
@@ -48,7 +48,7 @@ impl std::fmt::Debug for PostgresAddress {
     }
 }
 
-/// How the connection is encrypted, as in libpq.
+/// Encryption of the connection, as in libpq.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// Mode.

@@ -20,7 +20,7 @@ use crate::util::clock::Clock;
 
 /// A checked configuration, in which every optional setting has a value.
 pub struct Config {
-    /// Where counters are kept.
+    /// Address of the ledger.
     pub ledger: LedgerAddress,
     /// Time for which a new series stays at 0.
     pub new_series_hold: Duration,

@@ -35,7 +35,7 @@ fn refused(world: &World, ledger: &str, environment: &[(&str, &str)]) -> (Option
     command.args(["--web.listen-address", "127.0.0.1:0", "--log.level", "error", "--config.file"]).arg(file);
     let output = command.env_remove("PGPASSWORD").envs(environment.iter().copied()).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!said.contains("hunter2") && !said.contains("wr0ng"), "a password is told: {said}");
+    assert!(!said.contains("hunter2") && !said.contains("wr0ng"), "a password is in the output: {said}");
     (output.status.code(), said)
 }
 

@@ -143,7 +143,7 @@ impl Exporter {
         Exporter { address, stop, task, text, reloader }
     }
 
-    /// Reads another configuration in the place of the one it has.
+    /// Replaces the configuration and reloads it.
     pub async fn reload(&self, text: &str) -> Result<Changes, ReloadError> {
         text.clone_into(&mut self.text.lock().unwrap());
         self.reloader.reload().await

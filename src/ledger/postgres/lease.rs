@@ -15,7 +15,6 @@ pub(super) const LONGEST: Duration = Duration::from_secs(30);
 
 /// The right to write.
 pub(super) struct Lease {
-    name: String,
     pub(super) duration: Duration,
     pub(super) token: i64,
     /// Number of the last transaction that was begun; the database remembers that of the last one that was committed.
@@ -40,12 +39,12 @@ impl Lease {
     pub(super) async fn take(client: &mut Client, address: &PostgresAddress) -> Result<Lease, LedgerError> {
         let transaction = client.transaction().await?;
         let (token, begun) = refuse_if_in_use(&transaction, &address.name).await?;
-        let lease = Lease { name: address.name.clone(), duration: address.lease, token: token + 1, begun };
+        let lease = Lease { duration: address.lease, token: token + 1, begun };
         let sql = "UPDATE writer SET name = $1, token = $2, \
              expires = clock_timestamp() + $3 * interval '1 millisecond'";
-        let milliseconds = lease.duration.as_secs_f64() * 1000.0;
+        let milliseconds = lease.milliseconds();
         let params: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&lease.name, Type::TEXT), (&lease.token, Type::INT8), (&milliseconds, Type::FLOAT8)];
+            [(&address.name, Type::TEXT), (&lease.token, Type::INT8), (&milliseconds, Type::FLOAT8)];
         run(&transaction, sql, &params).await?;
         transaction.commit().await?;
         Ok(lease)
@@ -57,7 +56,7 @@ impl Lease {
         let sql = "UPDATE writer SET commits = $2, expires = clock_timestamp() + $3 * interval '1 millisecond' \
              WHERE token = $1 RETURNING set_config('idle_in_transaction_session_timeout', $4, true), \
              set_config('lock_timeout', $5, true)";
-        let milliseconds = self.duration.as_secs_f64() * 1000.0;
+        let milliseconds = self.milliseconds();
         let (idle, lock) = (self.duration.as_millis().to_string(), LONGEST.as_millis().to_string());
         let params: [(&(dyn ToSql + Sync), Type); 5] = [
             (&self.token, Type::INT8),
@@ -70,5 +69,9 @@ impl Lease {
             0 => Err(PostgresError::TakenOver.into()),
             _ => Ok(()),
         }
+    }
+
+    fn milliseconds(&self) -> f64 {
+        self.duration.as_secs_f64() * 1000.0
     }
 }

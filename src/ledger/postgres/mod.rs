@@ -53,7 +53,7 @@ pub struct Postgres {
 /// Work of a transaction; it may be done several times.
 type Work<T> = Box<dyn for<'t, 'c> Fn(&'t Transaction<'c>) -> BoxFuture<'t, Result<T, LedgerError>> + Send + Sync>;
 
-/// How a transaction is run.
+/// Options of a transaction.
 struct Manner<T> {
     /// Returns the effect of the result that matters for a crash.
     did: fn(&T) -> Did,
@@ -99,7 +99,9 @@ impl Postgres {
 
     /// Runs `work` in a transaction.
     async fn transact<T: Send + 'static>(&mut self, work: Work<T>, manner: Manner<T>) -> Result<T, LedgerError> {
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let error = match self.attempt(&work, &manner).await {
                 Attempt::Done(result) => return Ok(result),
                 Attempt::Failed(error) => return Err(error),
@@ -117,7 +119,6 @@ impl Postgres {
                 return Err(error);
             }
         }
-        Err(PostgresError::Timeout.into())
     }
 
     async fn attempt<T: Send + 'static>(&mut self, work: &Work<T>, manner: &Manner<T>) -> Attempt<T> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What a password is for.
+/// Connection that a password is for.
 pub(super) struct Wanted<'a> {
     pub(super) host: &'a str,
     pub(super) port: u16,

@@ -17,7 +17,7 @@ pub(crate) fn names_are_full(unknown: &[(String, i64)]) -> bool {
     unknown.iter().any(|(_, count)| *count >= MAX_UNKNOWN_NAMES)
 }
 
-/// What a commit changes, once the engine has numbered the wanted fields and series.
+/// Changes of a commit, to be written once the engine has numbered the wanted fields and series.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Fields to look up or create, before everything else.

@@ -115,7 +115,7 @@ pub(crate) struct StoredMessage {
     pub(crate) is_aside: bool,
 }
 
-/// What the needs of a commit have led to; a row that does not exist is missing.
+/// Rows loaded for a commit; a row that does not exist is missing.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     /// The app's own row.

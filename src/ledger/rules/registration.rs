@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::ledger::MessageSource;
 
-/// What the ledger knows of an id that is registered.
+/// State of an id that is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KnownId {
     /// Nothing.
@@ -21,7 +21,7 @@ pub(crate) enum KnownId {
     Retired,
 }
 
-/// What a registration does with an id.
+/// Change that a registration makes to an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdChange {
     /// Nothing.

@@ -1,4 +1,4 @@
-//! How long the ledger keeps what is settled.
+//! Retention of what is settled.
 
 use crate::ledger::time::DAY_MS;
 

@@ -22,12 +22,12 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-/// When the commits of these tests happen.
+/// Time of the commits of these tests.
 fn now() -> Timestamp {
     at("2026-03-10T04:00:00Z")
 }
 
-/// When their app was first known.
+/// Time at which their app was first known.
 fn first_known() -> Timestamp {
     at("2026-03-09T04:00:00Z")
 }

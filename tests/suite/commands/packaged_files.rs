@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::package_files;
 use crate::support::{said, tool};
 
-/// What bash offers for the last of these words, with the completions in `folder`.
+/// Returns bash's completions of the last of these words, with the scripts in `folder`.
 fn offered(folder: &Path, words: &[&str]) -> String {
     let script = format!(
         "source {}/completions/push-exporter.bash; COMP_WORDS=({}); COMP_CWORD={}; \

@@ -1,4 +1,4 @@
-//! How long commits and registrations take: commits of a hundred messages with ten channels each, beside messages that
+//! Duration of commits and registrations: commits of a hundred messages with ten channels each, beside messages that
 //! are only stored. Prints its figures. `PUSH_EXPORTER_MESSAGES` is the number of stored messages: 2,000 unless told.
 //! `tests/postgres.sh throughput` measures a PostgreSQL ledger.
 

@@ -1,4 +1,4 @@
-//! When reports are polled, and what becomes of answers that fail, come late or come by a wrong clock.
+//! Times of polls, and answers that fail, come late or come by a wrong clock.
 
 mod connection_faults;
 mod first_start;

@@ -1,4 +1,4 @@
-//! What providers answer: field maps, error tables, rate limits, new providers.
+//! Answers of providers: field maps, error tables, rate limits, new providers.
 
 mod documents;
 mod error_tables;
