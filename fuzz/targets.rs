@@ -50,6 +50,7 @@ use push_exporter::status::Status;
 use push_exporter::util::clock::Clock;
 use push_exporter::util::clock_guard::ClockReading;
 use push_exporter::util::future::BoxFuture;
+use push_exporter::util::lease::Lease;
 use push_exporter::web::Options;
 use push_exporter::web::config as web_config;
 use push_exporter::web::config::WebConfig;
@@ -574,17 +575,18 @@ impl Exporter {
             let config = accounts();
             let clock = Clock::following_tokio(NOW.parse().expect("a time"));
             let metrics = SelfMetrics::new(clock.now()).expect("metrics");
-            let (page, ..) = Exposition::start(clock.now(), HelpTexts::default());
+            let (page, ..) = Exposition::start(clock.now(), HelpTexts::default(), None, Lease::forever());
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (status, panics) = (Status::new(page.clone()), metrics.task_panics.clone());
             let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
             let tasks = TaskTracker::new();
-            let services = Services { clock: clock.clone(), ledger, exposition: page.clone(), status, panics, tasks };
+            let (exposition, lease) = (page.clone(), Lease::forever());
+            let services = Services { clock: clock.clone(), ledger, exposition, status, lease, panics, tasks };
             let mut targets = BTreeMap::new();
             for app in &config.apps {
                 let mut opening = AppStart::new(app, services.clone(), Arc::new(AccountClient::new(&clock)));
-                opening.show(StoredApp::default(), config).await;
+                opening.show(StoredApp { is_owned: true, ..StoredApp::default() }, config).await;
                 targets.extend(opening.target().map(|target| (app.name.clone(), Arc::new(target))));
             }
             registry.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;

@@ -15,7 +15,7 @@ pub enum LedgerAddress {
     Postgres(Box<PostgresAddress>),
 }
 
-/// Address of a PostgreSQL ledger, with the name and lease of its writer.
+/// Address of a PostgreSQL ledger, with the replica that uses it.
 #[derive(Clone)]
 pub struct PostgresAddress {
     /// URL without the parameters that are kept apart, and without a password.
@@ -26,18 +26,37 @@ pub struct PostgresAddress {
     pub passfile: Option<PathBuf>,
     /// TLS settings.
     pub tls: TlsSettings,
-    /// Name of this exporter, unique among those that share the ledger.
+    /// This replica.
+    pub replica: ReplicaKeys,
+}
+
+/// Value of the key `replica`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaKeys {
+    /// Name of this replica, unique among those that share the ledger.
     pub name: String,
-    /// Time after which another exporter may take over from one that does not write any more.
+    /// Time after which others take over the apps of a replica that does not renew its lease.
     pub lease: Duration,
+    /// Label `instance` of all series of apps, the same for every replica.
+    pub instance: String,
+}
+
+impl LedgerAddress {
+    /// Returns the label `instance` of the series of apps, where replicas share them.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            LedgerAddress::Sqlite(_) => None,
+            LedgerAddress::Postgres(address) => Some(&address.replica.instance),
+        }
+    }
 }
 
 impl PartialEq for PostgresAddress {
     fn eq(&self, other: &PostgresAddress) -> bool {
         let password =
             |address: &PostgresAddress| address.password.as_ref().map(|text| text.expose_secret().to_owned());
-        (&self.url, &self.passfile, &self.tls, &self.name, self.lease)
-            == (&other.url, &other.passfile, &other.tls, &other.name, other.lease)
+        (&self.url, &self.passfile, &self.tls, &self.replica)
+            == (&other.url, &other.passfile, &other.tls, &other.replica)
             && password(self) == password(other)
     }
 }
@@ -98,8 +117,7 @@ impl PostgresAddress {
     /// An invalid URL or parameter.
     pub fn parse(
         text: &str,
-        name: String,
-        lease: Duration,
+        replica: ReplicaKeys,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<PostgresAddress, AddressError> {
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
@@ -132,7 +150,7 @@ impl PostgresAddress {
         }
         let of_url = config.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
         let password = of_query.or(of_url).or_else(|| environment("PGPASSWORD")).map(SecretString::from);
-        Ok(PostgresAddress { url: without_password(&url), password, passfile, tls, name, lease })
+        Ok(PostgresAddress { url: without_password(&url), password, passfile, tls, replica })
     }
 }
 
@@ -164,7 +182,9 @@ mod tests {
     fn parse(text: &str, variables: &[(&str, &str)]) -> Result<PostgresAddress, AddressError> {
         let value =
             |name: &str| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned());
-        PostgresAddress::parse(text, "a".to_owned(), Duration::from_secs(30), value)
+        let replica =
+            ReplicaKeys { name: "a".to_owned(), lease: Duration::from_secs(30), instance: "fleet".to_owned() };
+        PostgresAddress::parse(text, replica, value)
     }
 
     #[test]

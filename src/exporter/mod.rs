@@ -2,6 +2,7 @@
 //! stopped or a critical part has failed, and stops them in order.
 
 mod holds;
+mod ownership;
 pub mod reload;
 mod systemd;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::secret;
+use crate::exporter::ownership::Ownership;
 use crate::exporter::reload::{Reload, ReloadHandler};
 use crate::exposition::Exposition;
 use crate::ledger::{Ledger, LedgerError, Store};
@@ -26,6 +28,7 @@ use crate::provider::transport::Transport;
 use crate::status::Services;
 use crate::status::Status;
 use crate::util::clock::Clock;
+use crate::util::lease::Lease;
 use crate::web;
 use crate::web::message_api::MessageApi;
 use crate::web::routes::{AppState, Router};
@@ -70,18 +73,22 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Returns an error if the ledger cannot be used, at startup or according to the full check in the background, or if
 /// a bug leaves nothing to serve.
 pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Result<(), RunError> {
-    let Parts { providers, clock, web, transport, store, reload } = parts;
+    let Parts { providers, clock, web, transport, mut store, reload } = parts;
     let began = clock.now();
     let metrics = SelfMetrics::new(began)?;
     let check = store.check();
+    let replicas = store.share(metrics.replica.renewals.clone());
+    let lease = replicas.as_ref().map_or_else(Lease::forever, |replicas| replicas.lease.clone());
     let help = HelpTexts::new(providers.iter().flat_map(|provider| provider.help().iter().copied()));
-    let (exposition, hold_ends, mut page_task) = Exposition::start(began, help);
+    let (exposition, hold_ends, mut page_task) =
+        Exposition::start(began, help, config.ledger.instance(), lease.clone());
     let (ledger, mut ledger_task) = Ledger::start(store, metrics.ledger.clone());
     let services = Services {
         clock: clock.clone(),
         ledger: ledger.clone(),
         exposition: exposition.clone(),
         status: Status::new(exposition.clone()),
+        lease,
         panics: metrics.task_panics.clone(),
         tasks: TaskTracker::new(),
     };
@@ -90,7 +97,13 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let (message_token, current_token) = watch::channel(config.message_token.clone());
     let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut manager = PollManager::new(services.clone(), Arc::clone(&registry), stop.clone());
-    manager.start_apps(&config, &transport, &StoppedApps::default()).await?;
+    let mut ownership = Ownership::new(replicas, services.clone(), metrics.replica.clone());
+    let share = match stop.run_until_cancelled(ownership.configure(&config)).await {
+        Some(share) => share?,
+        None => return Ok(()),
+    };
+    let changes = manager.start_apps(&config, &transport, &StoppedApps::default(), &share).await?;
+    ownership.record(&manager, changes.taken_over);
     metrics.config_read(clock.now());
     let upkeep = Arc::clone(&registry).upkeep(services.tasks.clone(), services.panics.clone());
     manager::spawn(&services.tasks, &stop, upkeep);
@@ -112,19 +125,24 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let router = Router::new(content, web.options);
     let serving = web::serve(web.listeners, web.settings, router, stop.clone());
     tokio::pin!(serving);
-    let mut reloading =
-        ReloadHandler { reload, config, transport, message_token, secrets, services: services.clone(), metrics };
+    let mut reloading = ReloadHandler {
+        reload,
+        config,
+        transport,
+        message_token,
+        secrets,
+        services: services.clone(),
+        metrics,
+        ownership,
+    };
     let watchdog = systemd::watchdog(exposition);
     let served = tokio::select! {
         () = &mut serving => Ok(()),
         checked = wait_for_failure(check) => checked.map_err(RunError::Ledger),
-        // Both tasks are still in use: a panic ends them, or another exporter that has taken the ledger over.
+        // Both tasks are still in use, so only a panic ends them.
         _ = &mut page_task => Err(RunError::Died("page")),
-        ended = &mut ledger_task => match ended {
-            Ok(Err(error)) => Err(RunError::Ledger(error)),
-            Ok(Ok(())) | Err(_) => Err(RunError::Died("ledger")),
-        },
-        () = reloading.run(&mut manager) => Ok(()),
+        _ = &mut ledger_task => Err(RunError::Died("ledger")),
+        ended = reloading.run(&mut manager) => ended.map_err(RunError::Ledger),
         () = watchdog => Ok(()),
     };
     systemd::stopping().await;

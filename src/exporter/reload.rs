@@ -8,10 +8,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::ConfigErrors;
 use crate::config::secret::Secret;
+use crate::exporter::ownership::Ownership;
 use crate::exporter::systemd;
+use crate::ledger::replicas::News;
 use crate::ledger::{Hurry, LedgerError};
 use crate::metrics::self_metrics::SelfMetrics;
-use crate::poll::manager::PollManager;
+use crate::poll::manager::{Changes, PollManager, StoppedApps};
 use crate::provider::config::Config;
 use crate::provider::transport::{SetupError, Transport};
 use crate::status::Services;
@@ -67,38 +69,55 @@ pub(crate) struct ReloadHandler {
     pub(crate) secrets: watch::Sender<Vec<Secret>>,
     pub(crate) services: Services,
     pub(crate) metrics: SelfMetrics,
+    pub(crate) ownership: Ownership,
 }
 
 impl ReloadHandler {
-    /// Handles reload requests, one after the other.
-    pub(crate) async fn run(&mut self, manager: &mut PollManager) {
-        while let Some(request) = self.reload.requests.recv().await {
-            systemd::reloading().await;
-            let outcome = self.reload_once(manager).await;
-            match &outcome {
-                Ok(changes) => {
-                    self.metrics.config_read(self.services.clock.now());
-                    tracing::info!(changes = changes.to_string(), "reloaded the configuration");
-                    // The reload may have fixed failing reports, so they are polled at once.
-                    let everywhere = Selection { provider: None, app: None, hurry: Hurry::Failing };
-                    self.services.status.poll_now(&everywhere);
-                }
-                Err(error) => {
-                    self.metrics.config_ok.set(0);
-                    for line in error_chain(error).lines() {
-                        tracing::error!(error = line, "reload failed; keeping the current configuration");
-                    }
+    /// Handles reload requests and changes of the fleet, one after the other.
+    ///
+    /// # Errors
+    /// Another process has this replica's name.
+    pub(crate) async fn run(&mut self, manager: &mut PollManager) -> Result<(), LedgerError> {
+        loop {
+            tokio::select! {
+                request = self.reload.requests.recv() => match request {
+                    Some(request) => self.answer(request, manager).await,
+                    None => return Ok(()),
+                },
+                news = self.ownership.news() => match news {
+                    News::Fleet => self.ownership.follow(manager, &self.config, &self.transport).await?,
+                    News::Arrived(apps) => manager.learn(&apps).await,
+                },
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: ReloadRequest, manager: &mut PollManager) {
+        systemd::reloading().await;
+        let outcome = self.reload_once(manager).await;
+        match &outcome {
+            Ok(changes) => {
+                self.metrics.config_read(self.services.clock.now());
+                tracing::info!(changes = changes.to_string(), "reloaded the configuration");
+                // The reload may have fixed failing reports, so they are polled at once.
+                let everywhere = Selection { provider: None, app: None, hurry: Hurry::Failing };
+                self.services.status.poll_now(&everywhere);
+            }
+            Err(error) => {
+                self.metrics.config_ok.set(0);
+                for line in error_chain(error).lines() {
+                    tracing::error!(error = line, "reload failed; keeping the current configuration");
                 }
             }
-            systemd::ready(if outcome.is_ok() {
-                "serving"
-            } else {
-                "serving; reload failed, keeping the current configuration, see the log"
-            })
-            .await;
-            // The requester may have disconnected in the meantime.
-            let _ = request.send(outcome);
         }
+        systemd::ready(if outcome.is_ok() {
+            "serving"
+        } else {
+            "serving; reload failed, keeping the current configuration, see the log"
+        })
+        .await;
+        // The requester may have disconnected in the meantime.
+        let _ = request.send(outcome);
     }
 
     async fn reload_once(&mut self, manager: &mut PollManager) -> ReloadResult {
@@ -119,11 +138,12 @@ impl ReloadHandler {
         });
         let (config, transport) = joined(connecting.await).ok_or(ReloadError::Stopping)??;
         let before = self.replace(config, transport);
-        // A scrape must see the removed and the added apps change together.
-        let mut pause = Some(self.services.exposition.pause());
-        let stopped = manager.stop_apps(&self.config).await;
+        // A scrape must see the removed and the added apps change together. Where replicas share them, they must leave this
+        // page before another shows them.
+        let mut pause = (!self.ownership.is_shared()).then(|| self.services.exposition.pause());
+        let stopped = self.stop_apps(manager).await;
         let refused = loop {
-            match manager.start_apps(&self.config, &self.transport, &stopped).await {
+            match self.start_apps(manager, &stopped).await {
                 Ok(changes) => {
                     pause.take();
                     self.services.exposition.flush().await;
@@ -140,8 +160,8 @@ impl ReloadHandler {
         // The previous apps must keep being polled.
         let (config, transport) = before;
         self.replace(config, Some(transport));
-        let stopped = manager.stop_apps(&self.config).await;
-        while let Err(error) = manager.start_apps(&self.config, &self.transport, &stopped).await {
+        let stopped = self.stop_apps(manager).await;
+        while let Err(error) = self.start_apps(manager, &stopped).await {
             pause.take();
             if *self.services.ledger.watch().borrow() {
                 let text = "cannot restart the previous apps either; fix the configuration and reload again";
@@ -153,6 +173,21 @@ impl ReloadHandler {
         pause.take();
         self.services.exposition.flush().await;
         Err(refused.into())
+    }
+
+    async fn stop_apps(&self, manager: &mut PollManager) -> StoppedApps {
+        let stopped = manager.stop_apps(&self.config, &self.ownership.share(manager)).await;
+        if self.ownership.is_shared() {
+            self.services.exposition.flush().await;
+        }
+        stopped
+    }
+
+    async fn start_apps(&mut self, manager: &mut PollManager, stopped: &StoppedApps) -> Result<Changes, LedgerError> {
+        let share = self.ownership.configure(&self.config).await?;
+        let changes = manager.start_apps(&self.config, &self.transport, stopped, &share).await?;
+        self.ownership.record(manager, changes.taken_over);
+        Ok(changes)
     }
 
     /// Replaces the configuration and the transport, and returns the previous ones.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpTexts;
 use crate::model::reading::SeriesId;
+use crate::util::lease::Lease;
 pub use self_metrics::encode as encode_self_metrics;
 use series_table::{ByForm, Form, RenderedBlock, Table};
 pub use series_table::{Sample, Update};
@@ -135,6 +136,7 @@ pub struct Exposition {
     began: Instant,
     /// Number of active pauses.
     paused: Arc<watch::Sender<usize>>,
+    lease: Lease,
 }
 
 /// A pause that keeps the page unchanged until dropped, so that related changes become visible together.
@@ -160,8 +162,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Exposition {
-    /// Starts the task of a process that started at `began`. It ends when the last `Exposition` is dropped.
-    pub fn start(began: Timestamp, help: HelpTexts) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
+    /// Starts the task of a process that started at `began`. It ends when the last `Exposition` is dropped. Every series of
+    /// an app has the label `instance`, if there is one, and is shown while the lease is held.
+    pub fn start(
+        began: Timestamp,
+        help: HelpTexts,
+        instance: Option<&str>,
+        lease: Lease,
+    ) -> (Exposition, HoldEnds, tokio::task::JoinHandle<()>) {
         let (changes, queue) = mpsc::channel(QUEUE);
         let (publish, published) = watch::channel(PublishedBlocks::default());
         let paused = watch::Sender::new(0);
@@ -169,7 +177,11 @@ impl Exposition {
         // Contains at most as many as there are held series.
         let (hold_ends, ended) = mpsc::unbounded_channel();
         let task = ExpositionTask {
-            table: Table::new(began, help),
+            table: Table::new(
+                began,
+                help,
+                instance.map_or_else(String::new, |name| text::labels(&[("instance", name)])),
+            ),
             hold_ends,
             held: HeldCounters::default(),
             publish,
@@ -179,7 +191,7 @@ impl Exposition {
             began: Instant::now(),
             paused: paused.subscribe(),
         };
-        let page = Exposition { changes, published, wanted, began: task.began, paused: Arc::new(paused) };
+        let page = Exposition { changes, published, wanted, began: task.began, paused: Arc::new(paused), lease };
         (page, HoldEnds(ended), tokio::spawn(task.run(queue)))
     }
 
@@ -223,17 +235,20 @@ impl Exposition {
         self.update(vec![Update::Forget(app_labels)]).await;
     }
 
-    /// Returns the last rendered page. The first request for a format waits until it is rendered.
+    /// Returns the last rendered page, or an empty one without a lease: another replica may show the apps. The first
+    /// request for a format waits until it is rendered.
     pub async fn snapshot(&self, exposition: ExpositionFormat) -> Snapshot {
         let form = Form::from(exposition);
         self.wanted.of(form).store(self.began.elapsed().as_secs() + 1, Ordering::Relaxed);
         let rendered = || self.published.borrow().of(form).clone();
-        if let Some(blocks) = rendered() {
-            return Snapshot { blocks };
+        let mut blocks = rendered();
+        if blocks.is_none() {
+            self.send(vec![ExpositionChange::Want(form)]).await;
+            self.flush().await;
+            blocks = rendered();
         }
-        self.send(vec![ExpositionChange::Want(form)]).await;
-        self.flush().await;
-        Snapshot { blocks: rendered().unwrap_or_default() }
+        // Looked at last: the process may have been stopped at any moment before.
+        Snapshot { blocks: blocks.filter(|_| self.lease.is_held()).unwrap_or_default() }
     }
 }
 
@@ -445,7 +460,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn of_two_commits_that_are_shown_in_the_wrong_order_the_higher_one_stays() {
-        let (page, _ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default());
+        let (page, _ends, _task) =
+            Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default(), None, Lease::forever());
         page.count(vec![counter(7, None)]).await;
         page.count(vec![counter(5, None)]).await;
         assert_eq!(shown(&page).await.as_deref(), Some("7"));
@@ -455,7 +471,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_held_counter_shows_its_total_once_the_ledger_knows() {
-        let (page, mut ends, _task) = Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default());
+        let (page, mut ends, _task) =
+            Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default(), None, Lease::forever());
         let hold = Some((42, Duration::from_secs(120)));
         page.count(vec![counter(7, hold)]).await;
         page.count(vec![counter(5, hold)]).await;

@@ -26,7 +26,7 @@ pub(super) fn counter(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>
     text::sample(out, family, series, value);
     let name = base(family.name());
     text::write(out, &[name, "_created{"]);
-    text::write_labels(out, series.app_labels, series.labels);
+    text::write_labels(out, &[series.app_labels, series.labels, series.common]);
     out.extend_from_slice(b"} ");
     text::write_value(out, ValueFormat::Seconds, created);
     out.push(b'\n');
@@ -54,7 +54,7 @@ pub(super) fn own(out: &mut Vec<u8>, families: &[MetricFamily], created: i64) {
                 text::write(out, &[name, suffix]);
                 if !labels.is_empty() || !more.is_empty() {
                     out.push(b'{');
-                    text::write_labels(out, &labels, more);
+                    text::write_labels(out, &[&labels, more]);
                     out.push(b'}');
                 }
                 text::write(out, &[" ", value, "\n"]);

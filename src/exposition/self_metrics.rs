@@ -34,7 +34,7 @@ mod tests {
         metrics.http_duration.with_label_values(&["metrics"]).observe(0.001);
         let text = String::from_utf8(encode(&metrics, ExpositionFormat::Text, true)).unwrap();
         let own: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-        assert_eq!(own.len(), 20, "{own:?}");
+        assert_eq!(own.len(), 24, "{own:?}");
         let shared: Vec<_> = own.iter().filter(|name| Family::from_name(name).is_some()).collect();
         assert!(shared.is_empty(), "{shared:?}");
     }

@@ -136,6 +136,8 @@ pub(super) struct Table {
     /// Start time of the process, in milliseconds.
     began: i64,
     help: Arc<HelpTexts>,
+    /// Labels of every series of an app, as written.
+    common: String,
 }
 
 /// The series of one family.
@@ -235,9 +237,9 @@ impl RenderedBlock {
 }
 
 impl Table {
-    /// Creates the table of a process that started at `began`.
-    pub(super) fn new(began: Timestamp, help: HelpTexts) -> Table {
-        Table { began: began.as_millisecond(), help: Arc::new(help), ..Table::default() }
+    /// Creates the table of a process that started at `began`. `common` are labels of every series of an app.
+    pub(super) fn new(began: Timestamp, help: HelpTexts, common: String) -> Table {
+        Table { began: began.as_millisecond(), help: Arc::new(help), common, ..Table::default() }
     }
 
     /// Applies a change. Returns true if anything has changed.
@@ -329,6 +331,7 @@ impl Table {
                 Form::Text => text::head(text, *family, help.of(*family)),
                 Form::OpenMetrics => openmetrics::head(text, *family, help.of(*family)),
             }));
+            let common = if family.is_of_apps() { self.common.as_str() } else { "" };
             for Block { rows, forms } in blocks.iter_mut().filter(|block| !block.rows.is_empty()) {
                 // Gauges are the same in every format.
                 let form = if family.kind() == FamilyKind::Gauge { Form::Text } else { form };
@@ -336,7 +339,7 @@ impl Table {
                     for SeriesRow { app_labels, labels, value, created } in rows.iter() {
                         let [app_labels, labels] = [*app_labels, *labels].map(|number| self.texts.text(number));
                         let (Some(app_labels), Some(labels)) = (app_labels, labels) else { continue };
-                        let series = text::SeriesText { app_labels, labels };
+                        let series = text::SeriesText { app_labels, labels, common };
                         match form {
                             Form::Text => text::sample(text, *family, &series, *value),
                             Form::OpenMetrics => openmetrics::counter(text, *family, &series, *value, *created),

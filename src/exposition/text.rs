@@ -55,29 +55,32 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
-/// Labels of a series as they are written: those of its app, and the others.
+/// Labels of a series as they are written: those of its app, the others, and those of every app.
+#[derive(Default)]
 pub(super) struct SeriesText<'a> {
     pub(super) app_labels: &'a str,
     pub(super) labels: &'a str,
+    pub(super) common: &'a str,
 }
 
 /// Writes one sample.
 pub(super) fn sample(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
-    write_labels(out, series.app_labels, series.labels);
+    write_labels(out, &[series.app_labels, series.labels, series.common]);
     out.extend_from_slice(b"} ");
     write_value(out, family.format(), value);
     out.push(b'\n');
 }
 
-/// Writes two sets of labels as one.
-pub(super) fn write_labels(out: &mut Vec<u8>, first: &str, labels: &str) {
-    out.extend_from_slice(first.as_bytes());
-    if !first.is_empty() && !labels.is_empty() {
-        out.push(b',');
+/// Writes several sets of labels as one.
+pub(super) fn write_labels(out: &mut Vec<u8>, sets: &[&str]) {
+    for (index, labels) in sets.iter().filter(|labels| !labels.is_empty()).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(labels.as_bytes());
     }
-    out.extend_from_slice(labels.as_bytes());
 }
 
 /// Writes a stored value.
@@ -99,7 +102,7 @@ mod tests {
 
     fn line(family: Family, app_labels: &str, labels: &str, value: i64) -> String {
         let mut out = Vec::new();
-        sample(&mut out, family, &SeriesText { app_labels, labels }, value);
+        sample(&mut out, family, &SeriesText { app_labels, labels, common: "" }, value);
         String::from_utf8(out).unwrap()
     }
 

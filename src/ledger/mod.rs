@@ -5,6 +5,7 @@
 pub(crate) mod counting;
 mod crash_points;
 pub mod postgres;
+pub mod replicas;
 mod rules;
 pub mod sqlite;
 mod time;
@@ -21,7 +22,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::metrics::self_metrics::LedgerMetrics;
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
-use postgres::error::PostgresError;
+use replicas::Replicas;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, Hurry, MessageSource, MessageState, NewMessage, NewMessages, NewestMessage,
@@ -115,6 +116,12 @@ pub enum LedgerError {
     /// The PostgreSQL server cannot be used, or another exporter uses the ledger in it.
     #[error(transparent)]
     Postgres(#[from] postgres::error::PostgresError),
+    /// The app belongs to another replica now.
+    #[error("another replica owns this app")]
+    NotOwned,
+    /// Another process has joined under the name of this replica.
+    #[error("another push-exporter has started with the name of this one; replica.name must be unique among replicas")]
+    SameName,
     /// A statement failed on the PostgreSQL server, or the connection to it broke.
     #[error("the database failed: {}", postgres::error::describe(.0))]
     Database(tokio_postgres::Error),
@@ -147,7 +154,8 @@ impl From<tokio_postgres::Error> for LedgerError {
 
 /// Storage behind a ledger.
 pub trait Store: Send {
-    /// Registers the configured apps, forgets apps that left the configuration long ago, and returns the stored state.
+    /// Registers the configured apps, takes the leases of those that it is to claim and that are free, forgets apps that
+    /// left the configuration long ago, and returns the stored state.
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<StoredApp>, LedgerError>>;
     /// Commits an answer.
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>>;
@@ -170,19 +178,29 @@ pub trait Store: Send {
     fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>>;
     /// Returns the size on disk in bytes.
     fn size(&self) -> u64;
-    /// Renews the right to write, if the store is one that others may take over.
-    fn renew(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
+    /// Starts to share the ledger with other replicas, if it is one that can be shared. Counts renewals of the lease.
+    fn share(&mut self, renewals: IntCounter) -> Option<Replicas> {
+        drop(renewals);
+        None
+    }
+    /// Gives up the leases of apps, which have left the page.
+    fn hand_over(&mut self, apps: Vec<AppId>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        drop(apps);
         Box::pin(async { Ok(()) })
     }
-    /// Gives up the right to write, after everything is written.
+    /// Returns the numbers of an app's messages, and the totals that a registration may have changed.
+    fn registered(&mut self, app: AppId) -> BoxFuture<'_, Result<AddedMessages, LedgerError>> {
+        let _ = app;
+        Box::pin(async { Err(LedgerError::NotOwned) })
+    }
+    /// Leaves the fleet, after everything is written.
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }
 
-/// The ledger's task. It ends with an error if another exporter has taken the ledger over, or if it cannot be known what
-/// was written.
-pub type LedgerHandle = tokio::task::JoinHandle<Result<(), LedgerError>>;
+/// The ledger's task.
+pub type LedgerHandle = tokio::task::JoinHandle<()>;
 
 /// Handle to the ledger's task.
 #[derive(Clone)]
@@ -201,14 +219,14 @@ enum LedgerRequest {
     Reschedule(Reschedule, oneshot::Sender<Result<(), LedgerError>>),
     Upkeep(AppId, Timestamp, oneshot::Sender<Result<bool, LedgerError>>),
     Release(Vec<SeriesId>, oneshot::Sender<Result<(), LedgerError>>),
+    HandOver(Vec<AppId>, oneshot::Sender<Result<(), LedgerError>>),
+    Registered(AppId, oneshot::Sender<Result<AddedMessages, LedgerError>>),
 }
 
 /// Maximum number of requests that wait for the ledger.
 const QUEUE: usize = 64;
 /// Retry interval of a ledger that failed.
 const PROBE: Duration = Duration::from_secs(5);
-/// Time without a request after which the right to write is renewed.
-const RENEW: Duration = Duration::from_secs(2);
 
 impl Ledger {
     /// Starts the task that owns `store`. The task ends when the last `Ledger` is dropped and everything is written.
@@ -218,7 +236,7 @@ impl Ledger {
         metrics.up.set(1);
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
         let errors = metrics.errors.clone();
-        let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false, end: None }.run(queue));
+        let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false }.run(queue));
         (Ledger { requests, up: is_up, errors }, task)
     }
 
@@ -286,6 +304,22 @@ impl Ledger {
         self.request(|reply| LedgerRequest::Release(series, reply)).await
     }
 
+    /// See [`Store::hand_over`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn hand_over(&self, apps: Vec<AppId>) -> Result<(), LedgerError> {
+        self.request(|reply| LedgerRequest::HandOver(apps, reply)).await
+    }
+
+    /// See [`Store::registered`].
+    ///
+    /// # Errors
+    /// A ledger that cannot be read, or an app of another replica.
+    pub async fn registered(&self, app: AppId) -> Result<AddedMessages, LedgerError> {
+        self.request(|reply| LedgerRequest::Registered(app, reply)).await
+    }
+
     /// Counts an unreadable stored value as an error of the ledger.
     pub fn note_unreadable(&self) {
         self.errors.inc();
@@ -313,36 +347,24 @@ struct LedgerTask {
     version: u64,
     /// True after damage, which remains even if other parts of the file can be written.
     is_damaged: bool,
-    /// Error after which this process must not go on.
-    end: Option<LedgerError>,
 }
 
 impl LedgerTask {
-    async fn run(mut self, mut queue: mpsc::Receiver<LedgerRequest>) -> Result<(), LedgerError> {
+    async fn run(mut self, mut queue: mpsc::Receiver<LedgerRequest>) {
         loop {
-            let is_down = !*self.up.borrow();
+            let is_down = !*self.up.borrow() && !self.is_damaged;
             tokio::select! {
                 request = queue.recv() => match request {
                     Some(request) => self.serve(request).await,
                     None => break,
                 },
-                () = tokio::time::sleep(PROBE), if is_down && !self.is_damaged => {
+                () = tokio::time::sleep(PROBE), if is_down => {
                     let result = self.store.probe().await;
                     self.note(&result);
                 }
-                () = tokio::time::sleep(RENEW), if !is_down => {
-                    let result = self.store.renew().await;
-                    if result.is_err() {
-                        self.note(&result);
-                    }
-                }
-            }
-            if let Some(error) = self.end.take() {
-                return Err(error);
             }
         }
         self.store.close().await;
-        Ok(())
     }
 
     async fn serve(&mut self, request: LedgerRequest) {
@@ -398,6 +420,17 @@ impl LedgerTask {
                 let result = self.store.release(series).await;
                 self.reply(result, reply);
             }
+            LedgerRequest::HandOver(apps, reply) => {
+                let result = self.store.hand_over(apps).await;
+                self.reply(result, reply);
+            }
+            LedgerRequest::Registered(app, reply) => {
+                let mut result = self.store.registered(app).await;
+                if let Ok(added) = &mut result {
+                    added.state.version = version;
+                }
+                self.reply_to_reader(result, reply);
+            }
         }
     }
 
@@ -419,13 +452,12 @@ impl LedgerTask {
     /// Sets `up` by the result of the last write, and logs each change once.
     fn note<T>(&mut self, result: &Result<T, LedgerError>) {
         self.is_damaged |= matches!(result, Err(LedgerError::Damaged { .. }));
-        // A row that is invalid, or panics, affects its app only.
-        let works =
-            !self.is_damaged && matches!(result, Ok(_) | Err(LedgerError::Unreadable(_) | LedgerError::Panicked));
+        // A row that is invalid, panics, or belongs to another replica, affects its app only.
+        let is_of_an_app = |error: &LedgerError| {
+            matches!(error, LedgerError::Unreadable(_) | LedgerError::Panicked | LedgerError::NotOwned)
+        };
+        let works = !self.is_damaged && result.as_ref().map_or_else(is_of_an_app, |_| true);
         if let Err(error) = result {
-            if let LedgerError::Postgres(error @ (PostgresError::TakenOver | PostgresError::UnknownCommit)) = error {
-                self.end = Some(error.clone().into());
-            }
             self.metrics.errors.inc();
             if matches!(error, LedgerError::Panicked) {
                 self.metrics.panics.inc();

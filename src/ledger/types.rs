@@ -26,6 +26,8 @@ pub struct AppKey {
     pub delivery: Option<&'static str>,
     /// Counters that exist from the start, with their labels without provider and app.
     pub counters: Vec<(Family, Labels)>,
+    /// True if this replica is to own the app, where replicas share the ledger.
+    pub is_claimed: bool,
 }
 
 /// Stored state of an app at the start.
@@ -33,6 +35,10 @@ pub struct AppKey {
 pub struct StoredApp {
     /// Id of the app.
     pub id: AppId,
+    /// True if this process polls and shows the app. Otherwise only the id, the files and the last time are set.
+    pub is_owned: bool,
+    /// True if another replica owned it last.
+    pub was_anothers: bool,
     /// Time at which the app was first known.
     pub created: Timestamp,
     /// True if the app was not known before, or another account was known under its name.

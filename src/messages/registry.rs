@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::{
-    AppId, FileMark, Ledger, LedgerError, MessageSource, MessageState, NewMessage, NewMessages, ReadFile,
+    AddedMessages, AppId, FileMark, Ledger, LedgerError, MessageSource, MessageState, NewMessage, NewMessages, ReadFile,
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
@@ -62,6 +62,15 @@ impl Board {
         Arc::clone(&self.wake)
     }
 
+    /// Shows what a registration has changed, and wakes the report that polls new messages.
+    async fn registered(&self, added: AddedMessages) {
+        self.exposition.count(counters(&self.app_labels, added.series, Duration::ZERO)).await;
+        self.show(added.state).await;
+        if added.state.waiting > 0 {
+            self.wake.notify_one();
+        }
+    }
+
     /// Shows how many messages are tracked, unless a later state has been shown.
     pub async fn show(&self, state: MessageState) {
         let sample =
@@ -106,8 +115,8 @@ pub struct Target {
     pub ids: Vec<String>,
     /// Files of ids, each with the marks that record how far it has been read.
     pub files: Vec<(PathBuf, Vec<FileMark>)>,
-    /// Board that shows the messages of the app.
-    pub board: Arc<Board>,
+    /// Board that shows the messages of the app, unless another replica does.
+    pub board: Option<Arc<Board>>,
     /// Clock of the account, as far as the provider agrees with it.
     pub clock: Clock,
     /// Guard that checks the clock before ids are skipped for their age.
@@ -270,7 +279,7 @@ impl MessageRegistry {
     pub async fn register_configured(&self) -> Result<(), LedgerError> {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
-        let targets = apps.targets.values().filter(|target| !target.ids.is_empty());
+        let targets = apps.targets.values().filter(|target| target.board.is_some() && !target.ids.is_empty());
         let new = targets.map(|target| {
             let ids: GivenMessages<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
             (&**target, target.messages(MessageSource::Config, &ids))
@@ -308,15 +317,26 @@ impl MessageRegistry {
         let added = self.ledger.add_messages(new).await?;
         let mut count = 0;
         for (target, added) in targets.iter().zip(added) {
-            let board = &target.board;
-            board.exposition.count(counters(&board.app_labels, added.series, Duration::ZERO)).await;
-            board.show(added.state).await;
-            if added.state.waiting > 0 {
-                board.wake.notify_one();
-            }
             count += added.new;
+            if let Some(board) = &target.board {
+                board.registered(added).await;
+            }
         }
         Ok(count)
+    }
+
+    /// Shows and polls what other replicas have registered for these apps.
+    pub async fn learn(&self, apps: &[AppId]) {
+        let targets = self.apps().targets;
+        for target in targets.values().filter(|target| apps.contains(&target.app)) {
+            let Some(board) = &target.board else { continue };
+            match self.ledger.registered(target.app).await {
+                Ok(added) => board.registered(added).await,
+                // The owner has changed, or the ledger is down: the messages are found when it opens the app again, and
+                // when they are due.
+                Err(error) => tracing::debug!(error = error.to_string(), "cannot read what was registered"),
+            }
+        }
     }
 
     /// Registers the configured ids again and drops expired memories of retired messages, once a day until it is
@@ -350,7 +370,7 @@ impl MessageRegistry {
     async fn keep(&self, now: Timestamp) -> Result<(), LedgerError> {
         // Ids that must not be dropped come first.
         self.register_configured().await?;
-        for target in self.apps().targets.values() {
+        for target in self.apps().targets.values().filter(|target| target.board.is_some()) {
             while self.ledger.upkeep(target.app, now).await? {}
         }
         Ok(())

@@ -42,6 +42,11 @@ macro_rules! families {
                 match self { $(Family::$variant => FamilyKind::$kind,)* }
             }
 
+            /// Returns true if its series belong to apps.
+            pub fn is_of_apps(self) -> bool {
+                self != Family::UnknownFields
+            }
+
             /// Returns the form of its values.
             pub fn format(self) -> ValueFormat {
                 match self { $(Family::$variant => ValueFormat::$format,)* }

@@ -32,6 +32,47 @@ pub struct SelfMetrics {
     pub config_ok: IntGauge,
     /// Metrics that the ledger's task writes to.
     pub ledger: LedgerMetrics,
+    /// Metrics of the share of this replica.
+    pub replica: ReplicaMetrics,
+}
+
+/// The metrics of this replica among those that share the ledger.
+#[derive(Clone)]
+pub struct ReplicaMetrics {
+    /// Apps that this process polls and shows.
+    pub owned: IntGauge,
+    /// Apps of its configuration that no live replica owns.
+    pub unowned: IntGauge,
+    /// Renewals of its lease.
+    pub renewals: IntCounter,
+    /// Apps that it took over from another replica.
+    pub takeovers: IntCounter,
+}
+
+impl ReplicaMetrics {
+    fn register(registry: &Registry) -> Result<ReplicaMetrics, prometheus::Error> {
+        Ok(ReplicaMetrics {
+            owned: keep(
+                registry,
+                IntGauge::new("push_exporter_apps_owned", "Apps that this exporter polls and shows."),
+            )?,
+            unowned: keep(
+                registry,
+                IntGauge::new("push_exporter_apps_unowned", "Apps of its configuration that no live replica owns."),
+            )?,
+            renewals: keep(
+                registry,
+                IntCounter::new(
+                    "push_exporter_lease_renewals_total",
+                    "Renewals of the lease of this replica, about one a second; 0 with a ledger that is not shared.",
+                ),
+            )?,
+            takeovers: keep(
+                registry,
+                IntCounter::new("push_exporter_takeovers_total", "Apps that this replica took over from another one."),
+            )?,
+        })
+    }
 }
 
 /// The metrics of the ledger.
@@ -145,6 +186,7 @@ impl SelfMetrics {
                 ),
             )?,
             ledger,
+            replica: ReplicaMetrics::register(&registry)?,
             began: began.as_millisecond(),
             registry,
         })

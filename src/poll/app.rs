@@ -80,9 +80,10 @@ impl<'a> AppStart<'a> {
         &self.services
     }
 
-    /// Returns the key by which the ledger identifies the app.
-    pub fn key(&self) -> AppKey {
+    /// Returns the key by which the ledger identifies the app. `is_claimed` is true if this process is to own it.
+    pub fn key(&self, is_claimed: bool) -> AppKey {
         AppKey {
+            is_claimed,
             provider: self.app.provider.name(),
             name: self.app.name.clone(),
             account: self.app.account.id(),
@@ -94,10 +95,18 @@ impl<'a> AppStart<'a> {
         }
     }
 
-    /// Shows the counters and messages that the ledger has stored for the app.
+    /// Returns what the ledger has stored for the app.
+    pub fn stored(&self) -> &StoredApp {
+        &self.stored
+    }
+
+    /// Shows the counters and messages that the ledger has stored for the app, unless another replica shows them.
     pub async fn show(&mut self, stored: StoredApp, config: &Config) {
         self.stored = stored;
         self.registered = Instant::now();
+        if !self.stored.is_owned {
+            return;
+        }
         let series = std::mem::take(&mut self.stored.series);
         self.services.exposition.count(counters(&self.board.app_labels(), series, config.new_series_hold)).await;
         if let Some(messages) = &self.messages {
@@ -125,7 +134,7 @@ impl<'a> AppStart<'a> {
             id_format: messages.id_format,
             ids: messages.ids.clone(),
             files: messages.files.iter().map(|path| (path.clone(), self.marks(path))).collect(),
-            board: Arc::clone(&self.board),
+            board: self.stored.is_owned.then(|| Arc::clone(&self.board)),
             clock: self.services.clock.clone(),
             guard: parking_lot::Mutex::new(ClockGuard::new(&self.services.clock, self.stored.last_seen)),
         })
@@ -149,11 +158,17 @@ impl<'a> AppStart<'a> {
         is_first: bool,
     ) -> Result<Vec<PollLoop>, LedgerError> {
         let AppStart { app, services, report_context, messages, counting, stored, board, account, registered } = self;
+        if !stored.is_owned {
+            return Ok(Vec::new());
+        }
+        // Where replicas share the apps, each counts the names that it was the first to see.
+        let are_names_its_own = config.ledger.instance().is_none();
         let account = &account;
         let poller = async |spec: &ReportSpec, priority: Priority| {
             let ReportSpec { name, limit, .. } = *spec;
             let id = ReportId { provider: app.provider.name(), app: app.name.clone(), report: name };
-            let names = stored.unknown.iter().find(|(of, _)| of == name).map_or(0, |(_, count)| *count);
+            let names = stored.unknown.iter().find(|(of, _)| of == name && are_names_its_own);
+            let names = names.map_or(0, |(_, count)| *count);
             services.status.remember_unknown(&id, names).await;
             Poller {
                 id,

@@ -1,14 +1,15 @@
 //! The apps that are polled now. At startup all of them are new; a reload stops apps that were removed or whose
 //! settings changed, and starts the missing ones. Unchanged apps keep running undisturbed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ledger::{LedgerError, StoredApp};
+use crate::ledger::replicas::Share;
+use crate::ledger::{AppId, LedgerError, StoredApp};
 use crate::messages::file_source::{self, FollowedFile};
 use crate::messages::followed_paths::Paths;
 use crate::messages::registry::{MessageRegistry, Target};
@@ -41,7 +42,10 @@ pub struct PollManager {
 
 /// An app that is polled.
 struct RunningApp {
+    id: AppId,
     fingerprint: u64,
+    /// True if this process polls and shows it. Otherwise it only takes its message ids.
+    is_owned: bool,
     target: Option<Arc<Target>>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -58,11 +62,13 @@ pub struct Changes {
     pub changed: usize,
     /// Number of apps that keep running undisturbed.
     pub kept: usize,
+    /// Number of apps that another replica owned before.
+    pub taken_over: usize,
 }
 
 impl std::fmt::Display for Changes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Changes { added, removed, changed, kept } = self;
+        let Changes { added, removed, changed, kept, .. } = self;
         write!(f, "{added} apps added, {removed} removed, {changed} changed, {kept} as before")
     }
 }
@@ -72,6 +78,8 @@ impl std::fmt::Display for Changes {
 pub struct StoppedApps {
     /// Numbers of apps that are kept, removed, and still to be started with changed settings.
     changes: Changes,
+    /// Apps that have left the page, for another replica to own.
+    pub left: Vec<AppId>,
 }
 
 impl PollManager {
@@ -81,12 +89,26 @@ impl PollManager {
         PollManager { services, registry, apps, accounts, paths: Paths::default(), has_begun: false, stop }
     }
 
-    /// Stops the apps that are missing from this configuration or differ from it, and removes them from the
-    /// exposition.
-    pub async fn stop_apps(&mut self, config: &Config) -> StoppedApps {
+    /// Returns the apps that are polled and shown now.
+    pub fn owned(&self) -> BTreeSet<(String, String)> {
+        let owned = self.apps.iter().filter(|(_, running)| running.is_owned);
+        owned.map(|((provider, name), _)| ((*provider).to_owned(), name.clone())).collect()
+    }
+
+    /// Returns true if every app of the configuration runs, polled or only taking message ids.
+    pub fn is_complete(&self, config: &Config) -> bool {
+        config.apps.iter().all(|app| self.apps.contains_key(&name(app)))
+    }
+
+    /// Stops the apps that are missing from this configuration or differ from it, and those that the share of this
+    /// process gains or loses, and removes them from the exposition.
+    pub async fn stop_apps(&mut self, config: &Config, share: &Share) -> StoppedApps {
         let mut stopped = StoppedApps::default();
         let wanted: BTreeMap<AppName, u64> = config.apps.iter().map(|app| (name(app), app.fingerprint)).collect();
-        let is_kept = |name: &AppName, running: &RunningApp| wanted.get(name) == Some(&running.fingerprint);
+        let is_moved = |name: &AppName, running: &RunningApp| running.is_owned != share.contains(name.0, &name.1);
+        let is_kept = |name: &AppName, running: &RunningApp| {
+            wanted.get(name) == Some(&running.fingerprint) && !is_moved(name, running)
+        };
         let (kept, leaving): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.apps).into_iter().partition(|(name, running)| is_kept(name, running));
         self.apps = kept;
@@ -101,6 +123,12 @@ impl PollManager {
             running.tasks.close();
             running.tasks.wait().await;
             self.forget(name.0, &name.1).await;
+            if is_moved(&name, &running) {
+                // Another replica counts from here; if the app returns, it is new to this process.
+                self.accounts.remove(&name);
+                self.services.status.forget_counts(name.0, &name.1);
+                stopped.left.extend(running.is_owned.then_some(running.id));
+            }
             if wanted.contains_key(&name) {
                 stopped.changes.changed += 1;
             } else {
@@ -110,7 +138,8 @@ impl PollManager {
         stopped
     }
 
-    /// Starts the apps of the configuration that are not polled yet.
+    /// Starts the apps of the configuration that are not running yet: those of the share are polled and shown, the others
+    /// only take message ids.
     ///
     /// # Errors
     /// Fails if the ledger cannot be used; the new apps are not polled then.
@@ -119,22 +148,29 @@ impl PollManager {
         config: &Config,
         transport: &Arc<dyn Transport>,
         stopped: &StoppedApps,
+        share: &Share,
     ) -> Result<Changes, LedgerError> {
-        let apps: Vec<AppStart<'_>> = config
-            .apps
-            .iter()
+        // A ledger of one process forgets an app that has not been named for long; replicas name theirs all the time.
+        let is_named = |app: &&App| *share == Share::All || !self.apps.contains_key(&name(app));
+        let named: Vec<&App> = config.apps.iter().filter(is_named).collect();
+        let apps: Vec<AppStart<'_>> = named
+            .into_iter()
             .map(|app| {
                 let services = Services { tasks: TaskTracker::new(), ..self.services.clone() };
                 AppStart::new(app, services, self.account(app))
             })
             .collect();
-        // Registers all apps, since the ledger forgets an app that has not been named for long.
-        let keys = apps.iter().map(AppStart::key).collect();
+        let is_claimed = |app: &AppStart<'_>| share.contains(app.app().provider.name(), &app.app().name);
+        let keys = apps.iter().map(|app| app.key(is_claimed(app))).collect();
         let stored = self.services.ledger.register(keys, self.services.clock.now()).await?;
         let is_running = |app: &AppStart<'_>| self.apps.contains_key(&name(app.app()));
         let mut new = Vec::new();
+        let mut taken_over = 0;
         for (app, stored) in apps.into_iter().zip(stored) {
-            self.services.status.known_since(app.app().provider.name(), stored.created);
+            if stored.is_owned {
+                self.services.status.known_since(app.app().provider.name(), stored.created);
+            }
+            taken_over += usize::from(stored.was_anothers);
             if !is_running(&app) {
                 new.push((app, stored));
             }
@@ -149,7 +185,7 @@ impl PollManager {
         started?;
         self.has_begun = true;
         let added = (self.apps.len() - stopped.changes.kept).saturating_sub(stopped.changes.changed);
-        Ok(Changes { added, ..stopped.changes })
+        Ok(Changes { added, taken_over, ..stopped.changes })
     }
 
     /// Shows the state that the ledger has stored for the apps, and starts polling them.
@@ -204,7 +240,9 @@ impl PollManager {
     /// Returns the running state of an app that is about to be polled.
     fn ready(&self, app: &AppStart<'_>) -> RunningApp {
         RunningApp {
+            id: app.stored().id,
             fingerprint: app.app().fingerprint,
+            is_owned: app.stored().is_owned,
             target: app.target().map(Arc::new),
             stop: self.stop.child_token(),
             tasks: app.services().tasks.clone(),
@@ -231,6 +269,11 @@ impl PollManager {
             self.follow(&name.1, &running, &services);
             self.apps.insert(name, running);
         }
+    }
+
+    /// Shows and polls what other replicas have registered for these apps.
+    pub async fn learn(&self, apps: &[AppId]) {
+        self.registry.learn(apps).await;
     }
 
     /// Stops all apps, and waits until they have stopped.

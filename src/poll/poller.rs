@@ -333,6 +333,8 @@ impl Poller {
             self.waits(ANOTHER_REFUSED, RATE_ADVICE).await;
         }
         loop {
+            // This process may have been stopped, and another replica may own the app by now.
+            self.services.lease.held().await;
             let error = match query().await {
                 Ok(answer) => {
                     if has_waited {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
 
-use crate::config::postgres_address::{LedgerAddress, PostgresAddress};
+use crate::config::postgres_address::{LedgerAddress, PostgresAddress, ReplicaKeys};
 use crate::config::secret::{Environment, Secret};
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
@@ -76,6 +76,8 @@ impl Config {
 
 /// Default of `replica.lease`.
 const LEASE: Duration = Duration::from_secs(30);
+/// Default of `replica.instance`.
+const INSTANCE: &str = "push-exporter";
 /// Minimum of `replica.lease`: a commit may take some seconds.
 const MIN_LEASE: Duration = Duration::from_secs(5);
 const HOLD: Duration = Duration::from_secs(120);
@@ -162,21 +164,26 @@ fn read(mut file: Section<'_>, folder: &Path, providers: Providers) -> Config {
 /// Reads `ledger` and `replica`.
 fn ledger(file: &mut Section<'_>, folder: &Path) -> LedgerAddress {
     let default = LedgerAddress::Sqlite(folder.join("push-exporter.db"));
-    let (name, lease) = match file.section("replica") {
-        Some(mut replica) => {
-            let name = replica.identifier("name").map(|(_, name)| name);
-            let lease = replica.duration("lease", MIN_LEASE);
-            replica.finish();
-            (name, lease)
+    let replica = match file.section("replica") {
+        Some(mut section) => {
+            let name = section.identifier("name").map(|(_, name)| name);
+            let instance = section.identifier("instance").map(|(_, instance)| instance);
+            let lease = section.duration("lease", MIN_LEASE);
+            section.finish();
+            (name, lease, instance)
         }
-        None => (None, None),
+        None => (None, None, None),
     };
     let Some((found, text)) = file.text("ledger") else { return default };
     let context = file.context();
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        let name = name.unwrap_or_else(host_name);
-        let variable = |name: &str| context.variable(name);
-        return match PostgresAddress::parse(&text, name, lease.unwrap_or(LEASE), variable) {
+        let (name, lease, instance) = replica;
+        let replica = ReplicaKeys {
+            name: name.unwrap_or_else(host_name),
+            lease: lease.unwrap_or(LEASE),
+            instance: instance.unwrap_or_else(|| INSTANCE.to_owned()),
+        };
+        return match PostgresAddress::parse(&text, replica, |name| context.variable(name)) {
             Ok(address) => LedgerAddress::Postgres(Box::new(address)),
             Err(error) => {
                 context.error(found.place, &found.path, error.to_string());

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::Hurry;
@@ -61,6 +62,18 @@ struct Registry {
     errors_before: BTreeMap<ReportId, Errors>,
     /// Time since which apps of a provider are known.
     known_since: BTreeMap<&'static str, Timestamp>,
+    elsewhere: Vec<AppElsewhere>,
+}
+
+/// An app of the configuration that another replica polls and shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AppElsewhere {
+    /// Name of the provider.
+    pub provider: String,
+    /// Name of the app.
+    pub app: String,
+    /// Name of the replica that owns it; `None` if nobody does at the moment.
+    pub owner: Option<String>,
 }
 
 impl Status {
@@ -187,6 +200,27 @@ impl Status {
                 registry.errors_before.insert(id, status.errors);
             }
         }
+    }
+
+    /// Forgets what was counted of an app that another replica polls from now on.
+    pub fn forget_counts(&self, provider: &str, app: &str) {
+        let mut registry = self.registry.lock();
+        registry.errors_before.retain(|id, _| (id.provider, id.app.as_str()) != (provider, app));
+        for ((of, _), names) in &mut registry.unknown {
+            if *of == provider {
+                names.apps.remove(app);
+            }
+        }
+    }
+
+    /// Records the apps that other replicas own, with the names of these, or that nobody owns.
+    pub fn set_elsewhere(&self, apps: Vec<AppElsewhere>) {
+        self.registry.lock().elsewhere = apps;
+    }
+
+    /// Returns the apps of the configuration that this process does not poll.
+    pub fn elsewhere(&self) -> Vec<AppElsewhere> {
+        self.registry.lock().elsewhere.clone()
     }
 
     /// Records that there was nothing to query, and that the next poll is due at `due`, if any is. This ends an

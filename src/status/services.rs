@@ -6,6 +6,7 @@ use crate::exposition::Exposition;
 use crate::ledger::Ledger;
 use crate::status::Status;
 use crate::util::clock::Clock;
+use crate::util::lease::Lease;
 
 /// Services that every poller uses.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct Services {
     pub exposition: Exposition,
     /// Health of all reports.
     pub status: Status,
+    /// Lease within which apps are polled.
+    pub lease: Lease,
     /// Counter of panics.
     pub panics: prometheus::IntCounter,
     /// Tasks of the app, which has stopped when none of them is left.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::fmt::rfc2822::DateTimeParser;
 use jiff::{SignedDuration, Timestamp};
@@ -69,6 +70,15 @@ impl Clock {
             offset_ms.fetch_add(by, Ordering::Relaxed);
         }
     }
+}
+
+/// Returns the time since the machine was started, which also passes while it or the process sleeps.
+pub fn boot_time() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = rustix::time::ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = rustix::time::ClockId::Monotonic;
+    Duration::try_from(rustix::time::clock_gettime(clock)).unwrap_or_default()
 }
 
 /// Maximum difference between wall clock and provider that is ignored: answers take time, and clocks drift.

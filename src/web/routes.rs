@@ -29,8 +29,8 @@ use crate::exposition::{Exposition, encode_self_metrics};
 use crate::ledger::Hurry;
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::provider::Providers;
-use crate::status::Status;
 use crate::status::bell::Selection;
+use crate::status::{AppElsewhere, Status};
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
 use crate::web::access::{AccessControl, Needs};
@@ -346,7 +346,17 @@ impl Router {
         let status = &self.content.status;
         let everything = Selection { hurry: Hurry::All, ..selection.clone() };
         if status.bells(&everything).is_empty() {
-            return message(StatusCode::NOT_FOUND, "No report matches the query.\n");
+            let is_meant = |app: &AppElsewhere| {
+                selection.app.as_ref() == Some(&app.app)
+                    && selection.provider.as_ref().is_none_or(|provider| *provider == app.provider)
+            };
+            let text = match status.elsewhere().into_iter().find(is_meant) {
+                Some(AppElsewhere { app, owner: Some(owner), .. }) => {
+                    format!("{app} is polled by the replica {owner}.\n")
+                }
+                _ => "No report matches the query.\n".to_owned(),
+            };
+            return respond(StatusCode::NOT_FOUND, TEXT, text.into());
         }
         let count = status.poll_now(&selection);
         tracing::info!(reports = count, "polling at once, on request");

@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::model::advice::{Advice, Language};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
-use crate::status::{AppStatus, FileStatus, Health, PastFailure, ReportId, ReportStatus, Status};
+use crate::status::{AppElsewhere, AppStatus, FileStatus, Health, PastFailure, ReportId, ReportStatus, Status};
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
@@ -48,7 +48,16 @@ struct StatusPage {
     problems: Vec<Problem>,
     has_senders: bool,
     senders: Vec<SenderView>,
+    has_elsewhere: bool,
+    elsewhere: Vec<ElsewhereView>,
     providers: Vec<ProviderView>,
+}
+
+/// An app that another replica polls, as shown.
+struct ElsewhereView {
+    provider: String,
+    app: String,
+    words: String,
 }
 
 /// A sender whose messages were refused, as shown.
@@ -141,6 +150,7 @@ struct FileView {
 /// Everything that is shown, read once.
 struct StatusSnapshot {
     apps: BTreeMap<(&'static str, String), AppSummary>,
+    elsewhere: Vec<AppElsewhere>,
 }
 
 #[derive(Default)]
@@ -169,7 +179,7 @@ impl StatusSnapshot {
         for ((_, name), app) in &mut apps {
             app.files = files.remove(name).unwrap_or_default();
         }
-        StatusSnapshot { apps }
+        StatusSnapshot { apps, elsewhere: health.elsewhere() }
     }
 
     fn reports(&self) -> impl Iterator<Item = &ReportStatus> {
@@ -192,6 +202,9 @@ impl StatusSnapshot {
             _ if self.reports().any(is_ledger) => {
                 let text = "The ledger cannot be written: nothing is polled until it can; see the log.";
                 (Health::Failing, text.to_owned())
+            }
+            (0, 0) if self.apps.is_empty() && !self.elsewhere.is_empty() => {
+                (Health::Up, "Other replicas have all apps at present.".to_owned())
             }
             (0, 0) if self.reports().count() == 1 => (Health::Up, "The only report works.".to_owned()),
             (0, 0) => (Health::Up, format!("All {of} work.")),
@@ -346,6 +359,8 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
         problems,
         has_senders: !senders.is_empty(),
         senders: senders.into_iter().map(|sender| sender_view(sender, now)).collect(),
+        has_elsewhere: !snapshot.elsewhere.is_empty(),
+        elsewhere: snapshot.elsewhere.into_iter().map(elsewhere_view).collect(),
         providers,
     }
     .render()
@@ -360,6 +375,11 @@ fn anchor(provider: &str, name: &str, taken: &mut HashSet<String>) -> String {
     let anchor = free.unwrap_or(first);
     taken.insert(anchor.clone());
     anchor
+}
+
+fn elsewhere_view(AppElsewhere { provider, app, owner }: AppElsewhere) -> ElsewhereView {
+    let words = owner.map_or("no replica owns it yet".to_owned(), |owner| format!("polled by {owner}"));
+    ElsewhereView { provider, app, words }
 }
 
 fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
@@ -470,6 +490,7 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         reports: Vec<ReportEntry<'a>>,
         files: Vec<FileEntry<'a>>,
         senders: Vec<SenderError>,
+        other_apps: Vec<AppElsewhere>,
     }
     #[derive(Serialize)]
     struct AppEntry<'a> {
@@ -508,7 +529,18 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
     }
     let version = crate::util::build_info::VERSION;
-    let status = StatusDocument { version, now, started: began, state, summary, apps, reports, files, senders };
+    let status = StatusDocument {
+        version,
+        now,
+        started: began,
+        state,
+        summary,
+        apps,
+        reports,
+        files,
+        senders,
+        other_apps: snapshot.elsewhere.clone(),
+    };
     serde_json::to_string(&status).unwrap_or_default()
 }
 

@@ -25,6 +25,7 @@ mod openmetrics;
 mod packaging;
 mod postgres;
 mod real_programs;
+mod replicas;
 mod rules;
 mod sender_examples;
 mod small_disks;

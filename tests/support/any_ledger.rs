@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use push_exporter::config::postgres_address::PostgresAddress;
+use push_exporter::config::postgres_address::{PostgresAddress, ReplicaKeys};
 use push_exporter::ledger::postgres::Postgres;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
@@ -45,12 +45,22 @@ pub fn ledger_line(folder: &Path) -> String {
     server().map(line).unwrap_or_default()
 }
 
+/// A page of a program as it is on a SQLite file: without the label that replicas add.
+pub fn without_instance(page: &str) -> String {
+    if server().is_some() { page.replace(",instance=\"push-exporter\"", "") } else { page.to_owned() }
+}
+
+/// The keys of a replica.
+pub fn replica(name: &str, lease: Duration) -> ReplicaKeys {
+    ReplicaKeys { name: name.to_owned(), lease, instance: "fleet".to_owned() }
+}
+
 /// Opens the ledger of a folder.
 pub fn open_store(folder: &Path) -> Box<dyn Store> {
     let Some(server) = server() else { return Box::new(Sqlite::open(&folder.join("push-exporter.db")).unwrap()) };
     let variable = |name: &str| std::env::var(name).ok();
     let address = database(&server, folder);
-    let address = PostgresAddress::parse(&address, "test".to_owned(), Duration::from_secs(60), variable).unwrap();
+    let address = PostgresAddress::parse(&address, replica("test", Duration::from_secs(60)), variable).unwrap();
     Box::new(Elsewhere::open(address))
 }
 

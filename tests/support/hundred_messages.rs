@@ -47,6 +47,7 @@ pub fn now() -> Timestamp {
 /// Makes two apps known: one whose messages are polled, and one whose messages are only stored.
 pub async fn apps(store: &mut dyn Store) -> [i64; 2] {
     let key = |name: &str| AppKey {
+        is_claimed: true,
         provider: "jpush",
         name: name.to_owned(),
         account: name.to_owned(),

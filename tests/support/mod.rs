@@ -8,6 +8,7 @@ mod any_ledger;
 mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;
+pub mod fleet;
 pub mod hundred_messages;
 pub mod jpush_script;
 pub mod jpush_totals;
@@ -23,7 +24,7 @@ mod tools;
 pub mod window_scripts;
 pub mod window_totals;
 
-pub use any_ledger::{ledger_line, open_store};
+pub use any_ledger::{ledger_line, open_store, replica};
 pub use exporter::{Exporter, fast_dir, get, get_as, network, post, simulate};
 pub use log::Log;
 pub use page::Page;

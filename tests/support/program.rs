@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::any_ledger::without_instance;
 use crate::support::{Page, signal};
 
 /// The exporter as a program.
@@ -81,7 +82,7 @@ impl Program {
 
     /// A whole scrape; `None` if the program died meanwhile.
     pub fn try_scrape(&self) -> Option<Page> {
-        self.try_get("/metrics").map(|(_, text)| Page::parse(&text))
+        self.try_get("/metrics").map(|(_, text)| Page::parse(&without_instance(&text)))
     }
 
     pub fn try_get(&self, path: &str) -> Option<(u16, String)> {

@@ -6,16 +6,27 @@ use tokio_postgres::{Row, Transaction};
 
 use crate::ledger::postgres::load::{app_row, stored_gauges};
 use crate::ledger::postgres::sql::{first, rows, run};
-use crate::ledger::postgres::{file_marks, messages, series, values};
+use crate::ledger::postgres::{file_marks, messages, series};
 use crate::ledger::rules::commit::names_are_full;
 use crate::ledger::rules::counters::MAX_UNKNOWN_FIELDS;
 use crate::ledger::rules::retention;
 use crate::ledger::time::{DAY_MS, ms, time};
 use crate::ledger::{AppId, AppKey, LedgerError, NewestMessage, StoredApp, StoredReport};
+use crate::util::lease::Token;
 
-/// Registers the configured apps, forgets those that left the configuration long ago, and returns what is stored.
+/// The replica that registers apps.
+pub(super) struct Claimer<'a> {
+    /// Token of its membership.
+    pub(super) token: Token,
+    /// Its name.
+    pub(super) name: &'a str,
+}
+
+/// Registers the configured apps, claims those that are wanted and free, forgets those that left the configuration of all
+/// replicas long ago, and returns what is stored.
 pub(super) async fn register_all(
     transaction: &Transaction<'_>,
+    claimer: &Claimer<'_>,
     apps: &[AppKey],
     now: Timestamp,
 ) -> Result<Vec<StoredApp>, LedgerError> {
@@ -23,54 +34,103 @@ pub(super) async fn register_all(
     let last_seen = last_seen.and_then(|row| row.get::<_, Option<i64>>(0)).filter(|seen| *seen > 0).map(time);
     let mut stored = Vec::new();
     for app in apps {
-        stored.push(register(transaction, app, now, last_seen).await?);
+        let registered = register(transaction, claimer, app, now).await?;
+        stored.push(StoredApp { last_seen, ..registered });
     }
     // A clock that is ahead at the start must not delete what the ledger remembers.
     let sure = last_seen.map_or(now, |seen| seen.min(now));
     let limit = ms(sure) - retention::APP_DAYS * DAY_MS;
-    run(transaction, "DELETE FROM app WHERE last_configured < $1", &[(&limit, Type::INT8)]).await?;
+    let sql = "DELETE FROM app WHERE last_configured < $1 AND owner IS DISTINCT FROM $2 AND NOT EXISTS (SELECT FROM replica_app \
+         WHERE replica_app.provider = app.provider AND replica_app.name = app.name)";
+    run(transaction, sql, &[(&limit, Type::INT8), (&claimer.token, Type::INT8)]).await?;
     Ok(stored)
 }
 
-/// Registers an app and reads its stored state. A changed account starts with a new baseline, while the totals
-/// continue.
+/// The row of an app, as far as its registration depends on it.
+struct AppRow {
+    id: AppId,
+    account: String,
+    /// Name of the last owner.
+    owner_name: String,
+    /// How often it was claimed.
+    claims: i64,
+    is_owned: bool,
+    /// True if no live replica owns it.
+    is_free: bool,
+}
+
+async fn find(
+    transaction: &Transaction<'_>,
+    claimer: &Claimer<'_>,
+    app: &AppKey,
+) -> Result<Option<AppRow>, LedgerError> {
+    // What another replica keeps need not wait for its transactions.
+    let lock = if app.is_claimed { "FOR UPDATE" } else { "" };
+    let sql = format!(
+        "SELECT id, account, owner_name, claims, owner IS NOT DISTINCT FROM $3, \
+         NOT EXISTS (SELECT FROM replica WHERE token = owner) FROM app WHERE provider = $1 AND name = $2 {lock}"
+    );
+    let params: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&app.provider, Type::TEXT), (&app.name, Type::TEXT), (&claimer.token, Type::INT8)];
+    let row = first(transaction, &sql, &params).await?;
+    Ok(row.map(|row| AppRow {
+        id: row.get(0),
+        account: row.get(1),
+        owner_name: row.get(2),
+        claims: row.get(3),
+        is_owned: row.get(4),
+        is_free: row.get(5),
+    }))
+}
+
+/// Registers an app. If this replica is to claim it and can, reads its stored state; a changed account then starts with a
+/// new baseline, while the totals continue.
 async fn register(
     transaction: &Transaction<'_>,
+    claimer: &Claimer<'_>,
     app: &AppKey,
     now: Timestamp,
-    last_seen: Option<Timestamp>,
 ) -> Result<StoredApp, LedgerError> {
-    let sql = "SELECT id, account FROM app WHERE provider = $1 AND name = $2 FOR UPDATE";
-    let found = first(transaction, sql, &[(&app.provider, Type::TEXT), (&app.name, Type::TEXT)]).await?;
-    let stored: Option<(AppId, String)> = found.map(|row| (row.get(0), row.get(1)));
-    let is_new = stored.as_ref().is_none_or(|(_, account)| *account != app.account);
     let at = ms(now);
-    let id = match stored {
-        None => insert(transaction, app, at).await?,
-        Some((id, _)) => {
-            if is_new {
-                tracing::warn!(
-                    provider = app.provider,
-                    app = app.name,
-                    "the account has changed; its counters continue from a new baseline"
-                );
-                let sql = "UPDATE app SET account = $2, first_known = $3, clock_confirmed = FALSE WHERE id = $1";
-                let params: [(&(dyn ToSql + Sync), Type); 3] =
-                    [(&id, Type::INT8), (&app.account, Type::TEXT), (&at, Type::INT8)];
-                run(transaction, sql, &params).await?;
-                for table in ["subject", "report", "window_gauge", "newest_message"] {
-                    let sql = format!("DELETE FROM {table} WHERE app = $1");
-                    run(transaction, &sql, &[(&id, Type::INT8)]).await?;
-                }
-                // Message ids are kept for every account: if they were forgotten, they would count again when a
-                // wrong account is corrected.
-                messages::rebase(transaction, id, now).await?;
-            }
-            let sql = "UPDATE app SET last_configured = $2 WHERE id = $1";
-            run(transaction, sql, &[(&id, Type::INT8), (&at, Type::INT8)]).await?;
-            id
+    let row = match find(transaction, claimer, app).await? {
+        Some(row) => row,
+        None => {
+            insert(transaction, app, at).await?;
+            find(transaction, claimer, app).await?.ok_or(LedgerError::Forgotten)?
         }
     };
+    let AppRow { id, account, owner_name, claims, is_owned, is_free } = row;
+    if !app.is_claimed || !(is_owned || is_free) {
+        let files = file_marks::kept(transaction, claimer.name, id).await?;
+        return Ok(StoredApp { id, files, is_owned: false, ..StoredApp::default() });
+    }
+    let has_other_account = account != app.account;
+    if has_other_account {
+        tracing::warn!(
+            provider = app.provider,
+            app = app.name,
+            "the account has changed; its counters continue from a new baseline"
+        );
+        for table in ["subject", "report", "window_gauge", "newest_message"] {
+            let sql = format!("DELETE FROM {table} WHERE app = $1");
+            run(transaction, &sql, &[(&id, Type::INT8)]).await?;
+        }
+        // Message ids are kept for every account: if they were forgotten, they would count again when a
+        // wrong account is corrected.
+        messages::rebase(transaction, id, now).await?;
+    }
+    let is_new = has_other_account || claims == 0;
+    let sql = "UPDATE app SET last_configured = $2, account = $3, owner = $4, owner_name = $5, claims = claims + 1, arrived = FALSE, \
+         first_known = CASE WHEN $6 THEN $2 ELSE first_known END, clock_confirmed = clock_confirmed AND NOT $6 WHERE id = $1";
+    let params: [(&(dyn ToSql + Sync), Type); 6] = [
+        (&id, Type::INT8),
+        (&at, Type::INT8),
+        (&app.account, Type::TEXT),
+        (&claimer.token, Type::INT8),
+        (&claimer.name, Type::TEXT),
+        (&is_new, Type::BOOL),
+    ];
+    run(transaction, sql, &params).await?;
     if let Some(delivery) = app.delivery {
         let sql = "UPDATE app SET delivery = $2 WHERE id = $1 AND delivery <> $2 RETURNING id";
         if run(transaction, sql, &[(&id, Type::INT8), (&delivery, Type::TEXT)]).await? > 0 {
@@ -79,20 +139,24 @@ async fn register(
     }
     let counters: Vec<_> = app.counters.iter().map(|(family, labels)| (*family, labels.clone(), 0)).collect();
     series::count(transaction, id, now, &counters).await?;
-    Ok(StoredApp { is_new, last_seen, ..restore(transaction, id).await? })
+    let was_anothers = !owner_name.is_empty() && owner_name != claimer.name;
+    Ok(StoredApp { is_new, was_anothers, ..restore(transaction, claimer.name, id).await? })
 }
 
-async fn insert(transaction: &Transaction<'_>, app: &AppKey, at: i64) -> Result<AppId, LedgerError> {
+/// Creates the row of an app, unless another replica does.
+async fn insert(transaction: &Transaction<'_>, app: &AppKey, at: i64) -> Result<(), LedgerError> {
     let sql = "INSERT INTO app (provider, name, account, first_known, last_configured, created, clock_confirmed) \
-         VALUES ($1, $2, $3, $4, $4, $4, FALSE) RETURNING id";
+         VALUES ($1, $2, $3, $4, $4, $4, FALSE) ON CONFLICT DO NOTHING";
     let params: [(&(dyn ToSql + Sync), Type); 4] =
         [(&app.provider, Type::TEXT), (&app.name, Type::TEXT), (&app.account, Type::TEXT), (&at, Type::INT8)];
-    first(transaction, sql, &params).await?.map(|row| row.get(0)).ok_or(LedgerError::Forgotten)
+    run(transaction, sql, &params).await?;
+    Ok(())
 }
 
-async fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, LedgerError> {
+async fn restore(transaction: &Transaction<'_>, replica: &str, id: AppId) -> Result<StoredApp, LedgerError> {
     let key = [(&id as &(dyn ToSql + Sync), Type::INT8)];
-    let messages = app_row(transaction, id).await?.messages;
+    let (row, _) = app_row(transaction, id).await?;
+    let messages = row.messages;
     let sql = "SELECT report, due, last_success, last_change, state, EXISTS (SELECT 1 FROM message \
          WHERE message.app = report.app AND message.report = report.report AND failures > 0 AND NOT aside) \
          FROM report WHERE app = $1 ORDER BY report";
@@ -105,11 +169,7 @@ async fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, 
             report.newest.push(newest);
         }
     }
-    let sql = "SELECT id, family, label_pairs, total, held_until, shown FROM series WHERE app = $1 ORDER BY family, label_pairs";
-    let mut totals = Vec::new();
-    for row in rows(transaction, sql, &key).await? {
-        totals.extend(values::series(&row)?);
-    }
+    let totals = series::stored(transaction, id, None).await?;
     let gauges = stored_gauges(transaction, id, None).await?;
     let sql = "SELECT report, count(*) FROM unknown_name WHERE app = $1 GROUP BY report";
     let unknown: Vec<(String, i64)> =
@@ -118,7 +178,7 @@ async fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, 
     let row = first(transaction, sql, &key).await?.ok_or(LedgerError::Forgotten)?;
     let fields_are_full = usize::try_from(row.get::<_, i64>(0)).is_ok_and(|count| count >= MAX_UNKNOWN_FIELDS);
     let is_full = names_are_full(&unknown) || fields_are_full;
-    let files = file_marks::kept(transaction, id).await?;
+    let files = file_marks::kept(transaction, replica, id).await?;
     Ok(StoredApp {
         id,
         created: time(row.get(1)),
@@ -129,8 +189,8 @@ async fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, 
         is_full,
         messages,
         files,
-        is_new: false,
-        last_seen: None,
+        is_owned: true,
+        ..StoredApp::default()
     })
 }
 

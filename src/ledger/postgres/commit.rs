@@ -17,12 +17,17 @@ use crate::ledger::rules::needs::Needs;
 use crate::ledger::rules::retention;
 use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{Commit, CommitContent, LedgerError, NewestMessage, NewestMessages, Receipt};
+use crate::util::lease::Token;
 
 /// Writes a whole answer.
-pub(super) async fn write(transaction: &Transaction<'_>, commit: &Commit) -> Result<Receipt, LedgerError> {
+pub(super) async fn write(
+    transaction: &Transaction<'_>,
+    token: Token,
+    commit: &Commit,
+) -> Result<Receipt, LedgerError> {
     let Commit { app, report, now, hold, .. } = *commit;
     let needs = Needs::of(commit);
-    let mut loaded = load::load_app(transaction, app, report, &needs).await?;
+    let mut loaded = load::load_app(transaction, token, app, report, &needs).await?;
     if let Some(confirmation) = &commit.confirmation {
         loaded.app = messages::confirm(transaction, app, loaded.app, now, confirmation).await?;
     }

@@ -1,25 +1,29 @@
 //! Connections: made, checked, and the schema brought up to date.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::Host;
 use tokio_postgres::config::SslMode as DriverSslMode;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Transaction};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::postgres_address::{PostgresAddress, SslMode};
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::error::{ErrorContext, PostgresError};
-use crate::ledger::postgres::lease::{LONGEST, refuse_if_in_use};
 use crate::ledger::postgres::passfile::{self, Wanted};
+use crate::ledger::postgres::replica_rows::LONGEST;
+use crate::ledger::postgres::sql::first;
 use crate::ledger::postgres::tls;
 
 /// Migrations in their order; the schema number is how many are applied.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 /// Key of the advisory lock under which migrations are applied: "push" in ASCII.
 const MIGRATION_LOCK: i64 = 0x7075_7368;
 /// Least server version, as `server_version_num` writes it.
@@ -76,16 +80,16 @@ impl Connector {
         Ok(Connector { config, tls, passfile, context: ErrorContext { server, user, database } })
     }
 
-    /// Makes a connection, and refuses a server that the ledger cannot rely on.
-    pub(super) async fn connect(&self) -> Result<Connection, LedgerError> {
+    /// Makes a connection, and refuses a server that the ledger cannot rely on. Notifications of the server go to `notified`.
+    pub(super) async fn connect(&self, notified: Option<Arc<Notify>>) -> Result<Connection, LedgerError> {
         let late = || {
             let (server, cause) = (self.context.server.clone(), format!("no answer in {} s", LONGEST.as_secs()));
             LedgerError::Postgres(PostgresError::Unreachable { server, cause })
         };
-        tokio::time::timeout(LONGEST, self.connect_once()).await.map_err(|_| late())?
+        tokio::time::timeout(LONGEST, self.connect_once(notified)).await.map_err(|_| late())?
     }
 
-    async fn connect_once(&self) -> Result<Connection, LedgerError> {
+    async fn connect_once(&self, notified: Option<Arc<Notify>>) -> Result<Connection, LedgerError> {
         let explain = |error: tokio_postgres::Error| LedgerError::Postgres(self.context.explain(&error));
         let mut config = self.config.clone();
         if let Some(password) = self.password().await {
@@ -94,11 +98,11 @@ impl Connector {
         let connection = match &self.tls {
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await.map_err(explain)?;
-                Connection { client, task: tokio::spawn(connection).abort_handle() }
+                Connection { client, task: tokio::spawn(drive(connection, notified)).abort_handle() }
             }
             None => {
                 let (client, connection) = config.connect(NoTls).await.map_err(explain)?;
-                Connection { client, task: tokio::spawn(connection).abort_handle() }
+                Connection { client, task: tokio::spawn(drive(connection, notified)).abort_handle() }
             }
         };
         let sql = "SELECT current_setting('server_version_num')::int4, current_setting('server_version'), \
@@ -130,6 +134,20 @@ impl Connector {
     }
 }
 
+/// Exchanges messages with the server until the connection ends.
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, notified: Option<Arc<Notify>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    // The client learns of an error by itself.
+    while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+        if let (AsyncMessage::Notification(_), Some(notified)) = (message, &notified) {
+            notified.notify_one();
+        }
+    }
+}
+
 fn host(host: &Host) -> String {
     match host {
         Host::Tcp(name) => name.clone(),
@@ -139,6 +157,19 @@ fn host(host: &Host) -> String {
 
 fn default_passfile() -> Option<std::path::PathBuf> {
     Some(std::path::Path::new(&std::env::var_os("HOME")?).join(".pgpass"))
+}
+
+/// Fails if an exporter of an earlier release, by another name, may be writing: it does not know the new tables.
+async fn refuse_if_in_use(transaction: &Transaction<'_>, schema: i32, name: &str) -> Result<(), LedgerError> {
+    let table = if schema == 1 { "writer" } else { "replica" };
+    let sql = format!(
+        "SELECT name, ceil(extract(epoch FROM expires - clock_timestamp()))::int8 FROM {table} \
+         WHERE expires > clock_timestamp() AND name <> $1"
+    );
+    match first(transaction, &sql, &[(&name, Type::TEXT)]).await? {
+        Some(row) => Err(PostgresError::InUse { name: row.get(0), seconds: row.get(1) }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Applies missing migrations, each exporter after the other.
@@ -160,8 +191,7 @@ pub(super) async fn migrate(client: &mut Client, connector: &Connector, name: &s
         return Err(PostgresError::Newer { found, known }.into());
     }
     if 0 < found && found < known {
-        // An exporter of an earlier release may be writing.
-        refuse_if_in_use(&transaction, name).await?;
+        refuse_if_in_use(&transaction, found, name).await?;
     }
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.batch_execute(migration).await.map_err(explain)?;

@@ -64,21 +64,21 @@ pub enum PostgresError {
         /// Newest schema that this release knows.
         known: i32,
     },
-    /// Another exporter writes.
-    #[error("another push-exporter ({name}) uses this ledger; stop it, or wait until its lease ends in {seconds} s")]
+    /// A replica of an earlier release is alive.
+    #[error(
+        "this release changes the tables, and {name}, of an earlier release, uses them; stop all replicas first, or wait until its lease ends in {seconds} s"
+    )]
     InUse {
-        /// Name of the other exporter.
+        /// Name of the replica.
         name: String,
         /// Seconds until its lease ends.
         seconds: i64,
     },
-    /// Another exporter has taken over.
-    #[error(
-        "another push-exporter has taken this ledger over, since this one could not renew its lease; it must be restarted"
-    )]
-    TakenOver,
+    /// The lease of this replica has ended.
+    #[error("the lease of this replica has ended, and others may have taken over; it joins again by itself")]
+    NoLease,
     /// The result of a COMMIT is unknown.
-    #[error("the connection broke during a COMMIT whose result is unknown; the exporter must be restarted")]
+    #[error("the connection broke during a COMMIT whose result is unknown; all apps are read from the ledger again")]
     UnknownCommit,
     /// The server did not answer in time.
     #[error("the database did not answer in time")]
@@ -90,7 +90,7 @@ pub enum PostgresError {
         found: String,
     },
     /// A row that every ledger has is missing.
-    #[error("the database is not a complete ledger: the table writer is empty; restore a backup")]
+    #[error("the database is not a complete ledger: a row is missing; restore a backup")]
     Incomplete,
     /// TLS cannot be set up.
     #[error("{0}")]

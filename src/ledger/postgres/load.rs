@@ -10,12 +10,29 @@ use crate::ledger::time::time;
 use crate::ledger::{AppId, LedgerError, MessageState, StoredGauges};
 use crate::metrics::catalog::Family;
 use crate::model::window::Unit;
+use crate::util::lease::Token;
 
-/// Loads an app's own row, and locks it until the transaction ends.
-pub(super) async fn app_row(transaction: &Transaction<'_>, app: AppId) -> Result<StoredAppRow, LedgerError> {
-    let sql = "SELECT first_known, clock_confirmed, waiting, live, newest_message FROM app WHERE id = $1 FOR UPDATE";
-    let row = first(transaction, sql, &[(&app, Type::INT8)]).await?;
-    row.as_ref().map(read_app_row).ok_or(LedgerError::Forgotten)
+/// Loads an app's own row and its owner, and locks it until the transaction ends.
+pub(super) async fn app_row(
+    transaction: &Transaction<'_>,
+    app: AppId,
+) -> Result<(StoredAppRow, Option<Token>), LedgerError> {
+    let sql =
+        "SELECT first_known, clock_confirmed, waiting, live, newest_message, owner FROM app WHERE id = $1 FOR UPDATE";
+    let row = first(transaction, sql, &[(&app, Type::INT8)]).await?.ok_or(LedgerError::Forgotten)?;
+    Ok((read_app_row(&row), row.get(5)))
+}
+
+/// Loads the own row of an app that belongs to the replica with this token, and locks it until the transaction ends.
+pub(super) async fn own_app_row(
+    transaction: &Transaction<'_>,
+    token: Token,
+    app: AppId,
+) -> Result<StoredAppRow, LedgerError> {
+    match app_row(transaction, app).await? {
+        (row, Some(owner)) if owner == token => Ok(row),
+        _ => Err(LedgerError::NotOwned),
+    }
 }
 
 fn read_app_row(row: &Row) -> StoredAppRow {
@@ -24,9 +41,11 @@ fn read_app_row(row: &Row) -> StoredAppRow {
     StoredAppRow { first_known: time(row.get(0)), is_confirmed: row.get(1), messages }
 }
 
-/// Loads the app's own row, its undocumented labels and its unknown names, and locks the app until the transaction ends.
+/// Loads the own row of an app that belongs to the replica with this token, its undocumented labels and its unknown names,
+/// and locks the app until the transaction ends.
 pub(super) async fn load_app(
     transaction: &Transaction<'_>,
+    token: Token,
     app: AppId,
     report: &str,
     needs: &Needs<'_>,
@@ -35,11 +54,14 @@ pub(super) async fn load_app(
     let sql = "SELECT first_known, clock_confirmed, waiting, live, newest_message, \
          ARRAY(SELECT value FROM unknown_label WHERE app = $1), \
          (SELECT count(*) FROM unknown_name WHERE app = $1 AND report = $2), \
-         ARRAY(SELECT name FROM unknown_name WHERE app = $1 AND report = $2 AND name = ANY ($3)) \
+         ARRAY(SELECT name FROM unknown_name WHERE app = $1 AND report = $2 AND name = ANY ($3)), owner \
          FROM app WHERE id = $1 FOR UPDATE";
     let params: [(&(dyn ToSql + Sync), Type); 3] =
         [(&app, Type::INT8), (&report, Type::TEXT), (&names, Type::TEXT_ARRAY)];
     let Some(row) = first(transaction, sql, &params).await? else { return Err(LedgerError::Forgotten) };
+    if row.get::<_, Option<Token>>(8) != Some(token) {
+        return Err(LedgerError::NotOwned);
+    }
     let mut loaded = Loaded::of(read_app_row(&row));
     loaded.unknown_labels = row.get::<_, Vec<String>>(5).into_iter().collect();
     loaded.name_count = row.get(6);

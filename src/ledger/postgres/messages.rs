@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
-use crate::ledger::postgres::load::app_row;
+use crate::ledger::postgres::load::{app_row, own_app_row};
 use crate::ledger::postgres::sql::{first, rows, run};
 use crate::ledger::postgres::{file_marks, series};
 use crate::ledger::rules::clock;
@@ -23,6 +23,7 @@ use crate::ledger::{
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::model::reading::SentMessage;
+use crate::util::lease::Token;
 
 /// The paces of a report's messages: a handful, each found by one step through the index; the last row is NULL.
 pub(super) const PACES: &str = "\
@@ -52,10 +53,16 @@ impl<'a> NewRows<'a> {
     }
 }
 
-/// Registers messages; [`Registration`] decides about each id.
-pub(super) async fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
+/// Registers messages for a replica, which need not own the app; [`Registration`] decides about each id. Returns the owner
+/// too.
+pub(super) async fn add(
+    transaction: &Transaction<'_>,
+    replica: &str,
+    new: &NewMessages,
+) -> Result<(AddedMessages, Option<Token>), LedgerError> {
     let NewMessages { app, report, source, now, ref messages, ref read } = *new;
-    let before = app_row(transaction, app).await?.messages;
+    let (row, owner) = app_row(transaction, app).await?;
+    let before = row.messages;
     let mut seen = HashSet::new();
     let messages: Vec<&NewMessage> = messages.iter().filter(|message| seen.insert(message.id.as_str())).collect();
     let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
@@ -107,13 +114,31 @@ pub(super) async fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Res
     run(transaction, &sql, &params).await?;
     let mut counted = vec![(Family::MessagesRegistered, Labels::new(&[("source", source.name())]), added)];
     if let Some(read) = read {
-        file_marks::keep(transaction, app, read).await?;
+        file_marks::keep(transaction, replica, app, read).await?;
         counted.push((Family::BadLines, Labels::default(), read.bad_lines));
     }
     let series = series::count(transaction, app, now, &counted).await?;
     let newest = before.newest.max(newest.map(time));
     let state = MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
-    Ok(AddedMessages { new: added, series, state })
+    Ok((AddedMessages { new: added, series, state }, owner))
+}
+
+/// Records that the owner of an app does not know yet what was registered.
+pub(super) async fn tell_owner(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError> {
+    run(transaction, "UPDATE app SET arrived = TRUE WHERE id = $1", &[(&app, Type::INT8)]).await?;
+    Ok(())
+}
+
+/// Returns the numbers of an app's messages and the totals that registrations change, for its owner.
+pub(super) async fn registered(
+    transaction: &Transaction<'_>,
+    token: Token,
+    app: AppId,
+) -> Result<AddedMessages, LedgerError> {
+    let state = own_app_row(transaction, token, app).await?.messages;
+    let families = [Family::MessagesRegistered.name(), Family::BadLines.name()];
+    let series = series::stored(transaction, app, Some(&families)).await?;
+    Ok(AddedMessages { new: 0, series, state })
 }
 
 fn known_id(row: &Row) -> KnownId {

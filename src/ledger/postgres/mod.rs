@@ -1,5 +1,6 @@
-//! The ledger in a PostgreSQL database. One exporter writes at a time: it holds a lease by the server's clock, and every
-//! transaction checks it, so that an exporter that was away cannot write after another has taken over.
+//! The ledger in a PostgreSQL database, which replicas share. Each app belongs to one of them at a time, and every
+//! transaction that writes about an app checks that, so that a replica that was away cannot write after another has taken
+//! the app over.
 //! [`crate::ledger::rules`] decides what a commit changes; this folder loads and writes rows.
 
 mod app;
@@ -7,10 +8,11 @@ mod commit;
 mod connect;
 pub mod error;
 mod file_marks;
-mod lease;
 mod load;
+mod membership;
 mod messages;
 mod passfile;
+mod replica_rows;
 mod series;
 mod sql;
 mod tls;
@@ -20,38 +22,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use prometheus::IntCounter;
+use tokio::task::AbortHandle;
 use tokio_postgres::Transaction;
-use tokio_postgres::types::{ToSql, Type};
 
 use crate::config::postgres_address::PostgresAddress;
 use crate::ledger::crash_points::{self, Did};
 use crate::ledger::postgres::connect::{Connection, Connector};
 use crate::ledger::postgres::error::{PostgresError, is_conflict, is_lost, is_stale};
-use crate::ledger::postgres::lease::{LONGEST, Lease};
+use crate::ledger::postgres::membership::{Membership, Session};
+use crate::ledger::postgres::replica_rows::LONGEST;
 use crate::ledger::postgres::sql::first;
+use crate::ledger::replicas::{MembershipEnds, Replicas};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
     Reschedule, Store, StoredApp,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
+use crate::util::lease::Token;
 
 /// Time limit of a transaction that touches every message of an app, of which there may be a million.
 const LONGEST_OF_ALL: Duration = Duration::from_secs(600);
+/// Number of apps that are registered in one transaction.
+const REGISTERED_AT_ONCE: usize = 100;
 /// Maximum number of attempts of a transaction that conflicts with another.
 const ATTEMPTS: u32 = 5;
 
 /// A ledger in a PostgreSQL database.
 pub struct Postgres {
-    connector: Connector,
+    connector: Arc<Connector>,
     connection: Option<Connection>,
-    lease: Lease,
+    /// Name of this replica.
+    name: String,
+    /// Duration of the lease.
+    lease: Duration,
+    session: Arc<Session>,
+    /// Number of the last transaction that was begun; the database remembers that of the last one that was committed.
+    begun: i64,
+    /// Both ends of the membership, until it is shared.
+    membership: Option<(Replicas, MembershipEnds)>,
+    /// The task that keeps the membership.
+    keeper: Option<AbortHandle>,
     /// Bytes of all tables, as last asked.
     size: u64,
 }
 
-/// Work of a transaction; it may be done several times.
-type Work<T> = Box<dyn for<'t, 'c> Fn(&'t Transaction<'c>) -> BoxFuture<'t, Result<T, LedgerError>> + Send + Sync>;
+/// Work of a transaction of the replica with this token; it may be done several times.
+type Work<T> =
+    Box<dyn for<'t, 'c> Fn(&'t Transaction<'c>, Token) -> BoxFuture<'t, Result<T, LedgerError>> + Send + Sync>;
 
 /// Options of a transaction.
 struct Manner<T> {
@@ -80,19 +99,31 @@ impl<T> Manner<T> {
 }
 
 impl Postgres {
-    /// Connects, brings the schema up to date, and takes the lease.
+    /// Connects, brings the schema up to date, and joins the fleet.
     ///
     /// # Errors
-    /// A server that cannot be used, or a ledger that another exporter uses or a newer release wrote.
+    /// A server that cannot be used, or a ledger that a newer release wrote.
     pub async fn open(address: &PostgresAddress) -> Result<Postgres, LedgerError> {
-        let connector = Connector::new(address)?;
-        let mut connection = connector.connect().await?;
-        let lease = tokio::time::timeout(LONGEST, async {
-            connect::migrate(&mut connection.client, &connector, &address.name).await?;
-            Lease::take(&mut connection.client, address).await
+        let connector = Arc::new(Connector::new(address)?);
+        let mut connection = connector.connect(None).await?;
+        let joined = tokio::time::timeout(LONGEST, async {
+            connect::migrate(&mut connection.client, &connector, &address.replica.name).await?;
+            replica_rows::join(&mut connection.client, &address.replica.name, address.replica.lease).await
         });
-        let lease = lease.await.map_err(|_| PostgresError::Timeout)??;
-        let mut postgres = Postgres { connector, connection: Some(connection), lease, size: 0 };
+        let token = joined.await.map_err(|_| PostgresError::Timeout)??;
+        let (replicas, ends) = Replicas::new(address.replica.lease);
+        let session = Arc::new(Session::new(token, replicas.lease.clone()));
+        let mut postgres = Postgres {
+            connector,
+            connection: Some(connection),
+            name: address.replica.name.clone(),
+            lease: address.replica.lease,
+            session,
+            begun: 0,
+            membership: Some((replicas, ends)),
+            keeper: None,
+            size: 0,
+        };
         postgres.measure().await;
         Ok(postgres)
     }
@@ -111,8 +142,10 @@ impl Postgres {
                 Attempt::Unknown(result) => match self.is_committed().await {
                     Ok(true) => return Ok(result),
                     Ok(false) => PostgresError::Timeout.into(),
-                    Err(error @ LedgerError::Postgres(PostgresError::TakenOver)) => return Err(error),
-                    Err(_) => return Err(PostgresError::UnknownCommit.into()),
+                    Err(_) => {
+                        self.session.end();
+                        return Err(PostgresError::UnknownCommit.into());
+                    }
                 },
             };
             if attempt >= ATTEMPTS {
@@ -127,12 +160,14 @@ impl Postgres {
             Err(error) => return Attempt::Failed(error),
         };
         // No number is used twice, or a lookup could take one transaction for another.
-        self.lease.begun += 1;
+        self.begun += 1;
+        let (number, lease, session) = (self.begun, self.lease, Arc::clone(&self.session));
         let mut done = None;
         let outcome = tokio::time::timeout(manner.limit, async {
             let transaction = connection.client.transaction().await?;
-            self.lease.renew(&transaction).await?;
-            let result = contained(work(&transaction)).await?;
+            let token = session.token()?;
+            replica_rows::begin(&transaction, token, number, lease).await?;
+            let result = contained(work(&transaction, token)).await?;
             let effect = (manner.did)(&result);
             crash_points::before_commit(effect);
             done = Some(result);
@@ -165,17 +200,17 @@ impl Postgres {
     async fn connected(&mut self) -> Result<Connection, LedgerError> {
         match self.connection.take().filter(|connection| !connection.client.is_closed()) {
             Some(connection) => Ok(connection),
-            None => self.connector.connect().await,
+            None => self.connector.connect(None).await,
         }
     }
 
     /// Finds out whether the last transaction was committed, until the lease would have ended.
     async fn is_committed(&mut self) -> Result<bool, LedgerError> {
-        let deadline = tokio::time::Instant::now() + self.lease.duration;
+        let deadline = tokio::time::Instant::now() + self.lease;
         loop {
             match self.last_commit().await {
-                Ok(last) => return Ok(last == self.lease.begun),
-                Err(error @ LedgerError::Postgres(PostgresError::TakenOver)) => return Err(error),
+                Ok(last) => return Ok(last == self.begun),
+                Err(error @ LedgerError::Postgres(PostgresError::NoLease)) => return Err(error),
                 Err(error) if tokio::time::Instant::now() > deadline => return Err(error),
                 Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
             }
@@ -184,24 +219,22 @@ impl Postgres {
 
     async fn last_commit(&mut self) -> Result<i64, LedgerError> {
         let mut connection = self.connected().await?;
-        let token = self.lease.token;
+        let token = self.session.token()?;
         let asked = tokio::time::timeout(LONGEST, async {
             let transaction = connection.client.transaction().await?;
-            // Waits for the transaction, if the server still has it.
-            let sql = "SELECT commits FROM writer WHERE token = $1 FOR UPDATE";
-            let row = first(&transaction, sql, &[(&token, Type::INT8)]).await?;
+            let last = replica_rows::last_commit(&transaction, token).await?;
             transaction.rollback().await?;
-            Ok::<Option<i64>, LedgerError>(row.map(|row| row.get(0)))
+            Ok::<i64, LedgerError>(last)
         });
-        let commits = asked.await.map_err(|_| PostgresError::Timeout)??;
+        let last = asked.await.map_err(|_| PostgresError::Timeout)??;
         self.connection = Some(connection);
-        commits.ok_or(LedgerError::Postgres(PostgresError::TakenOver))
+        Ok(last)
     }
 
     async fn measure(&mut self) {
         const SQL: &str = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::int8 FROM pg_class \
              WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = current_schema()) AND relkind = 'r'";
-        let work: Work<i64> = Box::new(|transaction| {
+        let work: Work<i64> = Box::new(|transaction, _| {
             Box::pin(async move {
                 let row = first(transaction, SQL, &[]).await?;
                 Ok(row.map_or(0, |row| row.get(0)))
@@ -232,19 +265,29 @@ async fn contained<T>(mut work: BoxFuture<'_, Result<T, LedgerError>>) -> Result
 
 impl Store for Postgres {
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<StoredApp>, LedgerError>> {
-        let apps = Arc::new(apps);
-        let work: Work<Vec<StoredApp>> = Box::new(move |transaction| {
-            let apps = Arc::clone(&apps);
-            Box::pin(async move { app::register_all(transaction, &apps, now).await })
-        });
-        Box::pin(self.transact(work, Manner::of_all()))
+        Box::pin(async move {
+            let mut stored = Vec::new();
+            // Each transaction is shorter than a lease.
+            for apps in apps.chunks(REGISTERED_AT_ONCE) {
+                let (apps, name) = (Arc::new(apps.to_vec()), Arc::new(self.name.clone()));
+                let work: Work<Vec<StoredApp>> = Box::new(move |transaction, token| {
+                    let (apps, name) = (Arc::clone(&apps), Arc::clone(&name));
+                    Box::pin(async move {
+                        let claimer = app::Claimer { token, name: &name };
+                        app::register_all(transaction, &claimer, &apps, now).await
+                    })
+                });
+                stored.extend(self.transact(work, Manner::of_all()).await?);
+            }
+            Ok(stored)
+        })
     }
 
     fn commit(&mut self, commit: Commit) -> BoxFuture<'_, Result<Receipt, LedgerError>> {
         let commit = Arc::new(commit);
-        let work: Work<Receipt> = Box::new(move |transaction| {
+        let work: Work<Receipt> = Box::new(move |transaction, token| {
             let commit = Arc::clone(&commit);
-            Box::pin(async move { commit::write(transaction, &commit).await })
+            Box::pin(async move { commit::write(transaction, token, &commit).await })
         });
         Box::pin(self.transact(
             work,
@@ -253,13 +296,22 @@ impl Store for Postgres {
     }
 
     fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>> {
-        let new = Arc::new(new);
-        let work: Work<Vec<AddedMessages>> = Box::new(move |transaction| {
-            let new = Arc::clone(&new);
+        let (new, name) = (Arc::new(new), Arc::new(self.name.clone()));
+        let work: Work<Vec<AddedMessages>> = Box::new(move |transaction, token| {
+            let (new, name) = (Arc::clone(&new), Arc::clone(&name));
             Box::pin(async move {
                 let mut added = Vec::new();
+                let mut is_for_others = false;
                 for new in new.iter() {
-                    added.push(messages::add(transaction, new).await?);
+                    let (of_app, owner) = messages::add(transaction, &name, new).await?;
+                    if owner.is_some_and(|owner| owner != token) {
+                        messages::tell_owner(transaction, new.app).await?;
+                        is_for_others = true;
+                    }
+                    added.push(of_app);
+                }
+                if is_for_others {
+                    replica_rows::notify(transaction).await?;
                 }
                 Ok(added)
             })
@@ -272,7 +324,7 @@ impl Store for Postgres {
 
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
         let query = Arc::new(query);
-        let work: Work<DueMessages> = Box::new(move |transaction| {
+        let work: Work<DueMessages> = Box::new(move |transaction, _| {
             let query = Arc::clone(&query);
             Box::pin(async move { messages::due(transaction, &query).await })
         });
@@ -281,22 +333,29 @@ impl Store for Postgres {
 
     fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>> {
         let work: Work<Vec<SentMessage>> =
-            Box::new(move |transaction| Box::pin(async move { messages::newest(transaction, &query).await }));
+            Box::new(move |transaction, _| Box::pin(async move { messages::newest(transaction, &query).await }));
         Box::pin(self.transact(work, Manner::read()))
     }
 
     fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>> {
         let change = Arc::new(change);
-        let work: Work<()> = Box::new(move |transaction| {
+        let work: Work<()> = Box::new(move |transaction, token| {
             let change = Arc::clone(&change);
-            Box::pin(async move { messages::reschedule(transaction, &change).await })
+            Box::pin(async move {
+                load::own_app_row(transaction, token, change.app).await?;
+                messages::reschedule(transaction, &change).await
+            })
         });
         Box::pin(self.transact(work, Manner::of_all()))
     }
 
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
-        let work: Work<bool> =
-            Box::new(move |transaction| Box::pin(async move { messages::upkeep(transaction, app, now).await }));
+        let work: Work<bool> = Box::new(move |transaction, token| {
+            Box::pin(async move {
+                load::own_app_row(transaction, token, app).await?;
+                messages::upkeep(transaction, app, now).await
+            })
+        });
         Box::pin(async move {
             let may_be_more = self.transact(work, Manner::read()).await?;
             self.measure().await;
@@ -306,16 +365,16 @@ impl Store for Postgres {
 
     fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {
         let released = Arc::new(series);
-        let work: Work<()> = Box::new(move |transaction| {
+        let work: Work<()> = Box::new(move |transaction, token| {
             let released = Arc::clone(&released);
-            Box::pin(async move { series::release(transaction, &released).await })
+            Box::pin(async move { series::release(transaction, token, &released).await })
         });
         Box::pin(self.transact(work, Manner::write(|()| Did::Nothing)))
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        // A transaction of its own: it renews the lease, which is a write.
-        let work: Work<()> = Box::new(|_| Box::pin(async { Ok(()) }));
+        // The transaction stores its number, which is a write.
+        let work: Work<()> = Box::new(|_, _| Box::pin(async { Ok(()) }));
         Box::pin(self.transact(work, Manner::read()))
     }
 
@@ -328,19 +387,42 @@ impl Store for Postgres {
         self.size
     }
 
-    fn renew(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.probe()
+    fn share(&mut self, renewals: IntCounter) -> Option<Replicas> {
+        let (replicas, ends) = self.membership.take()?;
+        let (connector, session) = (Arc::clone(&self.connector), Arc::clone(&self.session));
+        let membership = Membership::new(connector, (self.name.clone(), self.lease), session, ends, renewals);
+        self.keeper = Some(tokio::spawn(membership.keep()).abort_handle());
+        Some(replicas)
+    }
+
+    fn hand_over(&mut self, apps: Vec<AppId>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let apps = Arc::new(apps);
+        let work: Work<()> = Box::new(move |transaction, token| {
+            let apps = Arc::clone(&apps);
+            Box::pin(async move { replica_rows::hand_over(transaction, token, &apps).await })
+        });
+        Box::pin(self.transact(work, Manner::write(|()| Did::Nothing)))
+    }
+
+    fn registered(&mut self, app: AppId) -> BoxFuture<'_, Result<AddedMessages, LedgerError>> {
+        let work: Work<AddedMessages> = Box::new(move |transaction, token| {
+            Box::pin(async move { messages::registered(transaction, token, app).await })
+        });
+        Box::pin(self.transact(work, Manner::read()))
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
-        let token = self.lease.token;
         Box::pin(async move {
-            let Some(connection) = self.connection.take() else { return };
-            let sql = "UPDATE writer SET expires = clock_timestamp() WHERE token = $1";
-            let key = [(&token as &(dyn ToSql + Sync), Type::INT8)];
-            let ended = tokio::time::timeout(Duration::from_secs(1), connection.client.query_typed(sql, &key)).await;
-            if !matches!(ended, Ok(Ok(_))) {
-                tracing::warn!("cannot end the lease of the ledger; the next exporter waits until it has ended");
+            // It would join again.
+            if let Some(keeper) = self.keeper.take() {
+                keeper.abort();
+            }
+            let (Some(connection), Ok(token)) = (self.connection.take(), self.session.token()) else { return };
+            self.session.end();
+            let left =
+                tokio::time::timeout(Duration::from_secs(1), replica_rows::leave(&connection.client, token)).await;
+            if !matches!(left, Ok(Ok(()))) {
+                tracing::warn!("cannot end the lease; the other replicas take over when it has ended");
             }
         })
     }

@@ -15,6 +15,7 @@ use crate::ledger::{AppId, LedgerError, SeriesTotal};
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::model::reading::SeriesId;
+use crate::util::lease::Token;
 
 /// Returns the numbers of fields and series, in one statement, and creates those that are missing. New series stay at 0 for
 /// `hold`.
@@ -111,8 +112,29 @@ pub(super) async fn count(
     increase(transaction, &increases.map(|((number, _), (.., by))| (*number, *by)).collect()).await
 }
 
-/// Records that series show their totals from now on, even after a crash.
-pub(super) async fn release(transaction: &Transaction<'_>, series: &[SeriesId]) -> Result<(), LedgerError> {
-    run(transaction, "UPDATE series SET held_until = 0 WHERE id = ANY ($1)", &[(&series, Type::INT8_ARRAY)]).await?;
+/// Returns the series of an app, or those of some families.
+pub(super) async fn stored(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    families: Option<&[&str]>,
+) -> Result<Vec<SeriesTotal>, LedgerError> {
+    let sql = "SELECT id, family, label_pairs, total, held_until, shown FROM series \
+         WHERE app = $1 AND ($2::text[] IS NULL OR family = ANY ($2)) ORDER BY family, label_pairs";
+    let mut totals = Vec::new();
+    for row in rows(transaction, sql, &[(&app, Type::INT8), (&families, Type::TEXT_ARRAY)]).await? {
+        totals.extend(values::series(&row)?);
+    }
+    Ok(totals)
+}
+
+/// Records that series of the replica's apps show their totals from now on, even after a crash.
+pub(super) async fn release(
+    transaction: &Transaction<'_>,
+    token: Token,
+    series: &[SeriesId],
+) -> Result<(), LedgerError> {
+    let sql =
+        "UPDATE series SET held_until = 0 FROM app WHERE app.id = series.app AND owner = $1 AND series.id = ANY ($2)";
+    run(transaction, sql, &[(&token, Type::INT8), (&series, Type::INT8_ARRAY)]).await?;
     Ok(())
 }

@@ -127,8 +127,8 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, Ledger
         is_full,
         messages,
         files,
-        is_new: false,
-        last_seen: None,
+        is_owned: true,
+        ..StoredApp::default()
     })
 }
 

@@ -1,0 +1,177 @@
+//! Replicas that share the apps of one PostgreSQL ledger: each app is on one page, and on another one within a lease of the
+//! loss of its owner.
+
+use std::time::{Duration, Instant};
+
+use crate::support::fleet::{Fleet, LEASE, apps_of, counters, shared};
+use crate::support::{Page, Program, eventually, signal, try_talk};
+
+const APPS: usize = 12;
+
+/// Waits for all apps on these pages with counters that are not below these.
+#[track_caller]
+fn count_on(replicas: &[&Program], before: &std::collections::BTreeMap<String, i64>, when: &str) {
+    let mut page = Page::default();
+    eventually(when, 60, || {
+        shared(replicas, APPS, 0);
+        page = Page(counters(replicas).into_iter().map(|(name, value)| (name, value as f64)).collect());
+        let has_grown = page.counters().values().sum::<i64>() > before.values().sum::<i64>();
+        (has_grown && before.keys().all(|series| page.get(series).is_some())).then_some(())
+    });
+    page.assert_not_below(before, when);
+}
+
+#[test]
+fn apps_are_shared_and_the_loss_of_a_replica_costs_a_lease() {
+    let fleet = Fleet::of(APPS);
+    let mut first = fleet.start("first");
+    shared(&[&first], APPS, APPS);
+    let page = first.try_scrape().unwrap();
+    assert!(page.counters().keys().all(|series| series.contains(r#"instance="fleet""#)), "{page:?}");
+    assert_eq!(page.get("push_exporter_apps_owned"), Some(APPS as f64));
+    let mut second = fleet.start("second");
+    assert_eq!(apps_of(&second.try_scrape().unwrap()).len(), 0, "all are owned, and the second has only just joined");
+    let before = counters(&[&first]);
+    let shares = shared(&[&first, &second], APPS, 2);
+    count_on(&[&first, &second], &before, "after a handover");
+    assert_eq!(
+        second.try_scrape().unwrap().get("push_exporter_takeovers_total"),
+        Some(shares.values().sum::<usize>() as f64)
+    );
+
+    // A replica that is killed is missed for a lease.
+    let before = counters(&[&first, &second]);
+    let killed = Instant::now();
+    first.child.kill().unwrap();
+    first.exit_code();
+    count_on(&[&second], &before, "after a kill");
+    assert!(killed.elapsed() > Duration::from_secs(LEASE / 2), "{:?}", killed.elapsed());
+
+    // Back again, it gets its share again; a clean stop gives all of it up at once.
+    let mut first = fleet.start("first");
+    assert_eq!(shared(&[&first, &second], APPS, 2), shares, "the same as before");
+    let before = counters(&[&first, &second]);
+    let second_page = second.try_scrape().unwrap();
+    assert_eq!(second.terminate().0, Some(0));
+    let stopped = Instant::now();
+    shared(&[&first], APPS, APPS);
+    assert!(stopped.elapsed() < Duration::from_secs(LEASE), "{:?}", stopped.elapsed());
+    count_on(&[&first], &before, "after a clean stop");
+    drop(second_page);
+    assert_eq!(first.terminate().0, Some(0));
+}
+
+#[test]
+fn one_that_was_stopped_shows_nothing_of_what_others_have_taken_over() {
+    let fleet = Fleet::of(APPS);
+    let (first, second) = (fleet.start("first"), fleet.start("second"));
+    shared(&[&first, &second], APPS, 2);
+    for round in 0..3 {
+        let before = counters(&[&first, &second]);
+        signal(&first.child, "STOP");
+        shared(&[&second], APPS, APPS);
+        // A scrape waits at its door, and is the first thing that it sees.
+        let address = first.address;
+        let waiting: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(move || crate::support::try_get(address, "/metrics").unwrap().1))
+            .collect();
+        std::thread::sleep(Duration::from_millis(300));
+        signal(&first.child, "CONT");
+        for page in waiting {
+            let page = Page::parse(&page.join().unwrap());
+            assert_eq!(page.counters().len() + apps_of(&page).len(), 0, "round {round}: {page:?}");
+        }
+        shared(&[&first, &second], APPS, 2);
+        count_on(&[&first, &second], &before, "after it went on");
+        assert_eq!(
+            first.log().matches("the lease has ended, and the other replicas have taken over").count(),
+            round + 1
+        );
+    }
+}
+
+#[test]
+fn the_name_of_a_replica_is_used_once() {
+    let fleet = Fleet::of(1);
+    let mut first = fleet.start("same");
+    shared(&[&first], 1, 1);
+    let before = counters(&[&first]);
+    let again = fleet.start("same");
+    assert_eq!(first.exit_code(), Some(1));
+    assert!(first.log().contains("replica.name must be unique among replicas"), "{}", first.log());
+    count_on_one(&again, &before);
+}
+
+fn count_on_one(replica: &Program, before: &std::collections::BTreeMap<String, i64>) {
+    eventually("counters that go on", 60, || {
+        let now = counters(&[replica]);
+        (now.len() >= before.len() && now.values().sum::<i64>() > before.values().sum::<i64>()).then_some(())
+    });
+}
+
+/// Posts a request with a body.
+fn post(replica: &Program, path: &str, body: &str) -> (u16, String) {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer t0ken\r\n");
+    let length = body.len();
+    try_talk(
+        replica.address,
+        &format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"),
+    )
+    .unwrap()
+}
+
+/// Apps of JPush, of which nobody answers, that take message ids.
+fn message_apps(count: usize) -> String {
+    let app = |number| {
+        format!("  - {{app: app{number}, app_key: {number:024x}, master_secret: m, base_url: 'http://127.0.0.1:1'}}\n")
+    };
+    format!("message_api: {{token: t0ken}}\njpush:\n{}", (0..count).map(app).collect::<String>())
+}
+
+#[test]
+fn message_ids_are_taken_by_any_replica() {
+    let fleet = Fleet::of(0);
+    let (apps, ledger) = (message_apps(6), fleet.server.url("push", "push"));
+    let [first, second] = ["first", "second"].map(|name| fleet.start_with(name, &apps, &ledger));
+    // Without a message nothing is due.
+    let replicas = [&first, &second];
+    let owners = eventually("both to own some", 60, || {
+        let owned = replicas.map(|replica| replica.try_scrape().unwrap().starting(&["push_tracked_messages"]));
+        let is_of = |app: usize, owner: &usize| {
+            owned[*owner].keys().any(|series| series.contains(&format!("app=\"app{app}\"")))
+        };
+        let owners: Vec<usize> = (0..6).filter_map(|app| (0..2).find(|owner| is_of(app, owner))).collect();
+        (owners.len() == 6 && owners.contains(&0) && owners.contains(&1)).then_some(owners)
+    });
+    for (app, owner) in owners.iter().enumerate() {
+        // Both are asked, and both know what the other was told.
+        for (replica, new) in [(1 - owner, 1), (*owner, 0)] {
+            let said = post(
+                replicas[replica],
+                "/api/v1/messages",
+                &format!(r#"{{"app":"app{app}","msg_id":"{}"}}"#, 1000 + app),
+            );
+            assert_eq!(said, (200, format!(r#"{{"received":1,"new":{new},"too_old":0}}"#)), "app{app}");
+        }
+        let labels = format!(r#"provider="jpush",app="app{app}""#);
+        let (registered, tracked) = (
+            format!(r#"push_messages_registered_total{{{labels},source="api",instance="fleet"}}"#),
+            format!(r#"push_tracked_messages{{{labels},state="waiting",instance="fleet"}}"#),
+        );
+        eventually("the owner to know", 5, || {
+            let page = replicas[*owner].try_scrape()?;
+            (page.get(&registered) == Some(1.0) && page.get(&tracked) == Some(1.0)).then_some(())
+        });
+        let other = replicas[1 - owner].try_scrape().unwrap();
+        assert_eq!(other.get(&registered), None, "only the owner shows it");
+    }
+    // Each status page names the owners of the others' apps.
+    let status: serde_json::Value = serde_json::from_str(&first.get("/api/v1/status").1).unwrap();
+    let others = status["other_apps"].as_array().unwrap();
+    assert_eq!(others.len(), owners.iter().filter(|owner| **owner == 1).count());
+    assert!(others.iter().all(|app| app["owner"] == "second"), "{others:?}");
+    assert!(first.get("/").1.contains("polled by second"));
+    let app = others[0]["app"].as_str().unwrap();
+    let polled = post(&first, &format!("/-/poll?app={app}&all"), "");
+    assert_eq!(polled, (404, format!("{app} is polled by the replica second.\n")));
+}
