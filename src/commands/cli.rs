@@ -102,6 +102,34 @@ pub enum Command {
         #[command(subcommand)]
         command: MessagesCommand,
     },
+    /// Move a ledger between SQLite and PostgreSQL
+    Ledger {
+        /// The command for ledgers.
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
+}
+
+/// A command for ledgers.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum LedgerCommand {
+    /// Copy a whole ledger, with its counters, to an empty database or a new file
+    #[command(
+        after_help = "Stop the exporters of both ledgers first. The copy is one transaction: all of it, or nothing. The \
+                      password of a database is read from PGPASSWORD or a password file."
+    )]
+    Copy(CopyLedger),
+}
+
+/// Flags of `ledger copy`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct CopyLedger {
+    /// Ledger to copy: sqlite:FILE or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "LEDGER")]
+    pub from: String,
+    /// Ledger to copy it to
+    #[arg(long, value_name = "LEDGER")]
+    pub to: String,
 }
 
 /// Flags of `init`.

@@ -5,6 +5,7 @@ pub mod cli;
 pub(crate) mod demo;
 pub(crate) mod health;
 pub mod init;
+pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod serve;
 
@@ -21,7 +22,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::commands::cli::{Cli, Command, Flags, ListenAddress, LogFormat, LogLevel, MessagesCommand};
+use crate::commands::cli::{Cli, Command, Flags, LedgerCommand, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 use crate::provider::transport::SetupError;
 use crate::util::log_writer::LogWriter;
 use crate::web::config::watch::{ConfigFollower, WatchedConfig};
@@ -73,6 +74,7 @@ fn run(cli: &Cli) -> Result<(), CommandFailure> {
         Some(Command::Health) => health::run(&cli.flags),
         Some(Command::Init(options)) => init::run(&cli.flags, options),
         Some(Command::Messages { command: MessagesCommand::Add(options) }) => messages::add(options),
+        Some(Command::Ledger { command: LedgerCommand::Copy(options) }) => ledger::copy(options),
     }
 }
 

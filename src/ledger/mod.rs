@@ -2,6 +2,7 @@
 //! the reply, so that a write cannot be cancelled half-way. The ledger knows no provider: it takes readings and returns
 //! totals.
 
+pub mod copy;
 pub(crate) mod counting;
 mod crash_points;
 pub mod postgres;

@@ -2,7 +2,7 @@
 //! and comes back. What is counted is tested by `tests/postgres.sh`, which runs the tests of SQLite.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use push_exporter::config::postgres_address::PostgresAddress;
 use push_exporter::ledger::postgres::Postgres;
@@ -11,7 +11,7 @@ use push_exporter::ledger::{Commit, Confirmation, Store};
 use crate::support::hundred_messages::{BATCH, answer, apps, hundred};
 use crate::support::ledger_world::{World, counting};
 use crate::support::postgres::Server;
-use crate::support::{Program, certificates, eventually, replica};
+use crate::support::{Program, certificates, eventually, replica, said, sqlite};
 
 const PASSWORD: [(&str, &str); 1] = [("PGPASSWORD", "hunter2")];
 
@@ -203,4 +203,80 @@ async fn a_commit_of_a_hundred_messages_takes_eight_statements() {
     let counts = &transactions(&server.log())[before..];
     assert_eq!(counts.len(), 3, "{counts:?}");
     assert!(counts.iter().all(|count| (1..=8).contains(count)), "{counts:?}");
+}
+
+/// Runs `ledger copy`; the exit code, and what it said.
+fn copy(from: &str, to: &str) -> (Option<i32>, String) {
+    let mut command = Program::binary();
+    command.args(["ledger", "copy", "--from", from, "--to", to]).envs(PASSWORD);
+    let output = command.output().unwrap();
+    (output.status.code(), said(&output))
+}
+
+/// Every row of every table that both engines have, in an order that does not depend on the engine.
+fn all_rows(file: &Path) -> BTreeMap<String, Vec<String>> {
+    let database = rusqlite::Connection::open(file).unwrap();
+    let query = |sql: &str| -> Vec<String> {
+        let mut statement = database.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let row = |row: &rusqlite::Row<'_>| {
+            let values = (0..columns).map(|column| row.get::<_, rusqlite::types::Value>(column).unwrap());
+            Ok(format!("{:?}", values.collect::<Vec<_>>()))
+        };
+        let mut rows: Vec<String> = statement.query_map([], row).unwrap().map(Result::unwrap).collect();
+        rows.sort();
+        rows
+    };
+    let tables = query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'probe'");
+    let name = |table: &String| table.split('"').nth(1).unwrap().to_owned();
+    tables.iter().map(|table| (name(table), query(&format!("SELECT * FROM {}", name(table))))).collect()
+}
+
+#[test]
+fn a_ledger_is_copied_there_and_back() {
+    let (server, world) = (Server::start(), World::new());
+    let before = world.count().counters();
+    let file = world.ledger();
+    // What an Easemob app does not have: messages, with and without numbers, as large as they can be.
+    sqlite(
+        &file,
+        "INSERT INTO message (app, subject, report, sent, pace, due, at_10m, shape, watermark, failures, aside) VALUES \
+             (1, '9223372036854775807', 'received_detail', 1, 60000, 9223372036854775807, 1, 'a', x'00ff', 2, 0), \
+             (1, 'é\"''', 'received_detail', -1, 0, 0, 0, '', NULL, 0, 1); \
+         INSERT INTO tombstone VALUES (1, 'gone', 9223372036854775807); \
+         INSERT INTO file_mark VALUES (1, '/var/log/ids', 1, -1, 5, 2, x'0a', 1, 0); \
+         INSERT INTO unknown_name VALUES (1, 'offline_push', '鸿蒙'); INSERT INTO unknown_label VALUES (1, 'x'); \
+         INSERT INTO unknown_field SELECT 1, max(id) FROM field; \
+         INSERT INTO newest_message VALUES (1, 'received_detail', '7', 3, '[1]'); \
+         INSERT INTO window_gauge VALUES (1, 'users', '', 'day', 9); \
+         INSERT INTO window_gauge_value VALUES (1, 'users', '', 'day', 'push_users', '[]', 3); \
+         UPDATE series SET total = 9007199254740993 WHERE id = (SELECT max(id) FROM series)",
+    );
+    let original = all_rows(&file);
+    assert!(original.values().all(|rows| !rows.is_empty()), "a table has no row: {original:?}");
+    let (here, there) = (format!("sqlite:{}", file.display()), server.url("push", "push"));
+    let (code, text) = copy(&here, &there);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("copied 1 apps, ") && text.contains(", 2 tracked messages"), "{text}");
+    let back = world.folder.path().join("back.db");
+    assert_eq!(copy(&there, &format!("sqlite:{}", back.display())).0, Some(0));
+    assert_eq!(all_rows(&back), original);
+    // Nothing is added to a ledger that is in use, or that has apps.
+    let (code, text) = copy(&here, &there);
+    assert!(code == Some(1) && text.contains("has apps already"), "{text}");
+    // Counters go on, with the label of replicas.
+    let with_instance = |(series, total): (String, i64)| (series.replace('}', ",instance=\"push-exporter\"}"), total);
+    let before: BTreeMap<String, i64> = before.into_iter().map(with_instance).collect();
+    let program = start(&world, "a", &there).unwrap();
+    counting(&program, &before).assert_not_below(&before, "after the copy");
+    let (code, text) = copy(&there, &format!("sqlite:{}", world.folder.path().join("second.db").display()));
+    assert!(code == Some(1) && text.contains("the replica a uses the database; stop all replicas first"), "{text}");
+    for (from, to, code, expected) in [
+        ("sqlite:/nowhere.db", there.as_str(), 1, "/nowhere.db does not exist"),
+        ("push-exporter.db", &there, 2, "--from must be sqlite:FILE or postgres://USER@HOST/DATABASE"),
+        (&here, &here, 2, "are the same ledger"),
+    ] {
+        let (found, text) = copy(from, to);
+        assert!(found == Some(code) && text.contains(expected), "{text}");
+    }
 }

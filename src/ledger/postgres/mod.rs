@@ -6,11 +6,13 @@
 mod app;
 mod commit;
 mod connect;
+pub(in crate::ledger) mod copy;
 pub mod error;
 mod file_marks;
 mod load;
 mod membership;
 mod messages;
+pub mod owners;
 mod passfile;
 mod replica_rows;
 mod series;

@@ -5,6 +5,7 @@
 
 mod app;
 mod commit;
+pub(in crate::ledger) mod copy;
 mod file;
 mod file_marks;
 mod file_system;
@@ -79,6 +80,11 @@ impl Sqlite {
         let (connection, file) = (Arc::new(Mutex::new(connection)), Arc::new(file));
         let size = Arc::new(AtomicU64::new(size_on_disk(path)));
         Ok(Sqlite { path: path.into(), connection, file, size, _lock: lock })
+    }
+
+    /// Runs `work` on the connection, on the calling thread, which may block.
+    fn with_connection<T>(&mut self, work: impl FnOnce(&mut Connection) -> T) -> T {
+        work(&mut self.connection.lock())
     }
 
     /// Runs `work` in a transaction on a blocking thread. `did` returns the effect of its result that matters for a

@@ -47,6 +47,8 @@ fn every_command_has_a_page_and_three_shells_are_completed() {
         "man/push-exporter-demo.1",
         "man/push-exporter-health.1",
         "man/push-exporter-init.1",
+        "man/push-exporter-ledger-copy.1",
+        "man/push-exporter-ledger.1",
         "man/push-exporter-messages-add.1",
         "man/push-exporter-messages.1",
         "man/push-exporter-serve.1",
