@@ -1,5 +1,6 @@
 //! `push-exporter check`: validation of the configuration, then one query of every report with the real credentials,
-//! and a table of the results with advice for the failures. Needs no ledger, so it can run beside a running exporter.
+//! and a table of the results with advice for the failures. Writes to no ledger, so it can run beside a running exporter; with a
+//! PostgreSQL ledger it says which replica owns what.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use tokio::task::JoinSet;
 
 use crate::commands::cli::{Check, Flags};
 use crate::commands::{CommandFailure, serve};
+use crate::config::postgres_address::LedgerAddress;
+use crate::ledger::postgres::owners::{Owners, owners};
 use crate::model::advice::{Advice, Language};
 use crate::model::reading::SentMessage;
 use crate::provider::client::{AccountClient, Client};
@@ -68,6 +71,10 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
         let rows = query_all(asked, &transport, &clock).await;
         let language = Language::of_terminal(|name| std::env::var(name).ok());
         super::print(&format!("\n{}", table(&rows, language)))?;
+        if let LedgerAddress::Postgres(address) = &config.ledger {
+            let owners = owners(address).await.map_err(anyhow::Error::from)?;
+            super::print(&format!("\n{}", owner_table(&config.apps, &owners)))?;
+        }
         match rows.iter().filter(|row| matches!(row.result, CheckResult::Fails(_))).count() {
             0 => Ok(super::print(AFTERWARDS)?),
             failed => Err(anyhow!("{failed} of {} reports failed", rows.len()).into()),
@@ -308,20 +315,39 @@ fn table(rows: &[CheckRow], language: Language) -> String {
         [row.provider, &row.app, row.report, result, format_age, &row.quota].map(str::to_owned)
     };
     let head = ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"].map(str::to_owned);
-    let body: Vec<[String; 6]> = rows.iter().map(cells).collect();
-    let widths: [usize; 6] = std::array::from_fn(|column| {
-        [&head].into_iter().chain(&body).map(|cells| cells[column].chars().count()).max().unwrap_or(0)
-    });
-    let line = |cells: &[String; 6]| {
-        let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", padded.join("  ").trim_end())
-    };
-    let mut text = line(&head);
-    for (row, cells) in rows.iter().zip(&body) {
-        text += &line(cells);
+    let mut lines = columns([head].into_iter().chain(rows.iter().map(cells)).collect()).into_iter();
+    let mut text = lines.next().unwrap_or_default();
+    for (row, line) in rows.iter().zip(lines) {
+        text += &line;
         if let CheckResult::Fails(FailureText { message, advice, .. }) = &row.result {
             text += &format!("    {message}\n    {}\n", advice.text(language));
         }
     }
     text
+}
+
+/// Formats the live replicas and the owner of each app.
+fn owner_table(apps: &[App], owners: &Owners) -> String {
+    let replicas = if owners.replicas.is_empty() { "none is running".to_owned() } else { owners.replicas.join(", ") };
+    let owner = |app: &App| {
+        let is_its =
+            |(provider, name, _): &&(String, String, String)| *provider == app.provider.name() && *name == app.name;
+        let owner = owners.apps.iter().find(is_its).map_or(NOTHING, |(.., owner)| owner);
+        [app.provider.name(), &app.name, owner].map(str::to_owned)
+    };
+    let head = ["PROVIDER", "APP", "OWNER"].map(str::to_owned);
+    let lines = columns([head].into_iter().chain(apps.iter().map(owner)).collect());
+    format!("Replicas: {replicas}\n{}", lines.concat())
+}
+
+/// Formats rows as lines with aligned columns.
+fn columns<const N: usize>(rows: Vec<[String; N]>) -> Vec<String> {
+    let width =
+        |column: usize| rows.iter().filter_map(|cells| cells.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let line = |cells: &[String; N]| {
+        let padded: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }

@@ -39,6 +39,17 @@ fn apps_are_shared_and_the_loss_of_a_replica_costs_a_lease() {
         Some(shares.values().sum::<usize>() as f64)
     );
 
+    // Nobody needs a page to see it.
+    let config = fleet.folder.path().join("first.yml");
+    let mut check = Program::binary();
+    check.args(["check", "--config.file", config.to_str().unwrap()]).env("PGPASSWORD", "hunter2");
+    let text = String::from_utf8(check.output().unwrap().stdout).unwrap();
+    assert!(text.contains("\nReplicas: first, second\nPROVIDER  APP    OWNER\n"), "{text}");
+    for (app, owner) in &shares {
+        let owner = ["first", "second"][*owner];
+        assert!(text.contains(&format!("\neasemob   {app:5}  {owner}\n")), "{app} of {owner}: {text}");
+    }
+
     // A replica that is killed is missed for a lease.
     let before = counters(&[&first, &second]);
     let killed = Instant::now();
