@@ -19,6 +19,7 @@ mod alerts;
 mod attacks;
 mod certificates;
 mod dashboards;
+mod failovers;
 mod history;
 mod official_sdks;
 mod openmetrics;

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod any_ledger;
+pub mod cuttable_proxy;
 mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;

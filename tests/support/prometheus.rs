@@ -1,5 +1,6 @@
 //! A real Prometheus server that scrapes the exporter, and what it is asked.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -55,6 +56,21 @@ impl Prometheus {
         let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         let samples = answer["data"]["result"].as_array().cloned().unwrap_or_default();
         samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
+    }
+
+    /// Every sample of the last day of a metric, by app: time and value.
+    pub fn samples(&self, metric: &str) -> BTreeMap<String, Vec<(f64, f64)>> {
+        let url = format!("{}/api/v1/query?query={metric}%5B1d%5D", self.url());
+        let output = tool("curl", &["--silent", &url], b"");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let mut series = BTreeMap::new();
+        for one in answer["data"]["result"].as_array().into_iter().flatten() {
+            let pair = |pair: &serde_json::Value| Some((pair[0].as_f64()?, pair[1].as_str()?.parse().ok()?));
+            let values = one["values"].as_array().into_iter().flatten().filter_map(pair).collect();
+            let app = one["metric"]["app"].as_str().unwrap_or_default().to_owned();
+            assert!(series.insert(app.clone(), values).is_none(), "{app} has two series: {}", one["metric"]);
+        }
+        series
     }
 
     /// Its own metrics.
