@@ -18,6 +18,9 @@ PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${P
     none_of_them_keeps_a_scrape a_day_of_messages
 # By itself, since nextest ends what takes longer than a quarter of an hour.
 ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test programs -- --nocapture fire_when_something_is_wrong
+# A hundred failovers in front of a real Prometheus, half an hour; replicas that share a thousand apps.
+PUSH_EXPORTER_FAILOVERS=${PUSH_EXPORTER_FAILOVERS:-100} cargo test --locked --test programs -- --nocapture no_counter_falls
+PUSH_EXPORTER_FLEET=${PUSH_EXPORTER_FLEET:-1000} cargo test --locked --test programs -- --nocapture many_apps_are_spread
 # Kills, storms and a month of messages on PostgreSQL.
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_STORMS=1 \
     tests/postgres.sh -E 'test(kills) | test(after_a_storm) | test(messages::simulated_month)'

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 source tests/needs.sh
 needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promtool:prometheus chromium:chromium
     prometheus-alertmanager:prometheus-alertmanager amtool:prometheus-alertmanager
-    psql:postgresql-client sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm
+    psql:postgresql-client pgbouncer:pgbouncer faketime:faketime sqlite3:sqlite3 unshare:util-linux setpriv:util-linux mount:mount openssl:openssl node:nodejs npm:npm
     shellcheck:shellcheck systemd-analyze:systemd)
 python3 -c "import ensurepip, venv" 2>/dev/null || needs+=(:python3-venv)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || needs+=(:postgresql)

@@ -2,82 +2,20 @@
 //! scrapes both replicas all the time. No counter falls, what it has at the end is the truth, and no provider is asked more
 //! often than its documented limit allows.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-use http::{Request, Response};
-use tokio::runtime::Runtime;
 
 use crate::support::cuttable_proxy::CuttableProxy;
 use crate::support::fleet::{LEASE, all_apps, shared};
+use crate::support::growing_apps::{GrowingApps, INTERVAL, LIMIT};
 use crate::support::postgres::Server;
 use crate::support::prometheus::Prometheus;
-use crate::support::scripted_provider::{ScriptedProvider, respond};
-use crate::support::{Program, eventually, fast_dir, signal, simulate};
+use crate::support::{Program, eventually, fast_dir, signal};
 
 const APPS: usize = 10;
-/// Seconds between two polls of an app.
-const INTERVAL: u64 = 2;
-/// Easemob's documented limit: requests in a window of seconds.
-const LIMIT: (usize, Duration) = (10, Duration::from_secs(10));
 
 /// How often a replica fails; `tests/long.sh` asks for a hundred times.
 fn failovers() -> usize {
     std::env::var("PUSH_EXPORTER_FAILOVERS").map_or(8, |count| count.parse().expect("a number of failovers"))
-}
-
-/// Easemob apps whose numbers grow, and a record of when they were asked.
-#[derive(Default)]
-struct Truth {
-    /// Deliveries by app and day.
-    sent: Mutex<BTreeMap<(String, String), i64>>,
-    /// Requests for statistics by app within the last window, and the most that were in one; and their number.
-    asked: Mutex<BTreeMap<String, (VecDeque<Instant>, usize, usize)>>,
-    is_over: AtomicBool,
-}
-
-fn today() -> String {
-    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Asia/Shanghai").unwrap()).date().to_string()
-}
-
-impl Truth {
-    fn answer(&self, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
-        let path: Vec<&str> = request.uri().path().split('/').collect();
-        let [_, _, app, .., "begin", begin, "end", end] = path.as_slice() else {
-            return respond(200, r#"{"access_token":"t","expires_in":86400}"#.to_owned());
-        };
-        let mut asked = self.asked.lock().unwrap();
-        let (recent, most, all) = asked.entry((*app).to_owned()).or_default();
-        let now = Instant::now();
-        recent.push_back(now);
-        while recent.front().is_some_and(|first| now.duration_since(*first) > LIMIT.1) {
-            recent.pop_front();
-        }
-        *most = recent.len().max(*most);
-        *all += 1;
-        drop(asked);
-        let sent = self.sent.lock().unwrap();
-        let days = sent.iter().filter(|((of, day), _)| of == app && (*begin..=*end).contains(&day.as_str()));
-        let days: Vec<String> =
-            days.map(|((_, day), count)| format!(r#""{day}":{{"APNS":{{"successCount":{count}}}}}"#)).collect();
-        respond(200, format!(r#"{{"status":"OK","data":{{{}}}}}"#, days.join(",")))
-    }
-
-    /// Lets the numbers grow until it is over.
-    fn grow(&self) {
-        let mut random = fastrand::Rng::with_seed(7);
-        while !self.is_over.load(Ordering::Relaxed) {
-            let app = format!("app{}", random.usize(..APPS));
-            *self.sent.lock().unwrap().entry((app, today())).or_default() += random.i64(1..50);
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn total(&self, app: &str) -> i64 {
-        self.sent.lock().unwrap().iter().filter(|((of, _), _)| of == app).map(|(_, count)| count).sum()
-    }
 }
 
 /// One of the two replicas, with a port of its own that it has again after a restart, and a network that can be cut.
@@ -113,17 +51,8 @@ impl Member {
 
 #[test]
 fn no_counter_falls_and_what_prometheus_has_is_the_truth() {
-    let (server, folder, runtime) = (Server::start(), fast_dir(), Runtime::new().unwrap());
-    let truth = Arc::new(Truth::default());
-    let answering = Arc::clone(&truth);
-    let provider = ScriptedProvider::answering(move |request| answering.answer(request));
-    let (_provider, address) = runtime.block_on(simulate(provider));
-    let app = |number| {
-        format!(
-            "  - {{app: app{number}, base_url: 'http://{address}', org_name: acme, app_name: app{number}, client_id: a, client_secret: b, interval: {INTERVAL}s}}\n"
-        )
-    };
-    let apps = format!("easemob:\n{}", (0..APPS).map(app).collect::<String>());
+    let (server, folder) = (Server::start(), fast_dir());
+    let (world, apps) = GrowingApps::start(APPS);
     let mut members = [Member::new("first", &server), Member::new("second", &server)];
     let job = format!(
         "    scrape_interval: 1s\n    scrape_timeout: 1s\n    static_configs: [{{targets: ['127.0.0.1:{}', '127.0.0.1:{}']}}]\n",
@@ -134,11 +63,7 @@ fn no_counter_falls_and_what_prometheus_has_is_the_truth() {
     for member in &mut members {
         member.start(folder.path(), &apps);
     }
-    // Numbers grow once each app has its baseline of nothing, so that every delivery counts.
-    eventually("each app to be asked", 60, || (truth.asked.lock().unwrap().len() == APPS).then_some(()));
-    std::thread::sleep(Duration::from_secs(INTERVAL));
-    let growing = Arc::clone(&truth);
-    let growth = std::thread::spawn(move || growing.grow());
+    world.begin();
 
     let longer = Duration::from_secs(LEASE + 2);
     for round in 0..failovers() {
@@ -177,13 +102,11 @@ fn no_counter_falls_and_what_prometheus_has_is_the_truth() {
             }
         }
     }
-    truth.is_over.store(true, Ordering::Relaxed);
-    growth.join().unwrap();
+    world.end();
 
     // Every sample that Prometheus has, in its order.
     let metric = "push_messages_sent_total";
-    let totals: BTreeMap<String, i64> =
-        (0..APPS).map(|number| format!("app{number}")).map(|app| (app.clone(), truth.total(&app))).collect();
+    let totals = world.totals();
     let series = eventually("the last numbers to be scraped", 60, || {
         let series = prometheus.samples(metric);
         let last = |app: &str| Some(series.get(app)?.last()?.1 as i64);
@@ -206,14 +129,14 @@ fn no_counter_falls_and_what_prometheus_has_is_the_truth() {
     assert_eq!(rejected.collect::<Vec<_>>(), Vec::<&str>::new(), "samples that Prometheus did not take");
 
     let seconds = began.elapsed().as_secs() as usize;
-    let asked = truth.asked.lock().unwrap();
     let expected = seconds / INTERVAL as usize;
-    for (app, (_, most, all)) in asked.iter() {
-        assert!(*most <= LIMIT.0, "{app}: {most} requests in ten seconds");
+    let mut all = 0;
+    for (app, asked) in world.asked() {
+        assert!(asked.most <= LIMIT.0, "{app}: {} requests in ten seconds", asked.most);
         // Beyond its pace, an app is asked at most twice more for each failover: at the takeover and at the return.
-        assert!(*all <= expected + 2 * failovers() + 5, "{app}: {all} requests in {seconds} s");
+        assert!(asked.all <= expected + 2 * failovers() + 5, "{app}: {} requests in {seconds} s", asked.all);
+        all += asked.all;
     }
-    let all: usize = asked.values().map(|(.., all)| all).sum();
     println!(
         "{} failovers in {seconds} s: {samples} samples, {all} requests, {} expected",
         failovers(),

@@ -19,6 +19,7 @@ mod alerts;
 mod attacks;
 mod certificates;
 mod dashboards;
+mod databases;
 mod failovers;
 mod history;
 mod official_sdks;

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::fleet::{Fleet, LEASE, apps_of, counters, shared};
+use crate::support::fleet::{Fleet, LEASE, all_apps, apps_of, counters, shared};
+use crate::support::growing_apps::GrowingApps;
+use crate::support::postgres::Server;
 use crate::support::{Page, Program, eventually, signal, try_talk};
 
 const APPS: usize = 12;
@@ -185,4 +187,131 @@ fn message_ids_are_taken_by_any_replica() {
     let app = others[0]["app"].as_str().unwrap();
     let polled = post(&first, &format!("/-/poll?app={app}&all"), "");
     assert_eq!(polled, (404, format!("{app} is polled by the replica second.\n")));
+}
+
+/// How many apps a large fleet has; `tests/long.sh` asks for a thousand.
+fn many() -> usize {
+    std::env::var("PUSH_EXPORTER_FLEET").map_or(300, |count| count.parse().expect("a number of apps"))
+}
+
+#[test]
+fn many_apps_are_spread_evenly_and_few_of_them_move() {
+    let (fleet, count) = (Fleet::on(Server::start()), many());
+    let (_world, apps) = GrowingApps::start(count);
+    let apps = apps.replace("interval: 2s", "interval: 30s");
+    let ledger = fleet.server.url("push", "push");
+    let mut replicas: Vec<Program> =
+        ["first", "second", "third"].map(|name| fleet.start_with(name, &apps, &ledger)).into();
+    // A fifth more or less than even is allowed, of a thousand apps; of fewer, chance moves more.
+    let slack = if count < 1000 { 2 } else { 5 };
+    let settle = |replicas: &[Program]| {
+        let even = count / replicas.len();
+        let all: Vec<&Program> = replicas.iter().collect();
+        let shares = eventually("even shares", 120, || {
+            let owners = all_apps(&all);
+            let of = |index: usize| owners.values().filter(|owner| **owner == index).count();
+            let is_even = |share: usize| share.abs_diff(even) <= even / slack;
+            (owners.len() == count && (0..all.len()).map(of).all(is_even)).then_some(owners)
+        });
+        // Whatever moves has moved.
+        std::thread::sleep(Duration::from_secs(2 * LEASE));
+        let owners = shared(&all, count, 1);
+        assert!(shares.iter().filter(|(app, owner)| owners[*app] != **owner).count() <= count / 100);
+        owners
+    };
+    let three = settle(&replicas);
+    for replica in &replicas {
+        let page = replica.try_scrape().unwrap();
+        let requests: i64 = page.starting(&["push_api_requests_total"]).values().sum();
+        let [cpu, owned] =
+            ["process_cpu_seconds_total", "push_exporter_apps_owned"].map(|name| page.get(name).unwrap());
+        println!("{owned} of {count} apps: {requests} requests and {cpu:.1} s of CPU since the start");
+    }
+    // A fourth gets its share from each, and the others keep what they have.
+    replicas.push(fleet.start_with("fourth", &apps, &ledger));
+    let four = settle(&replicas);
+    let moved: Vec<_> = three.iter().filter(|(app, owner)| four[*app] != **owner).collect();
+    assert!(moved.iter().all(|(app, _)| four[*app] == 3), "only to the fourth");
+    // It leaves, and all is as before.
+    assert_eq!(replicas.pop().unwrap().terminate().0, Some(0));
+    assert_eq!(settle(&replicas), three);
+}
+
+#[test]
+fn an_app_belongs_to_who_has_it_configured_with_the_same_account() {
+    let fleet = Fleet::of(6);
+    let ledger = fleet.server.url("push", "push");
+    // The second has half of the apps, and of them all with another account.
+    let lines: Vec<&str> = fleet.apps.lines().collect();
+    let few = lines[..4].join("\n").replace("org_name: acme", "org_name: other") + "\n";
+    let mut first = fleet.start("first");
+    shared(&[&first], 6, 6);
+    let mut second = fleet.start_with("second", &few, &ledger);
+    std::thread::sleep(Duration::from_secs(2 * LEASE));
+    assert_eq!(shared(&[&first, &second], 6, 0).values().filter(|owner| **owner == 0).count(), 6);
+    let status: serde_json::Value = serde_json::from_str(&second.get("/api/v1/status").1).unwrap();
+    assert_eq!(status["other_apps"].as_array().unwrap().len(), 3);
+    assert_eq!(status["summary"], "Other replicas have all apps at present.");
+    // When no replica has the old account any more, the new one begins with a baseline.
+    let before = counters(&[&first]);
+    assert_eq!(first.terminate().0, Some(0));
+    eventually("the second to have its apps", 30, || (apps_of(&second.try_scrape()?).len() == 3).then_some(()));
+    assert_eq!(second.log().matches("the account has changed; its counters continue from a new baseline").count(), 3);
+    let now = second.try_scrape().unwrap();
+    let theirs = before.into_iter().filter(|(series, _)| now.get(series).is_some()).collect();
+    now.assert_not_below(&theirs, "with the other account");
+    assert_eq!(second.terminate().0, Some(0));
+}
+
+#[test]
+fn a_replica_whose_clock_is_two_hours_ahead_counts_nothing_twice() {
+    const APPS: usize = 3;
+    let fleet = Fleet::on(Server::start());
+    let (world, apps) = GrowingApps::start(APPS);
+    let ledger = fleet.server.url("push", "push");
+    let mut first = fleet.start_with("first", &apps, &ledger);
+    world.begin();
+    shared(&[&first], APPS, APPS);
+    let file = fleet.folder.path().join("second.yml");
+    let text = std::fs::read_to_string(fleet.folder.path().join("first.yml")).unwrap();
+    std::fs::write(&file, text.replace("name: first", "name: second")).unwrap();
+    // faketime itself would remain beside the program, as its parent.
+    let library = eventually("libfaketime, which tests/run.sh installs", 1, || {
+        let folders = std::fs::read_dir("/usr/lib").unwrap().map(|folder| folder.unwrap().path());
+        folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| library.exists())
+    });
+    let mut command = Program::binary();
+    command.args(["--web.listen-address", "127.0.0.1:0", "--config.file"]).arg(&file);
+    command.envs([("PGPASSWORD", "hunter2"), ("FAKETIME", "+2h"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);
+    command.env("LD_PRELOAD", library);
+    let second = Program::try_run(command).expect("it ended at once");
+    let counted = |replica: &Program, before: &std::collections::BTreeMap<String, i64>| {
+        eventually("counters that go on", 60, || {
+            let now = counters(&[replica]);
+            let is_above = |(series, total): (&String, &i64)| now.get(series).is_some_and(|now| now > total);
+            let sent = before.iter().filter(|(series, _)| series.starts_with("push_messages_sent_total"));
+            (now.len() >= before.len() && sent.clone().count() > 0 && sent.clone().all(is_above)).then_some(now)
+        })
+    };
+    // From the right clock to the wrong one, and back.
+    let before =
+        eventually("counters", 30, || Some(counters(&[&first])).filter(|all| all.values().any(|total| *total > 0)));
+    let before = counted(&first, &before);
+    assert_eq!(first.terminate().0, Some(0));
+    let ahead = counted(&second, &before);
+    let first = fleet.start_with("first", &apps, &ledger);
+    signal(&second.child, "KILL");
+    let last = counted(&first, &ahead);
+    world.end();
+    let totals = world.totals();
+    eventually("the truth", 60, || {
+        let now = counters(&[&first]);
+        let sent: i64 = now
+            .iter()
+            .filter(|(series, _)| series.starts_with("push_messages_sent_total"))
+            .map(|(_, total)| total)
+            .sum();
+        assert!(last.iter().all(|(series, total)| now.get(series).is_none_or(|now| now >= total)));
+        (sent == totals.values().sum::<i64>()).then_some(())
+    });
 }

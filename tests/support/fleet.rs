@@ -40,6 +40,12 @@ impl Fleet {
         Fleet { _runtime: runtime, _easemobs: easemobs, server: Server::start(), folder: fast_dir(), apps }
     }
 
+    /// A fleet on this server, whose apps a test brings itself.
+    pub fn on(server: Server) -> Fleet {
+        let (_runtime, _easemobs) = (Runtime::new().unwrap(), Vec::new());
+        Fleet { _runtime, _easemobs, server, folder: fast_dir(), apps: String::new() }
+    }
+
     /// Starts a replica.
     pub fn start(&self, name: &str) -> Program {
         self.start_with(name, &self.apps, &self.server.url("push", "push"))

@@ -5,11 +5,13 @@
 #![allow(dead_code, unused_imports)]
 
 mod any_ledger;
+pub mod commit_cutter;
 pub mod cuttable_proxy;
 mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;
 pub mod fleet;
+pub mod growing_apps;
 pub mod hundred_messages;
 pub mod jpush_script;
 pub mod jpush_totals;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::eventually;
+
 /// A server that ends with the test. Its role `push` owns the database `push`, with the password `hunter2`.
 pub struct Server {
     folder: tempfile::TempDir,
@@ -51,6 +53,29 @@ impl Server {
 
     fn data(&self) -> String {
         self.folder.path().join("data").display().to_string()
+    }
+
+    /// A standby of this server, which commits nothing that the standby does not have.
+    pub fn standby(&self) -> Server {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let standby = Server { folder, port };
+        let source = format!("host=127.0.0.1 port={} user=push password=hunter2", self.port);
+        run("pg_basebackup", &["-d", &source, "-D", &standby.data(), "-R", "--checkpoint=fast"]);
+        standby.resume();
+        self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        eventually("the standby to be synchronous", 30, || {
+            (self.sql("postgres", "SELECT sync_state FROM pg_stat_replication") == "sync").then_some(())
+        });
+        standby
+    }
+
+    /// Makes a standby the primary.
+    pub fn promote(&self) {
+        run("pg_ctl", &["-D", &self.data(), "-w", "promote"]);
     }
 
     /// Starts it again after [`Server::halt`].
