@@ -27,9 +27,18 @@ CHECKS = [
 ]
 
 
+OF_REPLICAS = [
+    ("compose.replicas.yml, keys", compose.keys),
+    ("compose.replicas.yml, services", compose.services),
+    ("prometheus.replicas.yml", prometheus.config),
+]
+
+
 def main() -> int:
     repository = Repository(common.parser(__doc__).parse_args().root)
-    return common.main([(name, check(repository)) for name, check in CHECKS], PROGRAMS)
+    replicas = Repository(repository.root, "deploy/compose.replicas.yml")
+    checks = [(name, check(repository)) for name, check in CHECKS]
+    return common.main(checks + [(name, check(replicas)) for name, check in OF_REPLICAS], PROGRAMS)
 
 
 if __name__ == "__main__":

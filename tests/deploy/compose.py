@@ -1,5 +1,5 @@
-"""deploy/compose.yml: its keys and their values, whether its services are as they should be, and their commands. What
-the other checks need of its services is here too."""
+"""deploy/compose.yml and deploy/compose.replicas.yml: their keys and their values, whether the services are as they should be,
+and their commands. What the other checks need of the services is here too."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,9 @@ SERVICE = of(
         "tmpfs": unique(matching(r"/[^:]*")),
         "read_only": {"type": "boolean"},
         "restart": matching(r"no|always|on-failure(:\d+)?|unless-stopped"),
+        "cap_add": unique(matching(r"[A-Z_]+")),
         "cap_drop": unique(matching(r"[A-Z_]+")),
+        "hostname": matching(r"[a-z0-9-]+"),
         "security_opt": unique(STRING),
         "healthcheck": of(
             {
@@ -108,7 +110,7 @@ def services(repository: Repository) -> Iterator[str]:
     published: list[str] = []
     mounted = 0
     for name, service in everything["services"].items():
-        if not re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", service.get("image", "")) and "build" not in service:
+        if not re.fullmatch(r"[\w./-]+:v?\d+\.\d+(\.\d+)?", service.get("image", "")) and "build" not in service:
             yield f"{name}: image {service.get('image')} is not pinned to a release"
         for wanted in ("healthcheck", "restart", "cap_drop", "security_opt", "ports"):
             if not service.get(wanted):
@@ -122,7 +124,8 @@ def services(repository: Repository) -> Iterator[str]:
                 yield f"{name}: the health check asks {asked[0]}, the service listens on {inside}"
         for source, target, options in binds(service):
             mounted += 1
-            if not repository.beside(source).exists():
+            # A configuration of one's own.
+            if source != "./config" and not repository.beside(source).exists():
                 yield f"{name}: {source} is mounted and does not exist"
             if "ro" not in options.split(","):
                 yield f"{name}: {source} is mounted to be written"

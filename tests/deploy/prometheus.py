@@ -49,11 +49,13 @@ def config(repository: Repository) -> Iterator[str]:
         if path.name not in matched:
             yield f"rule_files: {path.name} is not among them"
     external = config["global"].get("external_labels", {})
-    yield from external_labels(repository, external, config["alerting"])
+    alerting = config.get("alerting")
+    if alerting:
+        yield from external_labels(repository, external, alerting)
     for job in config["scrape_configs"]:
         if job.get("honor_labels") is not True:
             yield f"{job['job_name']}: honor_labels is not true"
-    jobs = [*config["scrape_configs"], *config["alerting"]["alertmanagers"]]
+    jobs = [*config["scrape_configs"], *(alerting or {}).get("alertmanagers", [])]
     addresses = [target for job in jobs for static in job["static_configs"] for target in static["targets"]]
     for address in addresses:
         if wrong := is_service(services, *address.rsplit(":", 1)):

@@ -12,9 +12,9 @@ OTHERS = {"up", "ALERTS", "process_start_time_seconds"}
 
 
 class Repository:
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, compose_file: str = "deploy/compose.yml"):
         self.root = root
-        self.compose_file = root / "deploy/compose.yml"
+        self.compose_file = root / compose_file
         self.alertmanager_file = root / "deploy/alertmanager.yml"
         self.runbook_file = root / "prometheus/RUNBOOK.md"
         self.rule_files = sorted((root / "prometheus/rules").glob("*.yml"))

@@ -97,8 +97,20 @@ def references(rendered: Rendered) -> Iterator[str]:
     which, stateful, pod, container = rendered.name, rendered.one("StatefulSet"), rendered.pod, rendered.container
     labels, ports = pod["metadata"]["labels"], rendered.ports()
     service = rendered.one("Service")
-    if stateful["spec"]["replicas"] != 1:
+    replicas = rendered.values.get("replicas", 1)
+    if stateful["spec"]["replicas"] != replicas:
         yield f"{which}: {stateful['spec']['replicas']} replicas"
+    budgets = [budget["spec"] for budget in rendered.of("PodDisruptionBudget")]
+    away = rendered.values.get("podDisruptionBudget", {}).get("maxUnavailable", 1)
+    wanted = [{"maxUnavailable": away, "selector": stateful["spec"]["selector"]}] if replicas > 1 else []
+    if budgets != wanted:
+        yield f"{which}: budgets are {budgets}"
+    apart = pod["spec"].get("affinity", {}).get("podAntiAffinity", {}).get("preferredDuringSchedulingIgnoredDuringExecution", [])
+    terms = [term["podAffinityTerm"] for term in apart]
+    if replicas > 1 and [(term["topologyKey"], within(term["labelSelector"]["matchLabels"], labels)) for term in terms] != [
+        ("kubernetes.io/hostname", True)
+    ]:
+        yield f"{which}: pods are kept apart by {terms}"
     for thing, selector in (("StatefulSet", stateful["spec"]["selector"]["matchLabels"]), ("Service", service["spec"]["selector"])):
         if not within(selector, labels):
             yield f"{which}: the {thing} selects {selector}, which the pod is not"
@@ -130,6 +142,11 @@ def references(rendered: Rendered) -> Iterator[str]:
         yield from confined(which, spec)
 
 
+def shared(rendered: Rendered) -> bool:
+    """Whether the ledger is a database that replicas share."""
+    return rendered.values.get("config", {}).get("ledger", "").startswith("postgres")
+
+
 def volumes(rendered: Rendered) -> Iterator[str]:
     which, spec = rendered.name, rendered.one("StatefulSet")["spec"]
     claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])]
@@ -155,9 +172,11 @@ def volumes(rendered: Rendered) -> Iterator[str]:
                     yield f"{which}: the ConfigMap {source['configMap']['name']} has no {item['key']}"
     ledger = [mount["name"] for mount in rendered.container["volumeMounts"] if mount["mountPath"] == "/var/lib/push-exporter"]
     demo = rendered.values.get("demo", {}).get("enabled", False)
-    kept = not demo and rendered.values.get("persistence", {}).get("enabled", True)
+    # A database needs no volume.
+    file = not demo and not shared(rendered)
+    kept = file and rendered.values.get("persistence", {}).get("enabled", True)
     own = kept and not rendered.values.get("persistence", {}).get("existingClaim")
-    if bool(ledger) == demo or claims != (["ledger"] if own else []):
+    if bool(ledger) != file or claims != (["ledger"] if own else []):
         yield f"{which}: the ledger is mounted from {ledger}, claims are {claims}"
 
 

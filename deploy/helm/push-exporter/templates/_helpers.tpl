@@ -71,6 +71,13 @@ the Service, is the same for a release of the same name in every namespace.
 {{- end -}}
 
 {{/*
+"true" if the ledger is a PostgreSQL database, which replicas share.
+*/}}
+{{- define "push-exporter.shared" -}}
+{{- if regexMatch "^postgres(ql)?:" (.Values.config.ledger | default "") -}}true{{- end -}}
+{{- end -}}
+
+{{/*
 The text of a rule file, with the starts of its links. In the files they are external labels of Prometheus, which rule files
 on a Prometheus of their own want; what is not given stays one.
 */}}
@@ -143,6 +150,16 @@ What a schema of values cannot say. The exporter would refuse most of it too, bu
 {{- fail (printf "config uses ${%s}, but env has no entry with name: %s." $name $name) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- $shared := include "push-exporter.shared" . -}}
+{{- if and (gt (int .Values.replicas) 1) (not $shared) -}}
+{{- fail "replicas is above 1, but only replicas with config.ledger: postgres://… share their apps. Others would poll every report again and count into ledgers of their own." -}}
+{{- end -}}
+{{- if regexMatch "^postgres(ql)?://[^/@]*:[^/@]*@" (.Values.config.ledger | default "") -}}
+{{- fail "config, ledger: the password is given as text. Put it into a Secret, and name that in env as PGPASSWORD." -}}
+{{- end -}}
+{{- if and $shared .Values.networkPolicy.enabled (not .Values.networkPolicy.extraEgress) -}}
+{{- fail "networkPolicy.extraEgress is empty, so the database could not be reached. Name it, for example [{to: [{ipBlock: {cidr: 10.0.0.5/32}}], ports: [{port: 5432, protocol: TCP}]}]." -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
 {{- fail "networkPolicy.metricsFrom is empty, so Prometheus could not scrape. Name who may, for example [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]." -}}
