@@ -11,7 +11,8 @@ ALL = models.VariableOption(selected=True, text=["All"], value=["$__all"])
 _COUNTED = f'{{__name__=~"push_messages_(sent|received)_total", {APP}'
 _QUERIES = {
     "job": "push_exporter_build_info",
-    "instance": 'push_exporter_build_info{job=~"$job"}',
+    # Where replicas share apps, their series have an instance of their own.
+    "instance": '{__name__=~"push_exporter_build_info|push_up", job=~"$job"}',
     "provider": 'push_up{job=~"$job", instance=~"$instance"}',
     "app": 'push_up{job=~"$job", instance=~"$instance", provider=~"$provider"}',
     "platform": _COUNTED + "}",
