@@ -67,7 +67,8 @@ pub fn open_store(folder: &Path) -> Box<dyn Store> {
 /// A PostgreSQL ledger in a runtime of its own. A test's own runtime has a paused clock, which would run on to the next time
 /// limit while it waits for the server.
 struct Elsewhere {
-    runtime: Arc<Runtime>,
+    /// Taken by the drop alone.
+    runtime: Option<Arc<Runtime>>,
     store: Arc<Mutex<Postgres>>,
 }
 
@@ -80,14 +81,14 @@ impl Elsewhere {
             (runtime, store)
         });
         let (runtime, store) = opened.join().unwrap();
-        Elsewhere { runtime: Arc::new(runtime), store: Arc::new(Mutex::new(store)) }
+        Elsewhere { runtime: Some(Arc::new(runtime)), store: Arc::new(Mutex::new(store)) }
     }
 
     fn run<T: Send + 'static>(
         &self,
         work: impl for<'s> FnOnce(&'s mut Postgres) -> BoxFuture<'s, T> + Send + 'static,
     ) -> BoxFuture<'static, T> {
-        let (runtime, store) = (Arc::clone(&self.runtime), Arc::clone(&self.store));
+        let (runtime, store) = (self.runtime.clone().unwrap(), Arc::clone(&self.store));
         Box::pin(async move {
             // A paused clock stands still while something blocks.
             tokio::task::spawn_blocking(move || runtime.block_on(async { work(&mut *store.lock().await).await }))
@@ -99,11 +100,9 @@ impl Elsewhere {
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        let runtime = std::mem::replace(
-            &mut self.runtime,
-            Arc::new(tokio::runtime::Builder::new_current_thread().build().unwrap()),
-        );
-        drop(std::thread::spawn(move || drop(runtime)));
+        // A runtime must not be dropped inside another.
+        let runtime = self.runtime.take();
+        std::thread::spawn(move || drop(runtime)).join().unwrap();
     }
 }
 
