@@ -85,8 +85,8 @@ pub enum Command {
     Demo,
     /// Check the configuration, then query every report once with the real credentials
     #[command(
-        after_help = "Uses no ledger, so it can run beside a running exporter; each report is queried once, within the \
-                      rate limits of the provider. Exit code 1 if a report fails, 2 if the configuration is invalid."
+        after_help = "Writes to no ledger, so it can run beside a running exporter; with a PostgreSQL ledger it also prints the live replicas and the owner of each app; each report is queried once, within the \
+                      rate limits of the provider. Exit code 1 if a report fails or the database cannot be read, 2 if the configuration is invalid."
     )]
     Check(Check),
     /// Print a commented example configuration
@@ -115,8 +115,9 @@ pub enum Command {
 pub enum LedgerCommand {
     /// Copy a whole ledger, with its counters, to an empty database or a new file
     #[command(
-        after_help = "Stop the exporters of both ledgers first. The copy is one transaction: all of it, or nothing. The \
-                      password of a database is read from PGPASSWORD or a password file."
+        after_help = "Stop the exporters of both ledgers first. Both are migrated to the schema of this release. \
+                      The copy is one transaction: if it fails, nothing is copied. The password of the database is read \
+                      from PGPASSWORD or a password file."
     )]
     Copy(CopyLedger),
 }

@@ -24,6 +24,11 @@ pub(crate) fn copy(options: &CopyLedger) -> Result<(), CommandFailure> {
     if from == to {
         return Err(CommandFailure::Usage("--from and --to are the same ledger".to_owned()));
     }
+    if let (LedgerAddress::Postgres(_), LedgerAddress::Postgres(_)) = (&from, &to) {
+        let text =
+            "--from and --to are both PostgreSQL databases; use pg_dump and pg_restore, with the exporters stopped";
+        return Err(CommandFailure::Usage(text.to_owned()));
+    }
     super::block_on(async {
         let progress = Arc::new(Progress::default());
         let bar = ProgressBar::no_length();
@@ -43,7 +48,7 @@ pub(crate) fn copy(options: &CopyLedger) -> Result<(), CommandFailure> {
         bar.finish_and_clear();
         let Copied { apps, series, total, messages, .. } = copied.map_err(anyhow::Error::from)?;
         let text = format!(
-            "copied {} apps, {} counters that add up to {total}, {} tracked messages; now set ledger in the configuration\n",
+            "copied {} apps, {} counters with a sum of {total}, {} tracked messages; set ledger in the configuration to the new address\n",
             HumanCount(apps),
             HumanCount(series),
             HumanCount(messages)

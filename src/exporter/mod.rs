@@ -98,12 +98,22 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut manager = PollManager::new(services.clone(), Arc::clone(&registry), stop.clone());
     let mut ownership = Ownership::new(replicas, services.clone(), metrics.replica.clone());
-    let share = match stop.run_until_cancelled(ownership.configure(&config)).await {
-        Some(share) => share?,
-        None => return Ok(()),
-    };
-    let changes = manager.start_apps(&config, &transport, &StoppedApps::default(), &share).await?;
-    ownership.record(&manager, changes.taken_over);
+    let started = stop.run_until_cancelled(async {
+        let share = ownership.configure(&config).await?;
+        let changes = manager.start_apps(&config, &transport, &StoppedApps::default(), &share).await?;
+        ownership.record(&manager, changes.taken_over);
+        Ok::<(), LedgerError>(())
+    });
+    let started = started.await;
+    if !matches!(started, Some(Ok(()))) {
+        // A replica that stays in the fleet would be waited for.
+        stop.cancel();
+        services.tasks.close();
+        services.tasks.wait().await;
+        drop((services, manager, ownership, registry));
+        let _ = tokio::time::timeout(GRACE, ledger_task).await;
+        return started.unwrap_or(Ok(())).map_err(RunError::Ledger);
+    }
     metrics.config_read(clock.now());
     let upkeep = Arc::clone(&registry).upkeep(services.tasks.clone(), services.panics.clone());
     manager::spawn(&services.tasks, &stop, upkeep);

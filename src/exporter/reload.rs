@@ -10,7 +10,7 @@ use crate::config::ConfigErrors;
 use crate::config::secret::Secret;
 use crate::exporter::ownership::Ownership;
 use crate::exporter::systemd;
-use crate::ledger::replicas::News;
+use crate::ledger::replicas::FleetEvent;
 use crate::ledger::{Hurry, LedgerError};
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::poll::manager::{Changes, PollManager, StoppedApps};
@@ -81,12 +81,16 @@ impl ReloadHandler {
         loop {
             tokio::select! {
                 request = self.reload.requests.recv() => match request {
-                    Some(request) => self.answer(request, manager).await,
+                    Some(request) => {
+                        self.answer(request, manager).await;
+                        self.ownership.check()?;
+                    }
                     None => return Ok(()),
                 },
-                news = self.ownership.news() => match news {
-                    News::Fleet => self.ownership.follow(manager, &self.config, &self.transport).await?,
-                    News::Arrived(apps) => manager.learn(&apps).await,
+                event = self.ownership.next_event() => match event {
+                    FleetEvent::Changed => self.ownership.follow(manager, &self.config, &self.transport).await?,
+                    FleetEvent::MessagesRegistered(apps) => manager.show_registered(&apps).await,
+                    FleetEvent::Ended => return Err(LedgerError::Closed),
                 },
             }
         }
@@ -125,7 +129,7 @@ impl ReloadHandler {
         let read = tokio::task::spawn_blocking(move || read()).await;
         let config = joined(read).ok_or(ReloadError::Stopping)??;
         if config.ledger != self.config.ledger {
-            return Err(ReloadError::NeedsRestart("the ledger"));
+            return Err(ReloadError::NeedsRestart("ledger or replica"));
         }
         if !*self.services.ledger.watch().borrow() {
             return Err(ReloadError::LedgerDown);
@@ -149,6 +153,7 @@ impl ReloadHandler {
                     self.services.exposition.flush().await;
                     return Ok(changes);
                 }
+                Err(error @ LedgerError::SameName) => break error,
                 // The stopped apps cannot be restarted either until the ledger works.
                 Err(error) if !*self.services.ledger.watch().borrow() => {
                     pause.take();
@@ -163,6 +168,9 @@ impl ReloadHandler {
         let stopped = self.stop_apps(manager).await;
         while let Err(error) = self.start_apps(manager, &stopped).await {
             pause.take();
+            if matches!(error, LedgerError::SameName) {
+                break;
+            }
             if *self.services.ledger.watch().borrow() {
                 let text = "cannot restart the previous apps either; fix the configuration and reload again";
                 tracing::error!(error = error_chain(&error), "{text}");

@@ -224,6 +224,11 @@ impl Exposition {
         let _ = is_done.await;
     }
 
+    /// Returns true if the apps of this process may be shown now.
+    pub fn has_lease(&self) -> bool {
+        self.lease.is_held()
+    }
+
     /// Keeps the visible page unchanged until the result is dropped.
     pub fn pause(&self) -> Pause {
         self.paused.send_modify(|pauses| *pauses += 1);

@@ -26,7 +26,7 @@ pub(super) fn counter(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>
     text::sample(out, family, series, value);
     let name = base(family.name());
     text::write(out, &[name, "_created{"]);
-    text::write_labels(out, &[series.app_labels, series.labels, series.common]);
+    text::write_labels(out, &[series.app_labels, series.labels, series.common_labels]);
     out.extend_from_slice(b"} ");
     text::write_value(out, ValueFormat::Seconds, created);
     out.push(b'\n');

@@ -137,7 +137,7 @@ pub(super) struct Table {
     began: i64,
     help: Arc<HelpTexts>,
     /// Labels of every series of an app, as written.
-    common: String,
+    common_labels: String,
 }
 
 /// The series of one family.
@@ -237,9 +237,9 @@ impl RenderedBlock {
 }
 
 impl Table {
-    /// Creates the table of a process that started at `began`. `common` are labels of every series of an app.
-    pub(super) fn new(began: Timestamp, help: HelpTexts, common: String) -> Table {
-        Table { began: began.as_millisecond(), help: Arc::new(help), common, ..Table::default() }
+    /// Creates the table of a process that started at `began`. `common_labels` are labels of every series of an app.
+    pub(super) fn new(began: Timestamp, help: HelpTexts, common_labels: String) -> Table {
+        Table { began: began.as_millisecond(), help: Arc::new(help), common_labels, ..Table::default() }
     }
 
     /// Applies a change. Returns true if anything has changed.
@@ -331,7 +331,7 @@ impl Table {
                 Form::Text => text::head(text, *family, help.of(*family)),
                 Form::OpenMetrics => openmetrics::head(text, *family, help.of(*family)),
             }));
-            let common = if family.is_of_apps() { self.common.as_str() } else { "" };
+            let common_labels = if family.is_of_apps() { self.common_labels.as_str() } else { "" };
             for Block { rows, forms } in blocks.iter_mut().filter(|block| !block.rows.is_empty()) {
                 // Gauges are the same in every format.
                 let form = if family.kind() == FamilyKind::Gauge { Form::Text } else { form };
@@ -339,7 +339,7 @@ impl Table {
                     for SeriesRow { app_labels, labels, value, created } in rows.iter() {
                         let [app_labels, labels] = [*app_labels, *labels].map(|number| self.texts.text(number));
                         let (Some(app_labels), Some(labels)) = (app_labels, labels) else { continue };
-                        let series = text::SeriesText { app_labels, labels, common };
+                        let series = text::SeriesText { app_labels, labels, common_labels };
                         match form {
                             Form::Text => text::sample(text, *family, &series, *value),
                             Form::OpenMetrics => openmetrics::counter(text, *family, &series, *value, *created),

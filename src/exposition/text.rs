@@ -60,14 +60,14 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
 pub(super) struct SeriesText<'a> {
     pub(super) app_labels: &'a str,
     pub(super) labels: &'a str,
-    pub(super) common: &'a str,
+    pub(super) common_labels: &'a str,
 }
 
 /// Writes one sample.
 pub(super) fn sample(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
-    write_labels(out, &[series.app_labels, series.labels, series.common]);
+    write_labels(out, &[series.app_labels, series.labels, series.common_labels]);
     out.extend_from_slice(b"} ");
     write_value(out, family.format(), value);
     out.push(b'\n');
@@ -102,7 +102,7 @@ mod tests {
 
     fn line(family: Family, app_labels: &str, labels: &str, value: i64) -> String {
         let mut out = Vec::new();
-        sample(&mut out, family, &SeriesText { app_labels, labels, common: "" }, value);
+        sample(&mut out, family, &SeriesText { app_labels, labels, common_labels: "" }, value);
         String::from_utf8(out).unwrap()
     }
 

@@ -121,7 +121,7 @@ pub enum LedgerError {
     #[error("another replica owns this app")]
     NotOwned,
     /// Another process has joined under the name of this replica.
-    #[error("another push-exporter has started with the name of this one; replica.name must be unique among replicas")]
+    #[error("another push-exporter with the same replica name has started; give each replica its own replica.name")]
     SameName,
     /// A statement failed on the PostgreSQL server, or the connection to it broke.
     #[error("the database failed: {}", postgres::error::describe(.0))]

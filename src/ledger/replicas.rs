@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -59,17 +60,24 @@ impl Fleet {
     }
 
     /// Returns true if this replica should own the app: it does and no settled replica is preferred, or nobody does and
-    /// it is the preferred one of all. `is_left` says whether the preferred one has left a free app alone for too long.
-    pub fn should_own(&self, app: &SharedApp, is_left: bool) -> bool {
+    /// it is the preferred one of all. `is_abandoned` says whether the preferred one has left a free app alone for too long,
+    /// and `is_idle` whether a replica has done so lately: it gets nothing that others have.
+    pub fn should_own(&self, app: &SharedApp, is_abandoned: bool, is_idle: impl Fn(Token) -> bool) -> bool {
         let Some(me) = self.me.filter(|me| app.candidates.contains(me)) else { return false };
         match app.owner {
             Some(owner) if owner == me => {
-                let is_settled = |replica: &&Replica| replica.is_settled || replica.token == me;
-                self.preferred(app, is_settled) == Some(me)
+                let is_eligible =
+                    |replica: &&Replica| (replica.is_settled && !is_idle(replica.token)) || replica.token == me;
+                self.preferred(app, is_eligible) == Some(me)
             }
             Some(_) => false,
-            None => is_left || self.preferred(app, |_| true) == Some(me),
+            None => is_abandoned || self.preferred(app, |_| true) == Some(me),
         }
+    }
+
+    /// Returns the candidate that should take the app if nobody has it.
+    pub fn heir(&self, app: &SharedApp) -> Option<Token> {
+        self.preferred(app, |_| true)
     }
 
     /// Returns the candidate that rendezvous hashing prefers: the one whose name and the app's have the highest hash.
@@ -107,6 +115,31 @@ impl Share {
     }
 }
 
+/// Request to refresh the view of the fleet before its time.
+#[derive(Debug, Default)]
+pub struct Refresh {
+    requested: Notify,
+    of_owners: AtomicBool,
+}
+
+impl Refresh {
+    /// Requests a refresh; `of_owners` if replicas or owners may have changed, not only registered messages.
+    pub fn request(&self, of_owners: bool) {
+        self.of_owners.fetch_or(of_owners, Ordering::Relaxed);
+        self.requested.notify_one();
+    }
+
+    /// Waits for a request.
+    pub async fn requested(&self) {
+        self.requested.notified().await;
+    }
+
+    /// Returns true if owners may have changed since the last time.
+    pub fn take_of_owners(&self) -> bool {
+        self.of_owners.swap(false, Ordering::Relaxed)
+    }
+}
+
 /// An app of the configuration, as other replicas need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfiguredApp {
@@ -126,7 +159,7 @@ pub struct Replicas {
     pub duration: Duration,
     fleet: watch::Receiver<Fleet>,
     configured: watch::Sender<(u64, Vec<ConfiguredApp>)>,
-    look: Arc<Notify>,
+    refresh: Arc<Refresh>,
     arrived: mpsc::Receiver<Vec<AppId>>,
 }
 
@@ -138,19 +171,21 @@ pub struct MembershipEnds {
     pub fleet: watch::Sender<Fleet>,
     /// The configured apps with the number of the configuration.
     pub configured: watch::Receiver<(u64, Vec<ConfiguredApp>)>,
-    /// Request to look at once.
-    pub look: Arc<Notify>,
+    /// Request to refresh the view of the fleet.
+    pub refresh: Arc<Refresh>,
     /// Ids of apps for which another replica has registered messages.
     pub arrived: mpsc::Sender<Vec<AppId>>,
 }
 
-/// News of the fleet.
+/// FleetEvent of the fleet.
 #[derive(Debug)]
-pub enum News {
+pub enum FleetEvent {
     /// The view has changed.
-    Fleet,
+    Changed,
     /// Another replica has registered messages of these apps.
-    Arrived(Vec<AppId>),
+    MessagesRegistered(Vec<AppId>),
+    /// The task that keeps the membership has ended.
+    Ended,
 }
 
 impl Replicas {
@@ -161,15 +196,15 @@ impl Replicas {
         let (set_configured, configured) = watch::channel((0, Vec::new()));
         // The ledger remembers what does not fit.
         let (set_arrived, arrived) = mpsc::channel(16);
-        let look = Arc::new(Notify::new());
+        let refresh = Arc::new(Refresh::default());
         let ends = MembershipEnds {
             lease: lease.clone(),
             fleet: set_fleet,
             configured,
-            look: Arc::clone(&look),
+            refresh: Arc::clone(&refresh),
             arrived: set_arrived,
         };
-        (Replicas { lease, duration, fleet, configured: set_configured, look, arrived }, ends)
+        (Replicas { lease, duration, fleet, configured: set_configured, refresh, arrived }, ends)
     }
 
     /// Tells the other replicas which apps are configured, and gives up the others. Waits until the fleet is known with
@@ -198,21 +233,28 @@ impl Replicas {
         if fleet.is_replaced { Err(LedgerError::SameName) } else { Ok(fleet) }
     }
 
-    /// Waits for news.
-    pub async fn news(&mut self) -> News {
+    /// Returns an error if another process has joined under the name of this one.
+    ///
+    /// # Errors
+    /// Another process has this replica's name: this one must not go on.
+    pub fn check(&self) -> Result<(), LedgerError> {
+        if self.fleet.borrow().is_replaced { Err(LedgerError::SameName) } else { Ok(()) }
+    }
+
+    /// Waits for the next event.
+    pub async fn next_event(&mut self) -> FleetEvent {
         tokio::select! {
             changed = self.fleet.changed() => match changed {
-                Ok(()) => News::Fleet,
-                // The task ends only with the exporter.
-                Err(_) => std::future::pending().await,
+                Ok(()) => FleetEvent::Changed,
+                Err(_) => FleetEvent::Ended,
             },
-            Some(apps) = self.arrived.recv() => News::Arrived(apps),
+            Some(apps) = self.arrived.recv() => FleetEvent::MessagesRegistered(apps),
         }
     }
 
-    /// Makes the fleet be looked at again at once.
-    pub fn look(&self) {
-        self.look.notify_one();
+    /// Requests a refresh of the view of the fleet.
+    pub fn refresh(&self) {
+        self.refresh.request(true);
     }
 }
 
@@ -267,16 +309,17 @@ mod tests {
             |number: &usize| all.preferred(&app(&format!("app{number}"), None, &[0, 1]), |_| true) == Some(1);
         let name = format!("app{}", (0..).find(is_others).unwrap());
         let owned = app(&name, Some(0), &[0, 1]);
-        assert!(!all.should_own(&owned, false), "handed over");
-        assert!(!all.should_own(&app(&name, None, &[0, 1]), false), "left to the preferred one");
-        assert!(all.should_own(&app(&name, None, &[0, 1]), true), "which does not take it");
-        assert!(!all.should_own(&app(&name, Some(1), &[0, 1]), true), "owned by the other");
+        assert!(!all.should_own(&owned, false, |_| false), "handed over");
+        assert!(!all.should_own(&app(&name, None, &[0, 1]), false, |_| false), "left to the preferred one");
+        assert!(all.should_own(&app(&name, None, &[0, 1]), true, |_| false), "which does not take it");
+        assert!(!all.should_own(&app(&name, Some(1), &[0, 1]), true, |_| false), "owned by the other");
+        assert!(all.should_own(&owned, false, |token| token == 1), "the other takes nothing");
         all.replicas[1].is_settled = false;
-        assert!(all.should_own(&owned, false), "the other has not lived for a lease");
-        assert!(!all.should_own(&app(&name, None, &[0, 1]), false), "a free one is its own at once");
-        assert!(all.should_own(&app(&name, None, &[0]), false), "only this one has it");
-        assert!(!all.should_own(&app(&name, Some(0), &[1]), false), "this one has another account");
+        assert!(all.should_own(&owned, false, |_| false), "the other has not lived for a lease");
+        assert!(!all.should_own(&app(&name, None, &[0, 1]), false, |_| false), "a free one is its own at once");
+        assert!(all.should_own(&app(&name, None, &[0]), false, |_| false), "only this one has it");
+        assert!(!all.should_own(&app(&name, Some(0), &[1]), false, |_| false), "this one has another account");
         all.me = None;
-        assert!(!all.should_own(&owned, true), "it has no lease");
+        assert!(!all.should_own(&owned, true, |_| false), "it has no lease");
     }
 }

@@ -38,7 +38,7 @@ pub struct StoredApp {
     /// True if this process polls and shows the app. Otherwise only the id, the files and the last time are set.
     pub is_owned: bool,
     /// True if another replica owned it last.
-    pub was_anothers: bool,
+    pub is_taken_over: bool,
     /// Time at which the app was first known.
     pub created: Timestamp,
     /// True if the app was not known before, or another account was known under its name.

@@ -326,7 +326,7 @@ impl MessageRegistry {
     }
 
     /// Shows and polls what other replicas have registered for these apps.
-    pub async fn learn(&self, apps: &[AppId]) {
+    pub async fn show_registered(&self, apps: &[AppId]) {
         let targets = self.apps().targets;
         for target in targets.values().filter(|target| apps.contains(&target.app)) {
             let Some(board) = &target.board else { continue };

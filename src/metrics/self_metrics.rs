@@ -1,6 +1,9 @@
 //! The exporter's own metrics, from the registry of the `prometheus` crate: the last, small block of the page, written
 //! for each scrape. These counters start at 0 with the process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use jiff::Timestamp;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -39,13 +42,14 @@ pub struct SelfMetrics {
 /// The metrics of this replica among those that share the ledger.
 #[derive(Clone)]
 pub struct ReplicaMetrics {
-    /// Apps that this process polls and shows.
-    pub owned: IntGauge,
-    /// Apps of its configuration that no live replica owns.
+    owned: IntGauge,
+    /// Number of apps that this process polls and shows while its lease is held.
+    pub share: Arc<AtomicI64>,
+    /// Configured apps that no live replica owns.
     pub unowned: IntGauge,
-    /// Renewals of its lease.
+    /// Renewals of the lease of this replica.
     pub renewals: IntCounter,
-    /// Apps that it took over from another replica.
+    /// Apps that this replica took over from another one.
     pub takeovers: IntCounter,
 }
 
@@ -56,20 +60,24 @@ impl ReplicaMetrics {
                 registry,
                 IntGauge::new("push_exporter_apps_owned", "Apps that this exporter polls and shows."),
             )?,
+            share: Arc::default(),
             unowned: keep(
                 registry,
-                IntGauge::new("push_exporter_apps_unowned", "Apps of its configuration that no live replica owns."),
+                IntGauge::new("push_exporter_apps_unowned", "Configured apps that no live replica owns."),
             )?,
             renewals: keep(
                 registry,
                 IntCounter::new(
                     "push_exporter_lease_renewals_total",
-                    "Renewals of the lease of this replica, about one a second; 0 with a ledger that is not shared.",
+                    "Renewals of this replica's lease, about one a second; 0 with a SQLite ledger.",
                 ),
             )?,
             takeovers: keep(
                 registry,
-                IntCounter::new("push_exporter_takeovers_total", "Apps that this replica took over from another one."),
+                IntCounter::new(
+                    "push_exporter_takeovers_total",
+                    "Apps that this replica has taken over from another one.",
+                ),
             )?,
         })
     }
@@ -198,8 +206,10 @@ impl SelfMetrics {
         self.config_ok.set(1);
     }
 
-    /// Returns the families that have samples.
-    pub fn gather(&self) -> Vec<MetricFamily> {
+    /// Returns the families that have samples. Without a lease no app is owned.
+    pub fn gather(&self, has_lease: bool) -> Vec<MetricFamily> {
+        let share = self.replica.share.load(Ordering::Relaxed);
+        self.replica.owned.set(if has_lease { share } else { 0 });
         self.log_lines_dropped.inc_by(dropped_lines().saturating_sub(self.log_lines_dropped.get()));
         // An empty family would fail the whole exposition.
         self.registry.gather().into_iter().filter(|family| !family.get_metric().is_empty()).collect()

@@ -126,7 +126,7 @@ impl PollManager {
             if is_moved(&name, &running) {
                 // Another replica counts from here; if the app returns, it is new to this process.
                 self.accounts.remove(&name);
-                self.services.status.forget_counts(name.0, &name.1);
+                self.services.status.reset_counts(name.0, &name.1);
                 stopped.left.extend(running.is_owned.then_some(running.id));
             }
             if wanted.contains_key(&name) {
@@ -170,7 +170,7 @@ impl PollManager {
             if stored.is_owned {
                 self.services.status.known_since(app.app().provider.name(), stored.created);
             }
-            taken_over += usize::from(stored.was_anothers);
+            taken_over += usize::from(stored.is_taken_over);
             if !is_running(&app) {
                 new.push((app, stored));
             }
@@ -272,8 +272,8 @@ impl PollManager {
     }
 
     /// Shows and polls what other replicas have registered for these apps.
-    pub async fn learn(&self, apps: &[AppId]) {
-        self.registry.learn(apps).await;
+    pub async fn show_registered(&self, apps: &[AppId]) {
+        self.registry.show_registered(apps).await;
     }
 
     /// Stops all apps, and waits until they have stopped.

@@ -80,6 +80,8 @@ const LEASE: Duration = Duration::from_secs(30);
 const INSTANCE: &str = "push-exporter";
 /// Minimum of `replica.lease`: a commit may take some seconds.
 const MIN_LEASE: Duration = Duration::from_secs(5);
+/// Maximum of `replica.lease`.
+const MAX_LEASE: Duration = Duration::from_secs(86_400);
 const HOLD: Duration = Duration::from_secs(120);
 const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 /// Shortest interval of any report.
@@ -169,6 +171,9 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> LedgerAddress {
             let name = section.identifier("name").map(|(_, name)| name);
             let instance = section.identifier("instance").map(|(_, instance)| instance);
             let lease = section.duration("lease", MIN_LEASE);
+            if lease.is_some_and(|lease| lease > MAX_LEASE) {
+                section.context().error(section.place(), "replica.lease", "must be at most 1d");
+            }
             section.finish();
             (name, lease, instance)
         }

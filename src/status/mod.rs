@@ -62,12 +62,12 @@ struct Registry {
     errors_before: BTreeMap<ReportId, Errors>,
     /// Time since which apps of a provider are known.
     known_since: BTreeMap<&'static str, Timestamp>,
-    elsewhere: Vec<AppElsewhere>,
+    other_apps: Vec<OtherApp>,
 }
 
-/// An app of the configuration that another replica polls and shows.
+/// A configured app that this process does not own, since another replica does or nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AppElsewhere {
+pub struct OtherApp {
     /// Name of the provider.
     pub provider: String,
     /// Name of the app.
@@ -203,7 +203,7 @@ impl Status {
     }
 
     /// Forgets what was counted of an app that another replica polls from now on.
-    pub fn forget_counts(&self, provider: &str, app: &str) {
+    pub fn reset_counts(&self, provider: &str, app: &str) {
         let mut registry = self.registry.lock();
         registry.errors_before.retain(|id, _| (id.provider, id.app.as_str()) != (provider, app));
         for ((of, _), names) in &mut registry.unknown {
@@ -213,14 +213,19 @@ impl Status {
         }
     }
 
-    /// Records the apps that other replicas own, with the names of these, or that nobody owns.
-    pub fn set_elsewhere(&self, apps: Vec<AppElsewhere>) {
-        self.registry.lock().elsewhere = apps;
+    /// Records the configured apps that this process does not own.
+    pub fn set_other_apps(&self, apps: Vec<OtherApp>) {
+        self.registry.lock().other_apps = apps;
     }
 
-    /// Returns the apps of the configuration that this process does not poll.
-    pub fn elsewhere(&self) -> Vec<AppElsewhere> {
-        self.registry.lock().elsewhere.clone()
+    /// Returns the configured apps that this process does not own.
+    pub fn other_apps(&self) -> Vec<OtherApp> {
+        self.registry.lock().other_apps.clone()
+    }
+
+    /// Returns true if this process may show its apps now.
+    pub fn has_lease(&self) -> bool {
+        self.exposition.has_lease()
     }
 
     /// Records that there was nothing to query, and that the next poll is due at `due`, if any is. This ends an

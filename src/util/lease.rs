@@ -1,5 +1,4 @@
-//! The lease of this replica by its own clock, within which it may show and poll its apps. A process that shares its ledger with
-//! no other has one for ever.
+//! The lease of this replica by its own clock, within which it may show and poll its apps. With a SQLite ledger it is always held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +30,7 @@ impl Default for Lease {
 }
 
 /// Interval at which a lease that is not held is looked at.
-const WAIT: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Lease {
     /// Returns the lease of a ledger that is not shared.
@@ -50,7 +49,7 @@ impl Lease {
     /// Waits until the lease is held.
     pub async fn held(&self) {
         while !self.is_held() {
-            tokio::time::sleep(WAIT).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 

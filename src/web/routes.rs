@@ -30,7 +30,7 @@ use crate::ledger::Hurry;
 use crate::metrics::self_metrics::SelfMetrics;
 use crate::provider::Providers;
 use crate::status::bell::Selection;
-use crate::status::{AppElsewhere, Status};
+use crate::status::{OtherApp, Status};
 use crate::util::clock::Clock;
 use crate::util::error::error_chain;
 use crate::web::access::{AccessControl, Needs};
@@ -281,7 +281,12 @@ impl Router {
     async fn render(&self, head: &Parts) -> Response<Body> {
         let format = exposition_format(&head.headers);
         let snapshot = self.content.exposition.snapshot(format).await;
-        let own = encode_self_metrics(&self.content.metrics, format, self.options.own_metrics);
+        let own = encode_self_metrics(
+            &self.content.metrics,
+            format,
+            self.options.own_metrics,
+            self.content.exposition.has_lease(),
+        );
         let zipped = if accepts_gzip(&head.headers) { snapshot.gzip(&own) } else { None };
         let is_zipped = zipped.is_some();
         let pieces = zipped.unwrap_or_else(|| snapshot.plain(own));
@@ -346,13 +351,13 @@ impl Router {
         let status = &self.content.status;
         let everything = Selection { hurry: Hurry::All, ..selection.clone() };
         if status.bells(&everything).is_empty() {
-            let is_meant = |app: &AppElsewhere| {
+            let is_meant = |app: &OtherApp| {
                 selection.app.as_ref() == Some(&app.app)
                     && selection.provider.as_ref().is_none_or(|provider| *provider == app.provider)
             };
-            let text = match status.elsewhere().into_iter().find(is_meant) {
-                Some(AppElsewhere { app, owner: Some(owner), .. }) => {
-                    format!("{app} is polled by the replica {owner}.\n")
+            let text = match status.other_apps().into_iter().find(is_meant) {
+                Some(OtherApp { app, owner: Some(owner), .. }) => {
+                    format!("The replica {owner} polls {app}; send the request there.\n")
                 }
                 _ => "No report matches the query.\n".to_owned(),
             };

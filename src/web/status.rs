@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::model::advice::{Advice, Language};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
-use crate::status::{AppElsewhere, AppStatus, FileStatus, Health, PastFailure, ReportId, ReportStatus, Status};
+use crate::status::{AppStatus, FileStatus, Health, OtherApp, PastFailure, ReportId, ReportStatus, Status};
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
@@ -48,13 +48,13 @@ struct StatusPage {
     problems: Vec<Problem>,
     has_senders: bool,
     senders: Vec<SenderView>,
-    has_elsewhere: bool,
-    elsewhere: Vec<ElsewhereView>,
+    has_other_apps: bool,
+    other_apps: Vec<OtherAppView>,
     providers: Vec<ProviderView>,
 }
 
 /// An app that another replica polls, as shown.
-struct ElsewhereView {
+struct OtherAppView {
     provider: String,
     app: String,
     words: String,
@@ -149,8 +149,9 @@ struct FileView {
 
 /// Everything that is shown, read once.
 struct StatusSnapshot {
+    has_lease: bool,
     apps: BTreeMap<(&'static str, String), AppSummary>,
-    elsewhere: Vec<AppElsewhere>,
+    other_apps: Vec<OtherApp>,
 }
 
 #[derive(Default)]
@@ -179,7 +180,7 @@ impl StatusSnapshot {
         for ((_, name), app) in &mut apps {
             app.files = files.remove(name).unwrap_or_default();
         }
-        StatusSnapshot { apps, elsewhere: health.elsewhere() }
+        StatusSnapshot { has_lease: health.has_lease(), apps, other_apps: health.other_apps() }
     }
 
     fn reports(&self) -> impl Iterator<Item = &ReportStatus> {
@@ -198,13 +199,21 @@ impl StatusSnapshot {
         };
         let is_ledger =
             |health: &ReportStatus| health.error.as_ref().is_some_and(|error| error.reason == Reason::Ledger.name());
+        let unowned = self.other_apps.iter().filter(|app| app.owner.is_none()).count();
         match (self.count(Health::Failing), self.count(Health::Waiting)) {
+            _ if !self.has_lease => {
+                let text = "This replica cannot renew its lease: it polls and shows no app until it can; see the log.";
+                (Health::Failing, text.to_owned())
+            }
             _ if self.reports().any(is_ledger) => {
                 let text = "The ledger cannot be written: nothing is polled until it can; see the log.";
                 (Health::Failing, text.to_owned())
             }
-            (0, 0) if self.apps.is_empty() && !self.elsewhere.is_empty() => {
-                (Health::Up, "Other replicas have all apps at present.".to_owned())
+            (0, _) if unowned > 0 => {
+                (Health::Waiting, format!("{unowned} of the configured apps {} owned by no replica.", are(unowned)))
+            }
+            (0, 0) if self.apps.is_empty() && !self.other_apps.is_empty() => {
+                (Health::Up, "Other replicas poll all apps.".to_owned())
             }
             (0, 0) if self.reports().count() == 1 => (Health::Up, "The only report works.".to_owned()),
             (0, 0) => (Health::Up, format!("All {of} work.")),
@@ -359,8 +368,8 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
         problems,
         has_senders: !senders.is_empty(),
         senders: senders.into_iter().map(|sender| sender_view(sender, now)).collect(),
-        has_elsewhere: !snapshot.elsewhere.is_empty(),
-        elsewhere: snapshot.elsewhere.into_iter().map(elsewhere_view).collect(),
+        has_other_apps: !snapshot.other_apps.is_empty(),
+        other_apps: snapshot.other_apps.into_iter().map(other_app_view).collect(),
         providers,
     }
     .render()
@@ -377,9 +386,9 @@ fn anchor(provider: &str, name: &str, taken: &mut HashSet<String>) -> String {
     anchor
 }
 
-fn elsewhere_view(AppElsewhere { provider, app, owner }: AppElsewhere) -> ElsewhereView {
-    let words = owner.map_or("no replica owns it yet".to_owned(), |owner| format!("polled by {owner}"));
-    ElsewhereView { provider, app, words }
+fn other_app_view(OtherApp { provider, app, owner }: OtherApp) -> OtherAppView {
+    let words = owner.map_or("no replica owns it".to_owned(), |owner| format!("polled by {owner}"));
+    OtherAppView { provider, app, words }
 }
 
 fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
@@ -490,7 +499,7 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         reports: Vec<ReportEntry<'a>>,
         files: Vec<FileEntry<'a>>,
         senders: Vec<SenderError>,
-        other_apps: Vec<AppElsewhere>,
+        other_apps: Vec<OtherApp>,
     }
     #[derive(Serialize)]
     struct AppEntry<'a> {
@@ -539,7 +548,7 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         reports,
         files,
         senders,
-        other_apps: snapshot.elsewhere.clone(),
+        other_apps: snapshot.other_apps.clone(),
     };
     serde_json::to_string(&status).unwrap_or_default()
 }

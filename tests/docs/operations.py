@@ -202,6 +202,7 @@ def forget(trial: Trial) -> Iterator[str]:
     before, trial.chat = trial.chat, "other"
     trial.run(blocks("Renaming or forgetting an app")[1])
     trial.start()
+    until("the ledger to know the other", lambda: "other" in trial.sqlite("SELECT name FROM app"))
     names = trial.sqlite("SELECT name FROM app ORDER BY name").split()
     if names != ["other", "shop"]:
         yield f"the ledger knows {names}"

@@ -5,6 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
 
 use crate::ledger::postgres::load::{app_row, stored_gauges};
+use crate::ledger::postgres::replica_rows::notify_fleet;
 use crate::ledger::postgres::sql::{first, rows, run};
 use crate::ledger::postgres::{file_marks, messages, series};
 use crate::ledger::rules::commit::names_are_full;
@@ -37,6 +38,9 @@ pub(super) async fn register_all(
         let registered = register(transaction, claimer, app, now).await?;
         stored.push(StoredApp { last_seen, ..registered });
     }
+    if stored.iter().any(|app| app.is_owned) {
+        notify_fleet(transaction).await?;
+    }
     // A clock that is ahead at the start must not delete what the ledger remembers.
     let sure = last_seen.map_or(now, |seen| seen.min(now));
     let limit = ms(sure) - retention::APP_DAYS * DAY_MS;
@@ -54,33 +58,38 @@ struct AppRow {
     owner_name: String,
     /// How often it was claimed.
     claims: i64,
-    is_owned: bool,
-    /// True if no live replica owns it.
-    is_free: bool,
+    owner: Option<Token>,
 }
 
-async fn find(
-    transaction: &Transaction<'_>,
-    claimer: &Claimer<'_>,
-    app: &AppKey,
-) -> Result<Option<AppRow>, LedgerError> {
+async fn find(transaction: &Transaction<'_>, app: &AppKey) -> Result<Option<AppRow>, LedgerError> {
     // What another replica keeps need not wait for its transactions.
     let lock = if app.is_claimed { "FOR UPDATE" } else { "" };
-    let sql = format!(
-        "SELECT id, account, owner_name, claims, owner IS NOT DISTINCT FROM $3, \
-         NOT EXISTS (SELECT FROM replica WHERE token = owner) FROM app WHERE provider = $1 AND name = $2 {lock}"
-    );
-    let params: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&app.provider, Type::TEXT), (&app.name, Type::TEXT), (&claimer.token, Type::INT8)];
+    let sql =
+        format!("SELECT id, account, owner_name, claims, owner FROM app WHERE provider = $1 AND name = $2 {lock}");
+    let params: [(&(dyn ToSql + Sync), Type); 2] = [(&app.provider, Type::TEXT), (&app.name, Type::TEXT)];
     let row = first(transaction, &sql, &params).await?;
     Ok(row.map(|row| AppRow {
         id: row.get(0),
         account: row.get(1),
         owner_name: row.get(2),
         claims: row.get(3),
-        is_owned: row.get(4),
-        is_free: row.get(5),
+        owner: row.get(4),
     }))
+}
+
+/// Returns true if no other live replica owns an app, whose row is locked. It is a statement of its own: one that waits for a
+/// lock sees the replicas as they were before it.
+async fn may_claim(
+    transaction: &Transaction<'_>,
+    claimer: &Claimer<'_>,
+    owner: Option<Token>,
+) -> Result<bool, LedgerError> {
+    match owner {
+        Some(owner) if owner != claimer.token => {
+            Ok(first(transaction, "SELECT 1 FROM replica WHERE token = $1", &[(&owner, Type::INT8)]).await?.is_none())
+        }
+        _ => Ok(true),
+    }
 }
 
 /// Registers an app. If this replica is to claim it and can, reads its stored state; a changed account then starts with a
@@ -92,15 +101,15 @@ async fn register(
     now: Timestamp,
 ) -> Result<StoredApp, LedgerError> {
     let at = ms(now);
-    let row = match find(transaction, claimer, app).await? {
+    let row = match find(transaction, app).await? {
         Some(row) => row,
         None => {
             insert(transaction, app, at).await?;
-            find(transaction, claimer, app).await?.ok_or(LedgerError::Forgotten)?
+            find(transaction, app).await?.ok_or(LedgerError::Forgotten)?
         }
     };
-    let AppRow { id, account, owner_name, claims, is_owned, is_free } = row;
-    if !app.is_claimed || !(is_owned || is_free) {
+    let AppRow { id, account, owner_name, claims, owner } = row;
+    if !app.is_claimed || !may_claim(transaction, claimer, owner).await? {
         let files = file_marks::kept(transaction, claimer.name, id).await?;
         return Ok(StoredApp { id, files, is_owned: false, ..StoredApp::default() });
     }
@@ -139,8 +148,8 @@ async fn register(
     }
     let counters: Vec<_> = app.counters.iter().map(|(family, labels)| (*family, labels.clone(), 0)).collect();
     series::count(transaction, id, now, &counters).await?;
-    let was_anothers = !owner_name.is_empty() && owner_name != claimer.name;
-    Ok(StoredApp { is_new, was_anothers, ..restore(transaction, claimer.name, id).await? })
+    let is_taken_over = !owner_name.is_empty() && owner_name != claimer.name;
+    Ok(StoredApp { is_new, is_taken_over, ..restore(transaction, claimer.name, id).await? })
 }
 
 /// Creates the row of an app, unless another replica does.
@@ -155,7 +164,7 @@ async fn insert(transaction: &Transaction<'_>, app: &AppKey, at: i64) -> Result<
 
 async fn restore(transaction: &Transaction<'_>, replica: &str, id: AppId) -> Result<StoredApp, LedgerError> {
     let key = [(&id as &(dyn ToSql + Sync), Type::INT8)];
-    let (row, _) = app_row(transaction, id).await?;
+    let (row, ..) = app_row(transaction, id).await?;
     let messages = row.messages;
     let sql = "SELECT report, due, last_success, last_change, state, EXISTS (SELECT 1 FROM message \
          WHERE message.app = report.app AND message.report = report.report AND failures > 0 AND NOT aside) \

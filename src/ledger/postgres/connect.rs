@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio_postgres::config::Host;
 use tokio_postgres::config::SslMode as DriverSslMode;
 use tokio_postgres::types::Type;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Transaction};
+use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, NoTls, Transaction};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::postgres_address::{PostgresAddress, SslMode};
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::error::{ErrorContext, PostgresError};
 use crate::ledger::postgres::passfile::{self, Wanted};
-use crate::ledger::postgres::replica_rows::LONGEST;
+use crate::ledger::postgres::replica_rows::{FLEET, TRANSACTION_TIMEOUT};
 use crate::ledger::postgres::sql::first;
 use crate::ledger::postgres::tls;
+use crate::ledger::replicas::Refresh;
 
 /// Migrations in their order; the schema number is how many are applied.
 const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
@@ -28,6 +28,8 @@ const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!
 const MIGRATION_LOCK: i64 = 0x7075_7368;
 /// Least server version, as `server_version_num` writes it.
 const LEAST_VERSION: i32 = 130_000;
+/// Time limit of a request to cancel.
+const CANCEL: Duration = Duration::from_millis(500);
 /// Time limit of the TCP connection to one address.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -81,15 +83,16 @@ impl Connector {
     }
 
     /// Makes a connection, and refuses a server that the ledger cannot rely on. Notifications of the server go to `notified`.
-    pub(super) async fn connect(&self, notified: Option<Arc<Notify>>) -> Result<Connection, LedgerError> {
+    pub(super) async fn connect(&self, notified: Option<Arc<Refresh>>) -> Result<Connection, LedgerError> {
         let late = || {
-            let (server, cause) = (self.context.server.clone(), format!("no answer in {} s", LONGEST.as_secs()));
+            let (server, cause) =
+                (self.context.server.clone(), format!("no answer in {} s", TRANSACTION_TIMEOUT.as_secs()));
             LedgerError::Postgres(PostgresError::Unreachable { server, cause })
         };
-        tokio::time::timeout(LONGEST, self.connect_once(notified)).await.map_err(|_| late())?
+        tokio::time::timeout(TRANSACTION_TIMEOUT, self.connect_once(notified)).await.map_err(|_| late())?
     }
 
-    async fn connect_once(&self, notified: Option<Arc<Notify>>) -> Result<Connection, LedgerError> {
+    async fn connect_once(&self, notified: Option<Arc<Refresh>>) -> Result<Connection, LedgerError> {
         let explain = |error: tokio_postgres::Error| LedgerError::Postgres(self.context.explain(&error));
         let mut config = self.config.clone();
         if let Some(password) = self.password().await {
@@ -121,6 +124,19 @@ impl Connector {
         Ok(connection)
     }
 
+    /// Ends what the server still does for a connection that is given up; otherwise each attempt would leave a backend that
+    /// waits for a lock.
+    pub(super) async fn cancel(&self, token: CancelToken) {
+        let cancelled = async {
+            match &self.tls {
+                Some(tls) => token.cancel_query(tls.clone()).await,
+                None => token.cancel_query(NoTls).await,
+            }
+        };
+        // The server may be away.
+        let _ = tokio::time::timeout(CANCEL, cancelled).await;
+    }
+
     /// Reads the password file, which may have changed; that of the first host counts.
     async fn password(&self) -> Option<String> {
         let file = self.passfile.clone()?;
@@ -135,15 +151,15 @@ impl Connector {
 }
 
 /// Exchanges messages with the server until the connection ends.
-async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, notified: Option<Arc<Notify>>)
+async fn drive<S, T>(mut connection: tokio_postgres::Connection<S, T>, notified: Option<Arc<Refresh>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
     // The client learns of an error by itself.
     while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
-        if let (AsyncMessage::Notification(_), Some(notified)) = (message, &notified) {
-            notified.notify_one();
+        if let (AsyncMessage::Notification(notification), Some(notified)) = (message, &notified) {
+            notified.request(notification.payload() == FLEET);
         }
     }
 }

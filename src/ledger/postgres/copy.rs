@@ -8,7 +8,9 @@ use tokio_postgres::{IsolationLevel, Row, Transaction};
 
 use crate::config::postgres_address::PostgresAddress;
 use crate::ledger::LedgerError;
-use crate::ledger::copy::{AT_ONCE, Copied, CopyError, Item, Kind, Progress, Rows, TABLES, Table, Value};
+use crate::ledger::copy::rows::{
+    ColumnType, Copied, CopyError, CopyMessage, Progress, ROWS_PER_MESSAGE, Rows, TABLES, Table, Value,
+};
 use crate::ledger::postgres::connect::{Connection, Connector, migrate};
 use crate::ledger::postgres::sql::{first, rows, run};
 
@@ -34,7 +36,7 @@ async fn alone(transaction: &Transaction<'_>, wrap: fn(LedgerError) -> CopyError
 /// Sends all rows of a ledger.
 pub(in crate::ledger) async fn read(
     address: &PostgresAddress,
-    items: Sender<Item>,
+    messages: Sender<CopyMessage>,
     progress: &Arc<Progress>,
 ) -> Result<(), CopyError> {
     let mut connection = connect(address).await.map_err(CopyError::Source)?;
@@ -53,24 +55,25 @@ pub(in crate::ledger) async fn read(
         let declare = format!("DECLARE copied NO SCROLL CURSOR FOR SELECT {} FROM {}", table.names(), table.name);
         transaction.batch_execute(&declare).await.map_err(failed)?;
         loop {
-            let found = rows(&transaction, &format!("FETCH {AT_ONCE} FROM copied"), &[]).await.map_err(failed)?;
-            let is_last = found.len() < AT_ONCE;
+            let found =
+                rows(&transaction, &format!("FETCH {ROWS_PER_MESSAGE} FROM copied"), &[]).await.map_err(failed)?;
+            let is_last = found.len() < ROWS_PER_MESSAGE;
             let rows = Rows { table: index, rows: found.iter().map(|row| values(table, row)).collect() };
             copied.add(&rows);
-            items.send(Item::Rows(rows)).await.map_err(|_| CopyError::Interrupted)?;
+            messages.send(CopyMessage::Rows(rows)).await.map_err(|_| CopyError::Interrupted)?;
             if is_last {
                 break;
             }
         }
         transaction.batch_execute("CLOSE copied").await.map_err(failed)?;
     }
-    items.send(Item::End(copied)).await.map_err(|_| CopyError::Interrupted)
+    messages.send(CopyMessage::End(copied)).await.map_err(|_| CopyError::Interrupted)
 }
 
 /// Writes all rows into an empty ledger.
 pub(in crate::ledger) async fn write(
     address: &PostgresAddress,
-    mut items: Receiver<Item>,
+    mut messages: Receiver<CopyMessage>,
     progress: &Arc<Progress>,
 ) -> Result<Copied, CopyError> {
     let mut connection = connect(address).await.map_err(CopyError::Target)?;
@@ -81,13 +84,13 @@ pub(in crate::ledger) async fn write(
         return Err(CopyError::NotEmpty);
     }
     loop {
-        match items.recv().await {
+        match messages.recv().await {
             None => return Err(CopyError::Interrupted),
-            Some(Item::Rows(rows)) => {
+            Some(CopyMessage::Rows(rows)) => {
                 insert(&transaction, &rows).await.map_err(failed)?;
                 progress.wrote(rows.rows.len());
             }
-            Some(Item::End(copied)) => {
+            Some(CopyMessage::End(copied)) => {
                 finish(&transaction).await.map_err(failed)?;
                 if sums(&transaction).await.map_err(failed)?
                     != (copied.apps, copied.series, copied.total, copied.messages)
@@ -102,12 +105,12 @@ pub(in crate::ledger) async fn write(
 }
 
 fn values(table: &Table, row: &Row) -> Vec<Value> {
-    let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
+    let value = |(index, (_, kind)): (usize, &(&str, ColumnType))| {
         let value = match kind {
-            Kind::Integer => row.get::<_, Option<i64>>(index).map(Value::Integer),
-            Kind::Boolean => row.get::<_, Option<bool>>(index).map(Value::Boolean),
-            Kind::Text => row.get::<_, Option<String>>(index).map(Value::Text),
-            Kind::Bytes => row.get::<_, Option<Vec<u8>>>(index).map(Value::Bytes),
+            ColumnType::Integer => row.get::<_, Option<i64>>(index).map(Value::Integer),
+            ColumnType::Boolean => row.get::<_, Option<bool>>(index).map(Value::Boolean),
+            ColumnType::Text => row.get::<_, Option<String>>(index).map(Value::Text),
+            ColumnType::Bytes => row.get::<_, Option<Vec<u8>>>(index).map(Value::Bytes),
         };
         value.unwrap_or(Value::Null)
     };
@@ -115,25 +118,25 @@ fn values(table: &Table, row: &Row) -> Vec<Value> {
 }
 
 /// A column of rows, as an array.
-fn column(rows: &[Vec<Value>], index: usize, kind: Kind) -> (Box<dyn ToSql + Sync + Send>, Type) {
+fn column(rows: &[Vec<Value>], index: usize, kind: ColumnType) -> (Box<dyn ToSql + Sync + Send>, Type) {
     let values = rows.iter().map(|row| row.get(index));
     match kind {
-        Kind::Integer => {
+        ColumnType::Integer => {
             let integer =
                 |value: Option<&Value>| if let Some(Value::Integer(number)) = value { Some(*number) } else { None };
             (Box::new(values.map(integer).collect::<Vec<_>>()), Type::INT8_ARRAY)
         }
-        Kind::Boolean => {
+        ColumnType::Boolean => {
             let boolean =
                 |value: Option<&Value>| if let Some(Value::Boolean(is_true)) = value { Some(*is_true) } else { None };
             (Box::new(values.map(boolean).collect::<Vec<_>>()), Type::BOOL_ARRAY)
         }
-        Kind::Text => {
+        ColumnType::Text => {
             let text =
                 |value: Option<&Value>| if let Some(Value::Text(text)) = value { Some(text.clone()) } else { None };
             (Box::new(values.map(text).collect::<Vec<_>>()), Type::TEXT_ARRAY)
         }
-        Kind::Bytes => {
+        ColumnType::Bytes => {
             let bytes =
                 |value: Option<&Value>| if let Some(Value::Bytes(bytes)) = value { Some(bytes.clone()) } else { None };
             (Box::new(values.map(bytes).collect::<Vec<_>>()), Type::BYTEA_ARRAY)
@@ -153,7 +156,7 @@ async fn insert(transaction: &Transaction<'_>, Rows { table, rows }: &Rows) -> R
     Ok(())
 }
 
-/// Lets the next rows have numbers of their own, and no app count as new.
+/// Advances the id sequences, and marks every app as known.
 async fn finish(transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
     for table in TABLES.iter().filter(|table| table.is_numbered()) {
         let sql = format!(

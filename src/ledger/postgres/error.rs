@@ -66,7 +66,7 @@ pub enum PostgresError {
     },
     /// A replica of an earlier release is alive.
     #[error(
-        "this release changes the tables, and {name}, of an earlier release, uses them; stop all replicas first, or wait until its lease ends in {seconds} s"
+        "this release must migrate the tables, but the replica {name} of an earlier release uses them; stop all replicas (the lease of {name} ends in {seconds} s)"
     )]
     InUse {
         /// Name of the replica.
@@ -75,10 +75,10 @@ pub enum PostgresError {
         seconds: i64,
     },
     /// The lease of this replica has ended.
-    #[error("the lease of this replica has ended, and others may have taken over; it joins again by itself")]
+    #[error("the lease of this replica has ended, and other replicas may have taken over; it rejoins automatically")]
     NoLease,
     /// The result of a COMMIT is unknown.
-    #[error("the connection broke during a COMMIT whose result is unknown; all apps are read from the ledger again")]
+    #[error("the connection broke during a COMMIT, and its outcome is unknown; rereading all apps from the ledger")]
     UnknownCommit,
     /// The server did not answer in time.
     #[error("the database did not answer in time")]

@@ -47,6 +47,9 @@ pub(super) async fn keep(
             (&replica, Type::TEXT),
         ];
         run(transaction, sql, &params).await?;
+        // It has taken over the mark of a ledger that one exporter used alone.
+        let sql = "DELETE FROM file_mark WHERE app = $1 AND path = $2 AND device = $3 AND inode = $4 AND replica = ''";
+        run(transaction, sql, &params[..4]).await?;
     }
     Ok(())
 }

@@ -12,15 +12,14 @@ use crate::metrics::catalog::Family;
 use crate::model::window::Unit;
 use crate::util::lease::Token;
 
-/// Loads an app's own row and its owner, and locks it until the transaction ends.
+/// Loads an app's own row, its owner and the report that polls its new messages, and locks it until the transaction ends.
 pub(super) async fn app_row(
     transaction: &Transaction<'_>,
     app: AppId,
-) -> Result<(StoredAppRow, Option<Token>), LedgerError> {
-    let sql =
-        "SELECT first_known, clock_confirmed, waiting, live, newest_message, owner FROM app WHERE id = $1 FOR UPDATE";
+) -> Result<(StoredAppRow, Option<Token>, String), LedgerError> {
+    let sql = "SELECT first_known, clock_confirmed, waiting, live, newest_message, owner, delivery FROM app WHERE id = $1 FOR UPDATE";
     let row = first(transaction, sql, &[(&app, Type::INT8)]).await?.ok_or(LedgerError::Forgotten)?;
-    Ok((read_app_row(&row), row.get(5)))
+    Ok((read_app_row(&row), row.get(5), row.get(6)))
 }
 
 /// Loads the own row of an app that belongs to the replica with this token, and locks it until the transaction ends.
@@ -30,7 +29,7 @@ pub(super) async fn own_app_row(
     app: AppId,
 ) -> Result<StoredAppRow, LedgerError> {
     match app_row(transaction, app).await? {
-        (row, Some(owner)) if owner == token => Ok(row),
+        (row, Some(owner), _) if owner == token => Ok(row),
         _ => Err(LedgerError::NotOwned),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use tokio::time::Instant;
+use tokio_postgres::CancelToken;
 
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::connect::{Connection, Connector};
@@ -17,9 +18,11 @@ use crate::util::clock::boot_time;
 use crate::util::lease::{Lease, Token};
 
 /// Interval between two looks at the fleet; messages that other replicas register are found within it.
-const BEAT: Duration = Duration::from_secs(1);
+const RENEW_INTERVAL: Duration = Duration::from_secs(1);
+/// Least time between two looks that are requested.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 /// Interval at which the owners of all apps are read if nothing is known to have changed.
-const REVIEW: Duration = Duration::from_secs(5);
+const OWNERS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The membership that transactions belong to; shared by the ledger and the task that renews it.
 pub(super) struct Session {
@@ -42,6 +45,23 @@ impl Session {
         *self.token.lock() = None;
         self.lease.end();
     }
+
+    /// Ends a membership unless another one has begun since.
+    pub(super) fn end_if(&self, token: Token) {
+        let mut current = self.token.lock();
+        if *current == Some(token) {
+            *current = None;
+            self.lease.end();
+        }
+    }
+
+    /// Renews the lease of a membership that has not ended meanwhile.
+    fn renew(&self, token: Token, until: Duration) {
+        let current = self.token.lock();
+        if *current == Some(token) {
+            self.lease.renew(token, until);
+        }
+    }
 }
 
 /// The task that keeps the membership.
@@ -54,8 +74,10 @@ pub(super) struct Membership {
     ends: MembershipEnds,
     renewals: IntCounter,
     connection: Option<Connection>,
+    /// Cancels what the connection does.
+    cancel: Option<CancelToken>,
     /// Number of the configuration that the others know.
-    told: u64,
+    published: u64,
     /// Time at which the owners of all apps were read.
     reviewed: Option<Instant>,
     /// True if the last beat failed, which is logged once.
@@ -78,7 +100,8 @@ impl Membership {
             ends,
             renewals,
             connection: None,
-            told: 0,
+            cancel: None,
+            published: 0,
             reviewed: None,
             is_failing: false,
         }
@@ -91,13 +114,16 @@ impl Membership {
             let beat = tokio::time::timeout(self.lease / 3, self.beat()).await;
             let result = beat.unwrap_or(Err(PostgresError::Timeout.into()));
             match &result {
-                Ok(()) if std::mem::take(&mut self.is_failing) => tracing::info!("the lease is renewed again"),
+                Ok(()) if std::mem::take(&mut self.is_failing) => tracing::info!("renewed the lease again"),
                 Ok(()) => {}
                 Err(error) => {
                     self.connection = None;
+                    if let Some(token) = self.cancel.take() {
+                        self.connector.cancel(token).await;
+                    }
                     if !std::mem::replace(&mut self.is_failing, true) {
                         let error = error.to_string();
-                        tracing::warn!(error, "cannot renew the lease; apps leave the page when it ends");
+                        tracing::warn!(error, "cannot renew the lease; when it ends, the apps leave /metrics");
                     }
                 }
             }
@@ -105,8 +131,9 @@ impl Membership {
                 return;
             }
             tokio::select! {
-                () = tokio::time::sleep(BEAT) => {}
-                () = self.ends.look.notified(), if !self.is_failing => self.reviewed = None,
+                () = tokio::time::sleep(RENEW_INTERVAL) => {}
+                // Several requests at once are one.
+                () = self.ends.refresh.requested(), if !self.is_failing => tokio::time::sleep(LEAST_INTERVAL).await,
                 changed = self.ends.configured.changed(), if !self.is_failing => match changed {
                     Ok(()) => {}
                     Err(_) => return,
@@ -123,31 +150,32 @@ impl Membership {
         let token = match self.session.token() {
             Ok(token) => token,
             Err(_) => {
+                self.ends.lease.end();
                 let token = replica_rows::join(&mut connection.client, &self.name, self.lease).await?;
-                (self.told, self.reviewed) = (0, None);
+                (self.published, self.reviewed) = (0, None);
                 *self.session.token.lock() = Some(token);
                 token
             }
         };
         // The server's lease ends later than this one: it begins when the statement arrives there.
         let until = boot_time() + self.lease - self.lease / 10;
-        if !replica_rows::renew(&connection.client, token, self.lease).await? {
+        if !replica_rows::renew(&connection.client, token, &self.name, self.lease).await? {
             self.session.end();
-            let is_replaced = replica_rows::is_name_taken(&connection.client, &self.name).await?;
-            tracing::warn!(is_replaced, "the lease has ended, and the other replicas have taken over");
+            let is_replaced = replica_rows::is_name_taken(&connection.client, token, &self.name).await?;
+            tracing::warn!(is_replaced, "lost the lease; rejoining");
             self.ends.fleet.send_replace(Fleet { is_replaced, ..Fleet::default() });
             self.connection = Some(connection);
-            self.ends.look.notify_one();
+            self.ends.refresh.request(true);
             return Ok(());
         }
         self.renewals.inc();
-        self.ends.lease.renew(token, until);
+        self.session.renew(token, until);
         let configured = self.ends.configured.borrow_and_update().clone();
-        if configured.0 != self.told {
-            replica_rows::configure(&mut connection.client, token, &configured.1).await?;
-            (self.told, self.reviewed) = (configured.0, None);
+        if configured.0 != self.published {
+            replica_rows::configure(&mut connection.client, token, self.lease, &configured.1).await?;
+            (self.published, self.reviewed) = (configured.0, None);
         }
-        replica_rows::bury(&connection.client).await?;
+        replica_rows::delete_expired(&connection.client).await?;
         self.review(&connection, token).await?;
         if let Ok(place) = self.ends.arrived.try_reserve() {
             let arrived = replica_rows::arrived(&connection.client, token).await?;
@@ -159,8 +187,9 @@ impl Membership {
         Ok(())
     }
 
-    async fn connect(&self) -> Result<Connection, LedgerError> {
-        let connection = self.connector.connect(Some(Arc::clone(&self.ends.look))).await?;
+    async fn connect(&mut self) -> Result<Connection, LedgerError> {
+        let connection = self.connector.connect(Some(Arc::clone(&self.ends.refresh))).await?;
+        self.cancel = Some(connection.client.cancel_token());
         // Behind a proxy that pools transactions nothing arrives; then the next beat finds what is new.
         connection.client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
         Ok(connection)
@@ -169,16 +198,19 @@ impl Membership {
     /// Looks at the replicas, and at the owners of all apps if anything may have changed.
     async fn review(&mut self, connection: &Connection, token: Token) -> Result<(), LedgerError> {
         let replicas = replica_rows::replicas(&connection.client, self.lease).await?;
+        if self.ends.refresh.take_of_owners() {
+            self.reviewed = None;
+        }
         let is_same = {
             let fleet = self.ends.fleet.borrow();
             fleet.me == Some(token) && fleet.replicas == replicas
         };
-        if is_same && self.reviewed.is_some_and(|at| at.elapsed() < REVIEW) {
+        if is_same && self.reviewed.is_some_and(|at| at.elapsed() < OWNERS_INTERVAL) {
             return Ok(());
         }
         let apps = replica_rows::apps(&connection.client, token).await?;
         self.reviewed = Some(Instant::now());
-        let fleet = Fleet { me: Some(token), replicas, apps, configuration: self.told, is_replaced: false };
+        let fleet = Fleet { me: Some(token), replicas, apps, configuration: self.published, is_replaced: false };
         self.ends.fleet.send_if_modified(|before| {
             let is_changed = *before != fleet;
             *before = fleet;

@@ -53,16 +53,20 @@ impl<'a> NewRows<'a> {
     }
 }
 
-/// Registers messages for a replica, which need not own the app; [`Registration`] decides about each id. Returns the owner
-/// too.
+/// Registers messages for a replica, which need not own the app; [`Registration`] decides about each id. Returns true if
+/// another replica owns it.
 pub(super) async fn add(
     transaction: &Transaction<'_>,
+    token: Token,
     replica: &str,
     new: &NewMessages,
-) -> Result<(AddedMessages, Option<Token>), LedgerError> {
+) -> Result<(AddedMessages, bool), LedgerError> {
     let NewMessages { app, report, source, now, ref messages, ref read } = *new;
-    let (row, owner) = app_row(transaction, app).await?;
+    let (row, owner, delivery) = app_row(transaction, app).await?;
     let before = row.messages;
+    let is_of_another = owner.is_some_and(|owner| owner != token);
+    // The owner polls it, by its own configuration.
+    let report = if is_of_another && !delivery.is_empty() { delivery.as_str() } else { report };
     let mut seen = HashSet::new();
     let messages: Vec<&NewMessage> = messages.iter().filter(|message| seen.insert(message.id.as_str())).collect();
     let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
@@ -120,11 +124,11 @@ pub(super) async fn add(
     let series = series::count(transaction, app, now, &counted).await?;
     let newest = before.newest.max(newest.map(time));
     let state = MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
-    Ok((AddedMessages { new: added, series, state }, owner))
+    Ok((AddedMessages { new: added, series, state }, is_of_another))
 }
 
 /// Records that the owner of an app does not know yet what was registered.
-pub(super) async fn tell_owner(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError> {
+pub(super) async fn flag_arrived(transaction: &Transaction<'_>, app: AppId) -> Result<(), LedgerError> {
     run(transaction, "UPDATE app SET arrived = TRUE WHERE id = $1", &[(&app, Type::INT8)]).await?;
     Ok(())
 }
@@ -136,6 +140,7 @@ pub(super) async fn registered(
     app: AppId,
 ) -> Result<AddedMessages, LedgerError> {
     let state = own_app_row(transaction, token, app).await?.messages;
+    run(transaction, "UPDATE app SET arrived = FALSE WHERE id = $1 AND arrived", &[(&app, Type::INT8)]).await?;
     let families = [Family::MessagesRegistered.name(), Family::BadLines.name()];
     let series = series::stored(transaction, app, Some(&families)).await?;
     Ok(AddedMessages { new: 0, series, state })

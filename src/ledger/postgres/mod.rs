@@ -33,7 +33,7 @@ use crate::ledger::crash_points::{self, Did};
 use crate::ledger::postgres::connect::{Connection, Connector};
 use crate::ledger::postgres::error::{PostgresError, is_conflict, is_lost, is_stale};
 use crate::ledger::postgres::membership::{Membership, Session};
-use crate::ledger::postgres::replica_rows::LONGEST;
+use crate::ledger::postgres::replica_rows::TRANSACTION_TIMEOUT;
 use crate::ledger::postgres::sql::first;
 use crate::ledger::replicas::{MembershipEnds, Replicas};
 use crate::ledger::{
@@ -45,7 +45,9 @@ use crate::util::future::BoxFuture;
 use crate::util::lease::Token;
 
 /// Time limit of a transaction that touches every message of an app, of which there may be a million.
-const LONGEST_OF_ALL: Duration = Duration::from_secs(600);
+const LONG_TRANSACTION_TIMEOUT: Duration = Duration::from_secs(600);
+/// Time limit of leaving the fleet.
+const LEAVE: Duration = Duration::from_millis(800);
 /// Number of apps that are registered in one transaction.
 const REGISTERED_AT_ONCE: usize = 100;
 /// Maximum number of attempts of a transaction that conflicts with another.
@@ -60,8 +62,10 @@ pub struct Postgres {
     /// Duration of the lease.
     lease: Duration,
     session: Arc<Session>,
-    /// Number of the last transaction that was begun; the database remembers that of the last one that was committed.
-    begun: i64,
+    /// Membership of the last transaction.
+    last_token: Token,
+    /// Number of the last transaction that was last_number; the database remembers that of the last one that was committed.
+    last_number: i64,
     /// Both ends of the membership, until it is shared.
     membership: Option<(Replicas, MembershipEnds)>,
     /// The task that keeps the membership.
@@ -75,28 +79,28 @@ type Work<T> =
     Box<dyn for<'t, 'c> Fn(&'t Transaction<'c>, Token) -> BoxFuture<'t, Result<T, LedgerError>> + Send + Sync>;
 
 /// Options of a transaction.
-struct Manner<T> {
-    /// Returns the effect of the result that matters for a crash.
+struct TransactionOptions<T> {
+    /// Returns the effect of the result that needs_outcome for a crash.
     did: fn(&T) -> Did,
-    /// True if it is worth knowing whether it was committed, when the answer to its COMMIT is lost.
-    matters: bool,
+    /// True if the outcome must be looked up when the answer to COMMIT is lost.
+    needs_outcome: bool,
     limit: Duration,
 }
 
-impl<T> Manner<T> {
+impl<T> TransactionOptions<T> {
     /// A transaction that writes.
-    fn write(did: fn(&T) -> Did) -> Manner<T> {
-        Manner { did, matters: true, limit: LONGEST }
+    fn write(did: fn(&T) -> Did) -> TransactionOptions<T> {
+        TransactionOptions { did, needs_outcome: true, limit: TRANSACTION_TIMEOUT }
     }
 
     /// A transaction that only reads, or writes what will be written again.
-    fn read() -> Manner<T> {
-        Manner { did: |_| Did::Nothing, matters: false, limit: LONGEST }
+    fn read() -> TransactionOptions<T> {
+        TransactionOptions { did: |_| Did::Nothing, needs_outcome: false, limit: TRANSACTION_TIMEOUT }
     }
 
     /// A transaction that may touch every message of an app.
-    fn of_all() -> Manner<T> {
-        Manner { did: |_| Did::Nothing, matters: true, limit: LONGEST_OF_ALL }
+    fn long_write() -> TransactionOptions<T> {
+        TransactionOptions { did: |_| Did::Nothing, needs_outcome: true, limit: LONG_TRANSACTION_TIMEOUT }
     }
 }
 
@@ -108,7 +112,7 @@ impl Postgres {
     pub async fn open(address: &PostgresAddress) -> Result<Postgres, LedgerError> {
         let connector = Arc::new(Connector::new(address)?);
         let mut connection = connector.connect(None).await?;
-        let joined = tokio::time::timeout(LONGEST, async {
+        let joined = tokio::time::timeout(TRANSACTION_TIMEOUT, async {
             connect::migrate(&mut connection.client, &connector, &address.replica.name).await?;
             replica_rows::join(&mut connection.client, &address.replica.name, address.replica.lease).await
         });
@@ -121,7 +125,8 @@ impl Postgres {
             name: address.replica.name.clone(),
             lease: address.replica.lease,
             session,
-            begun: 0,
+            last_token: token,
+            last_number: 0,
             membership: Some((replicas, ends)),
             keeper: None,
             size: 0,
@@ -131,21 +136,25 @@ impl Postgres {
     }
 
     /// Runs `work` in a transaction.
-    async fn transact<T: Send + 'static>(&mut self, work: Work<T>, manner: Manner<T>) -> Result<T, LedgerError> {
+    async fn transact<T: Send + 'static>(
+        &mut self,
+        work: Work<T>,
+        options: TransactionOptions<T>,
+    ) -> Result<T, LedgerError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let error = match self.attempt(&work, &manner).await {
+            let error = match self.attempt(&work, &options).await {
                 Attempt::Done(result) => return Ok(result),
                 Attempt::Failed(error) => return Err(error),
                 Attempt::Conflict(error) => error,
-                Attempt::Unknown(_) if !manner.matters => return Err(PostgresError::Timeout.into()),
+                Attempt::OutcomeUnknown(_) if !options.needs_outcome => return Err(PostgresError::Timeout.into()),
                 // The connection broke while the transaction was committed: the database knows how it ended.
-                Attempt::Unknown(result) => match self.is_committed().await {
+                Attempt::OutcomeUnknown(result) => match self.is_committed().await {
                     Ok(true) => return Ok(result),
                     Ok(false) => PostgresError::Timeout.into(),
                     Err(_) => {
-                        self.session.end();
+                        self.session.end_if(self.last_token);
                         return Err(PostgresError::UnknownCommit.into());
                     }
                 },
@@ -156,21 +165,28 @@ impl Postgres {
         }
     }
 
-    async fn attempt<T: Send + 'static>(&mut self, work: &Work<T>, manner: &Manner<T>) -> Attempt<T> {
+    async fn attempt<T: Send + 'static>(&mut self, work: &Work<T>, options: &TransactionOptions<T>) -> Attempt<T> {
         let mut connection = match self.connected().await {
             Ok(connection) => connection,
             Err(error) => return Attempt::Failed(error),
         };
         // No number is used twice, or a lookup could take one transaction for another.
-        self.begun += 1;
-        let (number, lease, session) = (self.begun, self.lease, Arc::clone(&self.session));
+        self.last_number += 1;
+        let (number, lease) = (self.last_number, self.lease);
+        let token = match self.session.token() {
+            Ok(token) => token,
+            Err(error) => {
+                self.connection = Some(connection);
+                return Attempt::Failed(error.into());
+            }
+        };
+        self.last_token = token;
         let mut done = None;
-        let outcome = tokio::time::timeout(manner.limit, async {
+        let outcome = tokio::time::timeout(options.limit, async {
             let transaction = connection.client.transaction().await?;
-            let token = session.token()?;
             replica_rows::begin(&transaction, token, number, lease).await?;
             let result = contained(work(&transaction, token)).await?;
-            let effect = (manner.did)(&result);
+            let effect = (options.did)(&result);
             crash_points::before_commit(effect);
             done = Some(result);
             transaction.commit().await?;
@@ -192,7 +208,7 @@ impl Postgres {
             (Ok(()), Some(result)) => Attempt::Done(result),
             (Ok(()), None) => Attempt::Failed(PostgresError::Timeout.into()),
             // Without an answer of the server the outcome of a COMMIT is unknown.
-            (Err(_), Some(result)) if !is_usable => Attempt::Unknown(result),
+            (Err(_), Some(result)) if !is_usable => Attempt::OutcomeUnknown(result),
             (Err(LedgerError::Database(error)), _) if is_conflict(&error) => Attempt::Conflict(error.into()),
             (Err(error), _) => Attempt::Failed(error),
         }
@@ -211,7 +227,7 @@ impl Postgres {
         let deadline = tokio::time::Instant::now() + self.lease;
         loop {
             match self.last_commit().await {
-                Ok(last) => return Ok(last == self.begun),
+                Ok(last) => return Ok(last == self.last_number),
                 Err(error @ LedgerError::Postgres(PostgresError::NoLease)) => return Err(error),
                 Err(error) if tokio::time::Instant::now() > deadline => return Err(error),
                 Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -221,9 +237,10 @@ impl Postgres {
 
     async fn last_commit(&mut self) -> Result<i64, LedgerError> {
         let mut connection = self.connected().await?;
-        let token = self.session.token()?;
-        let asked = tokio::time::timeout(LONGEST, async {
+        let (token, lease) = (self.last_token, self.lease);
+        let asked = tokio::time::timeout(TRANSACTION_TIMEOUT, async {
             let transaction = connection.client.transaction().await?;
+            replica_rows::limit(&transaction, lease).await?;
             let last = replica_rows::last_commit(&transaction, token).await?;
             transaction.rollback().await?;
             Ok::<i64, LedgerError>(last)
@@ -242,7 +259,7 @@ impl Postgres {
                 Ok(row.map_or(0, |row| row.get(0)))
             })
         });
-        if let Ok(size) = self.transact(work, Manner::read()).await {
+        if let Ok(size) = self.transact(work, TransactionOptions::read()).await {
             self.size = u64::try_from(size).unwrap_or(0);
         }
     }
@@ -253,7 +270,7 @@ enum Attempt<T> {
     Done(T),
     Conflict(LedgerError),
     Failed(LedgerError),
-    Unknown(T),
+    OutcomeUnknown(T),
 }
 
 /// Does work, and takes a panic in it for an error, so that it concerns one app only.
@@ -279,7 +296,7 @@ impl Store for Postgres {
                         app::register_all(transaction, &claimer, &apps, now).await
                     })
                 });
-                stored.extend(self.transact(work, Manner::of_all()).await?);
+                stored.extend(self.transact(work, TransactionOptions::long_write()).await?);
             }
             Ok(stored)
         })
@@ -293,7 +310,9 @@ impl Store for Postgres {
         });
         Box::pin(self.transact(
             work,
-            Manner::write(|receipt: &Receipt| if receipt.has_new_numbers { Did::Count } else { Did::Nothing }),
+            TransactionOptions::write(
+                |receipt: &Receipt| if receipt.has_new_numbers { Did::Count } else { Did::Nothing },
+            ),
         ))
     }
 
@@ -305,15 +324,15 @@ impl Store for Postgres {
                 let mut added = Vec::new();
                 let mut is_for_others = false;
                 for new in new.iter() {
-                    let (of_app, owner) = messages::add(transaction, &name, new).await?;
-                    if owner.is_some_and(|owner| owner != token) {
-                        messages::tell_owner(transaction, new.app).await?;
+                    let (of_app, is_of_another) = messages::add(transaction, token, &name, new).await?;
+                    if is_of_another {
+                        messages::flag_arrived(transaction, new.app).await?;
                         is_for_others = true;
                     }
                     added.push(of_app);
                 }
                 if is_for_others {
-                    replica_rows::notify(transaction).await?;
+                    replica_rows::notify_messages(transaction).await?;
                 }
                 Ok(added)
             })
@@ -321,7 +340,7 @@ impl Store for Postgres {
         let did = |added: &Vec<AddedMessages>| {
             if added.iter().any(|added| added.new > 0) { Did::Register } else { Did::Nothing }
         };
-        Box::pin(self.transact(work, Manner::write(did)))
+        Box::pin(self.transact(work, TransactionOptions::write(did)))
     }
 
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
@@ -330,13 +349,13 @@ impl Store for Postgres {
             let query = Arc::clone(&query);
             Box::pin(async move { messages::due(transaction, &query).await })
         });
-        Box::pin(self.transact(work, Manner::read()))
+        Box::pin(self.transact(work, TransactionOptions::read()))
     }
 
     fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>> {
         let work: Work<Vec<SentMessage>> =
             Box::new(move |transaction, _| Box::pin(async move { messages::newest(transaction, &query).await }));
-        Box::pin(self.transact(work, Manner::read()))
+        Box::pin(self.transact(work, TransactionOptions::read()))
     }
 
     fn reschedule(&mut self, change: Reschedule) -> BoxFuture<'_, Result<(), LedgerError>> {
@@ -348,7 +367,7 @@ impl Store for Postgres {
                 messages::reschedule(transaction, &change).await
             })
         });
-        Box::pin(self.transact(work, Manner::of_all()))
+        Box::pin(self.transact(work, TransactionOptions::long_write()))
     }
 
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
@@ -359,7 +378,7 @@ impl Store for Postgres {
             })
         });
         Box::pin(async move {
-            let may_be_more = self.transact(work, Manner::read()).await?;
+            let may_be_more = self.transact(work, TransactionOptions::read()).await?;
             self.measure().await;
             Ok(may_be_more)
         })
@@ -371,13 +390,13 @@ impl Store for Postgres {
             let released = Arc::clone(&released);
             Box::pin(async move { series::release(transaction, token, &released).await })
         });
-        Box::pin(self.transact(work, Manner::write(|()| Did::Nothing)))
+        Box::pin(self.transact(work, TransactionOptions::write(|()| Did::Nothing)))
     }
 
     fn probe(&mut self) -> BoxFuture<'_, Result<(), LedgerError>> {
         // The transaction stores its number, which is a write.
         let work: Work<()> = Box::new(|_, _| Box::pin(async { Ok(()) }));
-        Box::pin(self.transact(work, Manner::read()))
+        Box::pin(self.transact(work, TransactionOptions::read()))
     }
 
     fn check(&self) -> BoxFuture<'static, Result<(), LedgerError>> {
@@ -403,14 +422,14 @@ impl Store for Postgres {
             let apps = Arc::clone(&apps);
             Box::pin(async move { replica_rows::hand_over(transaction, token, &apps).await })
         });
-        Box::pin(self.transact(work, Manner::write(|()| Did::Nothing)))
+        Box::pin(self.transact(work, TransactionOptions::write(|()| Did::Nothing)))
     }
 
     fn registered(&mut self, app: AppId) -> BoxFuture<'_, Result<AddedMessages, LedgerError>> {
         let work: Work<AddedMessages> = Box::new(move |transaction, token| {
             Box::pin(async move { messages::registered(transaction, token, app).await })
         });
-        Box::pin(self.transact(work, Manner::read()))
+        Box::pin(self.transact(work, TransactionOptions::read()))
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
@@ -419,12 +438,15 @@ impl Store for Postgres {
             if let Some(keeper) = self.keeper.take() {
                 keeper.abort();
             }
-            let (Some(connection), Ok(token)) = (self.connection.take(), self.session.token()) else { return };
+            let Ok(token) = self.session.token() else { return };
             self.session.end();
-            let left =
-                tokio::time::timeout(Duration::from_secs(1), replica_rows::leave(&connection.client, token)).await;
+            let leaving = async {
+                let connection = self.connected().await?;
+                replica_rows::leave(&connection.client, token).await
+            };
+            let left = tokio::time::timeout(LEAVE, leaving).await;
             if !matches!(left, Ok(Ok(()))) {
-                tracing::warn!("cannot end the lease; the other replicas take over when it has ended");
+                tracing::warn!("cannot leave the fleet; the other replicas take over when the lease ends");
             }
         })
     }

@@ -10,7 +10,9 @@ use rusqlite::{Row, ToSql, Transaction, params_from_iter};
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use crate::ledger::LedgerError;
-use crate::ledger::copy::{AT_ONCE, Copied, CopyError, FILE_MARKS, Item, Kind, Progress, Rows, TABLES, Table, Value};
+use crate::ledger::copy::rows::{
+    ColumnType, Copied, CopyError, CopyMessage, FILE_MARKS, Progress, ROWS_PER_MESSAGE, Rows, TABLES, Table, Value,
+};
 use crate::ledger::sqlite::Sqlite;
 
 impl ToSql for Value {
@@ -28,7 +30,7 @@ impl ToSql for Value {
 /// Sends all rows of a ledger.
 pub(in crate::ledger) async fn read(
     path: &Path,
-    items: Sender<Item>,
+    messages: Sender<CopyMessage>,
     progress: &Arc<Progress>,
 ) -> Result<(), CopyError> {
     let (path, progress) = (path.to_owned(), Arc::clone(progress));
@@ -52,21 +54,21 @@ pub(in crate::ledger) async fn read(
                 let mut found = statement.query([]).map_err(failed)?;
                 loop {
                     let mut rows = Vec::new();
-                    while rows.len() < AT_ONCE
+                    while rows.len() < ROWS_PER_MESSAGE
                         && let Some(row) = found.next().map_err(failed)?
                     {
                         rows.push(values(table, row).map_err(failed)?);
                     }
-                    let is_last = rows.len() < AT_ONCE;
+                    let is_last = rows.len() < ROWS_PER_MESSAGE;
                     let rows = Rows { table: index, rows };
                     copied.add(&rows);
-                    items.blocking_send(Item::Rows(rows)).map_err(|_| CopyError::Interrupted)?;
+                    messages.blocking_send(CopyMessage::Rows(rows)).map_err(|_| CopyError::Interrupted)?;
                     if is_last {
                         break;
                     }
                 }
             }
-            items.blocking_send(Item::End(copied)).map_err(|_| CopyError::Interrupted)
+            messages.blocking_send(CopyMessage::End(copied)).map_err(|_| CopyError::Interrupted)
         })
     })
     .await
@@ -75,7 +77,7 @@ pub(in crate::ledger) async fn read(
 /// Writes all rows into an empty ledger, which is created if it is missing.
 pub(in crate::ledger) async fn write(
     path: &Path,
-    mut items: Receiver<Item>,
+    mut messages: Receiver<CopyMessage>,
     progress: &Arc<Progress>,
 ) -> Result<Copied, CopyError> {
     let (path, progress) = (path.to_owned(), Arc::clone(progress));
@@ -89,13 +91,13 @@ pub(in crate::ledger) async fn write(
                 return Err(CopyError::NotEmpty);
             }
             loop {
-                match items.blocking_recv() {
+                match messages.blocking_recv() {
                     None => return Err(CopyError::Interrupted),
-                    Some(Item::Rows(rows)) => {
+                    Some(CopyMessage::Rows(rows)) => {
                         insert(&transaction, &rows).map_err(failed)?;
                         progress.wrote(rows.rows.len());
                     }
-                    Some(Item::End(copied)) => {
+                    Some(CopyMessage::End(copied)) => {
                         let written = sums(&transaction).map_err(failed)?;
                         if written != (copied.apps, copied.series, copied.total, copied.messages) {
                             return Err(CopyError::Differs);
@@ -117,10 +119,10 @@ async fn on_a_thread<T: Send + 'static>(
 }
 
 fn values(table: &Table, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
-    let value = |(index, (_, kind)): (usize, &(&str, Kind))| {
+    let value = |(index, (_, kind)): (usize, &(&str, ColumnType))| {
         Ok(match (row.get_ref(index)?, kind) {
             (ValueRef::Null, _) => Value::Null,
-            (ValueRef::Integer(number), Kind::Boolean) => Value::Boolean(number != 0),
+            (ValueRef::Integer(number), ColumnType::Boolean) => Value::Boolean(number != 0),
             (ValueRef::Integer(number), _) => Value::Integer(number),
             (ValueRef::Text(_), _) => Value::Text(row.get(index)?),
             _ => Value::Bytes(row.get(index)?),
@@ -131,10 +133,10 @@ fn values(table: &Table, row: &Row<'_>) -> rusqlite::Result<Vec<Value>> {
 
 fn insert(transaction: &Transaction<'_>, Rows { table, rows }: &Rows) -> rusqlite::Result<()> {
     let Some(table) = TABLES.get(*table) else { return Ok(()) };
-    // Two replicas may have read the same file; it is read again from where the first stands.
+    // Replicas have marks of their own; of the same file the one that has read the most counts.
     let conflict = if table.name == FILE_MARKS {
         "ON CONFLICT DO UPDATE SET position = excluded.position, lines = excluded.lines, before = excluded.before \
-         WHERE excluded.position < position"
+         WHERE excluded.position > position"
     } else {
         ""
     };

@@ -133,7 +133,10 @@ async fn what_is_wrong_changes_nothing() {
     let loaded = "push_exporter_config_last_reload_success_timestamp_seconds";
     for (bad, reason) in [
         ("feishu: [{app: office-bot}]\n", "app_id: is required"),
-        ("ledger: sqlite:other.db\nfeishu: [{app: a, app_id: b, app_secret: c}]\n", "the ledger cannot be changed"),
+        (
+            "ledger: sqlite:other.db\nfeishu: [{app: a, app_id: b, app_secret: c}]\n",
+            "ledger or replica cannot be changed",
+        ),
         ("", "the file is empty"),
     ] {
         let error = exporter.reload(bad).await.unwrap_err().to_string();

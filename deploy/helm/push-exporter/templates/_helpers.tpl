@@ -153,7 +153,7 @@ What a schema of values cannot say. The exporter would refuse most of it too, bu
 {{- end -}}
 {{- $shared := include "push-exporter.shared" . -}}
 {{- if and (gt (int .Values.replicas) 1) (not $shared) -}}
-{{- fail "replicas is above 1, but only replicas with config.ledger: postgres://… share their apps. Others would poll every report again and count into ledgers of their own." -}}
+{{- fail "replicas is above 1, which needs config.ledger: postgres://…; with a SQLite ledger each replica would poll and count everything. Set config.ledger, or replicas: 1." -}}
 {{- end -}}
 {{- if regexMatch "^postgres(ql)?://[^/@]*:[^/@]*@" (.Values.config.ledger | default "") -}}
 {{- fail "config, ledger: the password is given as text. Put it into a Secret, and name that in env as PGPASSWORD." -}}

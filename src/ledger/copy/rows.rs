@@ -1,47 +1,40 @@
-//! Copies a whole ledger from one engine to the other, in one transaction of the target: all of it, or nothing. Both have the
-//! same tables; what belongs to a process (leases, the test of writing) stays behind.
+//! The tables of a ledger, and their rows on the way from one engine to the other.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
-
-use crate::config::postgres_address::LedgerAddress;
 use crate::ledger::LedgerError;
-use crate::ledger::postgres::copy as postgres;
-use crate::ledger::sqlite::copy as sqlite;
 
 /// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::ledger) enum ColumnType {
     Integer,
     Boolean,
     Text,
     Bytes,
 }
 
-use Kind::{Boolean, Bytes, Integer, Text};
+use ColumnType::{Boolean, Bytes, Integer, Text};
 
 /// A table of a ledger.
-pub(super) struct Table {
-    pub(super) name: &'static str,
-    pub(super) columns: &'static [(&'static str, Kind)],
+pub(in crate::ledger) struct Table {
+    pub(in crate::ledger) name: &'static str,
+    pub(in crate::ledger) columns: &'static [(&'static str, ColumnType)],
 }
 
 impl Table {
     /// Returns the names of the columns, separated by commas.
-    pub(super) fn names(&self) -> String {
+    pub(in crate::ledger) fn names(&self) -> String {
         self.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     }
 
     /// Returns true if its rows are numbered by the database.
-    pub(super) fn is_numbered(&self) -> bool {
+    pub(in crate::ledger) fn is_numbered(&self) -> bool {
         self.columns.first().is_some_and(|(name, _)| *name == "id")
     }
 }
 
 /// All tables; one that refers to another comes after it.
-pub(super) const TABLES: [Table; 14] = [
+pub(in crate::ledger) const TABLES: [Table; 14] = [
     Table {
         name: "app",
         columns: &[
@@ -147,11 +140,11 @@ pub(super) const TABLES: [Table; 14] = [
 /// Name of the table of counters.
 const SERIES: &str = "series";
 /// Name of the table of read positions, of which each replica has its own.
-pub(super) const FILE_MARKS: &str = "file_mark";
+pub(in crate::ledger) const FILE_MARKS: &str = "file_mark";
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
+pub(in crate::ledger) enum Value {
     Null,
     Integer(i64),
     Boolean(bool),
@@ -160,17 +153,17 @@ pub(super) enum Value {
 }
 
 /// Rows of one table.
-pub(super) struct Rows {
+pub(in crate::ledger) struct Rows {
     /// Index in [`TABLES`].
-    pub(super) table: usize,
-    pub(super) rows: Vec<Vec<Value>>,
+    pub(in crate::ledger) table: usize,
+    pub(in crate::ledger) rows: Vec<Vec<Value>>,
 }
 
 /// Maximum number of rows in a message.
-pub(super) const AT_ONCE: usize = 1000;
+pub(in crate::ledger) const ROWS_PER_MESSAGE: usize = 1000;
 
 /// What is sent from the source to the target.
-pub(super) enum Item {
+pub(in crate::ledger) enum CopyMessage {
     Rows(Rows),
     /// Everything was read: the sums that the target must have.
     End(Copied),
@@ -193,7 +186,7 @@ pub struct Copied {
 
 impl Copied {
     /// Adds the rows of a table.
-    pub(super) fn add(&mut self, Rows { table, rows }: &Rows) {
+    pub(in crate::ledger) fn add(&mut self, Rows { table, rows }: &Rows) {
         let Some(table) = TABLES.get(*table) else { return };
         self.rows += rows.len() as u64;
         match table.name {
@@ -223,11 +216,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(super) fn expect(&self, rows: u64) {
+    pub(in crate::ledger) fn expect(&self, rows: u64) {
         self.all.store(rows, Ordering::Relaxed);
     }
 
-    pub(super) fn wrote(&self, rows: usize) {
+    pub(in crate::ledger) fn wrote(&self, rows: usize) {
         self.done.fetch_add(rows as u64, Ordering::Relaxed);
     }
 }
@@ -247,41 +240,15 @@ pub enum CopyError {
     )]
     Missing(String),
     /// The target has apps.
-    #[error("the ledger to copy to has apps already; copy to an empty database, or to a file that does not exist")]
+    #[error("the ledger to copy to already has apps; copy to an empty database, or to a file that does not exist")]
     NotEmpty,
     /// Replicas use the database.
-    #[error("the replica {0} uses the database; stop all replicas first")]
+    #[error("the replica {0} uses the database; stop all replicas, or wait until the lease of a killed one ends")]
     InUse(String),
     /// The target does not have what was sent.
-    #[error("the copy differs from the ledger that it was made of; nothing was copied. Please report this as a bug")]
+    #[error("the copy differs from its source; nothing was copied; please report this as a bug")]
     Differs,
     /// One side ended before the other.
     #[error("the copy was interrupted; nothing was copied")]
     Interrupted,
-}
-
-/// Copies the ledger `from` to the empty ledger `to`. No exporter may use either.
-///
-/// # Errors
-/// Nothing was copied.
-pub async fn copy(from: &LedgerAddress, to: &LedgerAddress, progress: Arc<Progress>) -> Result<Copied, CopyError> {
-    let (items, received) = mpsc::channel(4);
-    let reading = async {
-        match from {
-            LedgerAddress::Sqlite(path) => sqlite::read(path, items, &progress).await,
-            LedgerAddress::Postgres(address) => postgres::read(address, items, &progress).await,
-        }
-    };
-    let writing = async {
-        match to {
-            LedgerAddress::Sqlite(path) => sqlite::write(path, received, &progress).await,
-            LedgerAddress::Postgres(address) => postgres::write(address, received, &progress).await,
-        }
-    };
-    match tokio::join!(reading, writing) {
-        (Ok(()), written) => written,
-        // The target only saw that nothing more came.
-        (Err(CopyError::Interrupted), Err(error)) => Err(error),
-        (Err(error), _) => Err(error),
-    }
 }
