@@ -78,7 +78,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         tracing::info!("this is a demo: the providers are simulated, the numbers are invented, nothing is kept");
         let settings = super::web_settings(flags)?;
         let store = super::serve::open_ledger(&config.ledger).await?;
-        let mut listeners = super::listen(flags).await?;
+        let mut listeners = super::announce(super::bind(flags).await?)?;
         // The senders use a separate listener, which the web configuration does not restrict.
         let door = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the demo's senders")?;
         let address = door.local_addr().context("cannot listen for the demo's senders")?;

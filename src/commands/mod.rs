@@ -131,25 +131,50 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Listens on the addresses of the flags and logs them; prints those with port 0 to standard output too, for scripts.
-async fn listen(flags: &Flags) -> anyhow::Result<Vec<(TcpListener, ListenerRole)>> {
-    let mut listeners = Vec::new();
+/// A socket that listens, before anybody is told of it.
+struct Bound {
+    listener: TcpListener,
+    role: ListenerRole,
+    /// What is logged about it.
+    words: &'static str,
+    /// True if the port was chosen by the system.
+    wants_port: bool,
+}
+
+/// Listens on the addresses of the flags.
+async fn bind(flags: &Flags) -> anyhow::Result<Vec<Bound>> {
+    let mut bound = Vec::new();
     if flags.systemd_socket {
         for listener in passed_sockets()? {
-            listeners.push((listener, ListenerRole::Main));
+            let (role, words) = (ListenerRole::Main, "listening on a systemd socket");
+            bound.push(Bound { listener, role, words, wants_port: false });
         }
     } else {
         for address in &flags.listen_addresses {
-            listeners.push((listen_on(address, "listening on").await?, ListenerRole::Main));
+            bound.push(bind_to(address, ListenerRole::Main, "listening on").await?);
         }
     }
     if let Some(address) = &flags.probe_address {
-        listeners.push((listen_on(address, "probes on").await?, ListenerRole::Probe));
+        bound.push(bind_to(address, ListenerRole::Probe, "probes on").await?);
+    }
+    Ok(bound)
+}
+
+/// Logs the addresses; prints those with port 0 to standard output too, for scripts.
+fn announce(bound: Vec<Bound>) -> anyhow::Result<Vec<(TcpListener, ListenerRole)>> {
+    let mut listeners = Vec::new();
+    for Bound { listener, role, words, wants_port } in bound {
+        let local = listener.local_addr().context("cannot listen")?;
+        tracing::info!(address = local.to_string(), "{words}");
+        if wants_port {
+            print(&format!("{words} {local}\n"))?;
+        }
+        listeners.push((listener, role));
     }
     Ok(listeners)
 }
 
-async fn listen_on(address: &ListenAddress, what: &str) -> anyhow::Result<TcpListener> {
+async fn bind_to(address: &ListenAddress, role: ListenerRole, words: &'static str) -> anyhow::Result<Bound> {
     let (bound, wants_port) = match address {
         ListenAddress::Socket(socket) => (TcpListener::bind(socket).await, socket.port() == 0),
         ListenAddress::Host(host) => (TcpListener::bind(host).await, host.ends_with(":0")),
@@ -165,12 +190,7 @@ async fn listen_on(address: &ListenAddress, what: &str) -> anyhow::Result<TcpLis
         }
     };
     let listener = bound.with_context(|| format!("cannot listen on {}", describe(address)))?;
-    let local = listener.local_addr().context("cannot listen")?;
-    tracing::info!(address = local.to_string(), "{what}");
-    if wants_port {
-        print(&format!("{what} {local}\n"))?;
-    }
-    Ok(listener)
+    Ok(Bound { listener, role, words, wants_port })
 }
 
 /// Returns the sockets of systemd's socket activation.
@@ -184,8 +204,6 @@ fn passed_sockets() -> anyhow::Result<Vec<TcpListener>> {
         let listener = listener.context("cannot take a passed socket")?;
         listener.set_nonblocking(true).context("cannot use a passed socket")?;
         let listener = TcpListener::from_std(listener).context("cannot use a passed socket")?;
-        let local = listener.local_addr().context("cannot listen")?;
-        tracing::info!(address = local.to_string(), "listening on a systemd socket");
         listeners.push(listener);
     }
     Ok(listeners)

@@ -43,8 +43,10 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let reload = Reload::new(move || config::load(&file, &environment(), PROVIDERS), connect);
         super::reload_on_signals(reload.reloader())?;
         let settings = super::web_settings(flags)?;
+        // First, so that a second exporter on this machine takes nothing from the first.
+        let bound = super::bind(flags).await?;
         let store = open_ledger(&config.ledger).await?;
-        let web = web::Setup { listeners: super::listen(flags).await?, options: super::web_options(flags), settings };
+        let web = web::Setup { listeners: super::announce(bound)?, options: super::web_options(flags), settings };
         let clock = Clock::system();
         let parts = Parts { providers: PROVIDERS, clock, web, transport, store, reload };
         serve(config, parts, stop).await?;

@@ -106,6 +106,14 @@ fn the_name_of_a_replica_is_used_once() {
     let mut first = fleet.start("same");
     shared(&[&first], 1, 1);
     let before = counters(&[&first]);
+    // One that cannot listen takes nothing from it.
+    let (address, config) = (first.address.to_string(), fleet.folder.path().join("same.yml"));
+    let mut busy = Program::binary();
+    busy.args(["--web.listen-address", &address, "--config.file"]).arg(config).env("PGPASSWORD", "hunter2");
+    let output = busy.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot listen on"));
+    count_on_one(&first, &before);
     let again = fleet.start("same");
     assert_eq!(first.exit_code(), Some(1));
     assert!(first.log().contains("give each replica its own replica.name"), "{}", first.log());
