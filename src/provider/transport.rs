@@ -189,16 +189,8 @@ fn classify(error: reqwest::Error, is_proxied: bool) -> TransportError {
     let is_connect = error.is_connect();
     let error = error.without_url();
     // The outermost errors only say "error sending request"; the innermost gives the cause.
-    let mut innermost: &dyn std::error::Error = &error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    // `std::io::Error::source` skips the error that it wraps directly.
-    while let Some(inside) = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-        innermost = inside;
-    }
-    let tls = innermost.downcast_ref::<rustls::Error>();
-    let cause = tls.map_or_else(|| innermost.to_string(), server_trust::in_words);
+    let innermost = server_trust::innermost(&error);
+    let cause = server_trust::tls_error(&error).unwrap_or_else(|| innermost.to_string());
     if cause.ends_with("proxy authorization required") {
         return TransportError::Proxy;
     }

@@ -19,18 +19,34 @@ use crate::util::certificates::{is_valid, may_issue, parsed};
 enum TrustError {
     /// There is no CA certificate to verify it with.
     #[error(
-        "found no CA certificates on this machine (or in SSL_CERT_FILE and SSL_CERT_DIR); install the package ca-certificates, or add the server's CA to ca_file"
+        "found no CA certificates on this machine (or in SSL_CERT_FILE and SSL_CERT_DIR); install the package ca-certificates, or add the server's CA to {0}"
     )]
-    NoCertificates,
+    NoCertificates(&'static str),
     /// The certificate is self-signed, or signed by an unknown CA.
-    #[error(
-        "the server's certificate is not signed by a trusted CA; add its CA, or the certificate itself, to ca_file"
-    )]
-    Unknown,
+    #[error("the server's certificate is not signed by a trusted CA; add its CA, or the certificate itself, to {0}")]
+    Unknown(&'static str),
+}
+
+/// Returns the text of an error of TLS, if one is among the causes of an error.
+pub(crate) fn tls_error(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    innermost(error).downcast_ref::<Error>().map(in_words)
+}
+
+/// Returns the first cause of an error.
+pub(crate) fn innermost<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    // `std::io::Error::source` skips the error that it wraps directly.
+    while let Some(inside) = innermost.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        innermost = inside;
+    }
+    innermost
 }
 
 /// Returns the text of an error of a server's certificate; for errors of this module, rustls only has names of types.
-pub(crate) fn in_words(error: &Error) -> String {
+fn in_words(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => why.to_string(),
         error => error.to_string(),
@@ -44,8 +60,10 @@ struct Servers {
     trusted: Vec<CertificateDer<'static>>,
     /// Verifier of chains up to CAs; `None` if there is no CA.
     chains: Option<Arc<WebPkiServerVerifier>>,
-    /// True if this machine has CA certificates.
+    /// True if CAs were given besides `trusted`.
     has_system: bool,
+    /// Name of the setting that names further certificates.
+    setting: &'static str,
     provider: Arc<CryptoProvider>,
 }
 
@@ -61,20 +79,31 @@ pub(crate) fn client_config(trusted: Vec<CertificateDer<'static>>) -> Result<Cli
     for error in &system.errors {
         tracing::debug!(error = error.to_string(), "cannot read a CA certificate of this machine");
     }
-    let servers = Servers::new(trusted, system.certs, Arc::clone(&provider));
+    let servers = verifier(trusted, system.certs, "ca_file", Arc::clone(&provider));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(servers))
+        .with_custom_certificate_verifier(servers)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Returns a verifier that trusts the CAs `system` and the certificates `trusted`, of CAs or of servers, from `setting`.
+pub(crate) fn verifier(
+    trusted: Vec<CertificateDer<'static>>,
+    system: Vec<CertificateDer<'static>>,
+    setting: &'static str,
+    provider: Arc<CryptoProvider>,
+) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(Servers::new(trusted, system, setting, provider))
 }
 
 impl Servers {
     fn new(
         trusted: Vec<CertificateDer<'static>>,
         system: Vec<CertificateDer<'static>>,
+        setting: &'static str,
         provider: Arc<CryptoProvider>,
     ) -> Servers {
         let mut roots = RootCertStore::empty();
@@ -86,12 +115,12 @@ impl Servers {
         let (cas, others): (Vec<_>, Vec<_>) = trusted.iter().partition(is_ca);
         if !others.is_empty() {
             let count = others.len();
-            tracing::info!(count, "trusting certificates in ca_file that are not of a CA as servers' own certificates");
+            tracing::info!(count, setting, "trusting certificates that are not of a CA as servers' own certificates");
         }
         roots.add_parsable_certificates(cas.into_iter().cloned());
         let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
         let trusted = trusted.into_iter().chain(system).collect();
-        Servers { trusted, chains, has_system, provider }
+        Servers { trusted, chains, has_system, setting, provider }
     }
 
     /// Verifies a trusted certificate of a server itself: it must be valid now, and issued for this server.
@@ -126,7 +155,10 @@ impl ServerCertVerifier for Servers {
             if error != unknown && !is_self_made {
                 return error;
             }
-            let why = if self.has_system { TrustError::Unknown } else { TrustError::NoCertificates };
+            // Without CAs of this machine nothing but a given root is to be trusted.
+            let is_bare = !self.has_system && self.trusted.is_empty();
+            let why =
+                if is_bare { TrustError::NoCertificates(self.setting) } else { TrustError::Unknown(self.setting) };
             Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
         })
     }

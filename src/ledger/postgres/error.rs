@@ -2,12 +2,22 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::util::server_trust;
+
 /// Error of a PostgreSQL ledger.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PostgresError {
     /// The server cannot be reached.
     #[error("cannot reach {server}: {cause}; check host, port, network and that the server runs")]
     Unreachable {
+        /// Hosts and ports.
+        server: String,
+        /// Cause as text.
+        cause: String,
+    },
+    /// The certificate of the server is not accepted.
+    #[error("the certificate of {server} is not accepted: {cause}")]
+    Certificate {
         /// Hosts and ports.
         server: String,
         /// Cause as text.
@@ -112,6 +122,9 @@ impl ErrorContext {
     /// Explains an error of connecting.
     pub(super) fn explain(&self, error: &tokio_postgres::Error) -> PostgresError {
         let ErrorContext { server, user, database } = self.clone();
+        if let Some(cause) = server_trust::tls_error(error) {
+            return PostgresError::Certificate { server, cause };
+        }
         let cause = describe(error);
         match error.code() {
             Some(&SqlState::INVALID_CATALOG_NAME) => PostgresError::NoDatabase { server, database },

@@ -4,16 +4,16 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::postgres_address::{SslMode, TlsSettings};
 use crate::ledger::postgres::error::PostgresError;
+use crate::util::server_trust;
 
 /// Returns the connector for the settings.
 pub(super) fn connector(settings: &TlsSettings) -> Result<MakeRustlsConnect, PostgresError> {
@@ -53,21 +53,14 @@ fn verifier(
     if !is_verified {
         return Ok(Arc::new(Lenient { provider, ca: None }));
     }
-    let mut roots = RootCertStore::empty();
-    match &settings.root_certificate {
+    let (trusted, system) = match &settings.root_certificate {
         Some(path) => {
             let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            roots.add_parsable_certificates(read(path, found)?);
+            (read(path, found)?, Vec::new())
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let invalid = |error: rustls::client::VerifierBuilderError| {
-        PostgresError::Tls(format!("no CA to verify the database's certificate with ({error}); set sslrootcert"))
+        None => (Vec::new(), rustls_native_certs::load_native_certs().certs),
     };
-    let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().map_err(invalid)?;
+    let verifier = server_trust::verifier(trusted, system, "sslrootcert", Arc::clone(&provider));
     Ok(match settings.mode {
         SslMode::VerifyFull => verifier,
         _ => Arc::new(Lenient { provider, ca: Some(verifier) }),
@@ -79,7 +72,7 @@ fn verifier(
 struct Lenient {
     provider: Arc<CryptoProvider>,
     /// Verifier of the CA; `None` accepts every certificate.
-    ca: Option<Arc<WebPkiServerVerifier>>,
+    ca: Option<Arc<dyn ServerCertVerifier>>,
 }
 
 impl ServerCertVerifier for Lenient {
