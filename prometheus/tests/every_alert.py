@@ -69,6 +69,8 @@ def unsaid(alerts):
     for file, rule in alerts:
         if not rule.get("labels", {}).get("severity"):
             yield f"{named(file, rule)}: no severity"
+        if rule.get("labels", {}).get("product") != "push-exporter":
+            yield f"{named(file, rule)}: not of this product"
         for annotation in ANNOTATIONS:
             if not rule.get("annotations", {}).get(annotation):
                 yield f"{named(file, rule)}: no {annotation}"

@@ -2,7 +2,7 @@
 
 
 def alert(name: str, severity: str = "warning", **labels: str) -> dict[str, str]:
-    return {"alertname": name, "severity": severity, "job": "push-exporter", **labels}
+    return {"alertname": name, "severity": severity, "product": "push-exporter", "job": "push-exporter", **labels}
 
 
 def channel(name: str, severity: str = "warning", **labels: str) -> dict[str, str]:
@@ -18,7 +18,7 @@ INCIDENTS = [
         [DOWN, alert("PushConfigReloadFailed", instance="b"), alert("PushVolumeCollapsed", **OF_SHOP)],
         [],
     ),
-    ("the only exporter is down", [DOWN], [{"alertname": "PushExporterAbsent", "severity": "critical"}]),
+    ("the only exporter is down", [DOWN], [{"alertname": "PushExporterAbsent", "severity": "critical", "product": "push-exporter"}]),
     (
         "a ledger cannot be written",
         [

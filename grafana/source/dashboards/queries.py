@@ -18,7 +18,7 @@ RECORDED_APP = 'job=~"$job", provider=~"$provider", app=~"$app"'
 RECORDED_CHANNEL = f'{RECORDED_APP}, platform=~"$platform", channel=~"$channel"'
 
 # Empty too: an alert may concern no app or no channel, and that no exporter is there has not even a job.
-ALERTS = 'alertname=~"Push.*", job=~"$job|", provider=~"$provider|", app=~"$app|", platform=~"$platform|", channel=~"$channel|"'
+ALERTS = 'product="push-exporter", job=~"$job|", provider=~"$provider|", app=~"$app|", platform=~"$platform|", channel=~"$channel|"'
 
 # Numerator and denominator of each ratio, recorded over series that have both.
 SUCCESS = ("push_messages_accepted_with_attempted", "push_messages_attempted_with_accepted")
