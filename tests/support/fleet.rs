@@ -68,13 +68,17 @@ pub fn apps_of(page: &Page) -> BTreeSet<String> {
     series.keys().filter_map(app).collect()
 }
 
-/// All apps on the pages of these replicas, none of them twice.
+/// All apps on the pages of these replicas, none of them twice: one that was handed over between two scrapes has left the
+/// page on which it was seen first.
 #[track_caller]
 pub fn all_apps(replicas: &[&Program]) -> BTreeMap<String, usize> {
+    let apps = |index: usize| replicas[index].try_scrape().map(|page| apps_of(&page)).unwrap_or_default();
     let mut owners = BTreeMap::new();
-    for (index, replica) in replicas.iter().enumerate() {
-        for app in replica.try_scrape().map(|page| apps_of(&page)).unwrap_or_default() {
-            assert_eq!(owners.insert(app.clone(), index), None, "{app} is on two pages");
+    for index in 0..replicas.len() {
+        for app in apps(index) {
+            if let Some(earlier) = owners.insert(app.clone(), index) {
+                assert!(!apps(earlier).contains(&app), "{app} is on two pages");
+            }
         }
     }
     owners
