@@ -262,6 +262,7 @@ fn a_ledger_is_copied_there_and_back() {
     let (code, text) = copy(&here, &there);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("copied 1 apps, ") && text.contains(", 2 tracked messages"), "{text}");
+    assert!(!text.contains("baseline"), "{text}");
     let back = world.folder.path().join("back.db");
     assert_eq!(copy(&there, &format!("sqlite:{}", back.display())).0, Some(0));
     assert_eq!(all_rows(&back), original);

@@ -188,8 +188,8 @@ async fn refuse_if_in_use(transaction: &Transaction<'_>, schema: i32, name: &str
     }
 }
 
-/// Applies missing migrations, each exporter after the other.
-pub(super) async fn migrate(client: &mut Client, connector: &Connector, name: &str) -> Result<(), LedgerError> {
+/// Applies missing migrations, each exporter after the other. Returns true if the ledger is new.
+pub(super) async fn migrate(client: &mut Client, connector: &Connector, name: &str) -> Result<bool, LedgerError> {
     let explain = |error: tokio_postgres::Error| LedgerError::Postgres(connector.context.explain(&error));
     let transaction = client.transaction().await?;
     transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;
@@ -217,8 +217,5 @@ pub(super) async fn migrate(client: &mut Client, connector: &Connector, name: &s
         transaction.query_typed(sql, &[(&known, Type::INT4)]).await?;
     }
     transaction.commit().await?;
-    if !is_there {
-        tracing::warn!(ledger = connector.context.server, "created a new ledger; counters start from a baseline");
-    }
-    Ok(())
+    Ok(!is_there)
 }

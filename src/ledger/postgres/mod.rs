@@ -113,7 +113,10 @@ impl Postgres {
         let connector = Arc::new(Connector::new(address)?);
         let mut connection = connector.connect(None).await?;
         let joined = tokio::time::timeout(TRANSACTION_TIMEOUT, async {
-            connect::migrate(&mut connection.client, &connector, &address.replica.name).await?;
+            if connect::migrate(&mut connection.client, &connector, &address.replica.name).await? {
+                let ledger = &connector.context.server;
+                tracing::warn!(ledger, "created a new ledger; counters start from a baseline");
+            }
             replica_rows::join(&mut connection.client, &address.replica.name, address.replica.lease).await
         });
         let token = joined.await.map_err(|_| PostgresError::Timeout)??;

@@ -82,7 +82,7 @@ pub(in crate::ledger) async fn write(
 ) -> Result<Copied, CopyError> {
     let (path, progress) = (path.to_owned(), Arc::clone(progress));
     on_a_thread(move || {
-        let mut ledger = Sqlite::open(&path).map_err(CopyError::Target)?;
+        let mut ledger = Sqlite::open_or_create(&path, |_| {}).map_err(CopyError::Target)?;
         let failed = |error: rusqlite::Error| CopyError::Target(error.into());
         ledger.with_connection(|connection| {
             let transaction = connection.transaction().map_err(failed)?;

@@ -56,7 +56,16 @@ impl Sqlite {
     /// # Errors
     /// A ledger that is in use, damaged, of a newer release, or cannot be opened or written.
     pub fn open(path: &Path) -> Result<Sqlite, LedgerError> {
-        let opened = Sqlite::open_anywhere(path);
+        Sqlite::open_or_create(path, |path| {
+            let ledger = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let ledger = ledger.display().to_string();
+            tracing::warn!(ledger, "created a new ledger; counters start from a baseline");
+        })
+    }
+
+    /// The same; `created` is told of a new file.
+    fn open_or_create(path: &Path, created: fn(&Path)) -> Result<Sqlite, LedgerError> {
+        let opened = Sqlite::open_anywhere(path, created);
         let Some(kind) = file_system::not_local(path) else { return opened };
         opened.map_err(|error| elsewhere(error, path, kind)).inspect(|_| {
             let ledger = path.display().to_string();
@@ -64,16 +73,12 @@ impl Sqlite {
         })
     }
 
-    fn open_anywhere(path: &Path) -> Result<Sqlite, LedgerError> {
+    fn open_anywhere(path: &Path, created: fn(&Path)) -> Result<Sqlite, LedgerError> {
         let path = &target(path)?;
         let lock = lock(path)?;
         if is_missing(path)? {
             create(path).map_err(|error| explain(error, path))?;
-            let ledger = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-            tracing::warn!(
-                ledger = ledger.display().to_string(),
-                "created a new ledger; counters start from a baseline"
-            );
+            created(path);
         }
         let connection = prepare(path).map_err(|error| explain(error, path))?;
         let file = File::open(path).map_err(|cause| LedgerError::File { path: path.into(), cause })?;
