@@ -1,7 +1,8 @@
 //! The share of the apps that this replica polls and shows: what the fleet says it should be, and the steps towards it. An app
-//! leaves the page before its lease is given up, and its lease is taken before it is shown.
+//! leaves the page before it is released, and is claimed before it is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Ownership {
         &mut self,
         manager: &mut PollManager,
         config: &Config,
-        transport: &std::sync::Arc<dyn Transport>,
+        transport: &Arc<dyn Transport>,
     ) -> Result<(), LedgerError> {
         let Some(replicas) = &mut self.replicas else { return Ok(()) };
         let fleet = replicas.fleet()?;
@@ -156,7 +157,7 @@ impl Ownership {
                 break;
             }
         }
-        // Leases that this process still has although it neither polls nor wants the apps.
+        // Apps that this process still owns although it neither polls nor wants them.
         let is_stale = |name: &AppName| !owned.contains(name) && !wanted.contains(name);
         let mine = fleet.apps.iter().filter(|app| app.owner == Some(me));
         let stale = mine.filter(|app| is_stale(&(app.provider.clone(), app.name.clone())));
@@ -223,7 +224,7 @@ async fn apply_share(
     share: &Share,
     manager: &mut PollManager,
     config: &Config,
-    transport: &std::sync::Arc<dyn Transport>,
+    transport: &Arc<dyn Transport>,
     Services { exposition, ledger, .. }: &Services,
 ) -> Result<usize, LedgerError> {
     let stopped = manager.stop_apps(config, share).await;
@@ -231,7 +232,7 @@ async fn apply_share(
     Ok(manager.start_apps(config, transport, &stopped, share).await?.taken_over)
 }
 
-/// Gives up the leases of apps that were stopped, once no scrape finds them any more.
+/// Releases apps that were stopped, once no scrape finds them any more.
 async fn hand_over(stopped: &StoppedApps, exposition: &Exposition, ledger: &Ledger) -> Result<(), LedgerError> {
     if stopped.left.is_empty() {
         return Ok(());

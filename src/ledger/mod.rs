@@ -155,7 +155,7 @@ impl From<tokio_postgres::Error> for LedgerError {
 
 /// Storage behind a ledger.
 pub trait Store: Send {
-    /// Registers the configured apps, takes the leases of those that it is to claim and that are free, forgets apps that
+    /// Registers the configured apps, claims those that it is to own and that are free, forgets apps that
     /// left the configuration long ago, and returns the stored state.
     fn register(&mut self, apps: Vec<AppKey>, now: Timestamp) -> BoxFuture<'_, Result<Vec<StoredApp>, LedgerError>>;
     /// Commits an answer.
@@ -184,7 +184,7 @@ pub trait Store: Send {
         drop(renewals);
         None
     }
-    /// Gives up the leases of apps, which have left the page.
+    /// Releases apps, which have left the page.
     fn hand_over(&mut self, apps: Vec<AppId>) -> BoxFuture<'_, Result<(), LedgerError>> {
         drop(apps);
         Box::pin(async { Ok(()) })
