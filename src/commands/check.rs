@@ -330,10 +330,8 @@ fn table(rows: &[CheckRow], language: Language) -> String {
 fn owner_table(apps: &[App], owners: &Owners) -> String {
     let replicas = if owners.replicas.is_empty() { "none is running".to_owned() } else { owners.replicas.join(", ") };
     let owner = |app: &App| {
-        let is_its =
-            |(provider, name, _): &&(String, String, String)| *provider == app.provider.name() && *name == app.name;
-        let owner = owners.apps.iter().find(is_its).map_or(NOTHING, |(.., owner)| owner);
-        [app.provider.name(), &app.name, owner].map(str::to_owned)
+        let owner = owners.apps.get(&(app.provider.name().to_owned(), app.name.clone()));
+        [app.provider.name(), &app.name, owner.map_or(NOTHING, String::as_str)].map(str::to_owned)
     };
     let head = ["PROVIDER", "APP", "OWNER"].map(str::to_owned);
     let lines = columns([head].into_iter().chain(apps.iter().map(owner)).collect());

@@ -85,8 +85,10 @@ pub enum Command {
     Demo,
     /// Check the configuration, then query every report once with the real credentials
     #[command(
-        after_help = "Writes to no ledger, so it can run beside a running exporter; with a PostgreSQL ledger it also prints the live replicas and the owner of each app; each report is queried once, within the \
-                      rate limits of the provider. Exit code 1 if a report fails or the database cannot be read, 2 if the configuration is invalid."
+        after_help = "Writes to no ledger, so it can run beside a running exporter; with a PostgreSQL ledger it also prints the \
+                      live replicas and the owner of each app; each report is queried once, within the rate limits of the \
+                      provider. Exit code 1 if a report fails or the database cannot be read, 2 if the configuration is \
+                      invalid."
     )]
     Check(Check),
     /// Print a commented example configuration

@@ -131,11 +131,11 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A socket that listens, before anybody is told of it.
+/// A listening socket that is not announced yet.
 struct Bound {
     listener: TcpListener,
     role: ListenerRole,
-    /// What is logged about it.
+    /// Text that is logged with the address.
     words: &'static str,
     /// True if the port was chosen by the system.
     wants_port: bool,

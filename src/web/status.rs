@@ -548,7 +548,7 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         reports,
         files,
         senders,
-        other_apps: snapshot.other_apps.clone(),
+        other_apps: snapshot.other_apps,
     };
     serde_json::to_string(&status).unwrap_or_default()
 }

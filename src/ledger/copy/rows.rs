@@ -162,7 +162,7 @@ pub(in crate::ledger) struct Rows {
 /// Maximum number of rows in a message.
 pub(in crate::ledger) const ROWS_PER_MESSAGE: usize = 1000;
 
-/// What is sent from the source to the target.
+/// Message from the source to the target.
 pub(in crate::ledger) enum CopyMessage {
     Rows(Rows),
     /// Everything was read: the sums that the target must have.

@@ -56,7 +56,7 @@ struct AppRow {
     account: String,
     /// Name of the last owner.
     owner_name: String,
-    /// How often it was claimed.
+    /// Number of claims so far.
     claims: i64,
     owner: Option<Token>,
 }

@@ -40,7 +40,7 @@ impl Session {
         self.token.lock().ok_or(PostgresError::NoLease)
     }
 
-    /// Ends this membership: its apps leave the page at once, and the task joins anew.
+    /// Ends this membership: its apps leave the page at once, and the task joins again.
     pub(super) fn end(&self) {
         *self.token.lock() = None;
         self.lease.end();

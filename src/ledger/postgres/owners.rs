@@ -1,4 +1,6 @@
-//! Who owns which app now, for a command that shares nothing.
+//! Owners of all apps at present, for a command that shares nothing.
+
+use std::collections::HashMap;
 
 use crate::config::postgres_address::PostgresAddress;
 use crate::ledger::LedgerError;
@@ -9,8 +11,8 @@ use crate::ledger::postgres::connect::Connector;
 pub struct Owners {
     /// Names of the live replicas.
     pub replicas: Vec<String>,
-    /// Provider and name of each app that a live replica owns, with the name of the replica.
-    pub apps: Vec<(String, String, String)>,
+    /// Names of the owners, by provider and name of the app.
+    pub apps: HashMap<(String, String), String>,
 }
 
 /// Reads the owners of all apps; nothing is written.
@@ -32,6 +34,6 @@ pub async fn owners(address: &PostgresAddress) -> Result<Owners, LedgerError> {
     let apps = query(&sql).await?;
     Ok(Owners {
         replicas: replicas.iter().map(|row| row.get(0)).collect(),
-        apps: apps.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect(),
+        apps: apps.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect(),
     })
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Transaction};
 
 use crate::ledger::postgres::error::PostgresError;
-use crate::ledger::postgres::sql::{first, rows, run};
+use crate::ledger::postgres::sql::{first, run};
 use crate::ledger::replicas::{ConfiguredApp, Replica, SharedApp};
 use crate::ledger::{AppId, LedgerError};
 use crate::util::lease::Token;
@@ -193,8 +193,7 @@ pub(super) async fn begin(
 /// Returns the number of the last transaction of a replica that was committed. Waits for one that the server still has.
 pub(super) async fn last_commit(transaction: &Transaction<'_>, token: Token) -> Result<i64, LedgerError> {
     let sql = "SELECT number FROM replica_commit WHERE token = $1 FOR UPDATE";
-    let row = rows(transaction, sql, &[(&token, Type::INT8)]).await?.into_iter().next();
-    Ok(row.ok_or(PostgresError::NoLease)?.get(0))
+    Ok(first(transaction, sql, &[(&token, Type::INT8)]).await?.ok_or(PostgresError::NoLease)?.get(0))
 }
 
 fn milliseconds(lease: Duration) -> f64 {

@@ -63,7 +63,7 @@ impl Sqlite {
         })
     }
 
-    /// The same; `created` is told of a new file.
+    /// Opens or creates the file, and calls `created` with the path of a new one.
     fn open_or_create(path: &Path, created: fn(&Path)) -> Result<Sqlite, LedgerError> {
         let opened = Sqlite::open_anywhere(path, created);
         let Some(kind) = file_system::not_local(path) else { return opened };
