@@ -579,7 +579,7 @@ impl Exporter {
             let kept = Arc::new(Kept::default());
             let (ledger, _) = Ledger::start(Box::new(Notebook(Arc::clone(&kept))), metrics.ledger.clone());
             let (status, panics) = (Status::new(page.clone()), metrics.task_panics.clone());
-            let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone()));
+            let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger.clone(), Arc::clone(status.activity())));
             let tasks = TaskTracker::new();
             let (exposition, lease) = (page.clone(), Lease::forever());
             let services = Services { clock: clock.clone(), ledger, exposition, status, lease, panics, tasks };

@@ -24,6 +24,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::commands::cli::{Cli, Command, Flags, LedgerCommand, ListenAddress, LogFormat, LogLevel, MessagesCommand};
 use crate::provider::transport::SetupError;
+use crate::util::log_format::LineFormat;
 use crate::util::log_writer::LogWriter;
 use crate::web::config::watch::{ConfigFollower, WatchedConfig};
 use crate::web::lifecycle::Reloader;
@@ -88,12 +89,11 @@ fn start_logging(flags: &Flags, log: LogWriter) {
     // Libraries may log requests at debug level, including credentials.
     let others = if flags.log_level == LogLevel::Error { "error" } else { "warn" };
     let filter = EnvFilter::new(format!("{others},push_exporter={level}"));
-    let layer = match flags.log_format {
-        LogFormat::Logfmt => tracing_logfmt::builder().with_target(false).layer().with_writer(log).boxed(),
-        LogFormat::Json => {
-            tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false).with_writer(log).boxed()
-        }
+    let format = match flags.log_format {
+        LogFormat::Logfmt => LineFormat::Logfmt,
+        LogFormat::Json => LineFormat::Json,
     };
+    let layer = tracing_subscriber::fmt::layer().event_format(format).with_writer(log);
     // A second initialization in the same process, as in a test, keeps the first logger.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
     // Logs panics in the format of the log, without the message, which may quote an answer.

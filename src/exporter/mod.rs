@@ -1,6 +1,7 @@
 //! The whole exporter: starts the ledger, the exposition, the pollers and the web server, runs them until it is
 //! stopped or a critical part has failed, and stops them in order.
 
+mod heartbeat;
 mod holds;
 mod ownership;
 pub mod reload;
@@ -93,7 +94,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         tasks: TaskTracker::new(),
     };
     manager::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
-    let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger));
+    let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger, Arc::clone(services.status.activity())));
     let (message_token, current_token) = watch::channel(config.message_token.clone());
     let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut manager = PollManager::new(services.clone(), Arc::clone(&registry), stop.clone());
@@ -118,6 +119,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     let upkeep = Arc::clone(&registry).upkeep(services.tasks.clone(), services.panics.clone());
     manager::spawn(&services.tasks, &stop, upkeep);
     manager::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
+    manager::spawn(&services.tasks, &stop, heartbeat::log(services.status.clone()));
     // The first scrape must be complete.
     exposition.flush().await;
     systemd::ready("serving").await;

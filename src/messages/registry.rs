@@ -22,7 +22,7 @@ use crate::provider::error::shorten;
 use crate::provider::message_id::IdFormat;
 use crate::provider::message_schedule::{MessageSchedule, message_age};
 use crate::status::counters;
-use crate::status::{MessageCounts, Status, app_labels};
+use crate::status::{Activity, MessageCounts, Status, app_labels};
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
 use crate::util::supervise::restart_on_panic;
@@ -133,6 +133,7 @@ pub struct MessageRegistry {
     apps: parking_lot::Mutex<Apps>,
     /// Lock held for reading during a registration, so that registrations for an app end before the app is removed.
     registering: RwLock<()>,
+    activity: Arc<Activity>,
 }
 
 /// Apps for which messages may be registered.
@@ -192,8 +193,8 @@ pub enum BadEntry {
 
 impl MessageRegistry {
     /// Creates a registry without apps.
-    pub fn new(clock: Clock, ledger: Ledger) -> MessageRegistry {
-        MessageRegistry { clock, ledger, apps: parking_lot::Mutex::default(), registering: RwLock::default() }
+    pub fn new(clock: Clock, ledger: Ledger, activity: Arc<Activity>) -> MessageRegistry {
+        MessageRegistry { clock, ledger, apps: parking_lot::Mutex::default(), registering: RwLock::default(), activity }
     }
 
     /// Replaces the apps that take messages, by name; `others` take none.
@@ -322,6 +323,7 @@ impl MessageRegistry {
                 board.registered(added).await;
             }
         }
+        self.activity.registered(count);
         Ok(count)
     }
 

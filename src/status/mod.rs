@@ -1,6 +1,7 @@
 //! Status of every report, which the status page lists and the health metrics show. Both come from here, so they
 //! cannot differ.
 
+mod activity;
 pub(crate) mod bell;
 mod counters;
 mod report;
@@ -22,6 +23,7 @@ use crate::provider::request_counts::Requests;
 use crate::status::bell::{Bell, Selection};
 use crate::status::report::Errors;
 
+pub use activity::{Activity, Work};
 pub use counters::counters;
 pub use report::{
     AppStatus, BadLine, FileStatus, Health, MessageCounts, PastFailure, PollFailure, PollTiming, Quota, ReportId,
@@ -45,6 +47,7 @@ const FAILURES_KEPT: usize = 5;
 pub struct Status {
     registry: Arc<Mutex<Registry>>,
     exposition: Exposition,
+    activity: Arc<Activity>,
 }
 
 /// All known state under one lock, so that values that are read together are consistent.
@@ -79,7 +82,12 @@ pub struct OtherApp {
 impl Status {
     /// Creates a status without reports.
     pub fn new(exposition: Exposition) -> Status {
-        Status { registry: Arc::default(), exposition }
+        Status { registry: Arc::default(), exposition, activity: Arc::default() }
+    }
+
+    /// Returns the counts of work for the heartbeat in the log.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
     }
 
     /// Returns all reports by id.
@@ -322,6 +330,7 @@ impl Status {
         next: impl FnOnce(u32) -> Option<Timestamp>,
     ) -> (Option<Timestamp>, bool) {
         let reason = failure.reason;
+        self.activity.failed();
         let (next, previous, errors) = {
             let mut registry = self.registry.lock();
             let status = registry.reports.entry(id.clone()).or_default();
@@ -406,6 +415,7 @@ impl Status {
     /// Returns the updates that follow every poll.
     fn ended(&self, id: &ReportId, ended: PollTiming) -> Vec<Update> {
         let PollTiming { now, has_new_numbers, took } = ended;
+        self.activity.polled();
         self.registry.lock().pending.remove(id);
         let mut updates: Vec<Update> = took.map(|took| duration(id, took)).into_iter().collect();
         if has_new_numbers {

@@ -7,6 +7,7 @@ pub mod clock_guard;
 pub mod error;
 pub mod future;
 pub mod lease;
+pub mod log_format;
 pub mod log_writer;
 pub(crate) mod server_trust;
 pub(crate) mod supervise;

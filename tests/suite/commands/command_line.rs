@@ -84,7 +84,7 @@ fn sigterm_stops_it_cleanly() {
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(5), "it took {took:?}");
     let log = program.log();
-    assert!(log.lines().last().unwrap().contains("message=stopped"), "{log}");
+    assert!(log.lines().last().unwrap().contains("msg=stopped"), "{log}");
     // Said once, with what to do.
     let complaints: Vec<&str> = log.lines().filter(|line| line.contains("failing")).collect();
     assert_eq!(complaints.len(), 1, "{log}");
@@ -105,7 +105,7 @@ fn who_has_come_but_not_asked_yet_is_still_answered() {
         (program.try_scrape()?.get("push_exporter_http_connections")? >= 2.0).then_some(())
     });
     program.tell_to_stop();
-    eventually("it to stop", 30, || program.log().contains("message=stopping").then_some(()));
+    eventually("it to stop", 30, || program.log().contains("msg=stopping").then_some(()));
     early.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
     let mut answer = String::new();
     early.read_to_string(&mut answer).unwrap();

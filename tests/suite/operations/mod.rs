@@ -3,6 +3,7 @@
 mod a_day_of_messages;
 mod blocking_calls;
 mod fuzz_seeds;
+mod heartbeat;
 mod imports;
 mod many_messages;
 mod memory_growth;
