@@ -26,6 +26,11 @@ fn promtool_takes_them() {
 }
 
 #[test]
+fn the_mixin_makes_them_and_settings_change_them() {
+    python(&["tests/rules/mixin.py"]);
+}
+
+#[test]
 fn their_own_tests_pass() {
     promtool(&["test", "rules"], "prometheus/tests");
 }

@@ -1,0 +1,27 @@
+// The dashboards, which grafana/source writes, with the settings that concern them.
+{
+  local config = $._config,
+
+  local variable(model) = model + (
+    // All of a list then means what is in the list, and not every series.
+    if model.name == 'job' && config.selector != '' then {
+      query: 'label_values(push_exporter_build_info%s, job)' % config.where,
+      allValue: null,
+    } else {}
+  ),
+  local link(model) = model + (if model.type == 'dashboards' then { tags: config.dashboardTags } else {}),
+  local dashboard(model) = model {
+    tags: config.dashboardTags,
+    timezone: config.dashboardTimezone,
+    refresh: config.dashboardRefresh,
+    links: std.map(link, model.links),
+    templating+: { list: std.map(variable, super.list) },
+  },
+
+  grafanaDashboards+:: {
+    'push-overview.json': dashboard(import '../../grafana/dashboards/push-overview.json'),
+    'push-channel.json': dashboard(import '../../grafana/dashboards/push-channel.json'),
+    'push-app.json': dashboard(import '../../grafana/dashboards/push-app.json'),
+    'push-exporter.json': dashboard(import '../../grafana/dashboards/push-exporter.json'),
+  },
+}
