@@ -10,205 +10,118 @@
 // Each is read by an alert, a dashboard or another rule, and the same metric has the same expression in every window (a test looks).
 {
   local config = $._config,
+
+  // Returns a rule whose name ends with its window. In the expression %(window)s is the window, %(channel)s the sum over
+  // the labels of a channel, %(matching)s the match of series that differ in the metric alone.
+  local increase(window, name, expression) = {
+    record: '%s:increase%s' % [name, window],
+    expr: expression % (config {
+      window: window,
+      channel: 'sum by (job, provider, app, platform, channel)',
+      matching: 'on (job, provider, app, platform, channel, kind)',
+    }),
+  },
+  // Returns the rule of a ratio of two increases.
+  local ratio(window, name, numerator, denominator) = {
+    record: 'channel:%s:ratio_increase%s' % [name, window],
+    expr: |||
+      channel:%(numerator)s:increase%(window)s
+        / (channel:%(denominator)s:increase%(window)s > 0)
+    ||| % { numerator: numerator, denominator: denominator, window: window },
+  },
+  // Returns the rule of what one metric has where another one is there.
+  local beside(window, name, metric, other) = increase(
+    window,
+    'channel:' + name,
+    '%%(channel)s (increase(%s%%(where)s[%%(window)s]) and %%(matching)s %s%%(where)s)' % [metric, other]
+  ),
+
+  // What was sent. Feishu counts a day at once, so its volume of hours means nothing.
+  local volumes(window, series='push_messages_sent_total{%(whereAnd)sprovider!="feishu"}') = [
+    increase(
+      window,
+      'channel:push_messages_sent',
+      '%(channel)s (increase(' + series + |||
+        [%(window)s]))
+          and on (job, provider, app, platform, channel) push_messages_sent_total%(where)s
+      |||
+    ),
+    increase(
+      window,
+      'app:push_messages_sent',
+      'sum by (job, provider, app) (channel:push_messages_sent:increase%(window)s)'
+    ),
+  ],
+  // What a channel accepted of what it was given. Easemob tells sent and failed, JPush targeted and sent.
+  local success(window) = [
+    increase(window, 'channel:push_messages_accepted_with_attempted', |||
+      %(channel)s (
+        increase(push_messages_sent_total%(where)s[%(window)s]) and %(matching)s (push_messages_failed_total%(where)s or push_messages_targeted_total%(where)s)
+      )
+    |||),
+    increase(window, 'channel:push_messages_attempted_with_accepted', |||
+      %(channel)s (
+        (increase(push_messages_sent_total%(where)s[%(window)s]) + increase(push_messages_failed_total%(where)s[%(window)s]) and %(matching)s push_messages_failed_total%(where)s)
+          or (increase(push_messages_targeted_total%(where)s[%(window)s]) and %(matching)s push_messages_sent_total%(where)s)
+      )
+    |||),
+  ],
+  local successRatio(window) = ratio(
+    window,
+    'push_messages_accepted_per_attempted',
+    'push_messages_accepted_with_attempted',
+    'push_messages_attempted_with_accepted'
+  ),
+  // What arrived of what was sent.
+  local delivery(window) = [
+    beside(window, 'push_messages_received_with_sent', 'push_messages_received_total', 'push_messages_sent_total'),
+    beside(window, 'push_messages_sent_with_received', 'push_messages_sent_total', 'push_messages_received_total'),
+  ],
+  // What was shown of what arrived.
+  local display(window) = [
+    beside(window, 'push_messages_displayed_with_received', 'push_messages_displayed_total', 'push_messages_received_total'),
+    beside(window, 'push_messages_received_with_displayed', 'push_messages_received_total', 'push_messages_displayed_total'),
+  ],
+  // What was clicked of what arrived. Older reports split clicks by kind and what arrived not (kind any).
+  local clicks(window) = [
+    increase(window, 'channel:push_messages_clicked_with_received', |||
+      %(channel)s (
+        (increase(push_messages_clicked_total%(where)s[%(window)s]) and %(matching)s push_messages_received_total%(where)s)
+          or (increase(push_messages_clicked_total%(where)s[%(window)s])
+            and on (job, provider, app, platform, channel) push_messages_received_total{%(whereAnd)skind="any"})
+      )
+    |||),
+    increase(window, 'channel:push_messages_received_with_clicked', |||
+      %(channel)s (
+        (increase(push_messages_received_total%(where)s[%(window)s]) and %(matching)s push_messages_clicked_total%(where)s)
+          or (increase(push_messages_received_total{%(whereAnd)skind="any"}[%(window)s])
+            and on (job, provider, app, platform, channel) push_messages_clicked_total%(where)s)
+      )
+    |||),
+  ],
+
   prometheusRules+:: {
     groups+: [
       {
         name: 'push-funnel-1h',
         interval: '1m',
-        rules: [
-          // Volumes. Feishu counts a day at once, so its volume of hours means nothing.
-          {
-            record: 'channel:push_messages_sent:increase1h',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (increase(push_messages_sent_total{%(whereAnd)sprovider!="feishu"}[1h]))
-                and on (job, provider, app, platform, channel) push_messages_sent_total%(where)s
-            ||| % config,
-          },
-          {
-            record: 'app:push_messages_sent:increase1h',
-            expr: 'sum by (job, provider, app) (channel:push_messages_sent:increase1h)' % config,
-          },
-          // Success: what a channel accepted of what it was given. Easemob tells sent and failed, JPush targeted and sent.
-          {
-            record: 'channel:push_messages_accepted_with_attempted:increase1h',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                increase(push_messages_sent_total%(where)s[1h]) and on (job, provider, app, platform, channel, kind) (push_messages_failed_total%(where)s or push_messages_targeted_total%(where)s)
-              )
-            ||| % config,
-          },
-          {
-            record: 'channel:push_messages_attempted_with_accepted:increase1h',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                (increase(push_messages_sent_total%(where)s[1h]) + increase(push_messages_failed_total%(where)s[1h]) and on (job, provider, app, platform, channel, kind) push_messages_failed_total%(where)s)
-                  or (increase(push_messages_targeted_total%(where)s[1h]) and on (job, provider, app, platform, channel, kind) push_messages_sent_total%(where)s)
-              )
-            ||| % config,
-          },
-          {
-            record: 'channel:push_messages_accepted_per_attempted:ratio_increase1h',
-            expr: |||
-              channel:push_messages_accepted_with_attempted:increase1h
-                / (channel:push_messages_attempted_with_accepted:increase1h > 0)
-            ||| % config,
-          },
-          // Delivery: what arrived of what was sent.
-          {
-            record: 'channel:push_messages_received_with_sent:increase1h',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_received_total%(where)s[1h]) and on (job, provider, app, platform, channel, kind) push_messages_sent_total%(where)s)' % config,
-          },
-          {
-            record: 'channel:push_messages_sent_with_received:increase1h',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_sent_total%(where)s[1h]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)' % config,
-          },
-        ],
+        rules: volumes('1h') + success('1h') + [successRatio('1h')] + delivery('1h'),
       },
       {
         name: 'push-funnel-6h',
         interval: '2m',
-        rules: [
-          // Volumes. Feishu counts a day at once, so its volume of hours means nothing.
-          {
-            record: 'channel:push_messages_sent:increase6h',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (increase(push_messages_sent_total{%(whereAnd)sprovider!="feishu"}[6h]))
-                and on (job, provider, app, platform, channel) push_messages_sent_total%(where)s
-            ||| % config,
-          },
-          {
-            record: 'app:push_messages_sent:increase6h',
-            expr: 'sum by (job, provider, app) (channel:push_messages_sent:increase6h)' % config,
-          },
-          // Delivery: what arrived of what was sent.
-          {
-            record: 'channel:push_messages_received_with_sent:increase6h',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_received_total%(where)s[6h]) and on (job, provider, app, platform, channel, kind) push_messages_sent_total%(where)s)' % config,
-          },
-          {
-            record: 'channel:push_messages_sent_with_received:increase6h',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_sent_total%(where)s[6h]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)' % config,
-          },
-          {
-            record: 'channel:push_messages_received_per_sent:ratio_increase6h',
-            expr: |||
-              channel:push_messages_received_with_sent:increase6h
-                / (channel:push_messages_sent_with_received:increase6h > 0)
-            ||| % config,
-          },
-          // Display: what was shown of what arrived.
-          {
-            record: 'channel:push_messages_displayed_with_received:increase6h',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_displayed_total%(where)s[6h]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)' % config,
-          },
-          {
-            record: 'channel:push_messages_received_with_displayed:increase6h',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_received_total%(where)s[6h]) and on (job, provider, app, platform, channel, kind) push_messages_displayed_total%(where)s)' % config,
-          },
-          // Clicks: what was clicked of what arrived. Older reports split clicks by kind and what arrived not (kind any).
-          {
-            record: 'channel:push_messages_clicked_with_received:increase6h',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                (increase(push_messages_clicked_total%(where)s[6h]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)
-                  or (increase(push_messages_clicked_total%(where)s[6h])
-                    and on (job, provider, app, platform, channel) push_messages_received_total{%(whereAnd)skind="any"})
-              )
-            ||| % config,
-          },
-          {
-            record: 'channel:push_messages_received_with_clicked:increase6h',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                (increase(push_messages_received_total%(where)s[6h]) and on (job, provider, app, platform, channel, kind) push_messages_clicked_total%(where)s)
-                  or (increase(push_messages_received_total{%(whereAnd)skind="any"}[6h])
-                    and on (job, provider, app, platform, channel) push_messages_clicked_total%(where)s)
-              )
-            ||| % config,
-          },
-          {
-            record: 'channel:push_messages_clicked_per_received:ratio_increase6h',
-            expr: |||
-              channel:push_messages_clicked_with_received:increase6h
-                / (channel:push_messages_received_with_clicked:increase6h > 0)
-            ||| % config,
-          },
-        ],
+        rules:
+          volumes('6h')
+          + delivery('6h')
+          + [ratio('6h', 'push_messages_received_per_sent', 'push_messages_received_with_sent', 'push_messages_sent_with_received')]
+          + display('6h')
+          + clicks('6h')
+          + [ratio('6h', 'push_messages_clicked_per_received', 'push_messages_clicked_with_received', 'push_messages_received_with_clicked')],
       },
       {
         name: 'push-funnel-1d',
         interval: '4m',
-        rules: [
-          // Volumes.
-          {
-            record: 'channel:push_messages_sent:increase1d',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (increase(push_messages_sent_total%(where)s[1d]))
-                and on (job, provider, app, platform, channel) push_messages_sent_total%(where)s
-            ||| % config,
-          },
-          {
-            record: 'app:push_messages_sent:increase1d',
-            expr: 'sum by (job, provider, app) (channel:push_messages_sent:increase1d)' % config,
-          },
-          // Success: what a channel accepted of what it was given. Easemob tells sent and failed, JPush targeted and sent.
-          {
-            record: 'channel:push_messages_accepted_with_attempted:increase1d',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                increase(push_messages_sent_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) (push_messages_failed_total%(where)s or push_messages_targeted_total%(where)s)
-              )
-            ||| % config,
-          },
-          {
-            record: 'channel:push_messages_attempted_with_accepted:increase1d',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                (increase(push_messages_sent_total%(where)s[1d]) + increase(push_messages_failed_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_failed_total%(where)s)
-                  or (increase(push_messages_targeted_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_sent_total%(where)s)
-              )
-            ||| % config,
-          },
-          // Delivery: what arrived of what was sent.
-          {
-            record: 'channel:push_messages_received_with_sent:increase1d',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_received_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_sent_total%(where)s)' % config,
-          },
-          {
-            record: 'channel:push_messages_sent_with_received:increase1d',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_sent_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)' % config,
-          },
-          // Display: what was shown of what arrived.
-          {
-            record: 'channel:push_messages_displayed_with_received:increase1d',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_displayed_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)' % config,
-          },
-          {
-            record: 'channel:push_messages_received_with_displayed:increase1d',
-            expr: 'sum by (job, provider, app, platform, channel) (increase(push_messages_received_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_displayed_total%(where)s)' % config,
-          },
-          // Clicks: what was clicked of what arrived. Older reports split clicks by kind and what arrived not (kind any).
-          {
-            record: 'channel:push_messages_clicked_with_received:increase1d',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                (increase(push_messages_clicked_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s)
-                  or (increase(push_messages_clicked_total%(where)s[1d])
-                    and on (job, provider, app, platform, channel) push_messages_received_total{%(whereAnd)skind="any"})
-              )
-            ||| % config,
-          },
-          {
-            record: 'channel:push_messages_received_with_clicked:increase1d',
-            expr: |||
-              sum by (job, provider, app, platform, channel) (
-                (increase(push_messages_received_total%(where)s[1d]) and on (job, provider, app, platform, channel, kind) push_messages_clicked_total%(where)s)
-                  or (increase(push_messages_received_total{%(whereAnd)skind="any"}[1d])
-                    and on (job, provider, app, platform, channel) push_messages_clicked_total%(where)s)
-              )
-            ||| % config,
-          },
-        ],
+        rules: volumes('1d', 'push_messages_sent_total%(where)s') + success('1d') + delivery('1d') + display('1d') + clicks('1d'),
       },
       // Whether a channel is slow now: what of each message had arrived ten minutes after it was sent.
       {
