@@ -491,4 +491,35 @@ mod tests {
         page.show_totals(ended).await;
         assert_eq!(shown(&page).await.as_deref(), Some("8"));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_rendered_at_its_pace_again_after_a_pause() {
+        let (page, _ends, _task) =
+            Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default(), None, Lease::forever());
+        page.count(vec![counter(1, None)]).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("1"));
+        let pause = page.pause();
+        drop(pause);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        page.count(vec![counter(2, None)]).await;
+        let began = Instant::now();
+        page.flush().await;
+        assert_eq!(shown(&page).await.as_deref(), Some("2"));
+        assert!(began.elapsed() <= PAUSE, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_app_that_left_during_a_hold_does_not_come_back_with_its_end() {
+        let (page, mut ends, _task) =
+            Exposition::start(Timestamp::UNIX_EPOCH, HelpTexts::default(), None, Lease::forever());
+        page.count(vec![counter(7, Some((42, Duration::from_secs(120))))]).await;
+        assert_eq!(shown(&page).await.as_deref(), Some("0"));
+        page.forget("provider=\"p\",app=\"a\"".into()).await;
+        assert_eq!(shown(&page).await, None);
+        let ended = tokio::time::timeout(Duration::from_secs(300), ends.next()).await;
+        if let Ok(Some(ended)) = ended {
+            page.show_totals(ended).await;
+        }
+        assert_eq!(shown(&page).await, None);
+    }
 }

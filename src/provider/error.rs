@@ -361,6 +361,48 @@ pub fn shorten(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// The reasons of docs/metrics.md for a status without a code of the provider.
+    #[test]
+    fn a_status_without_a_code_has_the_reason_of_the_table() {
+        for (status, reason) in [
+            (400, Reason::BadRequest),
+            (401, Reason::Auth),
+            (403, Reason::Forbidden),
+            (404, Reason::NotFound),
+            (408, Reason::Timeout),
+            (418, Reason::BadRequest),
+            (429, Reason::RateLimited),
+            (500, Reason::Server),
+            (503, Reason::Server),
+        ] {
+            assert_eq!(by_status(status).0, reason, "{status}");
+        }
+    }
+
+    #[test]
+    fn only_a_code_of_its_own_is_the_providers_word() {
+        let refused = |code: &str| ProviderError::Refused {
+            status: 400,
+            code: code.to_owned(),
+            message: String::new(),
+            reason: Reason::BadRequest,
+            advice: by_status(400).1,
+            reset: None,
+            log_id: None,
+        };
+        assert!(refused("3002").is_in_the_providers_words());
+        assert!(!refused("").is_in_the_providers_words(), "a gateway's 400");
+        let of_a_department = |error: ProviderError| ProviderError::Scope {
+            label: "department",
+            scope: "od-1".to_owned(),
+            advice: by_status(400).1,
+            error: Box::new(error),
+        };
+        assert!(of_a_department(refused("211007")).is_in_the_providers_words());
+        assert!(!of_a_department(refused("")).is_in_the_providers_words());
+        assert!(!ProviderError::Decode("not JSON".to_owned()).is_in_the_providers_words());
+    }
+
     #[test]
     fn a_redirection_names_where_it_leads_and_what_to_write() {
         let earlier = "http://report.jpush.cn/v3/received/detail?msg_ids=1";

@@ -167,6 +167,37 @@ fn the_certificate_is_verified_as_sslmode_says() {
     }
 }
 
+#[test]
+fn the_host_is_verified_and_a_client_certificate_presented() {
+    let (server, world) = (Server::start(), World::new());
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name);
+    // It names other.example, which is not where the server is.
+    let make = "openssl req -new -key leaf.key -subj /CN=other.example -out other.csr && printf subjectAltName=DNS:other.example >ext \
+         && openssl x509 -req -in other.csr -CA client-ca.pem -CAkey client-ca.key -CAcreateserial -extfile ext -out elsewhere.crt";
+    let made = std::process::Command::new("sh").args(["-c", make]).current_dir(folder.path()).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    server.encrypt(&file("elsewhere.crt"), &file("leaf.key"));
+    let ca = file("client-ca.pem");
+    let path = |name: &str| file(name).display().to_string();
+    let address = |mode: &str, more: &str| {
+        let url = server.url("push", "push").replace("127.0.0.1", "localhost");
+        format!("{url}?sslmode={mode}&sslrootcert={}{more}", ca.display())
+    };
+    let (code, said) = refused(&world, &address("verify-full", ""), &PASSWORD);
+    assert!(code == Some(1) && said.contains("is not accepted") && said.contains("localhost"), "{said}");
+
+    let more = format!("&sslcert={}&sslkey={}", path("client.crt"), path("client.key"));
+    server.trust_clients_of(&ca);
+    let shown = "SELECT DISTINCT client_dn FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'push-exporter'";
+    for (more, client) in [("", ""), (more.as_str(), "/CN=client")] {
+        let mut program = start(&world, "a", &address("verify-ca", more)).unwrap();
+        assert_eq!(server.sql("push", shown), client);
+        assert_eq!(program.terminate().0, Some(0));
+    }
+}
+
 /// The statements between each BEGIN and its COMMIT, by the server's log.
 fn transactions(log: &str) -> Vec<usize> {
     let (mut all, mut open) = (Vec::new(), None);
@@ -263,6 +294,11 @@ fn a_ledger_is_copied_there_and_back() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("copied 1 apps, ") && text.contains(", 2 tracked messages"), "{text}");
     assert!(!text.contains("baseline"), "{text}");
+    // New rows get numbers of their own.
+    for table in ["app", "series", "field", "message"] {
+        let sql = format!("SELECT nextval(pg_get_serial_sequence('{table}', 'id')) > (SELECT max(id) FROM {table})");
+        assert_eq!(server.sql("push", &sql), "t", "{table}");
+    }
     let back = world.folder.path().join("back.db");
     assert_eq!(copy(&there, &format!("sqlite:{}", back.display())).0, Some(0));
     assert_eq!(all_rows(&back), original);

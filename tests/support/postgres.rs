@@ -98,15 +98,28 @@ impl Server {
 
     /// Turns TLS on, with a certificate and its key.
     pub fn encrypt(&self, certificate: &Path, key: &Path) {
-        for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {
-            let target = self.folder.path().join("data").join(name);
-            let mut install = Command::new("install");
-            if rustix::process::geteuid().is_root() {
-                install.args(["--owner=65534", "--group=65534"]);
-            }
-            assert!(install.arg("--mode=0600").arg(file).arg(target).status().unwrap().success());
+        self.install(certificate, "server.crt");
+        self.install(key, "server.key");
+        self.set("ssl = on");
+    }
+
+    /// Verifies certificates of clients by this CA.
+    pub fn trust_clients_of(&self, ca: &Path) {
+        self.install(ca, "client-ca.pem");
+        self.set("ssl_ca_file = 'client-ca.pem'");
+    }
+
+    fn install(&self, file: &Path, name: &str) {
+        let target = self.folder.path().join("data").join(name);
+        let mut install = Command::new("install");
+        if rustix::process::geteuid().is_root() {
+            install.args(["--owner=65534", "--group=65534"]);
         }
-        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        assert!(install.arg("--mode=0600").arg(file).arg(target).status().unwrap().success());
+    }
+
+    fn set(&self, setting: &str) {
+        self.sql("postgres", &format!("ALTER SYSTEM SET {setting}"));
         self.sql("postgres", "SELECT pg_reload_conf()");
     }
 

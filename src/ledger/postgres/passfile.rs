@@ -64,5 +64,8 @@ mod tests {
         let wanted = Wanted { host: "db1", port: 5432, database: "push", user: "push" };
         assert_eq!(find(text, &wanted).as_deref(), Some("a:b"));
         assert_eq!(find(text, &Wanted { user: "other", ..wanted }), None);
+        // A backslash and a colon of the password are escaped; more colons are part of it, as libpq reads it.
+        assert_eq!(find("*:*:*:*:a\\\\b\\\\\\:c", &wanted).as_deref(), Some("a\\b\\:c"));
+        assert_eq!(find("*:*:*:*:a:b", &wanted).as_deref(), Some("a:b"));
     }
 }

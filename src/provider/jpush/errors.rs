@@ -187,10 +187,10 @@ mod tests {
         assert_eq!(error(200, &body(2003, "x")).reason(), Reason::Forbidden);
         assert_eq!(error(502, "<html>bad gateway</html>").reason(), Reason::Server);
         assert_eq!(error(404, "not here").reason(), Reason::NotFound);
-        assert_eq!(
-            error(400, r#"{"code":"3002","message":"Invalid parameter 'msg_id'."}"#).reason(),
-            Reason::BadRequest
-        );
+        let text = error(400, r#"{"code":"3002","message":"Invalid parameter 'msg_id'."}"#);
+        assert_eq!(text.reason(), Reason::BadRequest);
+        assert_eq!(text.to_string(), "HTTP 400, code 3002: Invalid parameter 'msg_id'.");
+        assert!(text.is_in_the_providers_words());
     }
 
     #[test]

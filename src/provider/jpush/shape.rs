@@ -98,6 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn invented_kinds_are_remembered_up_to_a_limit_and_documented_ones_always() {
+        let mut shape = Shape::default();
+        for number in 0..100 {
+            shape.fix(&format!("invented{number}"), true);
+        }
+        shape.fix("notification", true);
+        shape.fix(VENDOR_BLOCK, true);
+        let written = shape.write();
+        assert_eq!(written.split(' ').filter(|word| word.starts_with("+invented")).count(), 32);
+        assert!(written.contains("+notification") && written.contains("+android_pns"), "{written}");
+    }
+
+    #[test]
     fn what_cannot_be_read_of_a_stored_shape_is_noted() {
         for (stored, notes) in [("", 0), ("o", 0), ("d +notification -message", 0), ("d ?", 1), ("{\"v\":2}", 1)] {
             let mut unknown = Vec::new();

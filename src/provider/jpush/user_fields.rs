@@ -110,3 +110,49 @@ fn days(first: Date, last: Date) -> i32 {
     }
     days
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(first: Window, last: Window) -> WindowQuery {
+        WindowQuery { scope: None, first, last }
+    }
+
+    /// The values are those of the document's examples: `start` by the unit, `duration` in units, both ends included.
+    #[test]
+    fn a_query_names_its_first_unit_and_how_many() {
+        let day = |day: i8| Window::day(jiff::civil::date(2026, 3, day));
+        let hour = |hour: i8| Window { hour, unit: Unit::Hour, ..day(10) };
+        for (asked, unit, start, duration) in [
+            (query(day(28), day(30)), "DAY", "2026-03-28", "3"),
+            (query(day(10), day(10)), "DAY", "2026-03-10", "1"),
+            (query(hour(5), hour(9)), "HOUR", "2026-03-10 05", "5"),
+            (query(hour(7), hour(7)), "HOUR", "2026-03-10 07", "1"),
+            (
+                query(Window { unit: Unit::Month, ..day(1) }, Window { unit: Unit::Month, ..day(1) }),
+                "MONTH",
+                "2026-03",
+                "1",
+            ),
+        ] {
+            let parameters = parameters(&asked).map(|(name, value)| format!("{name}={value}"));
+            assert_eq!(
+                parameters,
+                [format!("time_unit={unit}"), format!("start={start}"), format!("duration={duration}")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_null_is_absent_and_not_unknown() {
+        let answer = serde_json::json!({
+            "items": [{ "time": "2026-03-10", "android": { "new": null, "online": 3, "active": "x" } }]
+        });
+        let day = Window::day(jiff::civil::date(2026, 3, 10));
+        let numbers = read(answer.as_object().unwrap(), &query(day, day)).unwrap();
+        assert_eq!(numbers.unknown, ["android.active"]);
+        let users: Vec<_> = numbers.windows[0].users.iter().map(|users| (users.state, users.value)).collect();
+        assert_eq!(users, [("online", 3)]);
+    }
+}

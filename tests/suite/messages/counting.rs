@@ -108,6 +108,10 @@ async fn an_answer_that_changes_shape_is_counted_once() {
     assert_eq!((huawei(&page, "any"), huawei(&page, "notification")), (Some(10.0), Some(200.0)));
     assert_eq!(delivery(&page, "targeted", "any", "any", "notification"), Some(3000.0));
 
+    // Answers without any of them change nothing.
+    scene.script.items.lock().unwrap().clear();
+    minutes(6.0).await;
+
     // Each in the other shape, then in both; over a restart too.
     scene.say(1, &details(11));
     scene.say(2, &older(201));
@@ -407,7 +411,8 @@ async fn the_newest_messages_are_shown_one_by_one() {
     let more = "delivery: messages_detail, newest_messages: 2";
     let exporter = scene.start(more).await;
     for id in 1..=3 {
-        let counts = format!(r#"{{"target":{id}0,"received":{id}}}"#);
+        let (display, click) = (3 * id, 5 * id);
+        let counts = format!(r#"{{"target":{id}0,"received":{id},"display":{display},"click":{click}}}"#);
         scene.say(
             id,
             &format!(r#""details":{{"notification":{{"sub_android":{{"huawei":{counts},"oppo":{counts}}}}}}}"#),
@@ -425,7 +430,11 @@ async fn the_newest_messages_are_shown_one_by_one() {
         (format!(r#"push_newest_message_{metric}{{{OWNER},msg_id="{id}"}}"#), value)
     };
     let two = [row("received", 1, 2), row("received", 2, 4), row("targeted", 1, 20), row("targeted", 2, 40)];
-    assert_eq!(newest(&exporter.scrape().await), two);
+    let page = exporter.scrape().await;
+    assert_eq!(newest(&page), two);
+    let seen = page.starting(&["push_newest_message_displayed", "push_newest_message_clicked"]);
+    let expected = [row("clicked", 1, 10), row("clicked", 2, 20), row("displayed", 1, 6), row("displayed", 2, 12)];
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), expected);
     register(&exporter, &[(3, Some(now))]).await;
     minutes(0.5).await;
     let two = [row("received", 2, 4), row("received", 3, 6), row("targeted", 2, 40), row("targeted", 3, 60)];

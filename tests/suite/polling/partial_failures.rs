@@ -183,6 +183,72 @@ async fn a_gateway_that_refuses_old_days_for_a_while_loses_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_range_is_narrowed_only_by_refusals_of_old_days() {
+    // In the middle of the search the provider fails, or refuses the credentials: no day is lost by that.
+    for (status, body, reason) in [
+        (500, "<html>internal error</html>", r#"reason="server",scope="part""#),
+        (401, r#"{"error":"unauthorized"}"#, r#"reason="auth""#),
+    ] {
+        let scene = after_downtime(10).await;
+        *scene.script.spoil.lock().unwrap() = Some(Box::new(move |begin, _| match begin {
+            "2026-03-07" => Some((400, TOO_LONG_AGO.to_owned())),
+            begin if begin < "2026-03-14" => Some((status, body.to_owned())),
+            _ => None,
+        }));
+        scene.apns("2026-03-08", 5);
+        scene.apns("2026-03-12", 1000);
+        scene.apns("2026-03-20", 70);
+        let log = Log::capture();
+        let exporter = scene.start().await;
+        minutes(20).await;
+        let page = exporter.scrape().await;
+        assert!(failing(&page, CHAT, reason), "{status}: {page:#?}");
+        assert_eq!(log.take_lines("they are lost"), Vec::<String>::new(), "{status}");
+        // The 7th is out of reach, the days after it are not.
+        *scene.script.spoil.lock().unwrap() =
+            Some(Box::new(|begin, _| (begin < "2026-03-08").then(|| (400, TOO_LONG_AGO.to_owned()))));
+        minutes(120).await;
+        assert_eq!(sent(&exporter.scrape().await), 1075, "{status}");
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateways_refusal_is_believed_after_three_polls_and_not_before() {
+    let scene = after_downtime(10).await;
+    *scene.script.spoil.lock().unwrap() =
+        Some(Box::new(|begin, _| (begin < "2026-03-10").then(|| (400, "<html>".to_owned()))));
+    scene.apns("2026-03-20", 70);
+    let log = Log::capture();
+    let exporter = scene.start().await;
+    let polls =
+        |scene: &Scene| scene.script.asked.lock().unwrap().iter().filter(|(begin, _)| begin == "2026-03-07").count();
+    let before = polls(&scene);
+    let mut seen = Vec::new();
+    for _ in 0..240 {
+        minutes(1).await;
+        seen.push((polls(&scene) - before, log.take_lines("they are lost").len()));
+    }
+    let lost_at = seen.iter().find(|(_, lost)| *lost > 0).map(|(polls, _)| *polls);
+    assert_eq!(lost_at, Some(3), "{seen:?}");
+    assert_eq!(seen.iter().map(|(_, lost)| lost).sum::<usize>(), 1);
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_today_is_not_searched_for_an_old_day() {
+    let scene = Scene::easemob("2026-03-10T12:00:00+08:00", "").await;
+    let exporter = scene.start().await;
+    minutes(6).await;
+    let before = scene.script.asked.lock().unwrap().len();
+    *scene.script.spoil.lock().unwrap() = Some(Box::new(|_, _| Some((400, "{}".to_owned()))));
+    minutes(6).await;
+    let asked = scene.script.asked.lock().unwrap().split_off(before);
+    assert_eq!(asked.len(), 1, "one request a poll: {asked:?}");
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_network_that_comes_after_the_start_is_not_waited_for_an_hour() {
     let scene = Scene::feishu("2026-03-10T12:00:00+08:00", "").await;
     *scene.script.spoil.lock().unwrap() = Some(Box::new(|_, _| Some((503, String::new()))));

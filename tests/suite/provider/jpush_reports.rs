@@ -14,7 +14,7 @@ use push_exporter::simulator::Simulator;
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
 
-use crate::support::scripted_provider::ScriptedProvider;
+use crate::support::scripted_provider::{ScriptedProvider, respond};
 use crate::support::{Exporter, fast_dir, minutes, post, simulate};
 
 fn days(first: (i16, i8, i8), last: (i16, i8, i8)) -> WindowQuery {
@@ -417,6 +417,55 @@ async fn test_devices_are_asked_about_the_newest_messages() {
     // A day later no message is new enough, and what was said about them is not true any more.
     minutes(1440.0).await;
     assert_eq!(shown(&exporter.scrape().await), [None; 6]);
+    exporter.stop().await;
+}
+
+/// Two messages, of which one is refused: its devices are unknown while the other message is answered. Refusals of both, and of
+/// the credentials, are failures.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_refused_leaves_the_test_devices_of_the_others() {
+    const BAD: &str = r#"{"error":{"code":3002,"message":"Invalid parameter 'msg_id'."}}"#;
+    let answers = Arc::new(std::sync::Mutex::new([(200, ""); 2]));
+    let said = Arc::clone(&answers);
+    let provider = ScriptedProvider::answering(move |request| {
+        let body = String::from_utf8_lossy(request.body());
+        let (status, text) = match request.uri().path().ends_with("/status/message") {
+            true => said.lock().unwrap()[usize::from(!body.contains(r#""msg_id":1,"#))],
+            false => (200, "[]"),
+        };
+        respond(status, if text.is_empty() { r#"{"d1":{"status":0},"d2":{"status":1}}"# } else { text })
+    });
+    let (_, address) = simulate(provider).await;
+    let scene = Scene::at("2026-03-10T09:00:00+08:00").await;
+    let text = format!(
+        "message_api: {{token: t0ken}}\njpush:\n  - {{app: shop, app_key: key, master_secret: s, base_url: 'http://{address}/v3', \
+         test_devices: [d1, d2], intervals: {{received_detail: 1d, status_message: 1m}}}}\n"
+    );
+    let exporter = Exporter::start(&text, scene.folder.path(), &scene.clock).await;
+    register(&exporter, r#"[{"app":"shop","msg_id":1},{"app":"shop","msg_id":2}]"#).await;
+    let bad = (400, BAD);
+    for (says, shown, failing) in [
+        ([(200, ""), (200, "")], Some([2.0, 2.0, 0.0]), None),
+        ([bad, (200, "")], Some([1.0, 1.0, 2.0]), None),
+        ([(200, ""), bad], Some([1.0, 1.0, 2.0]), None),
+        // The other message is shown, and what failed is told of.
+        ([(500, "x"), (200, "")], Some([1.0, 1.0, 2.0]), Some("server")),
+        ([bad, bad], None, Some("bad_request")),
+        ([(200, ""), (401, BAD)], None, Some("auth")),
+    ] {
+        *answers.lock().unwrap() = says;
+        minutes(15.0).await;
+        let page = exporter.scrape().await;
+        let now = ["delivered", "undelivered", "unknown"].map(|status| page.get(&test_devices(status)));
+        assert_eq!(now, shown.map_or([None; 3], |shown| shown.map(Some)), "{says:?}");
+        let failures = page.starting(&["push_poll_failing"]);
+        assert_eq!(failures.len(), usize::from(failing.is_some()), "{says:?}: {failures:?}");
+        let reason = failing.map(|reason| format!(r#"reason="{reason}""#)).unwrap_or_default();
+        assert!(failures.keys().all(|series| series.contains(&reason)), "{says:?}: {failures:?}");
+        // Back to a success, so that each case begins at its own pace.
+        *answers.lock().unwrap() = [(200, ""); 2];
+        minutes(70.0).await;
+    }
     exporter.stop().await;
 }
 
