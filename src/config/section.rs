@@ -296,6 +296,17 @@ impl<'a> Section<'a> {
         number
     }
 
+    /// Reads a ratio between 0 and 1, both excluded, and returns it in millionths.
+    pub fn ratio(&mut self, key: &str) -> Option<i64> {
+        let (found, text) = self.identifier(key)?;
+        let millionths = text.parse::<f64>().ok().map(|ratio| (ratio * 1e6).round() as i64);
+        let ratio = millionths.filter(|millionths| (1..1_000_000).contains(millionths));
+        if ratio.is_none() {
+            self.context.error(found.place, &found.path, "expected a ratio between 0 and 1, such as 0.95");
+        }
+        ratio
+    }
+
     /// Reads a list of values in `choices`, without repetition.
     pub fn choices<T: Copy + PartialEq>(&mut self, key: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();

@@ -135,6 +135,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         reloader: reload.reloader(),
     };
     let router = Router::new(content, web.options);
+    let certificates = web::show_certificate_expiry(web.settings.clone(), metrics.clone());
+    manager::spawn(&services.tasks, &stop, certificates);
     let serving = web::serve(web.listeners, web.settings, router, stop.clone());
     tokio::pin!(serving);
     let mut reloading = ReloadHandler {

@@ -85,15 +85,15 @@ pub(super) fn write_labels(out: &mut Vec<u8>, sets: &[&str]) {
 
 /// Writes a stored value.
 pub(super) fn write_value(out: &mut Vec<u8>, format: ValueFormat, value: i64) {
-    match format {
-        ValueFormat::Whole => out.extend_from_slice(value.to_string().as_bytes()),
-        ValueFormat::Seconds => {
-            let sign = if value < 0 { "-" } else { "" };
-            let value = value.unsigned_abs();
-            let text = format!("{sign}{}.{:03}", value / 1000, value % 1000);
-            out.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
-        }
-    }
+    let digits = match format {
+        ValueFormat::Whole => return out.extend_from_slice(value.to_string().as_bytes()),
+        ValueFormat::Seconds => 3,
+        ValueFormat::Ratio => 6,
+    };
+    let (sign, one) = (if value < 0 { "-" } else { "" }, 10_u64.pow(digits));
+    let value = value.unsigned_abs();
+    let text = format!("{sign}{}.{:0width$}", value / one, value % one, width = digits as usize);
+    out.extend_from_slice(text.trim_end_matches('0').trim_end_matches('.').as_bytes());
 }
 
 #[cfg(test)]

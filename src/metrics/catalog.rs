@@ -17,6 +17,8 @@ pub enum ValueFormat {
     Whole,
     /// Seconds, stored as whole milliseconds.
     Seconds,
+    /// A ratio, stored as whole millionths.
+    Ratio,
 }
 
 macro_rules! families {
@@ -136,6 +138,8 @@ families! {
         "Lines of followed files that were not message ids; the log contains their line numbers.";
     RejectedMessages, "push_rejected_messages_total", Counter, Whole,
         "Message ids that the provider rejected: they are set aside, and polled once a day.";
+    Objective, "push_objective_ratio", Gauge, Ratio,
+        "Share of its pushes that the channels of the app should accept, as configured (objective); absent if it is not.";
     Up, "push_up", Gauge, Whole,
         "1 if the last poll of the report succeeded, 0 if not, and 0 while a part of it fails; absent before the first poll.";
     PollFailing, "push_poll_failing", Gauge, Whole,

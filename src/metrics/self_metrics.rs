@@ -33,6 +33,8 @@ pub struct SelfMetrics {
     config_loaded: Gauge,
     /// 1 if the configuration was valid when it was last read.
     pub config_ok: IntGauge,
+    /// End of the web server's certificate chain; without one it has no sample.
+    web_certificate: IntGaugeVec,
     /// Metrics that the ledger's task writes to.
     pub ledger: LedgerMetrics,
     /// Metrics of the share of this replica.
@@ -179,6 +181,16 @@ impl SelfMetrics {
                     "Log lines that were dropped because nobody reads standard error.",
                 ),
             )?,
+            web_certificate: keep(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "push_exporter_web_certificate_expiry_timestamp_seconds",
+                        "Earliest end of the certificates that the web server presents; absent without TLS.",
+                    ),
+                    &[],
+                ),
+            )?,
             config_loaded: keep(
                 &registry,
                 Gauge::new(
@@ -204,6 +216,14 @@ impl SelfMetrics {
     pub fn config_read(&self, at: Timestamp) {
         self.config_loaded.set(at.as_millisecond() as f64 / 1000.0);
         self.config_ok.set(1);
+    }
+
+    /// Shows when the web server's certificates end, in Unix seconds; `None` without TLS.
+    pub fn set_web_certificate_expiry(&self, expiry: Option<i64>) {
+        match expiry {
+            Some(expiry) => self.web_certificate.with_label_values::<&str>(&[]).set(expiry),
+            None => self.web_certificate.reset(),
+        }
     }
 
     /// Returns the families that have samples. Without a lease no app is owned.

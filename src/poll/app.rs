@@ -8,9 +8,11 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
 
+use crate::exposition::{Sample, Update};
 use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, StoredApp, StoredGauges, StoredReport};
 use crate::messages::file_source;
 use crate::messages::registry::{Board, Target, message_counters};
+use crate::metrics::catalog::Family;
 use crate::poll::message_poll::{Assignment, MessagePoll};
 use crate::poll::poller::{PollLoop, Poller};
 use crate::poll::snapshot_poll::SnapshotPoll;
@@ -109,6 +111,16 @@ impl<'a> AppStart<'a> {
         }
         let series = std::mem::take(&mut self.stored.series);
         self.services.exposition.count(counters(&self.board.app_labels(), series, config.new_series_hold)).await;
+        let objective = Sample {
+            family: Family::Objective,
+            app_labels: self.board.app_labels(),
+            labels: String::new(),
+            value: self.app.objective.unwrap_or_default(),
+            created: None,
+        };
+        if self.app.objective.is_some() {
+            self.services.exposition.update(vec![Update::Set(objective)]).await;
+        }
         if let Some(messages) = &self.messages {
             let takes_messages = messages.delivery.is_some();
             let (provider, app) = (self.app.provider.name(), self.app.name.as_str());

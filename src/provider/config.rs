@@ -51,6 +51,8 @@ pub struct App {
     pub zone: TimeZone,
     /// Configured intervals, by report.
     pub intervals: HashMap<&'static str, Duration>,
+    /// Share of its pushes that channels should accept, in millionths.
+    pub objective: Option<i64>,
     /// Credentials and settings that are specific to the provider.
     pub account: Box<dyn Account>,
     /// Hash that changes if any setting that affects the app is written differently.
@@ -264,6 +266,7 @@ fn app(
         }
         each.finish_choice();
     }
+    let objective = section.ratio("objective");
     let account = provider.configure(&mut section);
     section.finish();
     let account = account?;
@@ -274,7 +277,7 @@ fn app(
         context.error(place, name.as_ref().map_or("", |(found, _)| found.path.trim_end_matches(".app")), message);
     }
     let (_, name) = name?;
-    Some(App { provider, name, zone, intervals, account, fingerprint })
+    Some(App { provider, name, zone, intervals, objective, account, fingerprint })
 }
 
 fn hash(of: &impl Hash) -> u64 {

@@ -24,6 +24,8 @@ use config::watch::WatchedConfig;
 use routes::Router;
 use server::Server;
 
+use crate::metrics::self_metrics::SelfMetrics;
+
 /// Listeners and settings of the web server.
 pub struct Setup {
     /// Listening sockets with their roles.
@@ -84,4 +86,13 @@ pub async fn serve(
 ) {
     let access = AccessControl::new(settings.clone());
     Server::new(router, access, settings).serve(listeners, stop).await;
+}
+
+/// Shows when the certificates of the web server end, now and after each change, until it is cancelled.
+pub async fn show_certificate_expiry(mut settings: WatchedConfig, metrics: SelfMetrics) {
+    loop {
+        let shown = settings.now().settings.certificate_expiry;
+        metrics.set_web_certificate_expiry(shown);
+        settings.wait_for(|current| current.settings.certificate_expiry != shown).await;
+    }
 }

@@ -72,9 +72,48 @@ fn a_real_prometheus_scrapes_through_tls() {
         });
         // OpenMetrics was negotiated.
         assert!(!prometheus.query("push_messages_sent_created").is_empty());
+        let expiry = prometheus.query("push_exporter_web_certificate_expiry_timestamp_seconds");
+        assert_eq!(expiry, [end_of(&path("server.crt"))]);
         let refused = Prometheus::start(&data("wrong"), &job(wrong));
         eventually("it is refused without", 60, || (refused.query("up") == [0.0]).then_some(()));
     }
+}
+
+/// End of a certificate in Unix seconds, as openssl reads it.
+fn end_of(certificate: &str) -> f64 {
+    let said = |output: std::process::Output| String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let end = said(tool("openssl", &["x509", "-noout", "-enddate", "-in", certificate], b""));
+    let end = end.strip_prefix("notAfter=").unwrap();
+    said(tool("date", &["--utc", "--date", end, "+%s"], b"")).parse().unwrap()
+}
+
+#[test]
+fn the_end_of_a_renewed_certificate_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("web.yml"), "tls_server_config: {cert_file: server.crt, key_file: server.key}\n").unwrap();
+    let program = Program::start(&["demo", "--web.config.file", &path("web.yml")]);
+    let shown = || {
+        let url = format!("https://{}/metrics", program.address);
+        let page = tool("curl", &["--silent", "--show-error", "--insecure", &url], b"").stdout;
+        let page = String::from_utf8(page).unwrap();
+        let name = "push_exporter_web_certificate_expiry_timestamp_seconds ";
+        page.lines().find_map(|line| line.strip_prefix(name)?.parse::<f64>().ok())
+    };
+    let before = end_of(&path("server.crt"));
+    assert_eq!(shown(), Some(before));
+    let renew = "openssl x509 -in server.crt -signkey server.key -days 3 -out new.crt && mv new.crt server.crt";
+    let renewed = Command::new("sh").args(["-c", renew]).current_dir(folder.path()).output().unwrap();
+    assert!(renewed.status.success(), "{renewed:?}");
+    let after = end_of(&path("server.crt"));
+    assert_ne!(before, after);
+    eventually("the new end", 30, || (shown() == Some(after)).then_some(()));
+
+    let plain = Program::start(&["demo"]);
+    let url = format!("http://{}/metrics", plain.address);
+    let page = String::from_utf8(tool("curl", &["--silent", &url], b"").stdout).unwrap();
+    assert!(page.contains("push_exporter_build_info") && !page.contains("web_certificate"));
 }
 
 /// Takes any server for what it says it is.

@@ -28,6 +28,8 @@ use crate::web::basic_auth::{Hash, UserTable};
 pub struct WebConfig {
     /// TLS configuration; `None` for plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
+    /// End of the server's certificate chain, in Unix seconds; `None` for plain HTTP.
+    pub certificate_expiry: Option<i64>,
     /// Headers added to every answer.
     pub headers: HeaderMap,
     /// Users that may connect; if there are none, no authentication is required.
@@ -144,11 +146,12 @@ fn settings(mut file: Section<'_>, sources: &mut Sources) -> Option<WebConfig> {
     let rate_limit = file.section("rate_limit").and_then(read_rate_limit);
     let context = file.context();
     file.finish();
-    let tls = match tls {
+    let (tls, certificate_expiry) = match tls {
         None => None,
         Some(tls) => tls?.build(http2, context).ok()?,
-    };
-    Some(WebConfig { tls, headers, users, rate_limit, is_nothing: false })
+    }
+    .unzip();
+    Some(WebConfig { tls, certificate_expiry, headers, users, rate_limit, is_nothing: false })
 }
 
 fn read_headers(mut section: Section<'_>) -> HeaderMap {

@@ -14,6 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::config::ErrorNoted;
 use crate::config::section::{Context, Section};
 use crate::config::yaml::Place;
+use crate::util::certificates::parsed;
 use crate::web::config::client_auth::{ClientAuth, Clients};
 use crate::web::config::go_tls_names::{CURVES, HTTP2_SUITES, SUITES, VERSIONS, Version};
 use crate::web::config::{Material, Sources, boolean};
@@ -99,8 +100,13 @@ impl TlsSection {
         })
     }
 
-    /// Builds the rustls configuration. `None` if TLS is off.
-    pub(super) fn build(self, http2: bool, context: &Context<'_>) -> Result<Option<Arc<ServerConfig>>, ErrorNoted> {
+    /// Builds the rustls configuration, and returns it with the end of the server's certificate chain in Unix seconds.
+    /// `None` if TLS is off.
+    pub(super) fn build(
+        self,
+        http2: bool,
+        context: &Context<'_>,
+    ) -> Result<Option<(Arc<ServerConfig>, i64)>, ErrorNoted> {
         if !self.is_on {
             return Ok(None);
         }
@@ -127,6 +133,8 @@ impl TlsSection {
         let (versions, provider) = self.algorithms(http2).map_err(|message| noted(&message))?;
         let provider = Arc::new(provider);
         let certified = certified(cert, key, &provider, context).ok_or(ErrorNoted)?;
+        let ends = certified.cert.iter().filter_map(|certificate| Some(parsed(certificate).ok()?.validity().not_after));
+        let expiry = ends.map(|end| end.timestamp()).min().unwrap_or(i64::MAX);
         let client_ca = match &self.client_ca {
             Some(_) if self.client_auth == ClientAuth::None => {
                 return Err(noted(
@@ -163,7 +171,7 @@ impl TlsSection {
         if http2 {
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         }
-        Ok(Some(Arc::new(config)))
+        Ok(Some((Arc::new(config), expiry)))
     }
 
     /// Returns versions, suites and curves, or an error text if nothing usable is left.

@@ -52,6 +52,57 @@ fn unknown_keys() {
 }
 
 #[test]
+fn an_app_key_of_easemob_has_two_parts() {
+    let with =
+        |key: &str| EASEMOB.replace("    org_name: acme\n    app_name: chat\n", &format!("    app_key: '{key}'\n"));
+    for wrong in ["acme", "#chat", "acme#", "#", "acme#chat#more"] {
+        let error = "push-exporter.yml:4:14: easemob[0].app_key: must be org#app, as the console shows it";
+        assert_errors(&with(wrong), &[error]);
+    }
+}
+
+#[test]
+fn platforms_of_easemob_are_named() {
+    for (platforms, told) in [
+        ("[]", "must name at least one platform, or ALL"),
+        ("[ALL, APNS]", "ALL cannot be combined with other platforms; they are part of it"),
+    ] {
+        let error = format!("push-exporter.yml:8:16: easemob[0].platforms: {told}");
+        assert_errors(&format!("{EASEMOB}    platforms: {platforms}\n"), &[&error]);
+    }
+}
+
+#[test]
+fn test_devices_are_limited() {
+    let with = |devices: &[String]| {
+        format!(
+            "jpush:\n  - app: shop\n    app_key: 7d431e42dfa6a6d693ac2d04\n    master_secret: s\n    test_devices:\n{}",
+            devices.iter().map(|device| format!("      - {device}\n")).collect::<String>()
+        )
+    };
+    let most: Vec<String> = (0..10_000).map(|device| format!("d{device}")).collect();
+    let long = "d".repeat(128);
+    let parse = |text: &str| {
+        let environment = push_exporter::config::secret::Environment::default();
+        push_exporter::provider::config::parse("x.yml", text, Path::new(""), &environment, PROVIDERS).map(|_| ())
+    };
+    parse(&with(&most)).unwrap();
+    parse(&with(&[long.clone()])).unwrap();
+    let more: Vec<String> = most.iter().cloned().chain(["more".to_owned()]).collect();
+    assert!(parse(&with(&more)).unwrap_err().to_string().contains("more than 10000 test devices"));
+    let error = parse(&with(&[format!("{long}d")])).unwrap_err().to_string();
+    assert!(error.contains("is not a registration id"), "{error}");
+}
+
+#[test]
+fn an_objective_is_a_ratio() {
+    for wrong in ["95", "1", "0", "-0.5", "0.00000001", "NaN", "high"] {
+        let error = "push-exporter.yml:8:16: easemob[0].objective: expected a ratio between 0 and 1, such as 0.95";
+        assert_errors(&format!("{EASEMOB}    objective: {wrong}\n"), &[error]);
+    }
+}
+
+#[test]
 fn duplicates() {
     let second = "  - app: chat
     base_url: https://a31.easemob.com
@@ -266,6 +317,10 @@ fn what_would_fail_or_mislead_later() {
         (
             "'sqlite::memory:'",
             "must be a file, since counters continue from it after a restart: sqlite:push-exporter.db",
+        ),
+        (
+            "'sqlite:'",
+            "must be sqlite:<file> or postgres://<user>@<host>/<database>, for example sqlite:push-exporter.db",
         ),
         ("sqlite:a.db?mode=rwc", "takes no parameters; remove ? and what follows"),
         ("sqlite:~/a.db", "~ is not expanded; write the whole path"),

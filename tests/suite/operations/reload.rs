@@ -395,3 +395,21 @@ async fn apps_that_cannot_be_opened_leave_nothing_behind() {
     assert_eq!(exporter.reload(&text).await.unwrap(), Changes { kept: 1, ..Changes::default() });
     exporter.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_objective_is_shown_as_configured_now() {
+    let folder = fast_dir();
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let text = |objective: &str| {
+        format!(
+            "jpush:\n  - {{app: shop, app_key: 7d431e42dfa6a6d693ac2d04, master_secret: s, base_url: 'http://127.0.0.1:1'{objective}}}\n"
+        )
+    };
+    let series = r#"push_objective_ratio{provider="jpush",app="shop"}"#;
+    let exporter = Exporter::start(&text(", objective: 0.995"), folder.path(), &clock).await;
+    assert_eq!(exporter.scrape().await.get(series), Some(0.995));
+    exporter.reload(&text(", objective: 0.9")).await.unwrap();
+    assert_eq!(exporter.scrape().await.get(series), Some(0.9));
+    exporter.reload(&text("")).await.unwrap();
+    assert_eq!(exporter.scrape().await.get(series), None);
+}
