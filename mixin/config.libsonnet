@@ -32,7 +32,19 @@
     dashboardTimezone: 'browser',
     dashboardRefresh: '1m',
 
-    // Volumes below which a ratio says nothing: pushes in an hour, in six hours; in six hours of last week.
+    // Share of pushes that channels should accept, for apps that configure no objective. PushChannelFailing fires if errors of
+    // a quarter of an hour are fastBurn times as many as the objective allows, or those of an hour slowBurn times; in any case
+    // below these shares of the objective. With an objective of 0.95: below 0.5 and below 0.7.
+    objective: 0.95,
+    fastBurn: 10,
+    fastShare: 0.5,
+    slowBurn: 6,
+    slowShare: 0.7,
+
+    // Volumes below which a ratio says nothing: pushes in a quarter of an hour (and to say that a channel is well again), in an
+    // hour (else in six hours, else in a day), in six hours (else in a day), in six hours of last week.
+    quarterVolume: 50,
+    wellVolume: 10,
     hourVolume: 100,
     sixHoursVolume: 500,
     lastWeekVolume: 1000,
@@ -79,6 +91,9 @@
     // PushTestDevicesUndelivered: messages with a known status, and the share that was not delivered.
     testDevicesVolume: 5,
     testDevicesRatio: 0.8,
+
+    // PushWebCertificateExpires: days before the end.
+    webCertificateDays: 14,
 
     // PushSendersRefused: requests in a quarter of an hour. PushTakeoversRepeat: takeovers an app in an hour.
     sendersRefused: 3,

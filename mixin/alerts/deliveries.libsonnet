@@ -14,17 +14,15 @@
           $.alert(
             'PushChannelFailing',
             {
-              expr: |||
-                channel:push_messages_accepted_per_attempted:ratio_increase1h < 0.7
-                  and channel:push_messages_attempted_with_accepted:increase1h > 100
-              ||| % config,
-              'for': '10m',
+              expr: 'channel:push_messages_accepted_per_attempted:ratio_failing',
+              'for': '3m',
               severity: 'critical',
               summary: '{{ $labels.channel }} accepts {{ $value | humanizePercentage }} of the pushes of {{ $labels.app }}',
               description: |||
                 {{ $labels.provider }} reports that the channel {{ $labels.channel }} ({{ $labels.platform }}) accepted
-                {{ $value | humanizePercentage }} of what it was given for {{ $labels.app }} in the last hour, less
-                than 70 %.
+                {{ $value | humanizePercentage }} of what it was given for {{ $labels.app }} in the last quarter of an hour, or
+                over the last hour or longer if there were few pushes. The objective of {{ $labels.app }} is
+                {{ with printf "app:push_objective:ratio{job=%q, provider=%q, app=%q}" $labels.job $labels.provider $labels.app | query }}{{ . | first | value | humanizePercentage }}{{ end }}.
               |||,
               dashboard: 'push-channel',
               variables: ['provider', 'app', 'platform', 'channel'],
@@ -34,22 +32,12 @@
           $.alert(
             'PushChannelDeliversNothing',
             {
-              expr: |||
-                (
-                  sum by (job, provider, app, platform, channel) (increase(push_messages_received_total{%(whereAnd)sprovider!="feishu"}[30m]))
-                    / (
-                      sum by (job, provider, app, platform, channel) (
-                        increase(push_messages_sent_total{%(whereAnd)sprovider!="feishu"}[30m]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s
-                      ) > %(deliversNothingVolume)g
-                    )
-                ) < %(deliversNothingRatio)g
-                  and channel:push_messages_received_with_sent:increase1d > %(deliveredRatio)g * channel:push_messages_sent_with_received:increase1d
-              ||| % config,
+              expr: 'channel:push_messages_received_per_sent:ratio_nothing',
               'for': '10m',
               severity: 'critical',
               summary: 'Nothing of {{ $labels.app }} arrives through {{ $labels.channel }}',
               description: |||
-                In the last half hour {{ $value | humanizePercentage }} of what {{ $labels.provider }} sent through {{
+                In the last half hour, or six hours if there were few pushes, {{ $value | humanizePercentage }} of what {{ $labels.provider }} sent through {{
                 $labels.channel }} ({{ $labels.platform }}) for {{ $labels.app }} arrived. Within the last day it was
                 more than a fifth.
               |||,
@@ -61,9 +49,11 @@
             'PushChannelSuccessFell',
             {
               expr: |||
-                channel:push_messages_accepted_per_attempted:ratio_increase1h
+                channel:push_messages_accepted_per_attempted:ratio_recent
                   < %(successFellRatio)g * channel:push_messages_accepted_per_attempted:ratio_increase1h_median1w
-                  and channel:push_messages_attempted_with_accepted:increase1h > %(hourVolume)g
+                  unless on (job, provider, app, platform, channel) channel:push_messages_accepted_per_attempted:ratio_failing
+                  unless on (job, provider, app, platform, channel) channel:push_messages_received_per_sent:ratio_nothing
+                  unless on (job, platform, channel) vendor:push_providers_fell:count
               ||| % config,
               'for': '15m',
               severity: 'warning',
@@ -84,8 +74,12 @@
                 channel:push_messages_received_at_10m_per_sent_at_10m:ratio_increase1h
                   < %(slowRatio)g * channel:push_messages_received_at_10m_per_sent_at_10m:ratio_increase1h_median1w
                   and channel:push_messages_sent_at_10m:increase1h > %(hourVolume)g
+                  unless on (job, provider, app, platform, channel) channel:push_messages_accepted_per_attempted:ratio_failing
+                  unless on (job, provider, app, platform, channel) channel:push_messages_received_per_sent:ratio_nothing
+                  unless on (job, platform, channel) vendor:push_providers_fell:count
               ||| % config,
               'for': '10m',
+              keepFiringFor: '10m',
               severity: 'warning',
               summary: '{{ $labels.channel }} is slow for {{ $labels.app }}: {{ $value | humanizePercentage }} arrive within ten minutes',
               description: |||
@@ -133,10 +127,7 @@
           $.alert(
             'PushVendorBadThroughAllProviders',
             {
-              expr: |||
-                count by (job, platform, channel) (vendor:push_apps_fell:count >= %(vendorAppsRatio)g * vendor:push_apps_told:count)
-                  >= count by (job, platform, channel) (vendor:push_apps_told:count) > 1
-              ||| % config,
+              expr: 'vendor:push_providers_fell:count',
               'for': '15m',
               severity: 'critical',
               labels: { fault: 'vendor' },
@@ -155,9 +146,11 @@
             'PushDeliveryRatioFell',
             {
               expr: |||
-                channel:push_messages_received_per_sent:ratio_increase6h
+                channel:push_messages_received_per_sent:ratio_recent
                   < %(deliveryFellRatio)g * channel:push_messages_received_per_sent:ratio_increase6h_median1w
-                  and channel:push_messages_sent_with_received:increase6h > %(sixHoursVolume)g
+                  unless on (job, provider, app, platform, channel) channel:push_messages_accepted_per_attempted:ratio_failing
+                  unless on (job, provider, app, platform, channel) channel:push_messages_received_per_sent:ratio_nothing
+                  unless on (job, platform, channel) vendor:push_providers_fell:count
               ||| % config,
               'for': '30m',
               severity: 'warning',

@@ -155,6 +155,22 @@
               variables: ['job', 'instance'],
             },
           ),
+          // A renewal that works replaces a certificate weeks before its end.
+          $.alert(
+            'PushWebCertificateExpires',
+            {
+              expr: 'push_exporter_web_certificate_expiry_timestamp_seconds%(where)s - time() < %(webCertificateDays)g * 86400' % config,
+              'for': '1h',
+              severity: 'warning',
+              summary: 'The web certificate of {{ $labels.instance }} {{ if gt $value 0.0 }}expires in {{ $value | humanizeDuration }}{{ else }}has expired{{ end }}',
+              description: |||
+                Once it has expired, Prometheus and senders of message ids refuse to connect. Replace the file that cert_file of the web
+                configuration names; it is read again by itself.
+              |||,
+              dashboard: 'push-exporter',
+              variables: ['job', 'instance'],
+            },
+          ),
         ]),
       },
     ],

@@ -2,6 +2,16 @@
 // about to bite, numbers that were taken back. Needs recording.yml. What to do: RUNBOOK.md, by the name of the alert.
 {
   local config = $._config,
+
+  // A report that was refused twice in a row: within an hour, or an hour ago and still.
+  local refused = |||
+    push_poll_failing{%(whereAnd)sreason=~"auth|forbidden", scope="", %(reports)s} == 1
+      and (
+        increase(push_poll_errors_total{%(whereAnd)sreason=~"auth|forbidden"}[1h]) > 1.5
+          or push_poll_failing{%(whereAnd)sreason=~"auth|forbidden", scope=""} offset 65m
+      )
+  |||,
+
   prometheusAlerts+:: {
     groups+: [
       {
@@ -117,11 +127,11 @@
           $.alert(
             'PushReportRefused',
             {
-              expr: 'push_poll_failing{%(whereAnd)sreason=~"auth|forbidden", scope="", report=~"received.*|.*messages.*|offline_push|message_push_overview"} == 1' % config,
+              expr: refused % (config { reports: 'report=~"received.*|.*messages.*|offline_push|message_push_overview"' }),
               severity: 'critical',
               summary: '{{ $labels.provider }} refuses the report {{ $labels.report }} of {{ $labels.app }}: {{ $labels.reason }}',
               description: |||
-                The last poll of {{ $labels.report }} of {{ $labels.app }} failed with the reason {{ $labels.reason }}.
+                The last polls of {{ $labels.report }} of {{ $labels.app }} failed with the reason {{ $labels.reason }}.
                 Nothing is counted until the credentials or the rights are mended; the exporter's status page says what
                 to do.
               |||,
@@ -133,11 +143,11 @@
           $.alert(
             'PushReportRefused',
             {
-              expr: 'push_poll_failing{%(whereAnd)sreason=~"auth|forbidden", scope="", report!~"received.*|.*messages.*|offline_push|message_push_overview"} == 1' % config,
+              expr: refused % (config { reports: 'report!~"received.*|.*messages.*|offline_push|message_push_overview"' }),
               severity: 'warning',
               summary: '{{ $labels.provider }} refuses the report {{ $labels.report }} of {{ $labels.app }}: {{ $labels.reason }}',
               description: |||
-                The last poll of {{ $labels.report }} of {{ $labels.app }} failed with the reason {{ $labels.reason }}.
+                The last polls of {{ $labels.report }} of {{ $labels.app }} failed with the reason {{ $labels.reason }}.
                 Its gauges are missing until the credentials or the rights are mended; the exporter's status page says
                 what to do.
               |||,

@@ -100,8 +100,22 @@
     |||),
   ],
 
+  // Matches series of a channel with those of its app.
+  local ofApp = 'on (job, provider, app) group_left ()',
+  // Returns the success below which a channel fails: an error budget that burns `burn` times as fast as the objective
+  // allows. With a low objective that can be more errors than there are pushes, so a share of the objective is the least.
+  local failingBelow(burn, share) = |||
+    (%(share)g * app:push_objective:ratio > 1 - %(burn)g * (1 - app:push_objective:ratio))
+      or 1 - %(burn)g * (1 - app:push_objective:ratio)
+  ||| % { burn: burn, share: share },
+
   prometheusRules+:: {
     groups+: [
+      {
+        name: 'push-funnel-15m',
+        interval: '1m',
+        rules: success('15m') + [successRatio('15m')],
+      },
       {
         name: 'push-funnel-1h',
         interval: '1m',
@@ -112,6 +126,7 @@
         interval: '2m',
         rules:
           volumes('6h')
+          + success('6h')
           + delivery('6h')
           + [ratio('6h', 'push_messages_received_per_sent', 'push_messages_received_with_sent', 'push_messages_sent_with_received')]
           + display('6h')
@@ -122,6 +137,95 @@
         name: 'push-funnel-1d',
         interval: '4m',
         rules: volumes('1d', 'push_messages_sent_total%(where)s') + success('1d') + delivery('1d') + display('1d') + clicks('1d'),
+      },
+      // Which channels are bad now. Alerts and dashboards read these, and alerts about less are silent while one of them holds.
+      {
+        name: 'push-channels-now',
+        interval: '1m',
+        rules: [
+          // The share of pushes that channels should accept: by app as configured, else the default.
+          {
+            record: 'app:push_objective:ratio',
+            expr: |||
+              max by (job, provider, app) (push_objective_ratio%(where)s)
+                or group by (job, provider, app) (channel:push_messages_attempted_with_accepted:increase1d) * 0 + %(objective)g
+            ||| % config,
+          },
+          {
+            record: 'app:push_objective:ratio_fast',
+            expr: failingBelow(config.fastBurn, config.fastShare),
+          },
+          {
+            record: 'app:push_objective:ratio_slow',
+            expr: failingBelow(config.slowBurn, config.slowShare),
+          },
+          // Success over the shortest window that has enough pushes.
+          {
+            record: 'channel:push_messages_accepted_per_attempted:ratio_recent',
+            expr: |||
+              channel:push_messages_accepted_with_attempted:increase1h / (channel:push_messages_attempted_with_accepted:increase1h > %(hourVolume)g)
+                or channel:push_messages_accepted_with_attempted:increase6h / (channel:push_messages_attempted_with_accepted:increase6h > %(hourVolume)g)
+                or channel:push_messages_accepted_with_attempted:increase1d / (channel:push_messages_attempted_with_accepted:increase1d > %(hourVolume)g)
+            ||| % config,
+          },
+          // Bad in the last quarter of an hour, or for longer and not well again. With few pushes, an hour says that it is well.
+          {
+            record: 'channel:push_messages_accepted_per_attempted:ratio_failing',
+            expr: |||
+              (
+                channel:push_messages_accepted_per_attempted:ratio_increase15m < %(ofApp)s app:push_objective:ratio_fast
+                  and channel:push_messages_attempted_with_accepted:increase15m > %(quarterVolume)g
+              )
+              or (
+                channel:push_messages_accepted_per_attempted:ratio_recent < %(ofApp)s app:push_objective:ratio_slow
+                  unless (
+                    channel:push_messages_accepted_per_attempted:ratio_increase15m >= %(ofApp)s app:push_objective:ratio_slow
+                      and channel:push_messages_attempted_with_accepted:increase15m > %(wellVolume)g
+                  )
+                  unless (
+                    channel:push_messages_accepted_per_attempted:ratio_increase1h >= %(ofApp)s app:push_objective:ratio_slow
+                      and channel:push_messages_attempted_with_accepted:increase1h > %(wellVolume)g
+                      unless channel:push_messages_attempted_with_accepted:increase15m > %(wellVolume)g
+                  )
+              )
+            ||| % (config { ofApp: ofApp }),
+          },
+          // Delivery over the shortest window that has enough pushes.
+          {
+            record: 'channel:push_messages_received_per_sent:ratio_recent',
+            expr: |||
+              channel:push_messages_received_with_sent:increase6h / (channel:push_messages_sent_with_received:increase6h > %(sixHoursVolume)g)
+                or channel:push_messages_received_with_sent:increase1d / (channel:push_messages_sent_with_received:increase1d > %(sixHoursVolume)g)
+            ||| % config,
+          },
+          // Nothing arrives, although some did within the last day. It needs no week of history.
+          {
+            record: 'channel:push_messages_received_per_sent:ratio_nothing',
+            expr: |||
+              (
+                (
+                  sum by (job, provider, app, platform, channel) (increase(push_messages_received_total{%(whereAnd)sprovider!="feishu"}[30m]))
+                    / (
+                      sum by (job, provider, app, platform, channel) (
+                        increase(push_messages_sent_total{%(whereAnd)sprovider!="feishu"}[30m]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s
+                      ) > %(deliversNothingVolume)g
+                    )
+                  or channel:push_messages_received_with_sent:increase6h{provider!="feishu"}
+                    / (channel:push_messages_sent_with_received:increase6h{provider!="feishu"} > %(deliversNothingVolume)g)
+                ) < %(deliversNothingRatio)g
+              )
+                and channel:push_messages_received_with_sent:increase1d > %(deliveredRatio)g * channel:push_messages_sent_with_received:increase1d
+            ||| % config,
+          },
+          // Providers through which a vendor's channel fell for most apps, if these are all that have it and more than one.
+          {
+            record: 'vendor:push_providers_fell:count',
+            expr: |||
+              count by (job, platform, channel) (vendor:push_apps_fell:count >= %(vendorAppsRatio)g * vendor:push_apps_told:count)
+                >= count by (job, platform, channel) (vendor:push_apps_told:count) > 1
+            ||| % config,
+          },
+        ],
       },
       // Whether a channel is slow now: what of each message had arrived ten minutes after it was sent.
       {

@@ -60,7 +60,7 @@ def main():
     )
     slow = changed["PushChannelSlow"]
     expect(slow["labels"]["severity"] == "critical" and slow["for"] == "42m", "overrides do not hold")
-    expect(slow["expr"].rstrip().endswith("> 7"), "a threshold does not hold")
+    expect("increase1h > 7\n" in slow["expr"], "a threshold does not hold")
     expect(all(alert["labels"]["team"] == "push" for alert in changed.values()), "alertLabels do not hold")
     links = changed["PushLedgerFailing"]["annotations"]
     expect(links["runbook_url"] == "https://wiki.example/push#pushledgerfailing", "runbookUrl does not hold")
