@@ -87,7 +87,7 @@ fn test_devices_are_limited() {
         push_exporter::provider::config::parse("x.yml", text, Path::new(""), &environment, PROVIDERS).map(|_| ())
     };
     parse(&with(&most)).unwrap();
-    parse(&with(&[long.clone()])).unwrap();
+    parse(&with(std::slice::from_ref(&long))).unwrap();
     let more: Vec<String> = most.iter().cloned().chain(["more".to_owned()]).collect();
     assert!(parse(&with(&more)).unwrap_err().to_string().contains("more than 10000 test devices"));
     let error = parse(&with(&[format!("{long}d")])).unwrap_err().to_string();
