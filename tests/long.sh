@@ -4,7 +4,7 @@
 # 100,000 messages instead of 5,000, 100,000 messages that pass through instead of 10,000, all attacks on the web
 # server instead of a tenth, 10,000 messages a day instead of 300, side by side: about twenty minutes. Then alerts in
 # their own time, not sixty times faster: an hour. Then the image and the Debian package, built and started: half an
-# hour, for root. Then a four-hundredth of the small changes to the source that tests must notice. Fuzzing is apart:
+# hour, for root. Then the small changes to the source that tests must notice: an hour. Fuzzing is apart:
 # fuzz/run.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,4 +26,4 @@ PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_STORMS=1 \
     tests/postgres.sh -E 'test(kills) | test(after_a_storm) | test(messages::simulated_month)'
 tests/container/build.sh
 tests/package/deb.sh
-tests/mutants.sh
+tests/mutants/run.sh
