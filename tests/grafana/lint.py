@@ -1,4 +1,5 @@
-"""Holds the dashboards against the rules of grafana/dashboard-linter, and against some of our own.
+"""Holds the dashboards against the rules of grafana/dashboard-linter, and against some of our own. Not against its rule that
+dashboards are not editable: who looks into an incident changes a query, and what is provisioned stays as it is.
 
 Usage: lint.py [--dashboards FOLDER] [--exclusions FILE]
 
@@ -86,11 +87,6 @@ def template_on_time_change_reload_rule(dashboard: dict) -> Found:
     for variable in boards.template(dashboard):
         if variable["type"] == "query" and variable.get("refresh") != 2:
             yield "-", f"variable {variable['name']} is not refreshed when the time range changes"
-
-
-def uneditable_dashboard(dashboard: dict) -> Found:
-    if dashboard.get("editable", True):
-        yield "-", "is editable"
 
 
 # Rules of panels.
@@ -236,7 +232,6 @@ RULES = [
     target_job_rule,
     target_instance_rule,
     target_counter_agg_rule,
-    uneditable_dashboard,
     panel_type_rule,
     variables_rule,
     own_metrics_rule,

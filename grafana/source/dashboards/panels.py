@@ -282,7 +282,7 @@ def frame(uid, title, description, names, *panels):
         .uid(uid)
         .description(description)
         .tags([links.TAG])
-        .readonly()
+        .editable()
         .version(1)
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
