@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,9 @@ def main():
 
     minimal, _, _ = generated("set: 'minimal'")
     expect(len(minimal) == 8, f"the minimal set has {len(minimal)} alerts: {', '.join(minimal)}")
+    template = (ROOT / "deploy/helm/push-exporter/templates/prometheusrules.yaml").read_text()
+    listed = re.search(r"has \.alert \(list ([^)]*)\)", template)[1]
+    expect(set(re.findall(r'"(\w+)"', listed)) == minimal.keys(), "the chart's minimal set is another one")
     fewer, _, _ = generated("disabled: ['PushChannelSlow']")
     expect(plain.keys() - fewer.keys() == {"PushChannelSlow"}, "disabled leaves out something else")
 
