@@ -46,6 +46,8 @@ struct StatusPage {
     has_search: bool,
     app_count: usize,
     problems: Vec<Problem>,
+    /// True if `POST /-/poll` is answered.
+    can_poll: bool,
     has_senders: bool,
     senders: Vec<SenderView>,
     has_other_apps: bool,
@@ -73,6 +75,21 @@ struct Problem {
     name: String,
     provider: &'static str,
     words: String,
+}
+
+/// Number of failing reports that are named of an app at the top; its own section has all of them.
+const REPORTS_NAMED: usize = 3;
+
+/// Returns what fails of an app, why and for how long.
+fn problem_words(app: &AppView) -> String {
+    let failing: Vec<&ReportView> = app.reports.iter().filter(|report| report.has_error).collect();
+    let named = failing.iter().take(REPORTS_NAMED);
+    let mut words: Vec<String> =
+        named.map(|report| format!("{}: {} for {}", report.name, report.reason, report.lasting)).collect();
+    if failing.len() > REPORTS_NAMED {
+        words.push(format!("and {} more", failing.len() - REPORTS_NAMED));
+    }
+    words.join("; ")
 }
 
 struct ProviderView {
@@ -346,8 +363,8 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
     for ((provider, name), app) in snapshot.apps {
         let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now, language);
         if app.state() == Health::Failing {
-            let (anchor, name, words) = (view.anchor.clone(), view.name.clone(), view.words.clone());
-            problems.push(Problem { anchor, name, provider, words });
+            let (anchor, name) = (view.anchor.clone(), view.name.clone());
+            problems.push(Problem { anchor, name, provider, words: problem_words(&view) });
         }
         if let Some(section) = providers.iter_mut().find(|section| section.name == provider) {
             section.apps.push(view);
@@ -366,6 +383,7 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
         has_search: app_count >= MANY,
         app_count,
         problems,
+        can_poll: options.lifecycle,
         has_senders: !senders.is_empty(),
         senders: senders.into_iter().map(|sender| sender_view(sender, now)).collect(),
         has_other_apps: !snapshot.other_apps.is_empty(),

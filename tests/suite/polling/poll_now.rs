@@ -42,6 +42,10 @@ async fn what_is_failing_is_polled_at_once_when_somebody_says_so() {
     tokio::time::sleep(Duration::from_secs(4 * 3600 + 60)).await;
     let page = exporter.scrape().await;
     assert_eq!((up(&page, "good"), up(&page, "bad")), (Some(1.0), Some(0.0)));
+    // The status page says at the top what fails, why, since when, and how to poll it now.
+    let (_, status_page) = exporter.get("/").await;
+    let top = status_page.split("<section").next().unwrap();
+    assert!(top.contains("offline_push: auth for 4 h") && top.contains("/-/poll</code>"), "{top}");
     bad.0.say("/", 200, NOTHING);
     good.0.take();
     bad.0.take();
