@@ -42,7 +42,7 @@
     slowShare: 0.7,
 
     // Volumes below which a ratio says nothing: pushes in a quarter of an hour (and to say that a channel is well again), in an
-    // hour (else in six hours, else in a day), in six hours (else in a day), in six hours of last week.
+    // hour (for PushChannelFailing else in six hours, else in a day), in six hours, in six hours of last week.
     quarterVolume: 50,
     wellVolume: 10,
     hourVolume: 100,

@@ -49,8 +49,9 @@
             'PushChannelSuccessFell',
             {
               expr: |||
-                channel:push_messages_accepted_per_attempted:ratio_recent
+                channel:push_messages_accepted_per_attempted:ratio_increase1h
                   < %(successFellRatio)g * channel:push_messages_accepted_per_attempted:ratio_increase1h_median1w
+                  and channel:push_messages_attempted_with_accepted:increase1h > %(hourVolume)g
                   unless on (job, provider, app, platform, channel) channel:push_messages_accepted_per_attempted:ratio_failing
                   unless on (job, provider, app, platform, channel) channel:push_messages_received_per_sent:ratio_nothing
                   unless on (job, platform, channel) vendor:push_providers_fell:count
@@ -146,8 +147,9 @@
             'PushDeliveryRatioFell',
             {
               expr: |||
-                channel:push_messages_received_per_sent:ratio_recent
+                channel:push_messages_received_per_sent:ratio_increase6h
                   < %(deliveryFellRatio)g * channel:push_messages_received_per_sent:ratio_increase6h_median1w
+                  and channel:push_messages_sent_with_received:increase6h > %(sixHoursVolume)g
                   unless on (job, provider, app, platform, channel) channel:push_messages_accepted_per_attempted:ratio_failing
                   unless on (job, provider, app, platform, channel) channel:push_messages_received_per_sent:ratio_nothing
                   unless on (job, platform, channel) vendor:push_providers_fell:count

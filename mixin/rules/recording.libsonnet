@@ -190,14 +190,6 @@
               )
             ||| % (config { ofApp: ofApp }),
           },
-          // Delivery over the shortest window that has enough pushes.
-          {
-            record: 'channel:push_messages_received_per_sent:ratio_recent',
-            expr: |||
-              channel:push_messages_received_with_sent:increase6h / (channel:push_messages_sent_with_received:increase6h > %(sixHoursVolume)g)
-                or channel:push_messages_received_with_sent:increase1d / (channel:push_messages_sent_with_received:increase1d > %(sixHoursVolume)g)
-            ||| % config,
-          },
           // Nothing arrives, although some did within the last day. It needs no week of history.
           {
             record: 'channel:push_messages_received_per_sent:ratio_nothing',

@@ -41,6 +41,8 @@ MAY_BE_EMPTY = {
     "push_vendor_quota": "quotas begin anew at midnight in Shanghai; a pace over that is negative",
     "push_messages_sent_at_10m_total": "no message is ten minutes old yet",
     "push_messages_received_at_10m_total": "no message is ten minutes old yet",
+    "push_objective_ratio": "no app has an objective",
+    "push_exporter_web_certificate_expiry_timestamp_seconds": "it serves plain HTTP",
 }
 
 
