@@ -2,7 +2,7 @@
 # Changes the ledger, polling, the intake of message ids and the pure parts of the providers in small ways (cargo-mutants' list),
 # all of them behind switches in one build, and tries each change against the tests that reach it: a test must fail.
 #
-#     tests/mutants/run.sh [--only REGEX] [--seconds N] [--jobs N]
+#     tests/mutants/run.sh [--only REGEX] [--seconds N] [--jobs N] [--tests REGEX]
 #
 # All 3,400 take about an hour on two cores with the default of 12 seconds of tests for each; what that leaves undecided is tried
 # again with more: --seconds 60, or 0 for all tests. --only 'src/poll/backoff.rs' selects by name. It continues what it began, in
