@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::jpush_script::{OWNER, Scene, tracked};
-use crate::support::{Page, Program, eventually, minutes};
+use crate::support::{Log, Page, Program, eventually, minutes};
 
 fn append(path: &Path, text: &str) {
     File::options().append(true).create(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
@@ -31,6 +31,7 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
     let html = exporter.get("/").await.1;
     assert!(html.contains("The file is missing; it is read as soon as it exists"), "{html}");
 
+    let log = Log::capture();
     // Ids as text and as numbers, of which one is beyond 2^53; too old for the report; and lines that are none.
     std::fs::create_dir(file.parent().unwrap()).unwrap();
     let sent = scene.now() - 7200;
@@ -56,6 +57,9 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
         (&13.into(), &6.into(), &serde_json::Value::Null)
     );
     assert_eq!(shown["last_bad_line"]["line"], 13);
+    let named = log.take_lines("a line that is no message id");
+    let reason = "unknown key; known are app, msg_id and sent_at";
+    assert!(named.iter().any(|line| line.contains("line=8 ") && line.contains(reason)), "{named:#?}");
     assert_eq!(shown["last_bad_line"]["reason"], "sent_at must be RFC 3339, Unix seconds or Unix milliseconds");
     assert!(exporter.get("/").await.1.contains("line 13,"));
 
