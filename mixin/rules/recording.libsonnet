@@ -1,8 +1,7 @@
-// Recording rules: the funnel of pushes as ratios, over 1 hour, 6 hours and 1 day; what they were in the past week; ages.
+// Recording rules: the funnel of pushes as ratios, over windows from 15 minutes to a day; which channels are bad now; what they
+// were in the past week; ages. docs/alerts.md explains the names.
 //
-// Names are level:metric:operations. Levels: channel: (job, provider, app, platform, channel), app: (job, provider, app),
-// provider: (job, provider), vendor: (job, provider, platform, channel), report: (job, provider, app, report). No level has
-// the instance, so that history survives an exporter that moves; environments need jobs of their own.
+// No level has the instance, so that history survives an exporter that moves; environments need jobs of their own.
 //
 // A ratio is taken over series that have both sides, with the same kind. Numerators (a_with_b) and denominators (b_with_a)
 // are recorded beside it: the ratio of any selection is sum(numerator) / sum(denominator), never an average of ratios.

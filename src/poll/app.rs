@@ -111,14 +111,9 @@ impl<'a> AppStart<'a> {
         }
         let series = std::mem::take(&mut self.stored.series);
         self.services.exposition.count(counters(&self.board.app_labels(), series, config.new_series_hold)).await;
-        let objective = Sample {
-            family: Family::Objective,
-            app_labels: self.board.app_labels(),
-            labels: String::new(),
-            value: self.app.objective.unwrap_or_default(),
-            created: None,
-        };
-        if self.app.objective.is_some() {
+        if let Some(value) = self.app.objective {
+            let (app_labels, labels) = (self.board.app_labels(), String::new());
+            let objective = Sample { family: Family::Objective, app_labels, labels, value, created: None };
             self.services.exposition.update(vec![Update::Set(objective)]).await;
         }
         if let Some(messages) = &self.messages {

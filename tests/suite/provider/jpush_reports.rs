@@ -448,7 +448,7 @@ async fn a_message_that_is_refused_leaves_the_test_devices_of_the_others() {
         ([(200, ""), (200, "")], Some([2.0, 2.0, 0.0]), None),
         ([bad, (200, "")], Some([1.0, 1.0, 2.0]), None),
         ([(200, ""), bad], Some([1.0, 1.0, 2.0]), None),
-        // The other message is shown, and what failed is told of.
+        // The other message is shown, and the failure is reported.
         ([(500, "x"), (200, "")], Some([1.0, 1.0, 2.0]), Some("server")),
         ([bad, bad], None, Some("bad_request")),
         ([(200, ""), (401, BAD)], None, Some("auth")),
