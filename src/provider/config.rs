@@ -285,3 +285,12 @@ fn hash(of: &impl Hash) -> u64 {
     of.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_replica_without_a_name_has_that_of_its_host() {
+        let output = std::process::Command::new("uname").arg("-n").output().unwrap();
+        assert_eq!(super::host_name(), String::from_utf8(output.stdout).unwrap().trim());
+    }
+}

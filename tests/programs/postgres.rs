@@ -80,6 +80,16 @@ fn errors_say_what_to_do() {
         assert_eq!(found, Some(code), "{ledger}: {said}");
         assert!(said.contains(expected), "{ledger}: {expected:?} is not in {said}");
     }
+    // An earlier release, with the tables of schema 1, still writes.
+    server.sql("postgres", "CREATE DATABASE earlier");
+    server.sql("earlier", "CREATE TABLE push_exporter_schema (version INTEGER NOT NULL)");
+    server.sql("earlier", "INSERT INTO push_exporter_schema VALUES (1)");
+    server.sql("earlier", "CREATE TABLE writer (name TEXT NOT NULL, expires TIMESTAMPTZ NOT NULL)");
+    server.sql("earlier", "INSERT INTO writer VALUES ('old-one', clock_timestamp() + interval '1 hour')");
+    let (found, said) = refused(&world, &server.url("push", "earlier"), &PASSWORD);
+    assert_eq!(found, Some(1), "{said}");
+    assert!(said.contains("the replica old-one of an earlier release uses them; stop all replicas"), "{said}");
+    assert_eq!(server.sql("earlier", "SELECT version FROM push_exporter_schema").trim(), "1");
     // Written by a release of the future.
     let mut program = start(&world, "first", &url).unwrap();
     assert_eq!(program.terminate().0, Some(0));

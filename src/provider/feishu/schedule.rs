@@ -409,6 +409,17 @@ mod tests {
     }
 
     #[test]
+    fn a_day_that_is_lost_is_a_closed_one_without_numbers() {
+        // Away since January; of all before the 7th Feishu has nothing any more, and the 7th and 8th may still come.
+        let mut state = ReportState { settled_before: Some(date(2026, 1, 20)), ..ReportState::default() };
+        let answer = |query: &WindowQuery| {
+            if query.first.last() < date(2026, 3, 7) { WindowAnswer::Lost } else { WindowAnswer::NoData }
+        };
+        let polled = poll(&schedule(), &mut state, beijing("2026-03-10", 9), answer);
+        assert!(polled.closed.contains(&("day 2026-03-06".to_owned(), false)), "{:?}", polled.closed);
+    }
+
+    #[test]
     fn the_newest_day_is_asked_for_hourly_until_it_is_there() {
         let mut state = ReportState::default();
         let start = beijing("2026-03-10", 11);

@@ -78,6 +78,28 @@ async fn a_department_that_fails_leaves_the_tenant_and_the_other_departments_alo
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_department_that_left_the_configuration_is_not_shown_after_a_restart() {
+    let mut scene = Scene::feishu("2026-03-10T12:00:00+08:00", ", departments: [od-sales, od-east]").await;
+    scene.say("day 2026-03-08", "30");
+    let of = |page: &Page, department: &str| {
+        let is_of = |series: &&String| series.contains(&format!(r#"department="{department}""#));
+        page.0.keys().filter(is_of).count()
+    };
+    let exporter = scene.start().await;
+    minutes(10).await;
+    let page = exporter.scrape().await;
+    assert!(of(&page, "od-sales") > 0 && of(&page, "od-east") > 0, "{page:#?}");
+    exporter.stop().await;
+    scene.text = scene.text.replace("[od-sales, od-east]", "[od-east]");
+    let exporter = scene.start().await;
+    let page = exporter.scrape().await;
+    assert_eq!((of(&page, "od-sales"), of(&page, "od-east") > 0), (0, true), "{page:#?}");
+    minutes(10).await;
+    assert_eq!(of(&exporter.scrape().await, "od-sales"), 0);
+    exporter.stop().await;
+}
+
 /// An Easemob that was polled until a day, then not for some days.
 async fn after_downtime(days: u32) -> Scene {
     let scene = Scene::easemob("2026-03-10T12:00:00+08:00", "").await;

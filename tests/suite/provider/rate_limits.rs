@@ -214,3 +214,33 @@ async fn the_budget_is_the_accounts_whatever_its_app_is_called() {
     assert!(net.starts.lock().unwrap().len() >= 16, "it goes on");
     exporter.stop().await;
 }
+
+/// A poll of eight requests has just begun when the app gets another name: the account has two of ten left for the next
+/// ten seconds, and what is new under the name (a token) is asked for beside them.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_renamed_during_a_poll_has_what_its_account_has_left() {
+    let clock = Clock::following_tokio("2026-03-10T08:00:00+08:00".parse().unwrap());
+    let net = Arc::new(Net { clock: clock.clone(), hosts: Mutex::default(), starts: Mutex::default() });
+    let app = EasemobApp { step: 3600, ..EasemobApp::demo("acme", "chat") };
+    net.host("easemob".to_owned(), EasemobSimulator::new(clock.clone(), app));
+    let text = |name: &str| {
+        format!(
+            "easemob:\n  - {{app: {name}, base_url: 'http://easemob', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1m, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]}}\n"
+        )
+    };
+    let folder = fast_dir();
+    let transport = Arc::clone(&net) as Arc<dyn Transport>;
+    let exporter = Exporter::start_through(transport, &text("chat"), folder.path(), &clock).await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    net.starts.lock().unwrap().clear();
+    while net.starts.lock().unwrap().len() < 8 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    exporter.reload(&text("renamed")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let starts = std::mem::take(&mut *net.starts.lock().unwrap());
+    assert!(starts.len() >= 16, "both polls: {} requests", starts.len());
+    let within = most_within(&starts, 10_000);
+    assert!(within <= 11, "{within} requests in ten seconds");
+    exporter.stop().await;
+}
