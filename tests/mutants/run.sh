@@ -29,7 +29,7 @@ state=$(git ls-files -z src tests Cargo.toml Cargo.lock | xargs -0 sha256sum | s
 if [ "$state" != "$(cat "$work/state" 2>/dev/null)" ]; then
     rm -rf "$work/copy" "$work/results.jsonl" "$work/results.baseline" "$work/state"
     mkdir "$work/copy"
-    git ls-files -z | xargs -0 cp --parents --target-directory="$work/copy"
+    git ls-files -z | xargs -0 cp --parents --no-dereference --target-directory="$work/copy"
     export CARGO_TARGET_DIR=$work/target
     "$work/python/bin/python" tests/mutants/switches.py . "$work/copy" "$work/mutants.json"
     (cd "$work/copy" && cargo test --locked --profile mutants --lib --bins --test suite --test programs --no-run --message-format=json) \
