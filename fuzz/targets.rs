@@ -25,8 +25,8 @@ use push_exporter::config::yaml::{self, Value};
 use push_exporter::exporter::reload::Reload;
 use push_exporter::exposition::Exposition;
 use push_exporter::ledger::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, Ledger, LedgerError, MessageState, NewMessage,
-    NewMessages, NewestQuery, Receipt, Reschedule, Store, StoredApp,
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, Ledger, LedgerError, MessageState,
+    NewMessage, NewMessages, NewestQuery, Receipt, Reschedule, Store, StoredApp,
 };
 use push_exporter::messages::registry::MessageRegistry;
 use push_exporter::messages::tail;
@@ -657,6 +657,10 @@ impl Store for Notebook {
 
     fn upkeep(&mut self, _: AppId, _: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
         Box::pin(async { Ok(false) })
+    }
+
+    fn note_hour(&mut self, _: Vec<AppId>, _: i64) -> BoxFuture<'_, Result<Vec<HourTotals>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn release(&mut self, _: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {

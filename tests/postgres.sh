@@ -28,5 +28,5 @@ export PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-20}
 of_sqlite='test(without_a_ledger_it_says_so) | test(an_unreadable_watermark) | test(a_file_waits_for_a_ledger) |
     test(an_outage_of_the_ledger) | test(the_newest_messages_are_shown) | test(newest_messages_do_not_stay) | test(a_total_is_not_shown_while)'
 [ $# -gt 0 ] || set -- -E "((test(/^messages::/) - test(simulated_month)) | test(/^ledger::kills/) |
-    test(/^polling::(first_start|late_data|partial_failures|holds)::/) | test(test_devices)) - ($of_sqlite)"
+    test(/^polling::(first_start|late_data|partial_failures|holds|deliveries_by_hour)::/) | test(test_devices)) - ($of_sqlite)"
 cargo nextest run --locked --no-fail-fast --test suite "$@"

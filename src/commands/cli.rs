@@ -210,6 +210,12 @@ pub struct Flags {
     /// Enable POST /-/reload, which reloads the configuration, and POST /-/poll
     #[arg(long = "web.enable-lifecycle", global = true)]
     pub enable_lifecycle: bool,
+    /// URL of Grafana, to whose dashboards the status page links
+    #[arg(long = "web.dashboard-url", global = true, value_name = "URL", value_parser = link)]
+    pub dashboard_url: Option<String>,
+    /// URL of the runbook (RUNBOOK.md), to whose sections the status page links
+    #[arg(long = "web.runbook-url", global = true, value_name = "URL", value_parser = link)]
+    pub runbook_url: Option<String>,
     /// Additional address for the health paths only, by plain HTTP whatever the other addresses require
     #[arg(long = "web.probe-address", global = true, value_name = "HOST:PORT", value_parser = listen_address)]
     pub probe_address: Option<ListenAddress>,
@@ -283,6 +289,18 @@ fn path_prefix(text: &str) -> Result<PathPrefix, String> {
     } else {
         Err("expected a path such as /push".to_owned())
     }
+}
+
+/// Checks a URL that links begin with, and removes a slash at its end.
+fn link(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err("expected a URL that begins with http:// or https://".to_owned());
+    }
+    if url.fragment().is_some() || url.query().is_some() {
+        return Err("expected a URL without ? and #, which the links append".to_owned());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn external_path(text: &str) -> Result<PathPrefix, String> {

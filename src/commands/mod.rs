@@ -23,6 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::commands::cli::{Cli, Command, Flags, LedgerCommand, ListenAddress, LogFormat, LogLevel, MessagesCommand};
+use crate::provider::config::Config;
 use crate::provider::transport::SetupError;
 use crate::util::log_format::LineFormat;
 use crate::util::log_writer::LogWriter;
@@ -220,7 +221,16 @@ fn web_options(flags: &Flags) -> web::Options {
         max_requests: flags.max_requests,
         own_metrics: !flags.disable_exporter_metrics,
         lifecycle: flags.enable_lifecycle,
+        dashboard_url: flags.dashboard_url.clone(),
+        runbook_url: flags.runbook_url.clone(),
+        about: web::About::default(),
     }
+}
+
+/// Returns what the status page says of the process; `file` is its configuration.
+fn about(config: &Config, file: impl std::fmt::Display) -> web::About {
+    let ledger = &config.ledger;
+    web::About { instance: ledger.instance_name(), config: file.to_string(), ledger: ledger.to_string() }
 }
 
 /// Reads the web configuration that the flags name, and starts to watch it.

@@ -37,7 +37,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         apps = config.apps.len(),
         "starting"
     );
-    let stop = CancellationToken::new();
+    let (stop, shown_file) = (CancellationToken::new(), file.clone());
     super::block_on(async {
         super::stop_on_signals(stop.clone())?;
         let reload = Reload::new(move || config::load(&file, &environment(), PROVIDERS), connect);
@@ -46,7 +46,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         // First, so that a second exporter on this machine takes nothing from the first.
         let bound = super::bind(flags).await?;
         let store = open_ledger(&config.ledger).await?;
-        let web = web::Setup { listeners: super::announce(bound)?, options: super::web_options(flags), settings };
+        let options = web::Options { about: super::about(&config, shown_file.display()), ..super::web_options(flags) };
+        let web = web::Setup { listeners: super::announce(bound)?, options, settings };
         let clock = Clock::system();
         let parts = Parts { providers: PROVIDERS, clock, web, transport, store, reload };
         serve(config, parts, stop).await?;
@@ -81,10 +82,10 @@ pub(super) fn connect(config: &Config) -> Result<Arc<dyn Transport>, SetupError>
 }
 
 pub(super) async fn open_ledger(address: &LedgerAddress) -> anyhow::Result<Box<dyn Store>> {
-    let (store, name): (Box<dyn Store>, String) = match address {
-        LedgerAddress::Sqlite(path) => (Box::new(Sqlite::open(path)?), path.display().to_string()),
-        LedgerAddress::Postgres(address) => (Box::new(Postgres::open(address).await?), address.url.clone()),
+    let store: Box<dyn Store> = match address {
+        LedgerAddress::Sqlite(path) => Box::new(Sqlite::open(path)?),
+        LedgerAddress::Postgres(address) => Box::new(Postgres::open(address).await?),
     };
-    tracing::info!(ledger = name, "ledger opened");
+    tracing::info!(ledger = address.to_string(), "ledger opened");
     Ok(store)
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::util::host;
+
 /// Address of the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub enum LedgerAddress {
@@ -13,6 +15,25 @@ pub enum LedgerAddress {
     Sqlite(PathBuf),
     /// A PostgreSQL database.
     Postgres(Box<PostgresAddress>),
+}
+
+impl LedgerAddress {
+    /// Returns the name of the instance: that of the replica, or of the host.
+    pub fn instance_name(&self) -> String {
+        match self {
+            LedgerAddress::Sqlite(_) => host::name(),
+            LedgerAddress::Postgres(address) => address.replica.name.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for LedgerAddress {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LedgerAddress::Sqlite(path) => path.display().fmt(formatter),
+            LedgerAddress::Postgres(address) => address.url.fmt(formatter),
+        }
+    }
 }
 
 /// Address of a PostgreSQL ledger, with the replica that uses it.

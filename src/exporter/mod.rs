@@ -30,6 +30,7 @@ use crate::status::Services;
 use crate::status::Status;
 use crate::util::clock::Clock;
 use crate::util::lease::Lease;
+use crate::util::supervise::restart_on_panic;
 use crate::web;
 use crate::web::message_api::MessageApi;
 use crate::web::routes::{AppState, Router};
@@ -120,6 +121,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     manager::spawn(&services.tasks, &stop, upkeep);
     manager::spawn(&services.tasks, &stop, secret::watch(watched_secrets));
     manager::spawn(&services.tasks, &stop, heartbeat::log(services.status.clone()));
+    manager::spawn(&services.tasks, &stop, follow_deliveries(services.clone()));
     // The first scrape must be complete.
     exposition.flush().await;
     systemd::ready("serving").await;
@@ -177,6 +179,16 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     })
     .await;
     served
+}
+
+/// Notes and judges the deliveries of channels until it is cancelled. Panics are counted.
+async fn follow_deliveries(services: Services) {
+    let Services { ref status, ref ledger, ref clock, ref tasks, ref panics, .. } = services;
+    let begin = || {
+        let (deliveries, ledger, clock) = (Arc::clone(status.deliveries()), ledger.clone(), clock.clone());
+        async move { deliveries.follow(&ledger, &clock).await }
+    };
+    restart_on_panic(tasks, panics, "the judgement of channels", begin).await;
 }
 
 /// Returns only if the check finds damage: a damaged ledger must not be relied on.

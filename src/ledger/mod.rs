@@ -26,9 +26,9 @@ use crate::util::future::BoxFuture;
 use replicas::Replicas;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
-    FileMark, GaugeReadings, Hurry, MessageSource, MessageState, NewMessage, NewMessages, NewestMessage,
-    NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp, StoredGauges,
-    StoredReport, SubjectReadings, TrackedMessage,
+    FileMark, GaugeReadings, HourTotals, Hurry, MessageSource, MessageState, NOTED, NewMessage, NewMessages,
+    NewestMessage, NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp,
+    StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Error of opening, reading or writing the ledger.
@@ -171,6 +171,9 @@ pub trait Store: Send {
     /// Does the daily upkeep of a configured app: deletes some expired tombstones of retired messages. Returns true if
     /// there may be more of them.
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>>;
+    /// Stores the totals of deliveries of apps for an hour (in Unix hours), unless the hour has some, and skips apps of other
+    /// replicas. Returns those of the last 24 hours, and of the days before those of the same hour, the oldest first.
+    fn note_hour(&mut self, apps: Vec<AppId>, hour: i64) -> BoxFuture<'_, Result<Vec<HourTotals>, LedgerError>>;
     /// Records that series show their totals from now on.
     fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>>;
     /// Writes a meaningless value, to check that writing works.
@@ -219,6 +222,7 @@ enum LedgerRequest {
     Newest(NewestQuery, oneshot::Sender<Result<Vec<SentMessage>, LedgerError>>),
     Reschedule(Reschedule, oneshot::Sender<Result<(), LedgerError>>),
     Upkeep(AppId, Timestamp, oneshot::Sender<Result<bool, LedgerError>>),
+    NoteHour(Vec<AppId>, i64, oneshot::Sender<Result<Vec<HourTotals>, LedgerError>>),
     Release(Vec<SeriesId>, oneshot::Sender<Result<(), LedgerError>>),
     HandOver(Vec<AppId>, oneshot::Sender<Result<(), LedgerError>>),
     Registered(AppId, oneshot::Sender<Result<AddedMessages, LedgerError>>),
@@ -295,6 +299,14 @@ impl Ledger {
     /// Nothing was written.
     pub async fn upkeep(&self, app: AppId, now: Timestamp) -> Result<bool, LedgerError> {
         self.request(|reply| LedgerRequest::Upkeep(app, now, reply)).await
+    }
+
+    /// See [`Store::note_hour`].
+    ///
+    /// # Errors
+    /// Nothing was written.
+    pub async fn note_hour(&self, apps: Vec<AppId>, hour: i64) -> Result<Vec<HourTotals>, LedgerError> {
+        self.request(|reply| LedgerRequest::NoteHour(apps, hour, reply)).await
     }
 
     /// See [`Store::release`].
@@ -415,6 +427,10 @@ impl LedgerTask {
             }
             LedgerRequest::Upkeep(app, now, reply) => {
                 let result = self.store.upkeep(app, now).await;
+                self.reply(result, reply);
+            }
+            LedgerRequest::NoteHour(apps, hour, reply) => {
+                let result = self.store.note_hour(apps, hour).await;
                 self.reply(result, reply);
             }
             LedgerRequest::Release(series, reply) => {

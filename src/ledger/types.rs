@@ -450,6 +450,20 @@ pub enum Hurry {
     All,
 }
 
+/// Families whose totals are noted by hour.
+pub const NOTED: [Family; 4] = [Family::Targeted, Family::Sent, Family::Failed, Family::Received];
+
+/// Totals of an app's deliveries at the beginning of an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HourTotals {
+    /// Id of the app.
+    pub app: AppId,
+    /// The hour, in Unix hours.
+    pub hour: i64,
+    /// Totals by series; a series that is missing was 0.
+    pub totals: Vec<(SeriesId, i64)>,
+}
+
 /// Readings of a subject that an answer covers.
 #[derive(Clone, Debug)]
 pub struct SubjectReadings {

@@ -15,7 +15,7 @@ pub(crate) struct Watermark {
     pub marks: BTreeMap<i64, FieldState>,
 }
 
-/// Stored bytes that are not a watermark.
+/// Stored bytes that have another form.
 #[derive(Debug, thiserror::Error)]
 #[error("a stored watermark cannot be read")]
 pub struct Unreadable;
@@ -68,7 +68,8 @@ impl Watermark {
     }
 }
 
-fn put(bytes: &mut Vec<u8>, mut number: u64) {
+/// Appends a number in variable length.
+pub(super) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
@@ -76,7 +77,11 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> Result<i64, Unreadable> {
+/// Takes a number in variable length off the front.
+///
+/// # Errors
+/// Bytes that [`put`] did not write.
+pub(super) fn take(bytes: &mut &[u8]) -> Result<i64, Unreadable> {
     let mut number: u64 = 0;
     for shift in (0..63).step_by(7) {
         let [byte, rest @ ..] = bytes else { return Err(Unreadable) };

@@ -109,6 +109,11 @@ impl<'a> AppStart<'a> {
         if !self.stored.is_owned {
             return;
         }
+        let name = (self.app.provider.name(), self.app.name.clone());
+        let timezone = self.app.zone.iana_name().map(str::to_owned);
+        self.services.status.app(name.0, &name.1, |status| status.timezone = timezone);
+        let objective = self.app.objective.map(|millionths| millionths as f64 / 1e6);
+        self.services.status.deliveries().add(name, &self.stored, objective);
         let series = std::mem::take(&mut self.stored.series);
         self.services.exposition.count(counters(&self.board.app_labels(), series, config.new_series_hold)).await;
         if let Some(value) = self.app.objective {

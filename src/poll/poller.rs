@@ -425,6 +425,7 @@ impl Poller {
             self.account.provider_time().corrected();
         }
         let series = std::mem::take(&mut receipt.series);
+        self.services.status.deliveries().counted(self.id.provider, &self.id.app, &series);
         self.services.exposition.count(counters(&self.id.app_labels(), series, self.hold)).await;
         if receipt.is_full {
             let ReportId { provider, app, .. } = &self.id;

@@ -17,6 +17,7 @@ use crate::config::{ConfigErrors, read_file};
 use crate::provider::{Account, MessageReports, Provider, Providers, ReportContext};
 use crate::util::certificates;
 use crate::util::clock::Clock;
+use crate::util::host;
 
 /// A checked configuration, in which every optional setting has a value.
 pub struct Config {
@@ -186,7 +187,7 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> LedgerAddress {
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {
         let (name, lease, instance) = replica;
         let replica = ReplicaKeys {
-            name: name.unwrap_or_else(host_name),
+            name: name.unwrap_or_else(host::name),
             lease: lease.unwrap_or(LEASE),
             instance: instance.unwrap_or_else(|| INSTANCE.to_owned()),
         };
@@ -213,11 +214,6 @@ fn ledger(file: &mut Section<'_>, folder: &Path) -> LedgerAddress {
     };
     context.error(found.place, &found.path, message);
     default
-}
-
-/// Returns the name of this machine.
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Names and accounts that may occur only once in a file.
@@ -284,13 +280,4 @@ fn hash(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_replica_without_a_name_has_that_of_its_host() {
-        let output = std::process::Command::new("uname").arg("-n").output().unwrap();
-        assert_eq!(super::host_name(), String::from_utf8(output.stdout).unwrap().trim());
-    }
 }

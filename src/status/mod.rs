@@ -4,6 +4,7 @@
 mod activity;
 pub(crate) mod bell;
 mod counters;
+mod deliveries;
 mod report;
 mod services;
 
@@ -25,6 +26,7 @@ use crate::status::report::Errors;
 
 pub use activity::{Activity, Work};
 pub use counters::counters;
+pub use deliveries::{ChannelDeliveries, ChannelState, Deliveries, Period};
 pub use report::{
     AppStatus, BadLine, FileStatus, Health, MessageCounts, PastFailure, PollFailure, PollTiming, Quota, ReportId,
     ReportStatus, app_labels,
@@ -48,6 +50,7 @@ pub struct Status {
     registry: Arc<Mutex<Registry>>,
     exposition: Exposition,
     activity: Arc<Activity>,
+    deliveries: Arc<Deliveries>,
 }
 
 /// All known state under one lock, so that values that are read together are consistent.
@@ -82,12 +85,17 @@ pub struct OtherApp {
 impl Status {
     /// Creates a status without reports.
     pub fn new(exposition: Exposition) -> Status {
-        Status { registry: Arc::default(), exposition, activity: Arc::default() }
+        Status { registry: Arc::default(), exposition, activity: Arc::default(), deliveries: Arc::default() }
     }
 
     /// Returns the counts of work for the heartbeat in the log.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.activity
+    }
+
+    /// Returns the deliveries of each channel.
+    pub fn deliveries(&self) -> &Arc<Deliveries> {
+        &self.deliveries
     }
 
     /// Returns all reports by id.
@@ -197,6 +205,7 @@ impl Status {
 
     /// Removes an app that is no longer polled.
     pub fn forget(&self, provider: &str, app: &str) {
+        self.deliveries.forget(provider, app);
         let is_its = |id: &ReportId| id.provider == provider && id.app == app;
         let mut registry = self.registry.lock();
         registry.pending.retain(|id| !is_its(id));

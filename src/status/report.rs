@@ -184,6 +184,8 @@ pub struct AppStatus {
     pub clock_skew_seconds: Option<f64>,
     /// True if the app has had so many unknown names that further ones are not counted.
     pub unknown_fields_full: bool,
+    /// Time zone of the app's days, as its provider counts them.
+    pub timezone: Option<String>,
 }
 
 /// Number of messages that are polled.

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod clock_guard;
 pub mod error;
 pub mod future;
+pub mod host;
 pub mod lease;
 pub mod log_format;
 pub mod log_writer;

@@ -62,6 +62,23 @@ pub struct Options {
     pub own_metrics: bool,
     /// True if `POST /-/reload` and `POST /-/poll` are enabled.
     pub lifecycle: bool,
+    /// Address of Grafana, to which the status page links.
+    pub dashboard_url: Option<String>,
+    /// Address of the runbook, to which the status page links.
+    pub runbook_url: Option<String>,
+    /// What the status page says of the process.
+    pub about: About,
+}
+
+/// What the status page says of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Name of the instance: that of the replica, or of the host.
+    pub instance: String,
+    /// Path of the configuration.
+    pub config: String,
+    /// Address of the ledger, without a password.
+    pub ledger: String,
 }
 
 impl Default for Options {
@@ -73,6 +90,9 @@ impl Default for Options {
             max_requests: 0,
             own_metrics: true,
             lifecycle: false,
+            dashboard_url: None,
+            runbook_url: None,
+            about: About::default(),
         }
     }
 }

@@ -298,8 +298,14 @@ impl Router {
     fn status_page(&self, head: &Parts) -> Response<Body> {
         let (status, now) = (&self.content.status, self.content.clock.now());
         let senders = self.content.messages.senders().list(now);
-        let overview =
-            StatusInput { status, senders, began: self.content.began, now, language: language(&head.headers) };
+        let overview = StatusInput {
+            status,
+            senders,
+            began: self.content.began,
+            now,
+            language: language(&head.headers),
+            ledger_bytes: self.content.metrics.ledger.size.get(),
+        };
         match status::page(overview, &self.options, self.content.providers) {
             Ok(html) => {
                 let mut response = compressed(head, "text/html; charset=utf-8", html);

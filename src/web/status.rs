@@ -1,7 +1,9 @@
 //! The status page and its JSON: every app with its reports, its state, and advice. Both are made from the same
 //! [`Status`], so they cannot differ; `docs/status.schema.json` describes the JSON.
 
-use std::collections::{BTreeMap, HashSet};
+mod deliveries;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use askama::Template;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -13,10 +15,13 @@ use serde::Serialize;
 use crate::model::advice::{Advice, Language};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
-use crate::status::{AppStatus, FileStatus, Health, OtherApp, PastFailure, ReportId, ReportStatus, Status};
+use crate::status::{
+    AppStatus, ChannelDeliveries, FileStatus, Health, OtherApp, PastFailure, ReportId, ReportStatus, Status,
+};
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
 use crate::web::senders::SenderError;
+use crate::web::status::deliveries::{BadChannel, ChannelView, Channels};
 
 /// Advice for an app that takes messages but has never had one registered.
 const NONE_REGISTERED: Advice = Advice {
@@ -28,6 +33,8 @@ const FIELDS_FULL: Advice = Advice {
     en: "too many; further ones are not counted. Names in the documents are still counted; see the log for the names",
     zh: "数量过多，超出部分不再计数；服务商文档中列出的名称仍会计数，未知名称见日志",
 };
+/// Maximum number of time zones that are named of a provider.
+const ZONES_NAMED: usize = 3;
 /// Number of apps from which the page has a search field and shows each working app on one line.
 const MANY: usize = 10;
 
@@ -41,6 +48,9 @@ struct StatusPage {
     base: String,
     metrics_link: String,
     uptime: String,
+    /// State of the icon: the worse of polling and pushes.
+    icon: &'static str,
+    title: String,
     state: &'static str,
     summary: String,
     has_search: bool,
@@ -48,6 +58,14 @@ struct StatusPage {
     problems: Vec<Problem>,
     /// True if `POST /-/poll` is answered.
     can_poll: bool,
+    has_pushes: bool,
+    pushes_state: &'static str,
+    pushes: String,
+    bad_channels: Vec<BadChannel>,
+    instance: String,
+    config: String,
+    ledger: String,
+    ledger_size: String,
     has_senders: bool,
     senders: Vec<SenderView>,
     has_other_apps: bool,
@@ -75,6 +93,8 @@ struct Problem {
     name: String,
     provider: &'static str,
     words: String,
+    has_runbook: bool,
+    runbook: String,
 }
 
 /// Number of failing reports that are named of an app at the top; its own section has all of them.
@@ -95,6 +115,8 @@ fn problem_words(app: &AppView) -> String {
 struct ProviderView {
     name: &'static str,
     title: &'static str,
+    /// The present time in the time zones of its apps.
+    times: String,
     apps: Vec<AppView>,
 }
 
@@ -103,8 +125,16 @@ struct AppView {
     name: String,
     state: &'static str,
     words: String,
+    /// What it delivered, in short.
+    in_short: String,
+    /// True if its details are shown from the start.
+    is_open: bool,
     has_facts: bool,
     facts: Vec<Fact>,
+    has_channels: bool,
+    channels: Vec<ChannelView>,
+    has_dashboard: bool,
+    dashboard: String,
     reports: Vec<ReportView>,
     has_files: bool,
     files: Vec<FileView>,
@@ -169,6 +199,7 @@ struct StatusSnapshot {
     has_lease: bool,
     apps: BTreeMap<(&'static str, String), AppSummary>,
     other_apps: Vec<OtherApp>,
+    channels: Channels,
 }
 
 #[derive(Default)]
@@ -197,7 +228,9 @@ impl StatusSnapshot {
         for ((_, name), app) in &mut apps {
             app.files = files.remove(name).unwrap_or_default();
         }
-        StatusSnapshot { has_lease: health.has_lease(), apps, other_apps: health.other_apps() }
+        let mut channels = health.deliveries().all();
+        channels.retain(|name, _| apps.contains_key(name));
+        StatusSnapshot { has_lease: health.has_lease(), apps, other_apps: health.other_apps(), channels }
     }
 
     fn reports(&self) -> impl Iterator<Item = &ReportStatus> {
@@ -273,6 +306,7 @@ impl AppSummary {
             token_expiry,
             clock_skew_seconds,
             unknown_fields_full,
+            timezone: _,
         } = &self.health;
         if let Some(tracked) = tracked {
             facts.push(Fact::new(
@@ -346,11 +380,13 @@ pub(super) struct StatusInput<'a> {
     pub(super) now: Timestamp,
     /// The language of the advice.
     pub(super) language: Language,
+    /// Size of the ledger.
+    pub(super) ledger_bytes: i64,
 }
 
 /// Renders the status page as HTML, with the providers in the order of `known`.
 pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Providers) -> Result<String, askama::Error> {
-    let StatusInput { status: health, senders, began, now, language } = overview;
+    let StatusInput { status: health, senders, began, now, language, ledger_bytes } = overview;
     let snapshot = StatusSnapshot::read(health);
     let (state, summary) = snapshot.summary();
     let app_count = snapshot.apps.len();
@@ -358,19 +394,35 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
     let mut problems = Vec::new();
     let mut providers: Vec<ProviderView> = known
         .iter()
-        .map(|provider| ProviderView { name: provider.name(), title: provider.title(), apps: Vec::new() })
+        .map(|provider| {
+            let times = local_times(now, provider.name(), &snapshot.apps);
+            ProviderView { name: provider.name(), title: provider.title(), times, apps: Vec::new() }
+        })
         .collect();
+    let mut anchors_by_name = BTreeMap::new();
     for ((provider, name), app) in snapshot.apps {
-        let view = app_view(anchor(provider, &name, &mut anchors), name, &app, now, language);
+        let anchor = anchor(provider, &name, &mut anchors);
+        anchors_by_name.insert((provider, name.clone()), anchor.clone());
+        let channels = snapshot.channels.get(&(provider, name.clone())).map_or(&[][..], |channels| channels);
+        let reader = Reader { now, language, options };
+        let view = app_view((anchor, provider, name), &app, channels, &reader);
         if app.state() == Health::Failing {
             let (anchor, name) = (view.anchor.clone(), view.name.clone());
-            problems.push(Problem { anchor, name, provider, words: problem_words(&view) });
+            let runbook = options.runbook_url.as_ref().map(|url| format!("{url}#{}", runbook_section(&app)));
+            let (has_runbook, runbook) = (runbook.is_some(), runbook.unwrap_or_default());
+            problems.push(Problem { anchor, name, provider, words: problem_words(&view), has_runbook, runbook });
         }
         if let Some(section) = providers.iter_mut().find(|section| section.name == provider) {
             section.apps.push(view);
         }
     }
     providers.retain(|provider| !provider.apps.is_empty());
+    for provider in &mut providers {
+        // What is wrong comes first.
+        provider.apps.sort_by_key(|app| ["failing", "waiting", "up"].iter().position(|state| *state == app.state));
+    }
+    let (pushes_state, pushes) = deliveries::summary(&snapshot.channels);
+    let bad_channels = deliveries::bad(&snapshot.channels, &anchors_by_name, now, options);
     StatusPage {
         version: crate::util::build_info::VERSION,
         advice_tag: language.tag(),
@@ -378,12 +430,26 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
         base: options.link_prefix.clone(),
         metrics_link: format!("{}{}", options.link_prefix, options.telemetry_path),
         uptime: format!("up for {}", format_age(now, began)),
+        icon: if pushes_state == "failing" { pushes_state } else { word(state) },
+        title: if pushes_state == "failing" && state == Health::Up {
+            format!("Pushes: {pushes}")
+        } else {
+            summary.clone()
+        },
         state: word(state),
         summary,
         has_search: app_count >= MANY,
         app_count,
         problems,
         can_poll: options.lifecycle,
+        has_pushes: !pushes.is_empty(),
+        pushes_state,
+        pushes,
+        bad_channels,
+        instance: options.about.instance.clone(),
+        config: options.about.config.clone(),
+        ledger: options.about.ledger.clone(),
+        ledger_size: size(ledger_bytes),
         has_senders: !senders.is_empty(),
         senders: senders.into_iter().map(|sender| sender_view(sender, now)).collect(),
         has_other_apps: !snapshot.other_apps.is_empty(),
@@ -404,6 +470,30 @@ fn anchor(provider: &str, name: &str, taken: &mut HashSet<String>) -> String {
     anchor
 }
 
+/// Returns the section of the runbook about an app whose reports are failing.
+fn runbook_section(app: &AppSummary) -> &'static str {
+    let mut reasons = app.reports.iter().filter_map(|(_, report)| report.error.as_ref()).map(|error| error.reason);
+    let is_refused = |reason: &str| [Reason::Auth, Reason::Forbidden].iter().any(|refused| refused.name() == reason);
+    if reasons.any(is_refused) { "pushreportrefused" } else { "pushreportfailing" }
+}
+
+/// Returns the present time in the time zones of a provider's apps.
+fn local_times(now: Timestamp, provider: &str, apps: &BTreeMap<(&'static str, String), AppSummary>) -> String {
+    let of_provider = apps.iter().filter(|((of, _), _)| *of == provider);
+    let zones: BTreeSet<&str> = of_provider.filter_map(|(_, app)| app.health.timezone.as_deref()).collect();
+    let time = |zone: &&str| {
+        let local = now.in_tz(zone).ok()?;
+        Some(format!("{} in {zone}", local.strftime("%H:%M")))
+    };
+    zones.iter().filter_map(time).take(ZONES_NAMED).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns a size in the unit that people read.
+fn size(bytes: i64) -> String {
+    let kib = bytes as f64 / 1024.0;
+    if kib < 1024.0 { format!("{kib:.0} KiB") } else { format!("{:.1} MiB", kib / 1024.0) }
+}
+
 fn other_app_view(OtherApp { provider, app, owner }: OtherApp) -> OtherAppView {
     let words = owner.map_or("no replica owns it".to_owned(), |owner| format!("polled by {owner}"));
     OtherAppView { provider, app, words }
@@ -419,13 +509,49 @@ fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
     }
 }
 
-fn app_view(anchor: String, name: String, app: &AppSummary, now: Timestamp, language: Language) -> AppView {
+/// When and for whom the page is written.
+struct Reader<'a> {
+    now: Timestamp,
+    language: Language,
+    options: &'a Options,
+}
+
+fn app_view(
+    (anchor, provider, name): (String, &str, String),
+    app: &AppSummary,
+    channels: &[ChannelDeliveries],
+    reader: &Reader<'_>,
+) -> AppView {
+    let Reader { now, language, options } = *reader;
     let facts = app.facts(now, language);
+    let is_failing = channels.iter().any(|channel| channel.state.is_failing());
+    let is_bad = channels.iter().any(|channel| channel.state.is_bad());
+    let state = match app.state() {
+        _ if is_failing => Health::Failing,
+        Health::Up if is_bad => Health::Waiting,
+        state => state,
+    };
+    let variables = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("var-provider", provider), ("var-app", &name)])
+        .finish();
+    let dashboard = options.dashboard_url.as_ref().map(|url| format!("{url}/d/push-app?{variables}"));
+    let shown: Vec<ChannelView> =
+        channels.iter().map(|channel| deliveries::view((provider, &name), channel, now, options)).collect();
     AppView {
         anchor,
         name,
-        state: word(app.state()),
-        words: app.words(),
+        state: word(state),
+        words: match app.state() {
+            Health::Up if is_failing => "polls work, a channel is failing".to_owned(),
+            Health::Up if is_bad => "polls work, a channel is worse than usual".to_owned(),
+            _ => app.words(),
+        },
+        in_short: deliveries::in_short(channels),
+        is_open: state != Health::Up,
+        has_channels: !shown.is_empty(),
+        channels: shown,
+        has_dashboard: dashboard.is_some(),
+        dashboard: dashboard.unwrap_or_default(),
         has_facts: !facts.is_empty(),
         facts,
         reports: app.reports.iter().map(|(name, health)| report_view(name, health, now, language)).collect(),
@@ -518,6 +644,14 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         files: Vec<FileEntry<'a>>,
         senders: Vec<SenderError>,
         other_apps: Vec<OtherApp>,
+        channels: Vec<ChannelEntry<'a>>,
+    }
+    #[derive(Serialize)]
+    struct ChannelEntry<'a> {
+        provider: &'static str,
+        app: &'a str,
+        #[serde(flatten)]
+        deliveries: &'a ChannelDeliveries,
     }
     #[derive(Serialize)]
     struct AppEntry<'a> {
@@ -555,6 +689,10 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         }));
         files.extend(of.files.iter().map(|(path, health)| FileEntry { app, path, health }));
     }
+    let channels = snapshot.channels.iter().flat_map(|((provider, app), channels)| {
+        channels.iter().map(|deliveries| ChannelEntry { provider, app, deliveries })
+    });
+    let channels = channels.collect();
     let version = crate::util::build_info::VERSION;
     let status = StatusDocument {
         version,
@@ -567,6 +705,7 @@ pub(super) fn json(health: &Status, senders: Vec<SenderError>, began: Timestamp,
         files,
         senders,
         other_apps: snapshot.other_apps,
+        channels,
     };
     serde_json::to_string(&status).unwrap_or_default()
 }

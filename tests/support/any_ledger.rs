@@ -11,8 +11,8 @@ use push_exporter::config::postgres_address::{PostgresAddress, ReplicaKeys};
 use push_exporter::ledger::postgres::Postgres;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Store, StoredApp,
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
+    Receipt, Reschedule, Store, StoredApp,
 };
 use push_exporter::model::reading::{SentMessage, SeriesId};
 use push_exporter::util::future::BoxFuture;
@@ -132,6 +132,9 @@ impl Store for Elsewhere {
     }
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> Answered<'_, bool> {
         self.run(move |store| store.upkeep(app, now))
+    }
+    fn note_hour(&mut self, apps: Vec<AppId>, hour: i64) -> Answered<'_, Vec<HourTotals>> {
+        self.run(move |store| store.note_hour(apps, hour))
     }
     fn probe(&mut self) -> Answered<'_, ()> {
         self.run(|store| store.probe())

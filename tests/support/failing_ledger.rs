@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Store, StoredApp,
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
+    Receipt, Reschedule, Store, StoredApp,
 };
 use push_exporter::model::reading::{SentMessage, SeriesId};
 use push_exporter::util::future::BoxFuture;
@@ -122,6 +122,9 @@ impl Store for FailingLedger {
     }
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> Answered<'_, bool> {
         answer!(self.upkeep(app, now))
+    }
+    fn note_hour(&mut self, apps: Vec<AppId>, hour: i64) -> Answered<'_, Vec<HourTotals>> {
+        answer!(self.note_hour(apps, hour))
     }
     fn probe(&mut self) -> Answered<'_, ()> {
         answer!(self.probe())

@@ -34,7 +34,7 @@ impl Table {
 }
 
 /// All tables; one that refers to another comes after it.
-pub(in crate::ledger) const TABLES: [Table; 14] = [
+pub(in crate::ledger) const TABLES: [Table; 15] = [
     Table {
         name: "app",
         columns: &[
@@ -96,6 +96,7 @@ pub(in crate::ledger) const TABLES: [Table; 14] = [
             ("value", Integer),
         ],
     },
+    Table { name: "delivery_hour", columns: &[("app", Integer), ("hour", Integer), ("totals", Bytes)] },
     Table { name: "unknown_name", columns: &[("app", Integer), ("report", Text), ("name", Text)] },
     Table { name: "unknown_label", columns: &[("app", Integer), ("value", Text)] },
     Table {

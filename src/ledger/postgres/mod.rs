@@ -9,6 +9,7 @@ mod connect;
 pub(in crate::ledger) mod copy;
 pub mod error;
 mod file_marks;
+mod hours;
 mod load;
 mod membership;
 mod messages;
@@ -37,8 +38,8 @@ use crate::ledger::postgres::replica_rows::TRANSACTION_TIMEOUT;
 use crate::ledger::postgres::sql::first;
 use crate::ledger::replicas::{MembershipEnds, Replicas};
 use crate::ledger::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Store, StoredApp,
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
+    Receipt, Reschedule, Store, StoredApp,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
@@ -385,6 +386,15 @@ impl Store for Postgres {
             self.measure().await;
             Ok(may_be_more)
         })
+    }
+
+    fn note_hour(&mut self, apps: Vec<AppId>, hour: i64) -> BoxFuture<'_, Result<Vec<HourTotals>, LedgerError>> {
+        let apps = Arc::new(apps);
+        let work: Work<Vec<HourTotals>> = Box::new(move |transaction, token| {
+            let apps = Arc::clone(&apps);
+            Box::pin(async move { hours::note(transaction, token, &apps, hour).await })
+        });
+        Box::pin(self.transact(work, TransactionOptions::write(|_| Did::Nothing)))
     }
 
     fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {

@@ -6,6 +6,7 @@ pub(crate) mod clock;
 pub(crate) mod commit;
 pub(crate) mod counters;
 pub(crate) mod due;
+pub(crate) mod hours;
 pub(crate) mod messages;
 pub(crate) mod needs;
 pub(crate) mod registration;

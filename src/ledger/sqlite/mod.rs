@@ -9,6 +9,7 @@ pub(in crate::ledger) mod copy;
 mod file;
 mod file_marks;
 mod file_system;
+mod hours;
 mod load;
 mod messages;
 mod series;
@@ -31,8 +32,8 @@ use crate::ledger::sqlite::file::{
 };
 use crate::ledger::time::{DAY_MS, ms, time};
 use crate::ledger::{
-    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, LedgerError, NewMessages, NewestQuery, Receipt,
-    Reschedule, Store, StoredApp,
+    AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
+    Receipt, Reschedule, Store, StoredApp,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
@@ -183,6 +184,10 @@ impl Store for Sqlite {
 
     fn upkeep(&mut self, app: AppId, now: Timestamp) -> BoxFuture<'_, Result<bool, LedgerError>> {
         self.transact(move |transaction| messages::upkeep(transaction, app, now), |_| Did::Nothing)
+    }
+
+    fn note_hour(&mut self, apps: Vec<AppId>, hour: i64) -> BoxFuture<'_, Result<Vec<HourTotals>, LedgerError>> {
+        self.transact(move |transaction| hours::note(transaction, &apps, hour), |_| Did::Nothing)
     }
 
     fn release(&mut self, series: Vec<SeriesId>) -> BoxFuture<'_, Result<(), LedgerError>> {

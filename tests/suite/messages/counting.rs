@@ -394,8 +394,9 @@ async fn ten_minutes_after_sending_is_read_once() {
     exporter.stop().await;
 }
 
-/// Undoes what the migration to schema 7 did.
+/// Undoes what the migrations to schema 7 and later did.
 const WITHOUT_SCHEMA_7: &str = r#"
+    DROP TABLE delivery_hour;
     ALTER TABLE series RENAME COLUMN label_pairs TO labels;
     UPDATE series SET labels = CASE labels WHEN '[]' THEN '' ELSE
         replace(replace(substr(labels, 4, length(labels) - 5), '"],["', '",'), '","', '="') END;

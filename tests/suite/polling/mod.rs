@@ -1,6 +1,7 @@
 //! Times of polls, and answers that fail, come late or come by a wrong clock.
 
 mod connection_faults;
+mod deliveries_by_hour;
 mod first_start;
 mod holds;
 mod jpush_month;
