@@ -44,6 +44,8 @@ class Tests:
         environment = os.environ | {"PUSH_EXPORTER_KILLS": "6", "CARGO_MANIFEST_DIR": str(self.copy)} | variables
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
+            # A PostgreSQL server does not run as root, and has its files there.
+            Path(folder).chmod(0o755)
             process = subprocess.Popen(
                 [self.binaries[kind], "--exact", name],
                 cwd=self.copy,

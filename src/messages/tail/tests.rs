@@ -418,6 +418,28 @@ async fn a_file_that_is_renamed_to_anything_or_removed_is_read_to_its_end() {
     assert_eq!(place.read().await, ["2:b", "1:x"], "as long as it is held open");
 }
 
+/// A backlog of several reads, of a file that is found under its new name only because it has unread lines: it is looked for
+/// until its last line.
+#[tokio::test(start_paused = true)]
+async fn a_backlog_that_was_renamed_to_anything_is_read_over_many_restarts() {
+    let mut place = Place::new();
+    place.append("ids.log", "0\n");
+    assert_eq!(place.read().await, ["1:0"]);
+    let line = "x".repeat(CHUNK / 4);
+    (1..=20).for_each(|number| place.append("ids.log", &format!("{number}{line}\n")));
+    place.rename("ids.log", "put away");
+    place.append("ids.log", "a\n");
+    let mut found = 0;
+    for _ in 0..20 {
+        place.restart();
+        if let Look::Lines(lines) = place.follower.look().unwrap() {
+            found += lines.lines.len();
+            place.keep(lines);
+        }
+    }
+    assert_eq!(found, 21, "twenty, and the first of the new file");
+}
+
 #[tokio::test(start_paused = true)]
 async fn long_lines_and_many() {
     let mut place = Place::new();
@@ -513,6 +535,18 @@ fn what_is_no_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let mut follower = follower(folder.path().to_owned(), vec![FileMark::default()]);
     assert_eq!(follower.look().unwrap_err().to_string(), "not a file");
+}
+
+/// Only what does not exist is missing; a path that leads through a file is an error.
+#[test]
+fn what_cannot_be_looked_at_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a file");
+    fs::write(&file, "").unwrap();
+    assert!(open_regular(&file.join("ids.log")).is_err());
+    assert!(open_regular(&folder.path().join("ids.log")).unwrap().is_none());
+    assert!(follower(file.join("ids.log"), Vec::new()).siblings(&[]).is_err());
+    assert!(follower(folder.path().join("gone/ids.log"), Vec::new()).siblings(&[]).unwrap().is_empty());
 }
 
 #[test]

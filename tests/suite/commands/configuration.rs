@@ -307,6 +307,23 @@ fn easemobs_two_names_as_one() {
 }
 
 #[test]
+fn a_lease_is_a_day_at_most_and_postgres_has_two_names() {
+    let app = "feishu:\n  - {app: a, app_id: k, app_secret: pLanted-s3cret}\n";
+    let folder = tempfile::tempdir().unwrap();
+    for scheme in ["postgres", "postgresql"] {
+        let text =
+            |lease: &str| format!("ledger: {scheme}://push@db/push\nreplica: {{name: r, lease: {lease}}}\n{app}");
+        let parse = |text: &str| {
+            push_exporter::provider::config::parse("x", text, folder.path(), &Default::default(), PROVIDERS)
+        };
+        let config = parse(&text("1d")).unwrap();
+        assert_eq!((config.ledger.to_string().contains("db"), config.ledger.instance_name().as_str()), (true, "r"));
+        let errors = parse(&text("25h")).err().unwrap().to_string();
+        assert!(errors.contains("replica.lease: must be at most 1d"), "{errors}");
+    }
+}
+
+#[test]
 fn what_would_fail_or_mislead_later() {
     let app = "jpush:\n  - {app: a, app_key: k, master_secret: pLanted-s3cret}\n";
     for (ledger, told) in [

@@ -11,8 +11,8 @@ use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::util::future::BoxFuture;
 
 use crate::support::fault_injection::Fault;
-use crate::support::jpush_script::{OWNER, Scene, received, tracked};
-use crate::support::{Exporter, Page, minutes, network};
+use crate::support::jpush_script::{OWNER, Scene, received, register, tracked};
+use crate::support::{Exporter, Log, Page, minutes, network};
 
 /// A gateway's answer, which knows nothing of ids.
 const GATEWAY: &str = "<html><head><title>400 Bad Request</title></head></html>";
@@ -132,7 +132,9 @@ async fn one_message_that_no_call_gets_past_among_five() {
     let html = exporter.get("/").await.1;
     assert!(html.contains("a part is failing"), "{html}");
     // It ends a day after its time, 28 days less an hour, whatever it is answered.
-    minutes(29.1 * 1440.0).await;
+    minutes(28.5 * 1440.0).await;
+    assert_eq!(tracked(&exporter.scrape().await), (1.0, 0.0));
+    minutes(0.6 * 1440.0).await;
     let page = exporter.scrape().await;
     assert_eq!(tracked(&page), (0.0, 0.0));
     assert!(page.starting(&["push_poll_failing"]).is_empty(), "nothing fails any more");
@@ -221,6 +223,29 @@ async fn a_poll_that_failed_in_one_call_is_no_success_over_a_restart_either() {
     scene.script.broken.lock().unwrap().clear();
     minutes(15.0).await;
     assert!(exporter.scrape().await.get(&success).is_some());
+    exporter.stop().await;
+}
+
+/// Whether the provider works is not known while nothing else is asked for: then no refusal blames an id.
+#[tokio::test(start_paused = true)]
+async fn a_refused_message_is_set_aside_only_if_others_pass() {
+    let scene = Scene::new().await;
+    let log = Log::capture();
+    let exporter = scene.start("interval: 5s").await;
+    scene.script.refused.lock().unwrap().insert(1);
+    scene.many(&exporter, 1).await;
+    minutes(60.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (Some(0.0), (1.0, 0.0)));
+    register(&exporter, &[(2, None)]).await;
+    scene.say(2, r#""jpush_received":2"#);
+    minutes(60.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!((rejected(&page), tracked(&page)), (Some(1.0), (0.0, 1.0)));
+    // It is asked for once a day, refused again, and that is told once.
+    minutes(3.0 * 1440.0).await;
+    assert_eq!(rejected(&exporter.scrape().await), Some(1.0));
+    assert_eq!(log.take_lines("it is set aside").len(), 1);
     exporter.stop().await;
 }
 
