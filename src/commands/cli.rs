@@ -60,7 +60,7 @@ fn hide_what_is_not(command: clap::Command) -> clap::Command {
 fn is_read(command: &str, flag: &str) -> bool {
     match (command, flag) {
         (_, "log_level" | "log_format") | ("push-exporter" | "serve", _) => true,
-        ("demo", flag) => flag != "config_file",
+        ("demo", flag) => !matches!(flag, "config_file" | "config_watch"),
         ("check", flag) => matches!(flag, "config_file" | "web_config_file"),
         ("init", flag) => flag == "config_file",
         ("health", flag) => matches!(
@@ -183,6 +183,9 @@ pub struct Flags {
     /// The configuration file [default: push-exporter.yml]
     #[arg(long = "config.file", global = true, value_name = "FILE")]
     pub config_file: Option<PathBuf>,
+    /// Reload the configuration when its file changes
+    #[arg(long = "config.watch", global = true)]
+    pub config_watch: bool,
     /// Address to serve on; may be given several times. An empty host means all addresses, port 0 a free one
     #[arg(long = "web.listen-address", global = true, value_name = "HOST:PORT", default_value = ":10110", value_parser = listen_address)]
     pub listen_addresses: Vec<ListenAddress>,

@@ -8,6 +8,7 @@ pub mod init;
 pub(crate) mod ledger;
 pub(crate) mod messages;
 pub(crate) mod serve;
+mod watch;
 
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr};

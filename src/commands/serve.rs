@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::CommandFailure;
 use crate::commands::cli::Flags;
+use crate::commands::{CommandFailure, watch};
 use crate::config::postgres_address::LedgerAddress;
 use crate::config::secret::Environment;
 use crate::exporter::reload::Reload;
@@ -42,6 +42,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         super::stop_on_signals(stop.clone())?;
         let reload = Reload::new(move || config::load(&file, &environment(), PROVIDERS), connect);
         super::reload_on_signals(reload.reloader())?;
+        if flags.config_watch {
+            tokio::spawn(watch::reload_on_change(shown_file.clone(), reload.reloader()));
+        }
         let settings = super::web_settings(flags)?;
         // First, so that a second exporter on this machine takes nothing from the first.
         let bound = super::bind(flags).await?;

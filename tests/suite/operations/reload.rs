@@ -300,6 +300,32 @@ fn by_signal_and_by_request() {
     let (status, said) = post(&program);
     assert_eq!(status, 500);
     assert!(said.contains("push-exporter.yml:1:9: feishu: expected a list, found a text"), "{said}");
+    drop(program);
+
+    // By itself, and by the swap of a link as Kubernetes does it.
+    let ledger = format!("ledger: sqlite:{}\n", folder.path().join("beside.db").display());
+    let folders = [("one", app("a", "cli_a")), ("two", app("a", "cli_a") + &app("b", "cli_b"))];
+    for (name, apps) in folders {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join(name).join("push-exporter.yml"), format!("{ledger}feishu:\n{apps}")).unwrap();
+    }
+    let link = |to: &str| {
+        let (new, current) = (folder.path().join("new"), folder.path().join("current"));
+        std::os::unix::fs::symlink(to, &new).unwrap();
+        std::fs::rename(new, current).unwrap();
+    };
+    link("one");
+    let linked = folder.path().join("current/push-exporter.yml");
+    let program = Program::start(&["--config.file", linked.to_str().unwrap(), "--config.watch"]);
+    assert_eq!(apps(&program), 1);
+    link("two");
+    eventually("two apps by themselves", 30, || (apps(&program) == 2).then_some(()));
+    program.logged("the configuration has changed; reloading it");
+    std::fs::write(&linked, "feishu: nonsense\n").unwrap();
+    eventually("an error by itself", 30, || program.log().contains("expected a list").then_some(()));
+    assert_eq!(apps(&program), 2);
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(program.log().matches("reloading it").count(), 2, "each change once");
 }
 
 #[tokio::test(start_paused = true)]
