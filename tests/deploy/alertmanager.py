@@ -5,9 +5,11 @@ import http.server
 import json
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
@@ -179,3 +181,30 @@ def incidents(repository: Repository) -> Iterator[str]:
                         yield f"{what}: {receiver} is told of {brief(labels)}"
             notified += len(got)
     return f"{len(running)} incidents with a real Alertmanager: {silent} alerts that follow are silent, {notified} notifications"
+
+
+def shown(repository: Repository) -> Iterator[str]:
+    """A real Alertmanager tells the receiver of Compose, which prints it."""
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        command = [sys.executable, repository.root / "deploy/show_alerts.py", str(port)]
+        log = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "log"
+        out = stack.enter_context(log.open("w"))
+        process = stack.enter_context(subprocess.Popen(command, stdout=out, stderr=out))
+        stack.callback(process.terminate)
+        alertmanager = Alertmanager(stack, read(repository.alertmanager_file), f"http://127.0.0.1:{port}")
+        if not until(alertmanager.is_ready):
+            yield f"Alertmanager does not start: {alertmanager.log.read_text()[-600:]}"
+            return None
+        alertmanager.post([{"alertname": "PushChannelFailing", "severity": "critical", "channel": "huawei"}])
+        wanted = "firing critical -> page: PushChannelFailing: PushChannelFailing\n"
+        if not until(lambda: wanted in log.read_text(), 20):
+            yield f"printed is {log.read_text()!r}"
+        for body, status in ((b"nonsense", 400), (b"[]", 400), (b'{"alerts":[{}]}', 400)):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/page", body, timeout=5).close()
+                yield f"{body!r} is taken"
+            except urllib.error.HTTPError as error:
+                if error.code != status:
+                    yield f"{body!r} is answered {error.code}"
+    return "prints an alert, and refuses what is none"

@@ -17,6 +17,7 @@ CHECKS = [
     ("compose.yml, keys", compose.keys),
     ("compose.yml, services", compose.services),
     ("compose.yml, commands", compose.commands),
+    ("compose.config.yml", compose.override),
     ("prometheus.yml", prometheus.config),
     ("rules", prometheus.rules),
     ("RUNBOOK.md, names", runbook.names),
@@ -24,6 +25,7 @@ CHECKS = [
     ("Grafana's provisioning", provisioning.provisioning),
     ("alertmanager.yml", alertmanager.config),
     ("alertmanager.yml, incidents", alertmanager.incidents),
+    ("show_alerts.py", alertmanager.shown),
 ]
 
 

@@ -105,6 +105,31 @@ def keys(repository: Repository) -> Iterator[str]:
     return f"the keys of {len(everything['services'])} services, and their values, are of the Compose Specification"
 
 
+def override(repository: Repository) -> Iterator[str]:
+    """What compose.config.yml changes: keys and values, services that are there, flags that the exporter has."""
+    given = read(repository.root / "deploy/compose.config.yml")
+    changed = {**SERVICE, "oneOf": [{}]}
+    schema = of({"services": by_name(changed), "volumes": by_name({"type": "null"})}, required=["services"])
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(given):
+        yield f"{'.'.join(map(str, error.path))}: {error.message}"
+    source = (repository.root / "src/commands/cli.rs").read_text("utf-8")
+    flags = 0
+    for name, service in given["services"].items():
+        if name not in repository.services:
+            yield f"{name} is no service of compose.yml"
+        for argument in service["command"][1:]:
+            flags += 1
+            if f'long = "{argument.split("=")[0].removeprefix("--")}"' not in source:
+                yield f"the exporter does not know {argument}"
+        for volume in named(service):
+            if volume not in given["volumes"]:
+                yield f"the volume {volume} is not declared"
+        for source_path, target, options in binds(service):
+            if options != "ro" or not any(target in argument for argument in service["command"]):
+                yield f"{source_path} is mounted at {target}, {options}"
+    return f"{len(given['services'])} service with {flags} flags"
+
+
 def services(repository: Repository) -> Iterator[str]:
     everything = read(repository.compose_file)
     published: list[str] = []

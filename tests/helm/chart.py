@@ -140,7 +140,7 @@ def upgrade(chart: Path, sets: dict[str, Path]) -> Iterator[str]:
                 yield f"an upgrade would change {key} from {old[key]} to {new[key]}"
         if old["template"]["spec"]["containers"][0]["image"] == new["template"]["spec"]["containers"][0]["image"]:
             yield "an upgrade would not change the image"
-        for name, restarts in (("minimal", True), ("ephemeral", False)):
+        for name, restarts in (("minimal", False), ("restarted", True)):
             changed = sets[name].read_text("utf-8").replace("app: shop", "app: store")
             before = stateful(chart, name, "")
             values.write_text(changed)

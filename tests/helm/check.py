@@ -101,7 +101,7 @@ def checks(root: Path, binary: Path, paths: dict[str, Path]) -> list[tuple[str, 
         ("references", each(sets, objects.references, "selectors, ports, volumes, accounts, security")),
         ("secrets in ConfigMaps", each(sets, objects.no_secrets, "there are none")),
         ("rules", ruled(root, monitored)),
-        ("dashboards", boards(root, monitored)),
+        ("dashboards", boards(root, [rendered for rendered in sets if rendered.values.get("dashboards", {}).get("enabled")])),
         ("pods", started(sets, binary)),
         ("Prometheus", monitoring.scraped(demo, binary)),
     ]
@@ -110,6 +110,7 @@ def checks(root: Path, binary: Path, paths: dict[str, Path]) -> list[tuple[str, 
 def wanted(root: Path, binary: Path, only: str) -> Iterator[tuple[str, Iterator[str]]]:
     with tempfile.TemporaryDirectory() as folder:
         paths = {path.stem: path for path in sorted((HERE / "values").glob("*.yaml"))}
+        paths |= {f"example-{path.stem}": path for path in sorted((root / "deploy/helm/examples").glob("*.yaml"))}
         paths["readme"] = Path(folder, "readme.yaml")
         paths["readme"].write_text(readme(root / "deploy/helm/push-exporter"))
         found = [(name, check) for name, check in checks(root, binary, paths) if re.search(only, name)]

@@ -23,15 +23,17 @@ OF_RELEASE = "https://github.com/push-exporter/push-exporter/blob/vVERSION/prome
 LINKS = {
     "demo": {RUNBOOKS: OF_RELEASE},
     "readme": {RUNBOOKS: OF_RELEASE, GRAFANA: "https://grafana.example.org"},
+    "example-first-day": {RUNBOOKS: OF_RELEASE},
+    "example-victoriametrics": {RUNBOOKS: OF_RELEASE, GRAFANA: "https://grafana.example.org"},
+    "example-replicas": {RUNBOOKS: OF_RELEASE},
     "full": {RUNBOOKS: "https://runbooks.example.org/full", GRAFANA: "https://grafana.example.org"},
 }
 LEFT_OUT = {"full": {"deliveries", "push-exporter", "PushDataLate"}}
 ADDED = {"full": {"team": "messaging"}}
 CHANGED = {"full": {"PushReportFailing": {"for": "45m", "severity": "critical"}}}
-MINIMAL = {
-    "demo": """PushChannelFailing PushChannelDeliversNothing PushReportRefused PushReportFailing PushVendorQuotaExhausted
-        PushMessageFeedDead PushExporterDown PushLedgerFailing""".split()
-}
+EIGHT = """PushChannelFailing PushChannelDeliversNothing PushReportRefused PushReportFailing PushVendorQuotaExhausted
+    PushMessageFeedDead PushExporterDown PushLedgerFailing""".split()
+MINIMAL = {"demo": EIGHT, "example-first-day": EIGHT}
 
 
 def expected(rendered: Rendered, path: Path, version: str) -> list[dict]:
@@ -99,6 +101,11 @@ def dashboards(root: Path, rendered: Rendered) -> Iterator[str]:
                 yield f"{rendered.name}: {thing['metadata']['name']}: the sidecar does not find it"
             if not folder.items() <= thing["metadata"]["annotations"].items():
                 yield f"{rendered.name}: {thing['metadata']['name']}: goes into no folder"
+    full = rendered.one("StatefulSet")["metadata"]["name"]
+    for thing in rendered.of("GrafanaDashboard"):
+        made[thing["metadata"]["name"].removeprefix(f"{full}-") + ".json"] = thing["spec"]["json"]
+        if thing["spec"]["folder"] != given.get("folder", "Push"):
+            yield f"{rendered.name}: {thing['metadata']['name']}: goes into no folder"
     wanted = {path.name: path.read_text("utf-8") for path in (root / "grafana/dashboards").glob("*.json")}
     for name in sorted(wanted.keys() | made.keys()):
         if wanted.get(name, "").strip() != made.get(name, "").strip() or json.loads(made[name]) != json.loads(wanted[name]):

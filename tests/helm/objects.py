@@ -13,11 +13,17 @@ import kubernetes_validate
 
 from tools import Rendered, compact
 
+# Groups whose kinds have a schema in crds/.
+CUSTOM = ("monitoring.coreos.com/", "operator.victoriametrics.com/", "grafana.integreatly.org/", "gateway.networking.k8s.io/")
 KUBERNETES = ("1.25", "1.30", "1.37")
 LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 # Of the annotation in which `kubectl apply` keeps an object, of a rule file in the operator, of an object in etcd.
 ANNOTATION, RULES, STORED = 262_144, 524_288, 1_048_576
+
+
+# What leads a Prometheus to the pod, and whether by the Service.
+MONITORS = {"ServiceMonitor": "Service", "VMServiceScrape": "Service", "PodMonitor": "Pod"}
 
 
 def strict(schema: object) -> object:
@@ -48,7 +54,7 @@ def custom(kind: str) -> jsonschema.Draft202012Validator:
 def schemas(rendered: Rendered) -> Iterator[str]:
     for thing in rendered.objects:
         name = f"{rendered.name}, {thing['kind']} {thing['metadata']['name']}"
-        if thing["apiVersion"].startswith("monitoring.coreos.com/"):
+        if thing["apiVersion"].startswith(CUSTOM):
             for error in custom(thing["kind"]).iter_errors(thing):
                 yield f"{name}: {'.'.join(map(str, error.path))}: {error.message[:300]}"
             continue
@@ -78,7 +84,7 @@ def names(rendered: Rendered) -> Iterator[str]:
                 yield f"{name}: the label {label} cannot be {value!r}"
         if not {"app.kubernetes.io/name", "app.kubernetes.io/instance"} <= meta.get("labels", {}).keys():
             yield f"{name}: has not the labels that tell whose it is"
-        board = any(key.endswith(".json") for key in thing.get("data", {}))
+        board = thing["kind"] == "GrafanaDashboard" or any(key.endswith(".json") for key in thing.get("data", {}))
         wanted = rendered.values.get("dashboards", {}).get("namespace") if board else None
         if meta.get("namespace") != (wanted or rendered.namespace):
             yield f"{name}: is in namespace {meta.get('namespace')}"
@@ -128,8 +134,11 @@ def references(rendered: Rendered) -> Iterator[str]:
     if pod["spec"]["terminationGracePeriodSeconds"] <= 5:
         yield f"{which}: it may need 5 seconds to stop"
     yield from volumes(rendered)
-    for monitor in rendered.of("ServiceMonitor"):
-        yield from monitored(rendered, monitor, service)
+    for kind, target in MONITORS.items():
+        for monitor in rendered.of(kind):
+            yield from monitored(rendered, monitor, service if target == "Service" else pod)
+    for route in rendered.of("HTTPRoute"):
+        yield from routed(rendered, route, service)
     for policy in rendered.of("NetworkPolicy"):
         yield from policed(rendered, policy)
     if rendered.of("ServiceAccount"):
@@ -180,18 +189,38 @@ def volumes(rendered: Rendered) -> Iterator[str]:
         yield f"{which}: the ledger is mounted from {ledger}, claims are {claims}"
 
 
-def monitored(rendered: Rendered, monitor: dict, service: dict) -> Iterator[str]:
-    if not within(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"]):
-        yield f"{rendered.name}: the ServiceMonitor does not select the Service"
-    if monitor["spec"]["namespaceSelector"] != {"matchNames": [service["metadata"]["namespace"]]}:
-        yield f"{rendered.name}: the ServiceMonitor looks in {monitor['spec']['namespaceSelector']}"
-    for endpoint in monitor["spec"]["endpoints"]:
-        if endpoint["port"] not in [port["name"] for port in service["spec"]["ports"]]:
-            yield f"{rendered.name}: the ServiceMonitor scrapes port {endpoint['port']}"
+def monitored(rendered: Rendered, monitor: dict, target: dict) -> Iterator[str]:
+    """The target is the Service, or the pod whose ports have the same name."""
+    kind, spec = monitor["kind"], monitor["spec"]
+    if not within(spec["selector"]["matchLabels"], target["metadata"]["labels"]):
+        yield f"{rendered.name}: the {kind} does not select its target"
+    if spec["namespaceSelector"] != {"matchNames": [rendered.namespace]}:
+        yield f"{rendered.name}: the {kind} looks in {spec['namespaceSelector']}"
+    endpoints = endpoints_of(monitor)
+    ports = [port["name"] for port in rendered.one("Service")["spec"]["ports"]] if MONITORS[kind] == "Service" else rendered.ports()
+    for endpoint in endpoints:
+        if endpoint["port"] not in ports:
+            yield f"{rendered.name}: the {kind} scrapes port {endpoint['port']}"
         if endpoint.get("honorLabels") is not True:
             yield f"{rendered.name}: honorLabels is not true"
-    if not service["spec"].get("publishNotReadyAddresses"):
+        made = {one["targetLabel"] for one in endpoint.get("relabelings", endpoint.get("relabelConfigs", []))}
+        if not {"job", "instance"} <= made:
+            yield f"{rendered.name}: the {kind} sets only {sorted(made)}"
+    if not rendered.one("Service")["spec"].get("publishNotReadyAddresses"):
         yield f"{rendered.name}: senders would wait until the pod is ready"
+
+
+def endpoints_of(monitor: dict) -> list[dict]:
+    return monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+
+
+def routed(rendered: Rendered, route: dict, service: dict) -> Iterator[str]:
+    for rule in route["spec"]["rules"]:
+        if [match["path"] for match in rule["matches"]] != [{"type": "Exact", "value": "/api/v1/messages"}]:
+            yield f"{rendered.name}: the HTTPRoute lets in {rule['matches']}"
+        (port,) = service["spec"]["ports"]
+        if rule["backendRefs"] != [{"name": service["metadata"]["name"], "port": port["port"]}]:
+            yield f"{rendered.name}: the HTTPRoute leads to {rule['backendRefs']}"
 
 
 def policed(rendered: Rendered, policy: dict) -> Iterator[str]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import objects
 from tools import Rendered
 
 # What stands in Secrets. Nothing of it is given to Helm.
@@ -114,8 +115,8 @@ def story(rendered: Rendered) -> Iterator[dict]:
         yield {"what": probe, "port": ports[asked["port"]], "path": asked["path"], "status": 200, "seconds": seconds}
     service = rendered.one("Service")["spec"]["ports"][0]
     page = {"port": ports[service["targetPort"]], "path": "/metrics", "status": 200, "seconds": 2}
-    for monitor in rendered.of("ServiceMonitor"):
-        page["path"] = monitor["spec"]["endpoints"][0]["path"]
+    for monitor in [monitor for kind in objects.MONITORS for monitor in rendered.of(kind)]:
+        page["path"] = objects.endpoints_of(monitor)[0]["path"]
     if rendered.values.get("webConfig"):
         yield {**page, "what": "the page without TLS", "status": 400, "seconds": 0}
         page["tls"] = certificate()["tls.crt"]
@@ -134,8 +135,8 @@ def story(rendered: Rendered) -> Iterator[dict]:
     yield {**page, "what": "the page"}
     if any(secret["name"] == "message-api" for secret in rendered.values.get("secrets", [])):
         yield from rotation(rendered, page["port"])
-    if rendered.values.get("restartOnConfigChange") is False:
-        yield from reloaded(rendered, page["port"])
+        if not rendered.values.get("restartOnConfigChange") and "app: shop" in configured(rendered, secrets())["push-exporter.yml"]:
+            yield from reloaded(rendered, page["port"])
 
 
 def message(port: int, app: str, token: str, status: int, seconds: float) -> dict:
@@ -160,11 +161,10 @@ def rotation(rendered: Rendered, port: int) -> Iterator[dict]:
 
 
 def reloaded(rendered: Rendered, port: int) -> Iterator[dict]:
-    """A ConfigMap that changes while the exporter runs, and the request to read it."""
+    """A ConfigMap that changes while the exporter runs, which is read again."""
     files = {name: text.replace("app: shop", "app: store") for name, text in configured(rendered, secrets()).items()}
-    asked = {"port": port, "path": "/-/reload", "method": "POST", "status": 200, "seconds": 0}
-    yield {**asked, "what": "the reload", "write": {"config": files}}
-    yield {**message(port, "store", "s-messages", 200, 0), "what": "a message of the app that the new configuration has"}
+    asked = message(port, "store", "s-messages", 200, 20)
+    yield {**asked, "what": "a message of the app that the new configuration has", "write": {"config": files}}
 
 
 def starts(rendered: Rendered, binary: Path) -> Iterator[str]:

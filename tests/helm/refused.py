@@ -59,6 +59,8 @@ REFUSED = [
     ("prometheusRule: {enabled: true, exclude: {files: [alerts]}}", ["no alerts", "recording"]),
     ("prometheusRule: {enabled: true, exclude: {groups: [none]}}", ["no none", "push-exporter"]),
     ("networkPolicy: {enabled: true}", ["networkPolicy.metricsFrom is empty"]),
+    ("serviceMonitor: {enabled: true}\npodMonitor: {enabled: true}", ["serviceMonitor and podMonitor", "more than once"]),
+    ("httpRoute: {enabled: true}", ["httpRoute.parentRefs is empty"]),
 ]
 
 # Besides the sets of values in values/.

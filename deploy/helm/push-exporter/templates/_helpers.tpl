@@ -66,6 +66,62 @@ the Service, is the same for a release of the same name in every namespace.
 {{- .Values.serviceMonitor.job | default (printf "%s/%s" .Release.Namespace (include "push-exporter.fullname" .)) -}}
 {{- end -}}
 
+{{/*
+What a ServiceMonitor and a PodMonitor say alike: of the object, and of its endpoint.
+*/}}
+{{- define "push-exporter.monitor" -}}
+{{- with .Values.serviceMonitor.sampleLimit }}
+sampleLimit: {{ int . }}
+{{- end }}
+{{- with .Values.serviceMonitor.scrapeProtocols }}
+scrapeProtocols:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+selector:
+  matchLabels:
+    {{- include "push-exporter.selectorLabels" . | nindent 4 }}
+namespaceSelector:
+  matchNames:
+    - {{ .Release.Namespace }}
+{{- end -}}
+
+{{- define "push-exporter.endpoint" -}}
+port: metrics
+path: {{ .Values.serviceMonitor.path }}
+# The label app is the exporter's: without this it would arrive as exported_app where a target has one too.
+honorLabels: true
+{{- with .Values.serviceMonitor.interval }}
+interval: {{ . }}
+{{- end }}
+{{- with .Values.serviceMonitor.scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+scheme: {{ .Values.serviceMonitor.scheme }}
+{{- with .Values.serviceMonitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.serviceMonitor.basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Relabelling of targets, then what values add to it.
+*/}}
+{{- define "push-exporter.relabelings" -}}
+# Rules and dashboards tell environments apart by the job.
+- targetLabel: job
+  replacement: {{ include "push-exporter.job" . | quote }}
+# Counters live on in the ledger when the pod gets another address, so their series do too.
+- sourceLabels: [__meta_kubernetes_pod_name]
+  targetLabel: instance
+{{- with .Values.serviceMonitor.relabelings }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "push-exporter.config" -}}
 {{- toYaml (mergeOverwrite (dict "ledger" "sqlite:/var/lib/push-exporter/push-exporter.db") (deepCopy .Values.config)) -}}
 {{- end -}}
@@ -103,6 +159,19 @@ for this, since its errors would tell the secret.
 {{- if and $secret (not (regexMatch "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$" (toString $value))) -}}
 {{- fail (printf "config, %s: %s is given as text. Put it into a Secret, name that in secrets, and write %s_file: secrets/NAME here." $where $key $key) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Two objects that lead Prometheus to the same pods would scrape them twice, and every sum would be double.
+*/}}
+{{- define "push-exporter.oneMonitor" -}}
+{{- $on := list -}}
+{{- range $name := list "serviceMonitor" "podMonitor" "vmServiceScrape" -}}
+{{- if (index $.Values $name).enabled -}}{{- $on = append $on $name -}}{{- end -}}
+{{- end -}}
+{{- if gt (len $on) 1 -}}
+{{- fail (printf "%s are enabled: the same pods would be scraped more than once. Enable one of them." (join " and " $on)) -}}
 {{- end -}}
 {{- end -}}
 
