@@ -9,7 +9,13 @@
       allValue: null,
     } else {}
   ),
-  local link(model) = model + (if model.type == 'dashboards' then { tags: config.dashboardTags } else {}),
+  // Prometheus fills in the default in alerts; Grafana cannot.
+  local isRunbook(model) = model.title == 'Runbook' && !std.startsWith(config.runbookUrl, '{{'),
+  local link(model) = model + (
+    if model.type == 'dashboards' then { tags: config.dashboardTags }
+    else if isRunbook(model) then { url: config.runbookUrl }
+    else {}
+  ),
   local dashboard(model) = model {
     tags: config.dashboardTags,
     timezone: config.dashboardTimezone,

@@ -200,6 +200,20 @@ def links_rule(dashboard: dict) -> Found:
                     yield panel["title"], f"links to {uid} with {name[0] or name[1]}, which it has not"
 
 
+def annotation_rule(dashboard: dict) -> Found:
+    """Alerts that fire, of our product alone, by the variables that the dashboard has."""
+    listed = dashboard["annotations"]["list"]
+    for name, message in _invalid({one["name"]: boards.filled(one["expr"], dashboard, INTERVALS) for one in listed}):
+        yield "-", f"annotation {name}: {message}"
+    for one in listed:
+        if 'product="push-exporter"' not in one["expr"] or one["datasource"]["uid"] != "${datasource}":
+            yield "-", f"annotation {one['name']}: {one['expr']} of {one['datasource']}"
+        for name in boards.used(one["expr"]) - variables_of[dashboard["uid"]]:
+            yield "-", f"annotation {one['name']}: ${name} is no variable"
+    if [one["name"] for one in listed] != ["Alerts"]:
+        yield "-", f"has the annotations {[one['name'] for one in listed]}"
+
+
 def layout_rule(dashboard: dict) -> Found:
     """Ids of panels are unique, and none lies upon another or outside of the 24 columns."""
     shown = dashboard["panels"]
@@ -236,6 +250,7 @@ RULES = [
     variables_rule,
     own_metrics_rule,
     links_rule,
+    annotation_rule,
     layout_rule,
 ]
 

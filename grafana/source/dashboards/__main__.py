@@ -9,6 +9,7 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from . import app, channel, exporter, overview
+from .queries import annotation
 
 TARGET = Path(__file__).resolve().parents[2] / "dashboards"
 
@@ -16,6 +17,12 @@ TARGET = Path(__file__).resolve().parents[2] / "dashboards"
 def render(dashboard) -> str:
     # No id: each Grafana gives its own. Sorted keys: a diff of two releases shows what has changed and nothing else.
     model = {"id": None, **dashboard.to_json()}
+    names = [variable.name for variable in dashboard.templating.list_val if variable.name != "datasource"]
+    model["annotations"] = {"list": [annotation(names)]}
+    for variable in model["templating"].list_val:
+        if variable.hide:
+            # What is not to be seen must not come by a link either.
+            variable.skip_url_sync = True
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

@@ -20,7 +20,7 @@ from .queries import (
     worst_of_all,
     worst_of_usual,
 )
-from .shared import UNTOLD_IS, firing_alerts
+from .shared import firing_alerts
 from .variables import OF_CHANNELS
 
 UID = "push-channel"
@@ -203,8 +203,8 @@ def dashboard():
             "Apps and providers, 24 hours",
             "Every channel of every app through every provider: sent in 24 hours and what became of it, those worst "
             "against their usual first. Delivery and speed / usual: what arrived over six hours, and in ten minutes over the "
-            "last hour, as shares of the medians of the past week. Not told: too few pushes, or not half a day of history. "
-            "Empty: the provider does not say.",
+            "last hour, as shares of the medians of the past week. Empty: the provider does not say, "
+            "there were too few pushes, or not half a day of history.",
             OF_ROUTE,
             Column("Sent", "short", total(f"channel:push_messages_sent:increase1d{{{RECORDED_CHANNEL}}}", BY_ROUTE)),
             Column("Success", "percentunit", ratio(SUCCESS, "1d", RECORDED_CHANNEL, BY_ROUTE), thresholds.SUCCESS),
@@ -214,7 +214,6 @@ def dashboard():
                 "percentunit",
                 worst_of_usual(DELIVERY_USUAL, RECORDED_CHANNEL, BY_ROUTE),
                 thresholds.DELIVERY_USUAL,
-                UNTOLD_IS,
                 width=128,
             ),
             Column(
@@ -222,7 +221,6 @@ def dashboard():
                 "percentunit",
                 worst_of_usual(SPEED_USUAL, RECORDED_CHANNEL, BY_ROUTE),
                 thresholds.SPEED_USUAL,
-                UNTOLD_IS,
                 width=112,
             ),
             Column("Displayed", "percentunit", ratio(DISPLAY, "1d", RECORDED_CHANNEL, BY_ROUTE)),

@@ -33,7 +33,7 @@ def dashboard():
             "none",
             now(total(of_exporters(f"up{{{EXPORTER}}}") + " == bool 0")),
             limits=thresholds.ANY_IS_BAD,
-            words={"0": ("all up", "green")},
+            words={"0": ("all up", thresholds.WELL)},
             none="no exporter",
         ),
         reports_failing(),
@@ -44,7 +44,7 @@ def dashboard():
             "none",
             now(f"min(push_exporter_ledger_up{{{EXPORTER}}})"),
             limits=thresholds.MUST_BE_ONE,
-            words={"0": ("failing", "red"), "1": ("up", "green")},
+            words={"0": ("failing", "red"), "1": ("up", thresholds.WELL)},
             none="no exporter",
         ),
         number(
@@ -54,7 +54,7 @@ def dashboard():
             "none",
             now(f"min(push_exporter_config_last_reload_successful{{{EXPORTER}}})"),
             limits=thresholds.MUST_BE_ONE,
-            words={"0": ("refused", "orange"), "1": ("loaded", "green")},
+            words={"0": ("refused", "orange"), "1": ("loaded", thresholds.WELL)},
             none="no exporter",
         ),
         number(
@@ -81,7 +81,7 @@ def dashboard():
             "Each report over time: whether its last poll succeeded. A gap: the exporter was not scraped. From "
             "push_up.",
             series(f"min by ({BY_REPORT}) (push_up{{{APP}}})", REPORT),
-            words={"0": ("failing", "red"), "1": ("working", "green")},
+            words={"0": ("failing", "red"), "1": ("working", thresholds.QUIET)},
             data_links=TO_APP,
             none="No reports",
             height=10,

@@ -20,6 +20,13 @@ def between_dashboards():
     )
 
 
+RUNBOOK = "https://github.com/push-exporter/push-exporter/blob/main/prometheus/RUNBOOK.md"
+
+
+def runbook():
+    return DashboardLink("Runbook").type(DashboardLinkType.LINK).url(RUNBOOK).target_blank(True)
+
+
 def of_line(title: str, uid: str, labels: list[str], kept: list[str] = OF_APPS):
     """From a line, bar or number: its labels. `kept` are the variables of the dashboard it stands in."""
     return _link(title, uid, {label: "${__field.labels.%s:percentencode}" % label for label in labels}, kept)
@@ -35,6 +42,6 @@ def _link(title: str, uid: str, narrowed: dict[str, str], kept: list[str]):
     for name in _VARIABLES[uid]:
         if name in narrowed:
             parts.append(f"var-{name}={narrowed[name]}")
-        elif name in kept:
+        elif name in kept and not (name == "instance" and _VARIABLES[uid] == OF_CHANNELS):
             parts.append("${%s:queryparam}" % name)
     return DashboardLink(title).type(DashboardLinkType.LINK).url(f"/d/{uid}?{'&'.join(parts)}&${{__url_time_range}}")

@@ -12,7 +12,6 @@ from .queries import (
     RECORDED_CHANNEL,
     SPEED_USUAL,
     SUCCESS_USUAL,
-    UNTOLD,
     now,
     of_enough,
     of_exporters,
@@ -21,7 +20,7 @@ from .queries import (
     total,
     worst_of_usual,
 )
-from .shared import UNTOLD_IS, firing_alerts, reports_failing
+from .shared import firing_alerts, reports_failing
 from .variables import OF_CHANNELS
 
 UID = "push-overview"
@@ -37,8 +36,12 @@ TO_CHANNEL_OF_APP = [links.of_line("Channel", "push-channel", [*OF_ROUTE, "app"]
 ALERT = ["severity", "alertname", "provider", "app", "channel"]
 SEVERITY = {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
 
-# So many of the channels that were bad are shown.
-LANES = 12
+# So many of the channels that were bad are shown over time, and so many of the worst now.
+LANES, WORST = 12, 3
+
+
+def _in_an_hour(metric: str) -> str:
+    return total(f"increase({metric}{{{CHANNEL}}}[1h])")
 
 
 def _counted(metric: str) -> str:
@@ -100,7 +103,6 @@ def _matrix(title, description, expr, limits, none):
         now(f'label_replace(min by ({BY_CHANNEL}) ({expr}), "provider", "worst", "", "")'),
         limits=limits,
         order="worst",
-        words=UNTOLD_IS,
         data_links=[links.of_row("Channel", "push-channel", ["platform", "channel"])],
         none=none,
         span=8,
@@ -115,31 +117,88 @@ def dashboard():
         "Push / Overview",
         "Push notifications by JPush, Easemob and Feishu: is anything wrong, and where?",
         OF_CHANNELS,
-        firing_alerts("the selected apps, or for no app", span=3),
+        reports_failing(),
         number(
-            "Worst success of a channel",
-            "The lowest share that a channel accepted of what it was given for an app in the last hour, of those with "
+            "Exporters down",
+            "Exporters that Prometheus cannot scrape, or that cannot write their ledger and therefore do not poll. Counters "
+            "catch up when they are well again. From up and push_exporter_ledger_up.",
+            "none",
+            now(
+                f"count(\n  {of_exporters(f'up{{{EXPORTER}}}')} == 0\n"
+                f"  or on (job, instance) push_exporter_ledger_up{{{EXPORTER}}} == 0\n)\n"
+                f"  or 0 * count(push_exporter_ledger_up{{{EXPORTER}}})"
+            ),
+            limits=thresholds.ANY_IS_BAD,
+            words={"0": ("none", thresholds.WELL)},
+            none="no exporter",
+        ),
+        number(
+            "Sent, last hour",
+            "Deliveries that channels accepted in the last hour, from the counters themselves. Feishu counts a day at once. From "
+            "push_messages_sent_total.",
+            "short",
+            now(_in_an_hour("push_messages_sent_total")),
+            none="nothing",
+        ),
+        number(
+            "Accepted, last hour",
+            "Share of what Easemob's channels were given in the last hour that they accepted, all together, from the counters "
+            "themselves: 1 − failed / (sent + failed). JPush tells it of devices, which the numbers below have.",
+            "percentunit",
+            now(
+                f"1 - {_in_an_hour('push_messages_failed_total')}\n"
+                f"  / ({_in_an_hour('push_messages_failed_total')}\n"
+                f"    + sum(increase(push_messages_sent_total{{{CHANNEL}}}[1h])\n"
+                f"      and on (job, instance, provider, app, platform, channel, kind) increase(push_messages_failed_total{{{CHANNEL}}}[1h])) > 0)"
+            ),
+            limits=thresholds.SUCCESS,
+            top=1,
+            none="only Easemob tells",
+        ),
+        number(
+            "Arrived, last hour",
+            "Deliveries that arrived on devices in the last hour, from the counters themselves. From "
+            "push_messages_received_total.",
+            "short",
+            now(_in_an_hour("push_messages_received_total")),
+            none="not told",
+        ),
+        number(
+            "Newest message",
+            "How long ago the newest message that the exporter knows was sent, of the app whose feed is oldest. JPush only. From "
+            "push_newest_message_timestamp_seconds.",
+            "s",
+            now(f"max(time() - push_newest_message_timestamp_seconds{{{APP}}})"),
+            limits=thresholds.high_is_bad(thresholds.HOUR, thresholds.DAY),
+            none="no messages",
+        ),
+        firing_alerts("the selected apps, or for no app", span=5),
+        number(
+            "Worst success of channels",
+            "The three lowest shares that a channel accepted of what it was given for an app in the last hour, of those with "
             "more than 100 pushes. Easemob: sent of sent and failed; JPush: sent of targeted. An alert fires below 70 %.",
             "percentunit",
-            now(f"bottomk(1, {success})", OF_ONE_APP),
+            now(f"bottomk({WORST}, {success})", OF_ONE_APP),
             limits=thresholds.SUCCESS,
             named=True,
+            listed=True,
             data_links=TO_CHANNEL_OF_APP,
             top=1,
             none="too few pushes",
-            span=5,
+            span=7,
         ),
         number(
-            "Worst delivery, of its usual",
+            "Worst delivery, of the usual",
             "Of what a channel was sent for an app in six hours, the share that has arrived, as a share of the median of "
-            "its past week: the lowest of those with more than 500 pushes. An alert fires below 80 %.",
+            "its past week: the three lowest of those with more than 500 pushes. An alert fires below 80 %.",
             "percentunit",
-            now(f"bottomk(1, {of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)})", OF_ONE_APP),
+            now(f"bottomk({WORST}, {of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)})", OF_ONE_APP),
             limits=thresholds.DELIVERY_USUAL,
             named=True,
+            listed=True,
             data_links=TO_CHANNEL_OF_APP,
             none="no past week yet",
-            span=5,
+            span=7,
         ),
         number(
             "Oldest numbers",
@@ -157,21 +216,7 @@ def dashboard():
             named=True,
             listed=True,
             none="no rules",
-        ),
-        reports_failing(span=3),
-        number(
-            "Exporters down",
-            "Exporters that Prometheus cannot scrape, or that cannot write their ledger and therefore do not poll. Counters "
-            "catch up when they are well again. From up and push_exporter_ledger_up.",
-            "none",
-            now(
-                f"count(\n  {of_exporters(f'up{{{EXPORTER}}}')} == 0\n"
-                f"  or on (job, instance) push_exporter_ledger_up{{{EXPORTER}}} == 0\n)\n"
-                f"  or 0 * count(push_exporter_ledger_up{{{EXPORTER}}})"
-            ),
-            limits=thresholds.ANY_IS_BAD,
-            words={"0": ("none", "green")},
-            none="no exporter",
+            span=5,
         ),
         table(
             "What fires",
@@ -221,7 +266,7 @@ def dashboard():
             "channel through several providers: the vendor. One app alone: its certificate or quota.",
             series(f"max({_lanes()})", "any channel"),
             series(_bad_lanes(), "{{CHANNEL}} · {{what}}"),
-            words={"0": ("as usual", "green"), "1": ("worse", "orange"), "2": ("bad", "red")},
+            words={"0": ("as usual", thresholds.QUIET), "1": ("worse", "orange"), "2": ("bad", "red")},
             data_links=TO_CHANNEL_OF_APP,
             none="Too few pushes to tell",
             height=10,
@@ -231,10 +276,8 @@ def dashboard():
             "Success by channel and provider, last hour",
             "Share that the channel accepted of what it was given, of the worst app with more than 100 pushes; the same "
             "vendor channel of two providers side by side, worst first. One column red: the provider, or what is "
-            "registered there. A whole line red: the vendor. Not told: too few pushes. Empty: the provider does not say, "
-            "or nothing was pushed.",
-            f"min by ({BY_ROUTE}) ({success})\n"
-            f"or {UNTOLD} * max by ({BY_ROUTE}) ({SUCCESS_USUAL.of}{{{RECORDED_CHANNEL}}} > bool 0 == 1)",
+            "registered there. A whole line red: the vendor. Empty: the provider does not say, or there were too few pushes.",
+            f"min by ({BY_ROUTE}) ({success})",
             thresholds.SUCCESS,
             "No pushes in the last hour",
         ),
@@ -242,7 +285,7 @@ def dashboard():
             "Delivery by channel and provider, of its usual",
             "Share of what was sent that has arrived, as a share of the median of the past week, since there is no right "
             "number: vendors differ, and sent does not mean the same for all reports. Of the worst app with more than 500 "
-            "pushes. An alert fires below 80 %. Not told: too few pushes, or not half a day of history.",
+            "pushes. An alert fires below 80 %. Empty: too few pushes, or not half a day of history.",
             worst_of_usual(DELIVERY_USUAL, RECORDED_CHANNEL, BY_ROUTE),
             thresholds.DELIVERY_USUAL,
             "No pushes in six hours",
@@ -251,7 +294,7 @@ def dashboard():
             "There in ten minutes, of its usual",
             "Share that had arrived when a message was ten minutes old, as a share of the median of the past week, of the "
             "worst app with more than 100 pushes: is the channel slow? Only JPush's messages tell. An alert fires below "
-            "70 %. Not told: too few pushes, or not half a day of history.",
+            "70 %. Empty: too few pushes, or not half a day of history.",
             worst_of_usual(SPEED_USUAL, RECORDED_CHANNEL, BY_ROUTE),
             thresholds.SPEED_USUAL,
             "No messages of JPush",

@@ -98,7 +98,7 @@ def number(
     description,
     unit,
     *queries,
-    limits=thresholds.PLAIN,
+    limits=thresholds.COLOURLESS,
     apart=None,
     words=None,
     named=False,
@@ -291,6 +291,7 @@ def frame(uid, title, description, names, *panels):
         .annotations([])
         .variables(list(variables(names)))
         .link(links.between_dashboards())
+        .link(links.runbook())
     )
     for panel in panels:
         for one in panel if isinstance(panel, list) else [panel]:

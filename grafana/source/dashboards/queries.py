@@ -54,7 +54,7 @@ SPEED_USUAL = Usual(
     100,
 )
 
-# In the place of a share of the usual that nobody can tell: last in any order.
+# In the place of a share of the usual that nobody can tell, where rows are only sorted by it: last.
 UNTOLD = 9
 
 # How long ago each report last brought a new number.
@@ -82,9 +82,8 @@ def of_usual(of: Usual, matchers: str) -> str:
 
 
 def worst_of_usual(of: Usual, matchers: str, by: str) -> str:
-    """The least of them. UNTOLD: there are pushes, but too few, or half a day of history is not there yet."""
-    told = f"min by ({by}) (\n  {of_usual(of, matchers)}\n)"
-    return f"{told}\nor {UNTOLD} * max by ({by}) ({of.of}{{{matchers}}} > bool 0 == 1)"
+    """The least of them. Nothing with too few pushes, or before half a day of history is there."""
+    return f"min by ({by}) (\n  {of_usual(of, matchers)}\n)"
 
 
 def worst_of_all(matchers: str, by: str) -> str:
@@ -102,6 +101,23 @@ def of_exporters(expr: str) -> str:
     """Of exporters alone: every target has up, process_… and scrape_…. One that is down was there within a week, as
     PushExporterDown has it."""
     return f"({expr} and on (job, instance) last_over_time(push_exporter_build_info{{{EXPORTER}}}[1w]))"
+
+
+def annotation(names: list[str]) -> dict:
+    """Alerts that fire, as regions over time, of what these variables select."""
+    of = ", ".join(f'{name}=~"${name}|"' for name in names if name != "instance")
+    firing = f'ALERTS{{product="push-exporter", alertstate="firing", severity=~"critical|warning", {of}}}'
+    return {
+        "datasource": {"type": "prometheus", "uid": "${datasource}"},
+        "enable": True,
+        "expr": firing,
+        "iconColor": "red",
+        "name": "Alerts",
+        "step": "60s",
+        "tagKeys": "severity,provider,app,channel",
+        "titleFormat": "{{alertname}}",
+        "textFormat": "{{provider}} {{app}} {{channel}}",
+    }
 
 
 def alerts(severity: str) -> str:

@@ -2,11 +2,7 @@
 
 from . import thresholds
 from .panels import lines, number
-from .queries import APP, UNTOLD, alerts, now, series, total
-
-# Of a share of the usual.
-UNTOLD_IS = {str(UNTOLD): ("not told", thresholds.NOTHING)}
-
+from .queries import APP, alerts, now, series, total
 
 def firing_alerts(of_what, span=4):
     return number(

@@ -1,4 +1,5 @@
-"""Colours with a meaning: green is well, orange wants a look, red wants a hand. Limits are those of the alert rules."""
+"""Colours with a meaning: orange wants a look, red wants a hand, and what is well has no colour. Limits are those of the alert
+rules."""
 
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 # What is not known is neither well nor bad.
 UNKNOWN, NOTHING = "#6e7681", "transparent"
+WELL = NOTHING
+# Bands over time need a colour where all is well.
+QUIET = "#6e768140"
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,21 @@ class Limits:
 
 
 def low_is_bad(red: float, orange: float) -> Limits:
-    return Limits("red", ((red, "orange"), (orange, "green")))
+    return Limits("red", ((red, "orange"), (orange, WELL)))
 
 
 def high_is_bad(orange: float, red: float) -> Limits:
-    return Limits("green", ((orange, "orange"), (red, "red")))
+    return Limits(WELL, ((orange, "orange"), (red, "red")))
 
 
-# A number that is neither good nor bad, with a colour and without.
+# A number that is neither good nor bad: bars have a colour, numbers and cells none.
 PLAIN, COLOURLESS = Limits("blue"), Limits(NOTHING)
 # PushChannelFailing calls a person below 0.7.
 SUCCESS = low_is_bad(0.7, 0.9)
 # Against the median of the past week: PushDeliveryRatioFell fires below 0.8, PushChannelSlow below 0.7.
 DELIVERY_USUAL = low_is_bad(0.8, 0.9)
 SPEED_USUAL = low_is_bad(0.7, 0.85)
-ANY_IS_BAD = Limits("green", ((1, "red"),))
-ANY_WANTS_A_LOOK = Limits("green", ((1, "orange"),))
-ANY_IS_NEWS = Limits("green", ((1, "blue"),))
-MUST_BE_ONE = Limits("red", ((1, "green"),))
+ANY_IS_BAD = Limits(WELL, ((1, "red"),))
+ANY_WANTS_A_LOOK = Limits(WELL, ((1, "orange"),))
+ANY_IS_NEWS = Limits(WELL, ((1, "blue"),))
+MUST_BE_ONE = Limits("red", ((1, WELL),))

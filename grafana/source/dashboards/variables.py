@@ -24,10 +24,13 @@ OF_CHANNELS = [*OF_APPS, "platform", "channel"]
 
 
 def variables(names: list[str]):
+    """Recorded series have no instance, so the dashboards about channels, which are made of them, do not offer it."""
     yield builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
     for name in names:
+        hidden = name == "instance" and names == OF_CHANNELS
         yield (
             builders.QueryVariable(name)
+            .hide(models.VariableHide.HIDE_VARIABLE if hidden else models.VariableHide.DONT_HIDE)
             .label(name.capitalize())
             .datasource(DATASOURCE)
             .query(f"label_values({_QUERIES[name]}, {name})")
