@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes prometheus/rules from the mixin with its default settings, or with --check tells what writing them would change.
+"""Writes prometheus/rules from the mixin with its default settings, and the rules of the Helm chart with a placeholder for each
+threshold; or with --check tells what writing them would change.
 
     target/python/bin/python mixin/generate.py [--check] [--settings FILE] [--output FOLDER]
 
@@ -17,6 +18,9 @@ import yaml
 
 MIXIN = Path(__file__).resolve().parent
 RULES = MIXIN.parent / "prometheus" / "rules"
+CHART = MIXIN.parent / "deploy" / "helm" / "push-exporter" / "files" / "rules"
+# Thresholds are so many numbers from here on while the rules of the chart are made: no other number looks like them.
+MARK = 730_001
 
 # The file of each group, and what the file is about.
 FILES = {
@@ -59,8 +63,8 @@ def ordered(value):
 
 
 def evaluate(settings):
-    """The rules by file, and the dashboards by name."""
-    mixin = f"(import '{MIXIN}/mixin.libsonnet')" + (f" + (import '{settings.resolve()}')" if settings else "")
+    """The rules by file, and the dashboards by name. `settings` is jsonnet that is added to the mixin."""
+    mixin = f"(import '{MIXIN}/mixin.libsonnet')" + (f" + ({settings})" if settings else "")
     made = json.loads(
         _gojsonnet.evaluate_snippet(
             "mixin",
@@ -77,6 +81,21 @@ def evaluate(settings):
     return rules, made["dashboards"]
 
 
+def of_chart():
+    """The rules by file, with <<NAME>> in the place of each threshold."""
+    config = f"(import '{MIXIN}/config.libsonnet')._config"
+    numbers = json.loads(
+        _gojsonnet.evaluate_snippet("names", f"local c = {config}; [k for k in std.objectFields(c) if std.isNumber(c[k])]")
+    )
+    marks = {name: MARK + index for index, name in enumerate(numbers)}
+    rules, _ = evaluate(f"{{ _config+:: {json.dumps(marks)} }}")
+    for name, mark in marks.items():
+        if not any(str(mark) in content for content in rules.values()):
+            raise SystemExit(f"no rule has the threshold {name}")
+        rules = {file: content.replace(str(mark), f"<<{name}>>") for file, content in rules.items()}
+    return rules
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--check", action="store_true", help="write nothing; exit 1 if something would change")
@@ -85,14 +104,16 @@ def main():
     options = arguments.parse_args()
     if options.settings and not options.output:
         arguments.error("--settings needs --output: the files of the repository have the default settings")
-    rules, dashboards = evaluate(options.settings)
+    rules, dashboards = evaluate(f"import '{options.settings.resolve()}'" if options.settings else None)
     if options.output:
         for name, model in dashboards.items():
             write(options.output / "dashboards" / name, json.dumps(model, indent=2, ensure_ascii=False) + "\n")
     folder = options.output / "rules" if options.output else RULES
+    files = {folder / name: content for name, content in rules.items()}
+    if not options.output:
+        files |= {CHART / name: content for name, content in of_chart().items()}
     different = False
-    for name, wanted in rules.items():
-        path = folder / name
+    for path, wanted in files.items():
         found = path.read_text("utf-8") if path.exists() else ""
         different |= found != wanted
         if not options.check:

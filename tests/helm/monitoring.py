@@ -3,8 +3,10 @@ demo with the rendered relabelings sees the labels that rules and dashboards nee
 
 import contextlib
 import copy
+import functools
 import json
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.parse
@@ -36,10 +38,23 @@ EIGHT = """PushChannelFailing PushChannelDeliversNothing PushReportRefused PushR
 MINIMAL = {"demo": EIGHT, "example-first-day": EIGHT}
 
 
+@functools.cache
+def rule_files(root: Path, thresholds: str) -> dict[str, str]:
+    """The rule files of the mixin with these thresholds, by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder, "settings.libsonnet")
+        settings.write_text(f"{{ _config+:: {thresholds} }}", "utf-8")
+        command = [sys.executable, root / "mixin/generate.py", "--settings", settings, "--output", folder]
+        subprocess.run(command, check=True, capture_output=True)
+        return {path.stem: path.read_text("utf-8") for path in Path(folder, "rules").glob("*.yml")}
+
+
 def expected(rendered: Rendered, path: Path, version: str) -> list[dict]:
     """The groups of a rule file as the values want them."""
     out = LEFT_OUT.get(rendered.name, set())
     text = path.read_text("utf-8")
+    if thresholds := rendered.values["prometheusRule"].get("thresholds"):
+        text = rule_files(path.parents[2], json.dumps(thresholds))[path.stem]
     for start, url in LINKS[rendered.name].items():
         text = text.replace(start, url.replace("VERSION", version))
     groups = []

@@ -55,6 +55,8 @@ REFUSED = [
     ("prometheusRule: {enabled: true, overrides: {PushDown: {for: 1m}}}", ["no alert PushDown", "PushExporterDown"]),
     ("prometheusRule: {overrides: {PushDataLate: {severty: info}}}", ["overrides", "severty"]),
     ("prometheusRule: {set: some}", ["set"]),
+    ("prometheusRule: {thresholds: {hourVolumes: 10}}", ["thresholds", "hourVolumes"]),
+    ("prometheusRule: {enabled: true, thresholds: {hourVolume: null}}", ["hourVolume"]),
     ("prometheusRule: {enabled: true, exclude: {alerts: [PushDown]}}", ["no PushDown", "PushExporterDown"]),
     ("prometheusRule: {enabled: true, exclude: {files: [alerts]}}", ["no alerts", "recording"]),
     ("prometheusRule: {enabled: true, exclude: {groups: [none]}}", ["no none", "push-exporter"]),

@@ -134,15 +134,21 @@ Relabelling of targets, then what values add to it.
 {{- end -}}
 
 {{/*
-The text of a rule file, with the starts of its links. In the files they are external labels of Prometheus, which rule files
+The text of a rule file, with the thresholds and the starts of its links. In the files thresholds are <<NAME>>; links are external labels of Prometheus, which rule files
 on a Prometheus of their own want; what is not given stays one.
 */}}
 {{- define "push-exporter.ruleText" -}}
 {{- $text := .text -}}
-{{- with tpl .links.grafana .root -}}
+{{- range $name, $value := .values.thresholds -}}
+{{- $text = replace (printf "<<%s>>" $name) (toString $value) $text -}}
+{{- end -}}
+{{- with regexFind "<<[A-Za-z]+>>" $text -}}
+{{- fail (printf "prometheusRule.thresholds has no %s" .) -}}
+{{- end -}}
+{{- with tpl .values.links.grafana .root -}}
 {{- $text = replace "{{ $externalLabels.grafana }}" (trimSuffix "/" .) $text -}}
 {{- end -}}
-{{- with tpl .links.runbooks .root -}}
+{{- with tpl .values.links.runbooks .root -}}
 {{- $text = replace "{{ $externalLabels.runbooks }}" (trimSuffix "/" .) $text -}}
 {{- end -}}
 {{- $text -}}
