@@ -536,10 +536,11 @@ pub fn message_files(chunk: &[u8]) {
     assert_eq!(first, lines, "the lines depend on how the file is read");
     for (line, given) in lines.iter().zip(given) {
         match push_exporter::messages::file_source::read_line(&registry, "shop", line) {
-            Ok(None) => {}
-            Ok(Some(entry)) => {
-                assert_eq!(entry.app, "shop");
-                assert!(is_message_id(&entry.id), "{:?} is no id", entry.id);
+            Ok(entries) => {
+                for entry in entries {
+                    assert_eq!(entry.app, "shop");
+                    assert!(is_message_id(&entry.id), "{:?} is no id", entry.id);
+                }
             }
             Err(reason) => {
                 assert!(!reason.is_empty() && reason.len() <= 200, "{} bytes: {reason}", reason.len());

@@ -100,15 +100,16 @@ async fn run(sender: Sender) -> anyhow::Result<()> {
         let Some(line) = next else { break };
         let line = line.context("cannot read standard input")?;
         tally.lines += 1;
-        match sender.entry(line.as_deref()) {
-            Ok(None) => {}
-            Ok(Some(entry)) => {
-                if batch.entries.len() >= MAX_ENTRIES || batch.bytes + entry.len() >= MAX_BYTES {
-                    sender.send(&mut batch, &mut tally).await?;
+        match sender.entries(line.as_deref()) {
+            Ok(entries) => {
+                for entry in entries {
+                    if batch.entries.len() >= MAX_ENTRIES || batch.bytes + entry.len() >= MAX_BYTES {
+                        sender.send(&mut batch, &mut tally).await?;
+                    }
+                    batch.since.get_or_insert_with(Instant::now);
+                    batch.bytes += entry.len() + 1;
+                    batch.entries.push((tally.lines, entry));
                 }
-                batch.since.get_or_insert_with(Instant::now);
-                batch.bytes += entry.len() + 1;
-                batch.entries.push((tally.lines, entry));
             }
             Err(reason) => tally.note_bad(tally.lines, &reason),
         }
@@ -173,13 +174,25 @@ struct ApiRefusal {
 }
 
 impl Sender {
-    /// Converts a line to an entry of the message API; returns `None` for an empty line.
-    fn entry(&self, line: Option<&[u8]>) -> Result<Option<String>, String> {
-        let Some(line) = input::text_of(line)? else { return Ok(None) };
-        let mut entry = match line.starts_with('{') {
+    /// Converts a line to entries of the message API: none for an empty line, several for a provider's answer to several pushes.
+    fn entries(&self, line: Option<&[u8]>) -> Result<Vec<String>, String> {
+        let Some(line) = input::text_of(line)? else { return Ok(Vec::new()) };
+        let object: Value = match line.starts_with('{') {
             true => serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?,
             false => serde_json::json!({ "msg_id": line }),
         };
+        match input::answered_ids(&object) {
+            Some(ids) => ids
+                .map_err(|error| error.to_string())?
+                .into_iter()
+                .map(|id| self.entry(serde_json::json!({ "msg_id": id.into_text() })))
+                .collect(),
+            None => Ok(vec![self.entry(object)?]),
+        }
+    }
+
+    /// Converts an object to an entry of the message API.
+    fn entry(&self, mut entry: Value) -> Result<String, String> {
         let Value::Object(fields) = &mut entry else { return Err("not an object".to_owned()) };
         if fields.get("app").is_none_or(Value::is_null) {
             let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
@@ -188,7 +201,7 @@ impl Sender {
         // It is unknown here if the app is a group, so every id is checked in the form of a group's id.
         let id = fields.get("msg_id").and_then(|id| WireId::deserialize(id).ok());
         id.and_then(|id| read_group_id(&id.into_text())).ok_or_else(|| BadEntry::BadId(RULE).to_string())?;
-        Ok(Some(entry.to_string()))
+        Ok(entry.to_string())
     }
 
     /// Registers a batch. Entries that the exporter refuses are reported and skipped.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::config::read_file::within;
 use crate::ledger::{FileMark, ReadFile};
 use crate::messages::followed_paths::Paths;
-use crate::messages::input::{self, WireApp, WireMessage};
+use crate::messages::input::{self, BadMessage, WireApp, WireMessage};
 use crate::messages::registry::{MessageEntry, MessageRegistry};
 use crate::messages::tail::{Follower, Line, Lines, Look};
 use crate::status::Services;
@@ -220,27 +220,32 @@ fn told(error: &serde_json::Error) -> String {
     }
 }
 
-/// Returns the entry of a line of an app's file, or `None` if the line is empty or for another app. Separate from the
-/// file for tests and fuzzing.
+/// Returns the entries of a line of an app's file: none if the line is empty or for another app, several if it is a provider's
+/// answer to several pushes. Separate from the file for tests and fuzzing.
 ///
 /// # Errors
 /// Returns the reason if the line is no message id.
-pub fn read_line(registry: &MessageRegistry, app: &str, line: &Line) -> Result<Option<MessageEntry>, String> {
+pub fn read_line(registry: &MessageRegistry, app: &str, line: &Line) -> Result<Vec<MessageEntry>, String> {
     let is_ended = line.is_ended;
-    let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(None) };
-    let (id, sent_at) = if line.starts_with('{') {
-        let WireMessage { app: named, msg_id, sent_at, .. } =
-            serde_json::from_str(line).map_err(|error| told(&error))?;
-        if named.is_some_and(|WireApp::Text(named)| named != app) {
-            return Ok(None);
-        }
-        let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| error.to_string())?;
-        (msg_id.into_text(), sent_at)
+    let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(Vec::new()) };
+    let check = |id: &str, sent_at| registry.check(app, id, sent_at).map_err(|error| error.to_string());
+    if line.starts_with('{') {
+        let object = serde_json::from_str(line).map_err(|error| told(&error))?;
+        let messages = input::read_messages(object).map_err(|error| match error {
+            BadMessage::Json(error) => told(&error),
+            error => error.to_string(),
+        })?;
+        let is_its =
+            |message: &WireMessage| message.app.as_ref().is_none_or(|WireApp::Text(named)| named.as_str() == app);
+        let entry = |WireMessage { msg_id, sent_at, .. }: WireMessage| {
+            let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| error.to_string())?;
+            check(&msg_id.into_text(), sent_at)
+        };
+        messages.into_iter().filter(is_its).map(entry).collect()
     } else if is_ended {
-        (line.to_owned(), None)
+        Ok(vec![check(line, None)?])
     } else {
         // Only a JSON object shows whether it is complete.
-        return Err("the file ends in the middle of the line".to_owned());
-    };
-    registry.check(app, &id, sent_at).map(Some).map_err(|error| error.to_string())
+        Err("the file ends in the middle of the line".to_owned())
+    }
 }

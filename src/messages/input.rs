@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// Maximum length of a line in bytes: a longer line is no message id.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
@@ -75,6 +76,55 @@ pub(crate) struct WireMessage {
     _sendno: Option<IgnoredAny>,
 }
 
+/// Reason to refuse what may be a provider's answer to a push call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadMessage {
+    /// Neither of the message API's form nor a provider's answer.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A provider's answer without a message id.
+    #[error("no msg_id; if this is the provider's answer, it did not accept the push")]
+    NoId,
+}
+
+/// Keys of the message API's form that no provider's answer has.
+const OWN_KEYS: [&str; 2] = ["app", "sent_at"];
+/// Keys of which an answer of JPush has one, so that a key that is misspelt in the message API's form stays an error.
+const ANSWER_KEYS: [&str; 2] = ["sendno", "group_msgid"];
+/// Keys under which JPush answers a push call with the id: of an app, and of a group.
+const ID_KEYS: [&str; 2] = ["msg_id", "group_msgid"];
+
+/// Reads an object of a sender for an app that is known from elsewhere: of the message API's form, or the provider's own answer
+/// to a push call, in which everything but the ids is ignored. The answer to a call with several pushes has the ids in its
+/// members.
+///
+/// # Errors
+/// Returns the reason if it is neither.
+pub(crate) fn read_messages(object: Value) -> Result<Vec<WireMessage>, BadMessage> {
+    let Some(ids) = answered_ids(&object) else { return Ok(vec![serde_json::from_value(object)?]) };
+    let message = |msg_id| WireMessage { app: None, msg_id, sent_at: None, _sendno: None };
+    Ok(ids?.into_iter().map(message).collect())
+}
+
+/// Returns the ids of a provider's answer to a push call; `None` if the object is none.
+pub(crate) fn answered_ids(object: &Value) -> Option<Result<Vec<WireId>, BadMessage>> {
+    let fields = object.as_object()?;
+    let has = |keys: &[&str]| keys.iter().any(|key| fields.contains_key(*key));
+    let is_answer = !has(&OWN_KEYS) && (has(&ANSWER_KEYS) || !has(&["msg_id"]));
+    if !is_answer {
+        return None;
+    }
+    let id_of = |fields: &serde_json::Map<String, Value>| ID_KEYS.iter().find_map(|key| fields.get(*key).cloned());
+    let ids: Vec<Value> = match id_of(fields) {
+        Some(id) => vec![id],
+        None => fields.values().filter_map(Value::as_object).filter_map(id_of).collect(),
+    };
+    if ids.is_empty() {
+        return Some(Err(BadMessage::NoId));
+    }
+    Some(ids.into_iter().map(|id| Ok(serde_json::from_value(id)?)).collect())
+}
+
 impl WireId {
     /// Returns the id as text.
     pub(crate) fn into_text(self) -> String {
@@ -114,6 +164,32 @@ fn at(number: i64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ids(json: &str) -> Result<Vec<String>, String> {
+        let messages = read_messages(serde_json::from_str(json).unwrap()).map_err(|error| error.to_string())?;
+        Ok(messages.into_iter().map(|message| message.msg_id.into_text()).collect())
+    }
+
+    #[test]
+    fn answers_of_push_calls() {
+        // As the REST API of JPush answers a push, a push to a group, and several pushes in one call.
+        assert_eq!(ids(r#"{"sendno":"0","msg_id":"18100287008546331"}"#).unwrap(), ["18100287008546331"]);
+        assert_eq!(ids(r#"{"msg_id":18446744073709551615,"sendno":"7","x":[1]}"#).unwrap(), ["18446744073709551615"]);
+        assert_eq!(ids(r#"{"group_msgid":"bsp54sn8bpn8hc3etq40","k1":{}}"#).unwrap(), ["bsp54sn8bpn8hc3etq40"]);
+        let several =
+            r#"{"cid-1":{"msg_id":"1"},"cid-2":{"error":{"code":1011,"message":"x"}},"cid-3":{"msg_id":"3"}}"#;
+        assert_eq!(ids(several).unwrap(), ["1", "3"]);
+        let refused = ids(r#"{"error":{"code":1011,"message":"cannot find user by this audience"}}"#).unwrap_err();
+        assert!(refused.contains("did not accept the push"), "{refused}");
+        // Our own form stays strict.
+        assert!(ids(r#"{"msg_id":"1","app":"shop","apps":1}"#).unwrap_err().contains("unknown field `apps`"));
+        assert!(
+            ids(r#"{"msg_id":"1","sent_at":1773104400,"sentat":1}"#).unwrap_err().contains("unknown field `sentat`")
+        );
+        assert!(ids(r#"{"msg_id":"1","sentat":1}"#).unwrap_err().contains("unknown field `sentat`"));
+        assert!(ids(r#"{"msg_id":1.5,"sendno":1}"#).unwrap_err().contains("unsigned 64-bit"));
+        assert!(ids("7").is_err());
+    }
 
     #[test]
     fn times() {

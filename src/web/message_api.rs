@@ -19,12 +19,13 @@ use secrecy::ExposeSecret;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
 use crate::config::secret::Secret;
-use crate::messages::input::{WireApp, WireMessage};
+use crate::messages::input::{WireApp, WireMessage, read_messages};
 use crate::messages::registry::{BadEntry, MessageEntry, MessageRegistry, Registration};
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
@@ -123,7 +124,8 @@ impl MessageApi {
 
     async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registration, RequestRefusal> {
         self.authenticate(head)?;
-        let (is_lines, is_zipped) = (is_lines(head)?, is_zipped(head)?);
+        let app = default_app(head)?;
+        let (is_lines, is_zipped) = (is_lines(head, app.is_some())?, is_zipped(head)?);
         let unavailable = |error: &str| RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
         if !self.registry.is_up() {
             return Err(unavailable(LEDGER_DOWN));
@@ -134,7 +136,7 @@ impl MessageApi {
         };
         let body = read(body).await?;
         let body = if is_zipped { unzip(&body)? } else { body };
-        let entries = self.entries(&body, is_lines)?;
+        let entries = self.entries(&body, is_lines, app.as_deref())?;
         drop(body);
         match tokio::time::timeout(LEDGER_TIMEOUT, self.registry.register(entries)).await {
             Ok(Ok(registered)) => Ok(registered),
@@ -164,10 +166,28 @@ impl MessageApi {
         Err(RequestRefusal::new(StatusCode::UNAUTHORIZED, error))
     }
 
-    /// Parses one object or an array of them, or either on each line.
-    fn entries(&self, body: &[u8], is_lines: bool) -> Result<Vec<MessageEntry>, RequestRefusal> {
+    /// Parses one object or an array of them, or either on each line. With an app for those that name none, an object may be
+    /// the provider's answer to a push call, and line ends may be missing: `curl -d @-` removes them.
+    fn entries(&self, body: &[u8], is_lines: bool, app: Option<&str>) -> Result<Vec<MessageEntry>, RequestRefusal> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let gathering = EntryCollector { api: self, entries: RefCell::default(), refusal: Cell::default() };
+        let gathering = EntryCollector { api: self, app, entries: RefCell::default(), refusal: Cell::default() };
+        if app.is_some() {
+            let bad = |error: &dyn fmt::Display| RequestRefusal::bad(gathering.entries.borrow().len(), error);
+            for value in serde_json::Deserializer::from_slice(body).into_iter::<Value>() {
+                let objects = match value.map_err(|error| bad(&error))? {
+                    Value::Array(objects) => objects,
+                    object => vec![object],
+                };
+                for object in objects {
+                    for wire in read_messages(object).map_err(|error| bad(&error))? {
+                        gathering.take::<serde_json::Error>(wire).map_err(|error| {
+                            gathering.refusal.take().unwrap_or_else(|| RequestRefusal::bad(0, error))
+                        })?;
+                    }
+                }
+            }
+            return Ok(gathering.entries.into_inner());
+        }
         let read = |text: &[u8]| {
             let mut json = serde_json::Deserializer::from_slice(text);
             let read = json.deserialize_any(&gathering).and_then(|()| json.end());
@@ -183,9 +203,12 @@ impl MessageApi {
         Ok(gathering.entries.into_inner())
     }
 
-    fn check(&self, index: usize, wire: WireMessage) -> Result<MessageEntry, RequestRefusal> {
+    fn check(&self, index: usize, wire: WireMessage, default: Option<&str>) -> Result<MessageEntry, RequestRefusal> {
         let WireMessage { app, msg_id, sent_at, .. } = wire;
-        let Some(WireApp::Text(app)) = app else { return Err(RequestRefusal::bad(index, "missing field `app`")) };
+        let named = app.map(|WireApp::Text(app)| app).or_else(|| default.map(str::to_owned));
+        let Some(app) = named else {
+            return Err(RequestRefusal::bad(index, "missing field `app`; or name the app in the URL: ?app=NAME"));
+        };
         let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| RequestRefusal::bad(index, error))?;
         self.registry.check(&app, &msg_id.into_text(), sent_at).map_err(|error| match error {
             BadEntry::Changing => RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
@@ -197,6 +220,8 @@ impl MessageApi {
 /// Visitor that checks entries while they are parsed, so that no more than the limit are held.
 struct EntryCollector<'a> {
     api: &'a MessageApi,
+    /// App of those that name none.
+    app: Option<&'a str>,
     entries: RefCell<Vec<MessageEntry>>,
     refusal: Cell<Option<RequestRefusal>>,
 }
@@ -206,7 +231,7 @@ impl EntryCollector<'_> {
         let mut entries = self.entries.borrow_mut();
         let checked = match entries.len() {
             MAX_ENTRIES.. => Err(RequestRefusal::too_large()),
-            index => self.api.check(index, wire),
+            index => self.api.check(index, wire, self.app),
         };
         entries.push(checked.map_err(|refusal| {
             self.refusal.set(Some(refusal));
@@ -235,12 +260,24 @@ impl<'de> Visitor<'de> for &EntryCollector<'_> {
     }
 }
 
-/// Returns true if the body is NDJSON.
-fn is_lines(head: &Parts) -> Result<bool, RequestRefusal> {
+/// Returns the app that `?app=` names.
+fn default_app(head: &Parts) -> Result<Option<String>, RequestRefusal> {
+    let query = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes());
+    let mut apps = query.filter(|(name, _)| name == "app").map(|(_, app)| app.into_owned());
+    match (apps.next(), apps.next()) {
+        (Some(app), None) if !app.is_empty() => Ok(Some(app)),
+        (None, _) => Ok(None),
+        _ => Err(RequestRefusal::new(StatusCode::BAD_REQUEST, "?app= names no app, or more than one")),
+    }
+}
+
+/// Returns true if the body is NDJSON. If the URL names the app, the type that curl sends by default is taken too.
+fn is_lines(head: &Parts, has_app: bool) -> Result<bool, RequestRefusal> {
     let content_type = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => Ok(false),
         "application/x-ndjson" => Ok(true),
+        "application/x-www-form-urlencoded" | "" if has_app => Ok(true),
         _ => {
             let error = "Content-Type is not supported; send application/json or application/x-ndjson";
             Err(RequestRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error))

@@ -31,9 +31,10 @@ fn senders_register_their_messages() {
     let address = program.address.to_string();
 
     let curl = example("# curl", &address);
-    let (push, rest) = curl.split_once("\\d+')\n").unwrap();
-    assert!(push.contains("msg_id=$(curl"), "{push}");
-    let output = tool("bash", &["-euc", &format!("TOKEN=t0ken\nmsg_id=38280845540235675\n{rest}")], b"");
+    let (push, rest) = curl.split_once(" |\n").unwrap();
+    assert!(push.contains("curl -fsS https://api.jpush.cn/v3/push"), "{push}");
+    let answer = r#"{"sendno":"0","msg_id":"38280845540235675"}"#;
+    let output = tool("bash", &["-euc", &format!("TOKEN=t0ken\nprintf '%s' '{answer}' | {rest}")], b"");
     assert_eq!(String::from_utf8_lossy(&output.stdout), r#"{"received":1,"new":1,"too_old":0}"#, "{output:?}");
 
     let python = "import json, urllib.request\ntoken = 't0ken'\n\

@@ -89,6 +89,57 @@ async fn what_is_taken() {
     exporter.stop().await;
 }
 
+/// One line behind any push call: `… | curl -H 'Authorization: Bearer t0ken' -d @- '…/api/v1/messages?app=shop'`.
+#[tokio::test(start_paused = true)]
+async fn what_a_push_call_was_answered_is_taken_as_it_is() {
+    let scene = Scene::new().await;
+    let exporter = exporter(&scene).await;
+    let curl = [JSON[0], ("content-type", "application/x-www-form-urlencoded")];
+    let send = async |path: &str, headers: &[(&str, &str)], body: &str| {
+        let (status, text) = post(exporter.address, path, headers, body.into()).await;
+        (status, serde_json::from_str::<serde_json::Value>(&text).unwrap())
+    };
+    let shop = "/api/v1/messages?app=shop";
+    for (headers, body, received, new) in [
+        // As JPush answers, as curl sends it, and again.
+        (&curl, r#"{"sendno":"0","msg_id":"18100287008546331"}"#, 1, 1),
+        (&JSON, r#"{"sendno":"0","msg_id":"18100287008546331"}"#, 1, 0),
+        // Two lines of a file, of which `curl -d` removes the line ends.
+        (&curl, r#"{"sendno":"1","msg_id":"21"}{"sendno":"2","msg_id":"22","more":[1]}"#, 2, 2),
+        (&LINES, "{\"msg_id\":23}\n{\"msg_id\":24,\"sent_at\":1773104400}\n", 2, 2),
+        (&JSON, r#"[{"msg_id":25},{"msg_id":26,"app":"second"}]"#, 2, 2),
+        // Several pushes in one call, of which one was refused.
+        (&JSON, r#"{"a":{"msg_id":"31"},"b":{"error":{"code":1011,"message":"x"}},"c":{"msg_id":"32"}}"#, 2, 2),
+        (&curl, "", 0, 0),
+    ] {
+        assert_eq!(send(shop, headers, body).await, (200, registered(received, new)), "{body}");
+    }
+    for (path, headers, body, status, reason) in [
+        (shop, &curl, r#"{"error":{"code":1011,"message":"cannot find user"}}"#, 400, "did not accept the push"),
+        (shop, &JSON, r#"[{"msg_id":1},{"msg_id":2,"sentat":5}]"#, 400, "unknown field `sentat`"),
+        (shop, &JSON, r#"{"sendno":"0","msg_id":"x7"}"#, 400, "msg_id must be digits"),
+        ("/api/v1/messages?app=nobody", &JSON, r#"{"msg_id":1}"#, 400, "nobody"),
+        ("/api/v1/messages?app=chat", &JSON, r#"{"msg_id":1}"#, 400, "takes no messages"),
+        ("/api/v1/messages?app=", &JSON, r#"{"msg_id":1}"#, 400, "names no app"),
+        ("/api/v1/messages?app=shop&app=second", &JSON, r#"{"msg_id":1}"#, 400, "more than one"),
+        ("/api/v1/messages", &curl, r#"{"app":"shop","msg_id":1}"#, 415, "Content-Type"),
+        ("/api/v1/messages", &JSON, r#"{"msg_id":1}"#, 400, "?app=NAME"),
+    ] {
+        let (found, answer) = send(path, headers, body).await;
+        let told = answer["error"].as_str().unwrap();
+        assert_eq!((found, told.contains(reason)), (status, true), "{path} {body}: {told}");
+    }
+    let (_, answer) = send(shop, &JSON, r#"[{"msg_id":91},{"msg_id":92},{"msg_id":"no id"}]"#).await;
+    assert_eq!(answer["index"], 2);
+    minutes(0.01).await;
+    let page = exporter.scrape().await;
+    let api = |app: &str| {
+        page.get(&format!(r#"push_messages_registered_total{{provider="jpush",app="{app}",source="api"}}"#))
+    };
+    assert_eq!((api("shop"), api("second")), (Some(8.0), Some(1.0)), "nothing of what was refused");
+    exporter.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_refused_and_leaves_nothing() {
     let scene = Scene::new().await;
