@@ -83,7 +83,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let door = TcpListener::bind("127.0.0.1:0").await.context("cannot listen for the demo's senders")?;
         let address = door.local_addr().context("cannot listen for the demo's senders")?;
         listeners.push((door, ListenerRole::Senders));
-        let options = Options { about: super::about(&config, "that of the demo"), ..super::web_options(flags) };
+        let options = Options { about: super::about(&config, "built-in demo"), ..super::web_options(flags) };
         let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
         tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));
         tokio::spawn(push(jpush, url, folder.path().join(FILE)));

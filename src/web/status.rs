@@ -16,7 +16,8 @@ use crate::model::advice::{Advice, Language};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
 use crate::status::{
-    AppStatus, ChannelDeliveries, FileStatus, Health, OtherApp, PastFailure, ReportId, ReportStatus, Status,
+    AppStatus, ChannelDeliveries, ChannelState, FileStatus, Health, OtherApp, PastFailure, ReportId, ReportStatus,
+    Status,
 };
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
@@ -33,6 +34,9 @@ const FIELDS_FULL: Advice = Advice {
     en: "too many; further ones are not counted. Names in the documents are still counted; see the log for the names",
     zh: "数量过多，超出部分不再计数；服务商文档中列出的名称仍会计数，未知名称见日志",
 };
+/// Number of apps above which the page has the channels of an app only if something is wrong with it: a page of many megabytes
+/// would be read by nobody. The JSON has all of them.
+const CHANNELS_OF_ALL: usize = 100;
 /// Maximum number of time zones that are named of a provider.
 const ZONES_NAMED: usize = 3;
 /// Number of apps from which the page has a search field and shows each working app on one line.
@@ -404,7 +408,7 @@ pub(super) fn page(overview: StatusInput<'_>, options: &Options, known: Provider
         let anchor = anchor(provider, &name, &mut anchors);
         anchors_by_name.insert((provider, name.clone()), anchor.clone());
         let channels = snapshot.channels.get(&(provider, name.clone())).map_or(&[][..], |channels| channels);
-        let reader = Reader { now, language, options };
+        let reader = Reader { now, language, options, has_all_channels: app_count <= CHANNELS_OF_ALL };
         let view = app_view((anchor, provider, name), &app, channels, &reader);
         if app.state() == Health::Failing {
             let (anchor, name) = (view.anchor.clone(), view.name.clone());
@@ -514,6 +518,7 @@ struct Reader<'a> {
     now: Timestamp,
     language: Language,
     options: &'a Options,
+    has_all_channels: bool,
 }
 
 fn app_view(
@@ -522,7 +527,7 @@ fn app_view(
     channels: &[ChannelDeliveries],
     reader: &Reader<'_>,
 ) -> AppView {
-    let Reader { now, language, options } = *reader;
+    let Reader { now, language, options, has_all_channels } = *reader;
     let facts = app.facts(now, language);
     let is_failing = channels.iter().any(|channel| channel.state.is_failing());
     let is_bad = channels.iter().any(|channel| channel.state.is_bad());
@@ -535,8 +540,13 @@ fn app_view(
         .extend_pairs([("var-provider", provider), ("var-app", &name)])
         .finish();
     let dashboard = options.dashboard_url.as_ref().map(|url| format!("{url}/d/push-app?{variables}"));
-    let shown: Vec<ChannelView> =
-        channels.iter().map(|channel| deliveries::view((provider, &name), channel, now, options)).collect();
+    let is_shown =
+        |channel: &&ChannelDeliveries| channel.state != ChannelState::Idle && (has_all_channels || state != Health::Up);
+    let shown: Vec<ChannelView> = channels
+        .iter()
+        .filter(is_shown)
+        .map(|channel| deliveries::view((provider, &name), channel, now, options))
+        .collect();
     AppView {
         anchor,
         name,

@@ -19,7 +19,7 @@ from .queries import (
     series,
     total,
 )
-from .shared import firing_alerts, refused_ids, reports_failing, tracked_messages
+from .shared import firing_alerts, newest_message, refused_ids, reports_failing, tracked_messages
 from .variables import OF_CHANNELS
 
 UID = "push-app"
@@ -86,16 +86,7 @@ def dashboard():
             now(total(f"channel:push_messages_sent:increase1d{{{RECORDED_CHANNEL}}}")),
             none="nothing",
         ),
-        number(
-            "Newest message",
-            "How long ago the newest message that the exporter knows was sent, of the app whose feed is oldest. What "
-            "is not registered is not counted: when it grows in working hours, the senders or the message API are "
-            "broken. JPush only.",
-            "s",
-            now(f"max(time() - push_newest_message_timestamp_seconds{{{APP}}})"),
-            limits=thresholds.high_is_bad(thresholds.HOUR, thresholds.DAY),
-            none="no messages",
-        ),
+        newest_message(),
         row("What becomes of the pushes"),
         [
             bars(

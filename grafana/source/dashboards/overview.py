@@ -20,7 +20,7 @@ from .queries import (
     total,
     worst_of_usual,
 )
-from .shared import firing_alerts, reports_failing
+from .shared import firing_alerts, newest_message, reports_failing
 from .variables import OF_CHANNELS
 
 UID = "push-overview"
@@ -163,15 +163,7 @@ def dashboard():
             now(_in_an_hour("push_messages_received_total")),
             none="not told",
         ),
-        number(
-            "Newest message",
-            "How long ago the newest message that the exporter knows was sent, of the app whose feed is oldest. JPush only. From "
-            "push_newest_message_timestamp_seconds.",
-            "s",
-            now(f"max(time() - push_newest_message_timestamp_seconds{{{APP}}})"),
-            limits=thresholds.high_is_bad(thresholds.HOUR, thresholds.DAY),
-            none="no messages",
-        ),
+        newest_message(),
         firing_alerts("the selected apps, or for no app", span=5),
         number(
             "Worst success of channels",

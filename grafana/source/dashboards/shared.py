@@ -32,6 +32,19 @@ def reports_failing(span=4):
     )
 
 
+def newest_message():
+    return number(
+        "Newest message",
+        "How long ago the newest message that the exporter knows was sent, of the app whose feed is oldest. What "
+        "is not registered is not counted: when it grows in working hours, the senders or the message API are "
+        "broken. JPush only.",
+        "s",
+        now(f"max(time() - push_newest_message_timestamp_seconds{{{APP}}})"),
+        limits=thresholds.high_is_bad(thresholds.HOUR, thresholds.DAY),
+        none="no messages",
+    )
+
+
 def tracked_messages():
     return lines(
         "Tracked messages",

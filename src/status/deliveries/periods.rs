@@ -150,6 +150,8 @@ impl Groups {
     /// Sums the kinds of each channel. A share is taken over those that have both sides, as the recording rules do.
     fn periods(&self, gain: impl Fn((SeriesId, i64)) -> i64) -> BTreeMap<(String, String), Period> {
         let mut periods: BTreeMap<(String, String), Period> = BTreeMap::new();
+        // A provider that tells what one channel refused tells it of the others: they refused nothing yet.
+        let any_failed = self.0.iter().any(|Group { counters: [_, _, failed, _], .. }| failed.is_some());
         for Group { platform, channel, counters, .. } in &self.0 {
             let [targeted, sent, failed, received] =
                 counters.map(|counter| counter.map(|counter| gain(counter).max(0)));
@@ -158,6 +160,8 @@ impl Groups {
                 (period.attempted, period.accepted) = (sent.saturating_add(failed), sent);
             } else if let (Some(sent), Some(targeted)) = (sent, targeted) {
                 (period.attempted, period.accepted) = (targeted, sent);
+            } else if let (Some(sent), true) = (sent, any_failed) {
+                (period.attempted, period.accepted) = (sent, sent);
             }
             if let (Some(sent), Some(received)) = (sent, received) {
                 (period.trackable, period.arrived) = (sent, received);

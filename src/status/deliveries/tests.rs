@@ -144,6 +144,20 @@ async fn a_new_app_counts_from_nothing() {
     assert!(deliveries.all().is_empty());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_never_refused_anything_is_judged_as_its_neighbours_are() {
+    let vivo = of_channel("vivo", &[(9, Family::Sent, 300)]);
+    let states = |series: &[SeriesTotal]| {
+        let deliveries = noted(series, &[kept(NOW, &[])]);
+        deliveries.judge(at_hour(NOW));
+        let all = deliveries.all().into_values().next().unwrap();
+        all.into_iter().map(|channel| (channel.channel, channel.state)).collect::<Vec<_>>()
+    };
+    let well = |channel: &str| (channel.to_owned(), ChannelState::AsUsual);
+    assert_eq!(states(&[easemob(500, 5), vivo.clone()].concat()), [well("huawei"), well("vivo")]);
+    assert_eq!(states(&vivo), [("vivo".to_owned(), ChannelState::Unjudged)]);
+}
+
 #[test]
 fn medians() {
     assert_eq!(median(vec![]), None);

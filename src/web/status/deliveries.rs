@@ -8,6 +8,9 @@ use crate::status::{ChannelDeliveries, ChannelState, Period};
 use crate::util::clock::format_age;
 use crate::web::Options;
 
+/// Number of other apps that are named beside a bad channel.
+const NAMED: usize = 2;
+
 /// Channels of all apps.
 pub(super) type Channels = BTreeMap<(&'static str, String), Vec<ChannelDeliveries>>;
 
@@ -58,15 +61,15 @@ pub(super) fn summary(channels: &Channels) -> (&'static str, String) {
     let count = |is: fn(ChannelState) -> bool| all.iter().filter(|channel| is(channel.state)).count();
     let used = count(|state| state != ChannelState::Idle);
     let (failing, less) = (count(ChannelState::is_failing), count(|state| state.is_bad() && !state.is_failing()));
-    let of = format!("of {} {} in the last day", used, if used == 1 { "channel used" } else { "channels used" });
-    let fail = |count: usize| if count == 1 { "fails" } else { "fail" };
+    let of = format!("of {used} {} in the last day", if used == 1 { "channel used" } else { "channels used" });
+    let is = |count: usize| if count == 1 { "is" } else { "are" };
     match (failing, less) {
         _ if all.is_empty() => ("none", String::new()),
         _ if used == 0 => ("up", "nothing was sent in the last day.".to_owned()),
         (0, 0) => ("up", format!("none {of} is bad.")),
-        (0, less) => ("waiting", format!("{less} {of} {} worse than usual.", if less == 1 { "is" } else { "are" })),
-        (failing, 0) => ("failing", format!("{failing} {of} {}.", fail(failing))),
-        (failing, less) => ("failing", format!("{failing} {of} {}, {less} worse than usual.", fail(failing))),
+        (0, less) => ("waiting", format!("{less} {of} {} worse than usual.", is(less))),
+        (failing, 0) => ("failing", format!("{failing} {of} {} failing.", is(failing))),
+        (failing, less) => ("failing", format!("{failing} {of} {} failing, {less} worse than usual.", is(failing))),
     }
 }
 
@@ -78,10 +81,10 @@ pub(super) fn view(name: (&str, &str), channel: &ChannelDeliveries, now: Timesta
         channel: channel.channel.clone(),
         platform: channel.platform.clone(),
         state: class(channel.state),
-        words: format!("{}{since}", words(channel.state)),
+        words: format!("{}{since}", words(channel)),
         hour: period(hour),
         day: period(day),
-        usual: shares(*usual_accepted_ratio, *usual_received_ratio).unwrap_or_else(|| "not known yet".to_owned()),
+        usual: shares(*usual_accepted_ratio, *usual_received_ratio).unwrap_or_else(|| "no past day yet".to_owned()),
         has_link: options.dashboard_url.is_some(),
         dashboard: dashboard(name, channel, options).unwrap_or_default(),
     }
@@ -123,19 +126,26 @@ pub(super) fn bad(
 /// Returns what an app sent in the last day; nothing if that is not known.
 pub(super) fn in_short(of_app: &[ChannelDeliveries]) -> String {
     let sent = of_app.iter().fold(0_i64, |sum, channel| sum.saturating_add(channel.day.sent));
-    if of_app.is_empty() { String::new() } else { format!("{} sent in a day", number(sent)) }
+    if of_app.is_empty() { String::new() } else { format!("{} accepted in the last day", number(sent)) }
 }
 
-fn words(state: ChannelState) -> &'static str {
-    match state {
-        ChannelState::Failing => "refuses pushes",
+fn words(channel: &ChannelDeliveries) -> String {
+    let has_shares = channel.day.attempted > 0 || channel.day.trackable > 0;
+    let plain = match channel.state {
+        ChannelState::Failing => {
+            let accepted = channel.hour.accepted_ratio().or_else(|| channel.day.accepted_ratio());
+            return accepted
+                .map_or("refuses pushes".to_owned(), |accepted| format!("refuses {}", percent(1.0 - accepted)));
+        }
         ChannelState::NothingArrives => "delivers nothing",
         ChannelState::AcceptsLess => "refuses more than usual",
         ChannelState::DeliversLess => "delivers less than usual",
         ChannelState::AsUsual => "works",
-        ChannelState::Unjudged => "too few pushes, or no shares known",
-        ChannelState::Idle => "nothing sent in a day",
-    }
+        ChannelState::Unjudged if has_shares => "too few pushes to judge",
+        ChannelState::Unjudged => "not judged: only counts known",
+        ChannelState::Idle => "idle",
+    };
+    plain.to_owned()
 }
 
 /// Returns what is bad about a channel, with the numbers that show it.
@@ -146,37 +156,48 @@ fn bad_words(channel: &ChannelDeliveries) -> String {
     let usual = usual.map(|usual| format!(", usually {}", percent(usual))).unwrap_or_default();
     let of = |period: &Period, when: &str| {
         let (ratio, whole, verb) = match is_received {
-            true => (period.received_ratio()?, period.trackable, "delivers"),
-            false => (period.accepted_ratio()?, period.attempted, "accepts"),
+            true => (period.received_ratio()?, period.trackable, "delivered"),
+            false => (period.accepted_ratio()?, period.attempted, "accepted"),
         };
-        Some(format!("{verb} {} of {} in the last {when}", percent(ratio), number(whole)))
+        Some(format!("{verb} {} of {} pushes in the last {when}", percent(ratio), number(whole)))
     };
     let shown = of(hour, "hour").or_else(|| of(day, "day"));
-    shown.map_or_else(|| words(*state).to_owned(), |shown| format!("{shown}{usual}"))
+    shown.map_or_else(|| words(channel), |shown| format!("{shown}{usual}"))
 }
 
 fn since_words(now: Timestamp, since: Timestamp) -> String {
-    format!("since {} UTC ({})", since.strftime("%m-%d %H:%M"), format_age(now, since))
+    format!("seen since {} UTC, for {}", since.strftime("%m-%d %H:%M"), format_age(now, since))
 }
 
 /// Returns how the same channel does for other apps, which tells whose fault it is.
 fn elsewhere(channels: &Channels, name: (&str, &str), channel: &ChannelDeliveries) -> String {
-    let is_other = |(provider, app): &(&'static str, String)| (*provider, app.as_str()) != name;
-    let is_same = |other: &&ChannelDeliveries| {
-        (&other.platform, &other.channel) == (&channel.platform, &channel.channel)
-            && other.state <= ChannelState::AsUsual
-    };
-    let others = channels.iter().filter(|(name, _)| is_other(name)).flat_map(|(_, of_app)| of_app);
-    let (mut well, mut bad) = (0, 0);
-    for other in others.filter(is_same) {
-        *(if other.state.is_bad() { &mut bad } else { &mut well }) += 1;
+    let (mut well, mut bad) = (Vec::new(), Vec::new());
+    for ((provider, app), of_app) in channels.iter().filter(|((provider, app), _)| (*provider, app.as_str()) != name) {
+        let is_same = |other: &&ChannelDeliveries| {
+            (&other.platform, &other.channel) == (&channel.platform, &channel.channel)
+                && other.state <= ChannelState::AsUsual
+        };
+        for other in of_app.iter().filter(is_same) {
+            (if other.state.is_bad() { &mut bad } else { &mut well }).push(format!("{app} ({provider})"));
+        }
     }
-    let apps = |count: usize| if count == 1 { "1 other app".to_owned() } else { format!("{count} other apps") };
-    match (well, bad) {
-        (0, 0) => String::new(),
-        (well, 0) => format!("it works for {}: look at this app and its account", apps(well)),
-        (0, bad) => format!("it is bad for {} too: look at the vendor", apps(bad)),
-        (well, bad) => format!("it works for {} and is bad for {bad}", apps(well)),
+    let (vendor, provider) = (&channel.channel, name.0);
+    match (well.is_empty(), bad.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => {
+            format!("{vendor} works for {}: check this app's account first, then {provider}", named(&well))
+        }
+        (true, false) => format!("{vendor} is bad for {} too: check the vendor first", named(&bad)),
+        (false, false) => format!("{vendor} works for {} and is bad for {}", named(&well), named(&bad)),
+    }
+}
+
+/// Returns the first names, and how many more there are.
+fn named(names: &[String]) -> String {
+    let first: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => first.join(" and "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
@@ -203,17 +224,26 @@ fn dashboard((provider, app): (&str, &str), channel: &ChannelDeliveries, options
 }
 
 fn period(period: &Period) -> String {
-    if period.sent == 0 && period.attempted == 0 && period.received == 0 {
+    let Period { sent, received, attempted, accepted, trackable, arrived } = *period;
+    if sent == 0 && attempted == 0 && received == 0 {
         return "nothing".to_owned();
     }
-    let mut parts = vec![format!("{} sent", number(period.sent))];
-    parts.extend(period.refused().map(|refused| format!("{} refused", number(refused))));
-    if period.received > 0 || period.trackable > 0 {
-        parts.push(format!("{} arrived", number(period.received)));
+    let of = |part: i64, whole: i64, what: &str, ratio: Option<f64>| {
+        let share = ratio.map(|ratio| format!(" ({})", percent(ratio))).unwrap_or_default();
+        format!("{} of {} {what}{share}", number(part), number(whole))
+    };
+    let mut parts = Vec::new();
+    match attempted {
+        0 if sent == 0 => {}
+        0 => parts.push(format!("{} sent", number(sent))),
+        attempted => parts.push(of(accepted, attempted, "accepted", period.accepted_ratio())),
     }
-    let counts = parts.join(", ");
-    shares(period.accepted_ratio(), period.received_ratio())
-        .map_or_else(|| counts.clone(), |shares| format!("{counts}: {shares}"))
+    match trackable {
+        0 if received == 0 => {}
+        0 => parts.push(format!("{} arrived", number(received))),
+        trackable => parts.push(of(arrived, trackable, "arrived", period.received_ratio())),
+    }
+    parts.join(", ")
 }
 
 fn shares(accepted: Option<f64>, received: Option<f64>) -> Option<String> {
@@ -295,18 +325,25 @@ mod tests {
             bad(channels, &anchors, Timestamp::UNIX_EPOCH, &options).remove(0)
         };
         let one = told(&all(&[]));
-        assert_eq!(one.words, "accepts 3 % of 1,000 in the last hour, usually 97 %");
+        assert_eq!(one.words, "accepted 3 % of 1,000 pushes in the last hour, usually 97 %");
         assert_eq!((one.elsewhere.as_str(), one.anchor.as_str()), ("", "easemob-chat"));
         assert_eq!(
             one.dashboard,
             "https://grafana.example.org/d/push-channel?var-provider=easemob&var-app=chat&var-platform=android&var-channel=huawei"
         );
         assert_eq!(one.runbook, "https://git.example.org/RUNBOOK.md#pushchannelfailing");
-        assert_eq!(told(&all(&[&well])).elsewhere, "it works for 1 other app: look at this app and its account");
-        let both = told(&all(&[&refusing(), &refusing()]));
-        assert_eq!(both.elsewhere, "it is bad for 2 other apps too: look at the vendor");
-        assert_eq!(told(&all(&[&well, &refusing()])).elsewhere, "it works for 1 other app and is bad for 1");
-        assert_eq!(summary(&all(&[&well])), ("failing", "1 of 2 channels used in the last day fails.".to_owned()));
+        assert_eq!(
+            told(&all(&[&well])).elsewhere,
+            "huawei works for app-0 (jpush): check this app's account first, then easemob"
+        );
+        let all_bad = told(&all(&[&refusing(), &refusing(), &refusing()]));
+        let others = "app-0 (jpush), app-1 (jpush) and 1 more";
+        assert_eq!(all_bad.elsewhere, format!("huawei is bad for {others} too: check the vendor first"));
+        assert_eq!(
+            told(&all(&[&well, &refusing()])).elsewhere,
+            "huawei works for app-0 (jpush) and is bad for app-1 (jpush)"
+        );
+        assert_eq!(summary(&all(&[&well])), ("failing", "1 of 2 channels used in the last day is failing.".to_owned()));
         assert_eq!(summary(&Channels::new()), ("none", String::new()));
     }
 }

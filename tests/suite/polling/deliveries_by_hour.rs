@@ -64,9 +64,9 @@ async fn a_channel_that_refuses_is_seen_at_a_glance_and_over_a_restart() {
     let html = exporter.get("/").await.1;
     for part in [
         r#"<div id="pushes" class="failing">"#,
-        "1 of 2 channels used in the last day fails.",
+        "1 of 2 channels used in the last day is failing.",
         "huawei of chat",
-        "accepts 0 % of ",
+        "accepted 0 % of ",
         "usually 97 %",
         "polls work, a channel is failing",
         "Polling: The only report works.",

@@ -175,28 +175,35 @@ async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
     exporter.stop().await;
 }
 
+/// The configuration of an Easemob app under a name: eight requests a poll, of ten in ten seconds.
+fn easemob(name: &str) -> String {
+    format!(
+        "easemob:\n  - {{app: {name}, base_url: 'http://easemob', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1m, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]}}\n"
+    )
+}
+
+/// The network in which that app is, and when requests were sent.
+fn easemob_net(clock: &Clock) -> Arc<Net> {
+    let net = Arc::new(Net { clock: clock.clone(), hosts: Mutex::default(), starts: Mutex::default() });
+    let app = EasemobApp { step: 3600, ..EasemobApp::demo("acme", "chat") };
+    net.host("easemob".to_owned(), EasemobSimulator::new(clock.clone(), app));
+    net
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_budget_is_the_accounts_whatever_its_app_is_called() {
     let clock = Clock::following_tokio("2026-03-10T08:00:00+08:00".parse().unwrap());
-    let net = Arc::new(Net { clock: clock.clone(), hosts: Mutex::default(), starts: Mutex::default() });
-    // Eight requests a poll, of ten in ten seconds.
-    let app = EasemobApp { step: 3600, ..EasemobApp::demo("acme", "chat") };
-    net.host("easemob".to_owned(), EasemobSimulator::new(clock.clone(), app));
-    let text = |name: &str| {
-        format!(
-            "easemob:\n  - {{app: {name}, base_url: 'http://easemob', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1m, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]}}\n"
-        )
-    };
+    let net = easemob_net(&clock);
     let folder = fast_dir();
     let transport = Arc::clone(&net) as Arc<dyn Transport>;
-    let exporter = Exporter::start_through(transport, &text("chat"), folder.path(), &clock).await;
+    let exporter = Exporter::start_through(transport, &easemob("chat"), folder.path(), &clock).await;
     tokio::time::sleep(Duration::from_secs(12)).await;
     // Renamed in the middle of a poll, gone for a moment, and back under its old name.
-    exporter.reload(&text("renamed")).await.unwrap();
+    exporter.reload(&easemob("renamed")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let other = "feishu:\n  - {app: bot, base_url: 'http://easemob', app_id: cli_1, app_secret: x}\n";
     exporter.reload(other).await.unwrap();
-    exporter.reload(&text("chat")).await.unwrap();
+    exporter.reload(&easemob("chat")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(45)).await;
     let starts = std::mem::take(&mut *net.starts.lock().unwrap());
     // A token and Feishu's question beside them.
@@ -206,7 +213,7 @@ async fn the_budget_is_the_accounts_whatever_its_app_is_called() {
     exporter.stop().await;
     // A process knows nothing of what the one before has asked in the last ten seconds: half of it is left for that.
     let transport = Arc::clone(&net) as Arc<dyn Transport>;
-    let exporter = Exporter::start_through(transport, &text("chat"), folder.path(), &clock).await;
+    let exporter = Exporter::start_through(transport, &easemob("chat"), folder.path(), &clock).await;
     tokio::time::sleep(Duration::from_secs(9)).await;
     let first = net.starts.lock().unwrap().len();
     assert!(first <= 6, "{first} requests in the first ten seconds, one of them for a token");
@@ -220,23 +227,16 @@ async fn the_budget_is_the_accounts_whatever_its_app_is_called() {
 #[tokio::test(start_paused = true)]
 async fn an_app_that_is_renamed_during_a_poll_has_what_its_account_has_left() {
     let clock = Clock::following_tokio("2026-03-10T08:00:00+08:00".parse().unwrap());
-    let net = Arc::new(Net { clock: clock.clone(), hosts: Mutex::default(), starts: Mutex::default() });
-    let app = EasemobApp { step: 3600, ..EasemobApp::demo("acme", "chat") };
-    net.host("easemob".to_owned(), EasemobSimulator::new(clock.clone(), app));
-    let text = |name: &str| {
-        format!(
-            "easemob:\n  - {{app: {name}, base_url: 'http://easemob', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret, interval: 1m, platforms: [APNS, ANDROID, XIAOMIPUSH, HUAWEIPUSH, MEIZUPUSH, OPPOPUSH, VIVOPUSH, HONOR]}}\n"
-        )
-    };
+    let net = easemob_net(&clock);
     let folder = fast_dir();
     let transport = Arc::clone(&net) as Arc<dyn Transport>;
-    let exporter = Exporter::start_through(transport, &text("chat"), folder.path(), &clock).await;
+    let exporter = Exporter::start_through(transport, &easemob("chat"), folder.path(), &clock).await;
     tokio::time::sleep(Duration::from_secs(50)).await;
     net.starts.lock().unwrap().clear();
     while net.starts.lock().unwrap().len() < 8 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    exporter.reload(&text("renamed")).await.unwrap();
+    exporter.reload(&easemob("renamed")).await.unwrap();
     tokio::time::sleep(Duration::from_secs(40)).await;
     let starts = std::mem::take(&mut *net.starts.lock().unwrap());
     assert!(starts.len() >= 16, "both polls: {} requests", starts.len());
