@@ -231,7 +231,7 @@ async fn a_poll_that_failed_in_one_call_is_no_success_over_a_restart_either() {
 async fn a_refused_message_is_set_aside_only_if_others_pass() {
     let scene = Scene::new().await;
     let log = Log::capture();
-    let exporter = scene.start("interval: 5s").await;
+    let exporter = scene.start("").await;
     scene.script.refused.lock().unwrap().insert(1);
     scene.many(&exporter, 1).await;
     minutes(60.0).await;
@@ -243,7 +243,7 @@ async fn a_refused_message_is_set_aside_only_if_others_pass() {
     let page = exporter.scrape().await;
     assert_eq!((rejected(&page), tracked(&page)), (Some(1.0), (0.0, 1.0)));
     // It is asked for once a day, refused again, and that is told once.
-    minutes(3.0 * 1440.0).await;
+    minutes(1.5 * 1440.0).await;
     assert_eq!(rejected(&exporter.scrape().await), Some(1.0));
     assert_eq!(log.take_lines("it is set aside").len(), 1);
     exporter.stop().await;
