@@ -74,12 +74,11 @@ def secret_keys(root: Path, chart: Path) -> Iterator[str]:
 
 def links(root: Path, chart: Path) -> Iterator[str]:
     """Dashboards are those of the repository; the rules with default thresholds are compared where they are rendered."""
-    for name, target in (("files/dashboards", "grafana/dashboards"),):
-        link = chart / name
-        if not link.is_symlink() or os.path.isabs(os.readlink(link)):
-            yield f"{name} is no relative link"
-        elif link.resolve() != (root / target).resolve() or not link.is_dir():
-            yield f"{name} leads to {os.readlink(link)}, not to {target}"
+    link = chart / "files/dashboards"
+    if not link.is_symlink() or os.path.isabs(os.readlink(link)):
+        yield "files/dashboards is no relative link"
+    elif link.resolve() != (root / "grafana/dashboards").resolve() or not link.is_dir():
+        yield f"files/dashboards leads to {os.readlink(link)}, not to grafana/dashboards"
     for path in chart.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
             yield f"{path.relative_to(chart)} leads out of the repository"

@@ -134,8 +134,8 @@ Relabelling of targets, then what values add to it.
 {{- end -}}
 
 {{/*
-The text of a rule file, with the thresholds and the starts of its links. In the files thresholds are <<NAME>>; links are external labels of Prometheus, which rule files
-on a Prometheus of their own want; what is not given stays one.
+The text of a rule file, with the thresholds and the starts of its links. In the files thresholds are <<NAME>>, and links begin
+with external labels of Prometheus, as rule files on a Prometheus of their own want; what is not given stays one.
 */}}
 {{- define "push-exporter.ruleText" -}}
 {{- $text := .text -}}
