@@ -536,10 +536,8 @@ fn app_view(
         Health::Up if is_bad => Health::Waiting,
         state => state,
     };
-    let variables = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("var-provider", provider), ("var-app", &name)])
-        .finish();
-    let dashboard = options.dashboard_url.as_ref().map(|url| format!("{url}/d/push-app?{variables}"));
+    let variables = [("var-provider", provider), ("var-app", name.as_str())];
+    let dashboard = deliveries::dashboard_link(options, "push-app", &variables);
     let is_shown =
         |channel: &&ChannelDeliveries| channel.state != ChannelState::Idle && (has_all_channels || state != Health::Up);
     let shown: Vec<ChannelView> = channels

@@ -219,8 +219,13 @@ fn dashboard((provider, app): (&str, &str), channel: &ChannelDeliveries, options
         ("var-platform", &channel.platform),
         ("var-channel", &channel.channel),
     ];
+    dashboard_link(options, "push-channel", &variables)
+}
+
+/// Returns the address of a dashboard with these variables, if there is a Grafana.
+pub(super) fn dashboard_link(options: &Options, uid: &str, variables: &[(&str, &str)]) -> Option<String> {
     let variables = form_urlencoded::Serializer::new(String::new()).extend_pairs(variables).finish();
-    Some(format!("{}/d/push-channel?{variables}", options.dashboard_url.as_ref()?))
+    Some(format!("{}/d/{uid}?{variables}", options.dashboard_url.as_ref()?))
 }
 
 fn period(period: &Period) -> String {
