@@ -142,12 +142,13 @@
               variables: ['platform', 'channel'],
             },
           ),
-          // Six hours, because what arrives does so for hours: right after a large push the ratio of an hour is low.
+          // Six hours, because what arrives does so for hours: right after a large push the ratio of an hour is low. But an hour
+          // that is as usual ends it.
           $.alert(
             'PushDeliveryRatioFell',
             {
               expr: |||
-                channel:push_messages_received_per_sent:ratio_increase6h
+                channel:push_messages_received_per_sent:ratio_recent
                   < %(deliveryFellRatio)g * channel:push_messages_received_per_sent:ratio_increase6h_median1w
                   and channel:push_messages_sent_with_received:increase6h > %(sixHoursVolume)g
                   unless on (job, provider, app, platform, channel) channel:push_messages_accepted_per_attempted:ratio_failing
@@ -155,12 +156,13 @@
                   unless on (job, platform, channel) vendor:push_providers_fell:count
               ||| % config,
               'for': '30m',
+              keepFiringFor: '10m',
               severity: 'warning',
               summary: 'Fewer pushes of {{ $labels.app }} arrive through {{ $labels.channel }} than usual: {{ $value | humanizePercentage }}',
               description: |||
                 Of what {{ $labels.provider }} sent through {{ $labels.channel }} ({{ $labels.platform }}) for {{
-                $labels.app }} in the last six hours, {{ $value | humanizePercentage }} arrived, less than eight tenths
-                of the median of the past week.
+                $labels.app }} in the last six hours, or in the last hour if that is better, {{ $value | humanizePercentage }}
+                arrived, less than eight tenths of the median of the past week.
               |||,
               dashboard: 'push-channel',
               variables: ['provider', 'app', 'platform', 'channel'],

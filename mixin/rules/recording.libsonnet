@@ -76,6 +76,15 @@
     beside(window, 'push_messages_received_with_sent', 'push_messages_received_total', 'push_messages_sent_total'),
     beside(window, 'push_messages_sent_with_received', 'push_messages_sent_total', 'push_messages_received_total'),
   ],
+  // Delivery in six hours, or in the last hour if that is better: low until what is sent now arrives again.
+  local recentDelivery = {
+    record: 'channel:push_messages_received_per_sent:ratio_recent',
+    expr: |||
+      channel:push_messages_received_with_sent:increase1h / (channel:push_messages_sent_with_received:increase1h > %(hourVolume)g)
+        > channel:push_messages_received_per_sent:ratio_increase6h
+        or channel:push_messages_received_per_sent:ratio_increase6h
+    ||| % config,
+  },
   // What was shown of what arrived.
   local display(window) = [
     beside(window, 'push_messages_displayed_with_received', 'push_messages_displayed_total', 'push_messages_received_total'),
@@ -128,6 +137,7 @@
           + success('6h')
           + delivery('6h')
           + [ratio('6h', 'push_messages_received_per_sent', 'push_messages_received_with_sent', 'push_messages_sent_with_received')]
+          + [recentDelivery]
           + display('6h')
           + clicks('6h')
           + [ratio('6h', 'push_messages_clicked_per_received', 'push_messages_clicked_with_received', 'push_messages_received_with_clicked')],
@@ -277,7 +287,7 @@
             record: 'vendor:push_apps_fell:count',
             expr: |||
               count by (job, provider, platform, channel) (
-                channel:push_messages_received_per_sent:ratio_increase6h
+                channel:push_messages_received_per_sent:ratio_recent
                   < %(deliveryFellRatio)g * channel:push_messages_received_per_sent:ratio_increase6h_median1w
                   and channel:push_messages_sent_with_received:increase6h > %(sixHoursVolume)g
                 or channel:push_messages_accepted_per_attempted:ratio_increase1h

@@ -34,23 +34,29 @@ def levels(rules):
 
 
 def values(prometheus, expression, start, end):
-    """The series of an expression: labels, and values by time."""
+    """The series of an expression: labels, and values by time. A rule may give one with a name at one time and without it at
+    another; the name goes, and it is the same series."""
+    found = {}
     for series in prometheus.get("query_range", query=expression, start=start, end=end, step=STEP)["result"]:
-        labels = {name: value for name, value in series["metric"].items() if name != "__name__"}
-        yield labels, {int(at): value for at, value in series["values"]}
+        labels = tuple((name, value) for name, value in series["metric"].items() if name != "__name__")
+        found.setdefault(labels, {}).update((int(at), value) for at, value in series["values"])
+    for labels, samples in found.items():
+        yield dict(labels), dict(sorted(samples.items()))
 
 
 def firing(prometheus, rule, start, end):
-    """From when till when an alert fires, with its labels: as long as its expression has held for as long as it asks."""
-    wait = seconds(rule.get("for", "0s"))
+    """From when till when an alert fires, with its labels: once its expression has held for as long as it asks, until it has
+    not held for as long as it is kept."""
+    wait, kept = seconds(rule.get("for", "0s")), seconds(rule.get("keep_firing_for", "0s"))
     for labels, samples in values(prometheus, rule["expr"], start, end):
         labels.update(rule["labels"])
         times = list(samples)
         began = times[0]
         for at, following in zip(times, [*times[1:], None]):
-            if following != at + STEP:
-                if at - began >= wait:
-                    yield labels, began + wait, at
+            fires = at - began >= wait
+            if following is None or following > at + STEP + (kept if fires else 0):
+                if fires:
+                    yield labels, began + wait, min(at + kept, end)
                 began = following
 
 
