@@ -13,7 +13,7 @@ import puppeteer from 'puppeteer-core';
 
 import { arrange } from './dashboards/arrange.mjs';
 import { tellUnknown } from './dashboards/known.mjs';
-import { Prometheus, panelFrames } from './dashboards/queries.mjs';
+import { Prometheus, panelFrames, regions } from './dashboards/queries.mjs';
 import { transform } from './dashboards/transform.mjs';
 import { duration, fill, intervals, variables } from './dashboards/variables.mjs';
 
@@ -67,8 +67,7 @@ const read = async (file, dashboard) => {
   const prometheus = new Prometheus(options.prometheus, { from, to });
   const scope = await variables(dashboard, given, prometheus, say);
   for (const name of given.keys()) if (!scope.has(name)) say(`there is no variable ${name}`);
-  // Regions of alerts are not drawn; whether they can be asked for, tests/grafana/lint.py says.
-  for (const { name, builtIn, expr } of dashboard.annotations?.list ?? []) if (!builtIn && !expr) say(`annotations ${name} are not known`);
+  const annotations = await regions(dashboard, { scope, from, to, prometheus, say });
 
   const panels = await Promise.all(
     arrange(dashboard.panels ?? []).map(async ({ panel, box }) => {
@@ -96,6 +95,7 @@ const read = async (file, dashboard) => {
     from,
     to,
     panels,
+    annotations,
     theme: options.theme,
     zone: zoneOf(dashboard),
     title: dashboard.title,

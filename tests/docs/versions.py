@@ -14,7 +14,7 @@ from repository import Repository
 # By Prometheus' change log: since when it knows a function, or what else a query is made of. 2.0 is as far as this looks.
 OLD = """abs absent avg avg_over_time bottomk changes clamp_max clamp_min count count_over_time deriv floor
     histogram_quantile increase label_join label_replace max max_over_time min min_over_time quantile_over_time rate
-    resets sort sort_desc sum sum_over_time time topk vector hour day_of_week days_in_month scalar"""
+    resets sort sort_desc sum sum_over_time time timestamp topk vector hour day_of_week days_in_month scalar"""
 SINCE = dict.fromkeys(OLD.split(), (2, 0)) | dict.fromkeys(["clamp", "last_over_time", "sgn"], (2, 26))
 # As in `@ end()`.
 SINCE |= {"group": (2, 20), "present_over_time": (2, 29), "end": (2, 33), "start": (2, 33)}

@@ -203,12 +203,13 @@ def links_rule(dashboard: dict) -> Found:
 def annotation_rule(dashboard: dict) -> Found:
     """Alerts that fire, of our product alone, by the variables that the dashboard has."""
     listed = dashboard["annotations"]["list"]
-    for name, message in _invalid({one["name"]: boards.filled(one["expr"], dashboard, INTERVALS) for one in listed}):
+    for name, message in _invalid({one["name"]: boards.filled(one["target"]["expr"], dashboard, INTERVALS) for one in listed}):
         yield "-", f"annotation {name}: {message}"
     for one in listed:
-        if 'product="push-exporter"' not in one["expr"] or one["datasource"]["uid"] != "${datasource}":
-            yield "-", f"annotation {one['name']}: {one['expr']} of {one['datasource']}"
-        for name in boards.used(one["expr"]) - variables_of[dashboard["uid"]]:
+        expr = one["target"]["expr"]
+        if 'product="push-exporter"' not in expr or one["datasource"]["uid"] != "${datasource}":
+            yield "-", f"annotation {one['name']}: {expr} of {one['datasource']}"
+        for name in boards.used(expr) - variables_of[dashboard["uid"]]:
             yield "-", f"annotation {one['name']}: ${name} is no variable"
     if [one["name"] for one in listed] != ["Alerts"]:
         yield "-", f"has the annotations {[one['name'] for one in listed]}"

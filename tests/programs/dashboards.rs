@@ -19,6 +19,15 @@ fn they_pass_the_rules_of_grafanas_linter() {
 }
 
 #[test]
+fn they_fit_the_types_of_grafana_11_12_and_13() {
+    let boards = ["overview", "channel", "app", "exporter"].map(|name| format!("grafana/dashboards/push-{name}.json"));
+    let arguments: Vec<&str> =
+        std::iter::once("tests/browser/schema.mjs").chain(boards.iter().map(String::as_str)).collect();
+    let output = tool("node", &arguments, b"");
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
 fn every_query_and_rule_finds_something_in_the_demo() {
     let program = Program::start(&["demo"]);
     let folder = fast_dir();

@@ -19,11 +19,24 @@ def render(dashboard) -> str:
     model = {"id": None, **dashboard.to_json()}
     names = [variable.name for variable in dashboard.templating.list_val if variable.name != "datasource"]
     model["annotations"] = {"list": [annotation(names)]}
-    for variable in model["templating"].list_val:
-        if variable.hide:
+    model = json.loads(json.dumps(model, cls=JSONEncoder))
+    for variable in model["templating"]["list"]:
+        if variable.get("hide"):
             # What is not to be seen must not come by a link either.
-            variable.skip_url_sync = True
-    return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+            variable["skipUrlSync"] = True
+    _leave_out_what_no_grafana_reads(model)
+    return json.dumps(model, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _leave_out_what_no_grafana_reads(model: dict) -> None:
+    """The SDK writes settings of intervals into every variable, and what dashboards and tables had in older versions."""
+    model.pop("style")
+    for variable in model["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min", "id"):
+            variable.pop(name, None)
+    for panel in model["panels"]:
+        if panel["type"] == "table":
+            del panel["options"]["footer"]
 
 
 def main() -> int:

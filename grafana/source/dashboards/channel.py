@@ -74,7 +74,8 @@ def dashboard():
         number(
             "Delivery, 6 hours",
             "Share of what was sent in the last six hours that has arrived; it goes on arriving for hours. Of usual: "
-            "the worst share of a median of the past week; an alert fires below 80 %.",
+            "the worst share of a median of the past week, of six hours or of the last hour if that is better; an alert fires "
+            "below 80 %.",
             "percentunit",
             now(ratio(DELIVERY, "6h", RECORDED_CHANNEL), "now"),
             now(f"min({of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)})", OF_USUAL),
@@ -202,8 +203,8 @@ def dashboard():
         table(
             "Apps and providers, 24 hours",
             "Every channel of every app through every provider: sent in 24 hours and what became of it, those worst "
-            "against their usual first. Delivery and speed / usual: what arrived over six hours, and in ten minutes over the "
-            "last hour, as shares of the medians of the past week. Empty: the provider does not say, "
+            "against their usual first. Delivery and speed / usual: what arrived over six hours or the last hour if that is "
+            "better, and in ten minutes over the last hour, as shares of the medians of the past week. Empty: the provider does not say, "
             "there were too few pushes, or not half a day of history.",
             OF_ROUTE,
             Column("Sent", "short", total(f"channel:push_messages_sent:increase1d{{{RECORDED_CHANNEL}}}", BY_ROUTE)),

@@ -28,6 +28,8 @@ UID = "push-overview"
 OF_ROUTE = ["provider", "platform", "channel"]
 BY_ROUTE = ", ".join(OF_ROUTE)
 BY_CHANNEL = "platform, channel"
+OF_LANE = ["channel", "platform", "provider", "app", "what"]
+BY_LANE = ", ".join(OF_LANE)
 ROUTE = "{{channel}} {{platform}} · {{provider}}"
 OF_ONE_APP = "{{channel}} · {{app}}"
 TO_CHANNEL = [links.of_line("Channel", "push-channel", OF_ROUTE)]
@@ -35,6 +37,8 @@ TO_CHANNEL_OF_APP = [links.of_line("Channel", "push-channel", [*OF_ROUTE, "app"]
 
 ALERT = ["severity", "alertname", "provider", "app", "channel"]
 SEVERITY = {"critical": ("critical", "red"), "warning": ("warning", "orange"), "info": ("info", "blue")}
+
+STATES = {"1": ("worse", "orange"), "2": ("bad", "red")}
 
 # So many of the channels that were bad are shown over time, and so many of the worst now.
 LANES, WORST = 12, 3
@@ -64,13 +68,13 @@ def _lane(what: str, state: str, of) -> str:
 def _fallen(of, limits: thresholds.Limits) -> str:
     """0 as usual, 1 and 2 from the two limits of the share of the usual on."""
     (red, _), (orange, _) = limits.others
-    share = f"{of.ratio}{{{RECORDED_CHANNEL}}} / {of.ratio}_median1w{{{RECORDED_CHANNEL}}}"
+    share = f"{of.ratio}{{{RECORDED_CHANNEL}}} / {of.median}{{{RECORDED_CHANNEL}}}"
     return f"floor(clamp(1 + ({orange} - {share}) / {orange - red:.2f}, 0, 2))"
 
 
 def _refused() -> str:
     """2 below 70 %, 1 a tenth below the usual."""
-    success, usual = (f"{SUCCESS_USUAL.ratio}{suffix}{{{RECORDED_CHANNEL}}}" for suffix in ("", "_median1w"))
+    success, usual = (f"{name}{{{RECORDED_CHANNEL}}}" for name in (SUCCESS_USUAL.ratio, SUCCESS_USUAL.median))
     return f"clamp_max(2 * ({success} < bool 0.7) + ({success} < bool (0.9 * {usual} or 0 * {success})), 2)"
 
 
@@ -85,6 +89,27 @@ def _lanes() -> str:
     return 'label_join(\n  {},\n  "CHANNEL", " ", "channel", "platform", "provider", "app"\n)'.format(
         "\n  or ".join(lanes)
     )
+
+
+def _bad_now() -> str:
+    return f"max by ({BY_LANE}) ({_lanes()}) > 0"
+
+
+def _bad_since() -> str:
+    """When each lane that is bad now was last well, nothing if that is before the time range."""
+    well = f"timestamp(max by ({BY_LANE}) ({_lanes()}) == 0)"
+    return f"1000 * max_over_time({well}[$__range:5m])\n  and {_bad_now()}"
+
+
+def _shares() -> str:
+    """The success, and the shares of the usual of delivery and speed, of the lanes that are bad now."""
+    shares = [
+        ("success", of_enough(SUCCESS_USUAL, RECORDED_CHANNEL)),
+        ("delivery", of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)),
+        ("speed", of_usual(SPEED_USUAL, RECORDED_CHANNEL)),
+    ]
+    told = "\n  or ".join(f'label_replace({share}, "what", "{what}", "", "")' for what, share in shares)
+    return f"min by ({BY_LANE}) (\n  {told}\n)\nand {_bad_now()}"
 
 
 def _bad_lanes() -> str:
@@ -181,8 +206,8 @@ def dashboard():
         ),
         number(
             "Worst delivery, of the usual",
-            "Of what a channel was sent for an app in six hours, the share that has arrived, as a share of the median of "
-            "its past week: the three lowest of those with more than 500 pushes. An alert fires below 80 %.",
+            "Of what a channel was sent for an app in six hours, or in the last hour if that is better, the share that has arrived, "
+            "as a share of the median of its past week: the three lowest of those with more than 500 pushes. An alert fires below 80 %.",
             "percentunit",
             now(f"bottomk({WORST}, {of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)})", OF_ONE_APP),
             limits=thresholds.DELIVERY_USUAL,
@@ -221,7 +246,7 @@ def dashboard():
             data_links=[links.of_row("Channel", "push-channel", ["channel"])],
             none="No alert fires",
             span=14,
-            height=8,
+            height=9,
         ),
         table(
             "Failing reports",
@@ -246,19 +271,33 @@ def dashboard():
             data_links=[links.of_row("Exporter health", "push-exporter", ["provider", "app"])],
             none="No report fails",
             span=10,
-            height=8,
+            height=9,
         ),
         row("Which channel, of which app, since when?"),
+        table(
+            "Bad now",
+            "Channels whose success, delivery or speed is worse than usual now, the worst first, and since when; the limits are "
+            "those of the bands below. Share: for success what the channel accepts, else what is left of the usual. No time: "
+            "since before the time range.",
+            OF_LANE,
+            Column("State", "none", _bad_now(), thresholds.high_is_bad(1, 2), STATES, width=70),
+            Column("Share", "percentunit", _shares(), width=70),
+            Column("Since", "dateTimeFromNow", _bad_since(), width=110),
+            least_first=f"-1 * ({_bad_now()})",
+            data_links=[links.of_row("Channel", "push-channel", [*OF_ROUTE, "app"])],
+            none="No channel is worse than usual",
+            height=7,
+        ),
         states(
             "Channels that are worse than usual",
             f"The {LANES} that were bad for longest in the time range, by channel, platform, provider and app, and the worst "
             "of all channels. Success in an hour: orange a tenth below its median of the past week, red below 70 %. Delivery "
-            "in six hours: orange below nine tenths of its median, red below eight; it falls slowly, and is back six hours "
-            "after the end. Speed, what arrived in ten minutes: orange below 0.85 of its median, red below 0.7. The same "
+            "in six hours, or in the last hour if that is better: orange below nine tenths of its median, red below eight; it falls "
+            "slowly, and is back an hour after the end. Speed, what arrived in ten minutes: orange below 0.85 of its median, red below 0.7. The same "
             "channel through several providers: the vendor. One app alone: its certificate or quota.",
             series(f"max({_lanes()})", "any channel"),
             series(_bad_lanes(), "{{CHANNEL}} · {{what}}"),
-            words={"0": ("as usual", thresholds.QUIET), "1": ("worse", "orange"), "2": ("bad", "red")},
+            words={"0": ("as usual", thresholds.QUIET)} | STATES,
             data_links=TO_CHANNEL_OF_APP,
             none="Too few pushes to tell",
             height=10,
@@ -308,8 +347,8 @@ def dashboard():
         ),
         lines(
             "Delivery by channel, of its usual",
-            "Share of what was sent that has arrived, over six hours, as a share of the median of the past week, of the "
-            "worst app with more than 500 pushes.",
+            "Share of what was sent that has arrived, over six hours or the last hour if that is better, as a share of the median "
+            "of the past week, of the worst app with more than 500 pushes.",
             "percentunit",
             series(f"min by ({BY_ROUTE}) (\n  {of_usual(DELIVERY_USUAL, RECORDED_CHANNEL)}\n)", ROUTE),
             worst="min",

@@ -212,7 +212,7 @@ def table(
     titles = dict(zip(names, (column.title for column in columns)))
     panel = _wide_enough(panel.with_transformation(_organize(labels, titles, order)), labels)
     for label in unseen:
-        panel = panel.override_by_name(_title(label), [DynamicConfigValue("custom.hidden", True)])
+        panel = panel.override_by_name(_title(label), _UNSEEN)
     for label, colours in (words or {}).items():
         panel = panel.override_by_name(_title(label), [_mapped(colours), _CELL])
     for column in columns:
@@ -344,6 +344,11 @@ def _words(words: dict[str, tuple[str, str]]):
 
 # Increases are extrapolated: a few are shown as whole numbers.
 _WHOLE = DynamicConfigValue("decimals", 0)
+# As Grafana 11 has it, and as later versions do.
+_UNSEEN = [
+    DynamicConfigValue("custom.hidden", True),
+    DynamicConfigValue("custom.hideFrom", {"legend": False, "tooltip": False, "viz": True}),
+]
 _CELL = DynamicConfigValue("custom.cellOptions", {"type": "color-background", "mode": "basic"})
 _COLOURED = [_CELL, DynamicConfigValue("custom.align", "right")]
 

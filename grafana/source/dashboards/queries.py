@@ -30,26 +30,30 @@ SPEED = ("push_messages_received_at_10m", "push_messages_sent_at_10m")
 
 @dataclass(frozen=True)
 class Usual:
-    """A recorded ratio of channels, of which the median of the past week is recorded too, and what it is a ratio of. Alerts
-    on it ask for more than `enough`, so that a handful of pushes says nothing."""
+    """A recorded ratio of channels, its recorded median of the past week, and what it is a ratio of. Alerts on it ask for
+    more than `enough`, so that a handful of pushes says nothing."""
 
     ratio: str
+    median: str
     of: str
     enough: int
 
 
 SUCCESS_USUAL = Usual(
     "channel:push_messages_accepted_per_attempted:ratio_increase1h",
+    "channel:push_messages_accepted_per_attempted:ratio_increase1h_median1w",
     "channel:push_messages_attempted_with_accepted:increase1h",
     100,
 )
 DELIVERY_USUAL = Usual(
-    "channel:push_messages_received_per_sent:ratio_increase6h",
+    "channel:push_messages_received_per_sent:ratio_recent",
+    "channel:push_messages_received_per_sent:ratio_increase6h_median1w",
     "channel:push_messages_sent_with_received:increase6h",
     500,
 )
 SPEED_USUAL = Usual(
     "channel:push_messages_received_at_10m_per_sent_at_10m:ratio_increase1h",
+    "channel:push_messages_received_at_10m_per_sent_at_10m:ratio_increase1h_median1w",
     "channel:push_messages_sent_at_10m:increase1h",
     100,
 )
@@ -78,7 +82,7 @@ def of_enough(of: Usual, matchers: str) -> str:
 
 def of_usual(of: Usual, matchers: str) -> str:
     """The ratio as a share of its median of the past week, of each channel of each app that has both and enough pushes."""
-    return f"{of.ratio}{{{matchers}}} / {of.ratio}_median1w{{{matchers}}}\n  and {of.of}{{{matchers}}} > {of.enough}"
+    return f"{of.ratio}{{{matchers}}} / {of.median}{{{matchers}}}\n  and {of.of}{{{matchers}}} > {of.enough}"
 
 
 def worst_of_usual(of: Usual, matchers: str, by: str) -> str:
@@ -104,17 +108,17 @@ def of_exporters(expr: str) -> str:
 
 
 def annotation(names: list[str]) -> dict:
-    """Alerts that fire, as regions over time, of what these variables select."""
+    """Critical alerts that fire, as regions over time, of what these variables select: with warnings there are so many regions
+    that no line is seen."""
     of = ", ".join(f'{name}=~"${name}|"' for name in names if name != "instance")
-    firing = f'ALERTS{{product="push-exporter", alertstate="firing", severity=~"critical|warning", {of}}}'
+    firing = f'ALERTS{{product="push-exporter", alertstate="firing", severity="critical", {of}}}'
     return {
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
         "enable": True,
-        "expr": firing,
         "iconColor": "red",
         "name": "Alerts",
-        "step": "60s",
-        "tagKeys": "severity,provider,app,channel",
+        "target": {"expr": firing, "interval": "60s", "refId": "Alerts"},
+        "tagKeys": "provider,app,channel",
         "titleFormat": "{{alertname}}",
         "textFormat": "{{provider}} {{app}} {{channel}}",
     }

@@ -38,7 +38,6 @@ const OPTIONS = {
   },
   table: {
     showHeader: [true, false], cellHeight: ['sm', 'md', 'lg'], sortBy: ANY, frameIndex: ANY, enablePagination: OFF, showTypeIcons: OFF,
-    footer: { show: OFF, reducer: ANY, fields: ANY, countRows: ANY, enablePagination: OFF },
   },
   row: {},
 };
@@ -61,7 +60,7 @@ const CUSTOM = {
   },
   'state-timeline': { fillOpacity: ANY, lineWidth: ANY, spanNulls: [false], insertNulls: OFF, hideFrom: HIDE, ...AXIS },
   table: {
-    align: ['auto', 'left', 'center', 'right', null], width: ANY, minWidth: ANY, hidden: [true, false], filterable: ANY, inspect: ANY,
+    align: ['auto', 'left', 'center', 'right', null], width: ANY, minWidth: ANY, hidden: [true, false], hideFrom: HIDE, filterable: ANY, inspect: ANY,
     cellOptions: CELL, displayMode: ['auto', 'color-text', 'color-background', 'color-background-solid', 'basic', 'gradient-gauge', 'lcd-gauge'],
   },
   stat: {}, bargauge: { neutral: NONE }, text: {}, row: {},

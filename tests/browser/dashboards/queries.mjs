@@ -56,6 +56,26 @@ const seriesFrames = (target, series) => series.map(({ metric, values }) => {
   return { refId: target.refId, fields: [time(values), value] };
 });
 
+// From when to when each annotation holds: a region for each row of samples without a gap.
+export const regions = async (dashboard, { scope, from, to, prometheus, say }) => {
+  const step = Math.max(60, Math.ceil((to - from) / 1000));
+  const asked = (dashboard.annotations?.list ?? []).filter(({ builtIn, enable }) => !builtIn && enable);
+  const found = await Promise.all(asked.map(async ({ name, iconColor, target }) => {
+    if (!target?.expr) say(`annotations ${name} are not known`);
+    const series = await prometheus.series(fill(target?.expr ?? '', scope, 'query', say), false, step);
+    return series.flatMap(({ values }) => {
+      const rows = [];
+      values.forEach(([at, value], index) => {
+        if (value === null) return;
+        if (index > 0 && values[index - 1][1] !== null) rows.at(-1).to = at;
+        else rows.push({ colour: iconColor, from: at, to: at });
+      });
+      return rows;
+    });
+  }));
+  return found.flat();
+};
+
 // One frame a target: time, a column a label, the value.
 const tableFrame = (target, series, several) => {
   const rows = series.flatMap(({ metric, values }) => values.filter(([, value]) => value !== null).map(point => ({ metric, point })));

@@ -69,7 +69,7 @@ export const table = ({ body, frames, options, scene, say, hint }) => {
   const keys = (options.sortBy ?? []).map(({ displayName, desc }) => ({ field: frame.fields.find(({ title }) => title === displayName), desc }));
   if (keys.some(({ field }) => !field)) say('the column to sort by is not there');
   frame = sorted(frame, keys.filter(({ field }) => field));
-  const fields = frame.fields.filter(({ config }) => !config.custom?.hidden);
+  const fields = frame.fields.filter(({ config }) => !config.custom?.hideFrom?.viz);
 
   const sizes = widths(fields, body.clientWidth);
   const height = HEIGHTS[options.cellHeight ?? 'sm'];

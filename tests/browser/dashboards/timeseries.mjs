@@ -84,6 +84,30 @@ const gradient = (fill, { gradientMode, fillOpacity }) => {
   };
 };
 
+const drawAnnotations = ({ annotations, theme }) => chart => {
+  const { ctx, bbox: { left, top, width, height } } = chart;
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, top, width, height);
+  ctx.clip();
+  for (const { colour: name, from, to } of annotations) {
+    const shade = colour(name, theme);
+    const [start, end] = [from, to].map(at => Math.round(chart.valToPos(at, 'x', true)));
+    ctx.fillStyle = faded(shade, 0.1);
+    ctx.fillRect(start, top, end - start, height);
+    ctx.strokeStyle = shade;
+    ctx.lineWidth = 2 * devicePixelRatio;
+    ctx.setLineDash([5 * devicePixelRatio, 5 * devicePixelRatio]);
+    ctx.beginPath();
+    for (const at of [start, end]) {
+      ctx.moveTo(at, top);
+      ctx.lineTo(at, top + height);
+    }
+    ctx.stroke();
+  }
+  ctx.restore();
+};
+
 const drawThresholds = (fields, scene) => chart => {
   const { ctx, bbox: { left, top, width, height } } = chart;
   const drawn = new Set();
@@ -230,7 +254,7 @@ export const timeseries = ({ body, frames, options, scene, say, hint }) => {
       };
     })],
     bands,
-    hooks: { drawAxes: [drawThresholds(series.map(({ field }) => field), scene)] },
+    hooks: { drawAxes: [drawAnnotations(scene), drawThresholds(series.map(({ field }) => field), scene)] },
   }, [times, ...data], holder);
   // uPlot draws in a later turn unless told that all is there.
   plot.redraw(true);
