@@ -330,6 +330,18 @@
           },
         ],
       },
+      // The funnel by category, of messages that were registered with one.
+      {
+        name: 'push-categories',
+        interval: '4m',
+        rules: [
+          {
+            record: 'category:push_messages_%s:increase1d' % metric,
+            expr: 'sum by (job, provider, app, category) (increase(push_messages_%s_total{%scategory!=""}[1d]))' % [metric, config.whereAnd],
+          }
+          for metric in ['targeted', 'sent', 'received', 'displayed', 'clicked']
+        ],
+      },
       // What was counted in a day, by the names that push_messages_restated_total has for it.
       {
         name: 'push-counted',

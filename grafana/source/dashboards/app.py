@@ -5,12 +5,14 @@ from . import links, thresholds
 from .panels import Column, bars, frame, lines, matrix, number, row, table
 from .queries import (
     APP,
+    CATEGORY,
     CHANNEL,
     CLICKS,
     DATA_AGE,
     DELIVERY,
     DISPLAY,
     RECORDED_APP,
+    RECORDED_CATEGORY,
     RECORDED_CHANNEL,
     SPEED,
     SUCCESS,
@@ -20,7 +22,7 @@ from .queries import (
     total,
 )
 from .shared import firing_alerts, newest_message, refused_ids, reports_failing, tracked_messages
-from .variables import OF_CHANNELS
+from .variables import OF_CATEGORIES
 
 UID = "push-app"
 
@@ -32,6 +34,14 @@ TO_CHANNEL = [links.of_line("Channel", "push-channel", OF_ROUTE)]
 
 def _funnel(metric, legend):
     return now(total(f"increase({metric}{{{CHANNEL}}}[$__range])"), legend)
+
+
+def _of_category(metric):
+    return total(f"category:push_messages_{metric}:increase1d{{{RECORDED_CATEGORY}}}", "app, category")
+
+
+def _share(part, whole):
+    return f"{_of_category(part)}\n  / ({_of_category(whole)} > 0)"
 
 
 def _newest(title, metric):
@@ -57,7 +67,7 @@ def dashboard():
         UID,
         "Push / App",
         "One account at a provider: its funnel, channels, messages, users, quotas and read ratios.",
-        OF_CHANNELS,
+        OF_CATEGORIES,
         firing_alerts("the selected apps, or for no app"),
         reports_failing(),
         number(
@@ -212,6 +222,30 @@ def dashboard():
             many=True,
             none="Nothing taken back",
             span=8,
+        ),
+        row("Categories: campaigns told apart"),
+        table(
+            "Categories, 24 hours",
+            "The funnel of messages that were registered with a category, in the last 24 hours. Delivered: received of sent; "
+            "clicked: of received.",
+            ["app", "category"],
+            Column("Targeted", "short", _of_category("targeted")),
+            Column("Sent", "short", _of_category("sent")),
+            Column("Received", "short", _of_category("received")),
+            Column("Delivered", "percentunit", _share("received", "sent")),
+            Column("Displayed", "short", _of_category("displayed")),
+            Column("Clicked", "percentunit", _share("clicked", "received")),
+            sort="Sent",
+            none="No message has a category",
+            span=12,
+        ),
+        lines(
+            "Sent in an hour, by category",
+            "Deliveries sent in the hour before, of messages that were registered with a category.",
+            "short",
+            series(total(f"increase(push_messages_sent_total{{{CATEGORY}}}[1h])", "app, category"), "{{app}} {{category}}"),
+            many=True,
+            none="No message has a category",
         ),
         row("Users, quotas, test devices of JPush"),
         matrix(

@@ -17,6 +17,10 @@ CHANNEL = f'{APP}, platform=~"$platform", channel=~"$channel"'
 RECORDED_APP = 'job=~"$job", provider=~"$provider", app=~"$app"'
 RECORDED_CHANNEL = f'{RECORDED_APP}, platform=~"$platform", channel=~"$channel"'
 
+# Only messages that were registered with a category have one.
+CATEGORY = f'{CHANNEL}, category=~"$category"'
+RECORDED_CATEGORY = f'{RECORDED_APP}, category=~"$category"'
+
 # Empty too: an alert may concern no app or no channel, and that no exporter is there has not even a job.
 ALERTS = 'product="push-exporter", job=~"$job|", provider=~"$provider|", app=~"$app|", platform=~"$platform|", channel=~"$channel|"'
 
@@ -110,7 +114,7 @@ def of_exporters(expr: str) -> str:
 def annotation(names: list[str]) -> dict:
     """Critical alerts that fire, as regions over time, of what these variables select: with warnings there are so many regions
     that no line is seen."""
-    of = ", ".join(f'{name}=~"${name}|"' for name in names if name != "instance")
+    of = ", ".join(f'{name}=~"${name}|"' for name in names if name not in ("instance", "category"))
     firing = f'ALERTS{{product="push-exporter", alertstate="firing", severity="critical", {of}}}'
     return {
         "datasource": {"type": "prometheus", "uid": "${datasource}"},

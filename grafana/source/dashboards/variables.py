@@ -17,17 +17,19 @@ _QUERIES = {
     "app": 'push_up{job=~"$job", instance=~"$instance", provider=~"$provider"}',
     "platform": _COUNTED + "}",
     "channel": _COUNTED + ', platform=~"$platform"}',
+    "category": _COUNTED + ', platform=~"$platform", channel=~"$channel", category!=""}',
 }
 
 OF_APPS = ["job", "instance", "provider", "app"]
 OF_CHANNELS = [*OF_APPS, "platform", "channel"]
+OF_CATEGORIES = [*OF_CHANNELS, "category"]
 
 
 def variables(names: list[str]):
     """Recorded series have no instance, so the dashboards about channels, which are made of them, do not offer it."""
     yield builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
     for name in names:
-        hidden = name == "instance" and names == OF_CHANNELS
+        hidden = name == "instance" and "channel" in names
         yield (
             builders.QueryVariable(name)
             .hide(models.VariableHide.HIDE_VARIABLE if hidden else models.VariableHide.DONT_HIDE)
