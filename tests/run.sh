@@ -12,6 +12,9 @@ needs=(cc:build-essential curl:curl python3:python3 prometheus:prometheus promto
 python3 -c "import ensurepip, venv" 2>/dev/null || needs+=(:python3-venv)
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || needs+=(:postgresql)
 install_needed "${needs[@]}"
+# It would replace the system's log daemon.
+unpack_needed target/syslog-ng syslog-ng-core syslog-ng-mod-http libcap2 libcurl4 libglib2.0-0 libivykis0 libjson-c5 libnet1 libpcre3 \
+    libssl3 libsystemd0 libwrap0
 
 # The providers' own SDKs, official parsers, and what the dashboards are made with, in a place of their own.
 wanted=(tests/requirements.txt grafana/source/requirements.txt)
