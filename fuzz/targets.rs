@@ -54,7 +54,7 @@ use push_exporter::util::lease::Lease;
 use push_exporter::web::Options;
 use push_exporter::web::config as web_config;
 use push_exporter::web::config::WebConfig;
-use push_exporter::web::message_api::MessageApi;
+use push_exporter::web::message_api::{MessageApi, Tokens};
 use push_exporter::web::routes::{AppState, Router};
 use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
@@ -592,8 +592,8 @@ impl Exporter {
             }
             registry.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
             page.flush().await;
-            let token = tokio::sync::watch::channel(config.message_token.clone()).1;
-            let messages = MessageApi::new(token, Arc::clone(&registry));
+            let tokens = Tokens { messages: config.message_token.clone(), callbacks: config.callback_tokens() };
+            let messages = MessageApi::new(tokio::sync::watch::channel(tokens).1, Arc::clone(&registry));
             let (status, reloader) = (services.status.clone(), Reload::never().reloader());
             let began = clock.now();
             let content = AppState {
@@ -638,7 +638,12 @@ impl Store for Notebook {
         let mut added = Vec::new();
         for NewMessages { messages, .. } in new {
             let new = messages.len() as i64;
-            added.push(AddedMessages { new, series: Vec::new(), state: MessageState::default() });
+            added.push(AddedMessages {
+                new,
+                series: Vec::new(),
+                state: MessageState::default(),
+                id_sources: Vec::new(),
+            });
             self.0.messages.lock().expect("no panic").extend(messages);
         }
         Box::pin(async { Ok(added) })

@@ -14,18 +14,19 @@ use tokio::task::JoinSet;
 use crate::commands::cli::{Check, Flags};
 use crate::commands::{CommandFailure, serve};
 use crate::config::postgres_address::LedgerAddress;
+use crate::ledger::newest_ids::{NewestIds, newest_ids};
 use crate::ledger::postgres::owners::{Owners, owners};
 use crate::model::advice::{Advice, Language};
 use crate::model::reading::SentMessage;
 use crate::provider::client::{AccountClient, Client};
-use crate::provider::config::{App, UNFED};
+use crate::provider::config::{App, Config, UNFED};
 use crate::provider::error::TransportError;
 use crate::provider::error::{ProviderError, Reason};
 use crate::provider::rate_limit::{Priority, Rate};
 use crate::provider::transport::Transport;
 use crate::provider::{
-    CounterSource, EarlierQueries, GaugeReport, MessageQuery, MessageReport, ReportSpec, ReportState, SnapshotReport,
-    WindowAnswer, WindowNumbers, WindowQuery, WindowReport,
+    CounterSource, DiscoveryReport, EarlierQueries, GaugeReport, MessageQuery, MessageReport, ReportSpec, ReportState,
+    SnapshotReport, WindowAnswer, WindowNumbers, WindowQuery, WindowReport,
 };
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
@@ -58,7 +59,7 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
         super::print(&format!("{}: the web configuration is valid\n", file.display()))?;
     }
     for app in &config.apps {
-        if config.leaves_unfed(app.account.counter_source(&app.report_context(&clock)).messages().as_ref()) {
+        if config.id_sources(app, &clock).is_some_and(|ways| ways.is_empty()) {
             let (file, provider, name) = (file.display(), app.provider.name(), &app.name);
             super::print(&format!("{file}: {provider} {name}: warning: {UNFED}\n"))?;
         }
@@ -71,6 +72,14 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
         let rows = query_all(asked, &transport, &clock).await;
         let language = Language::of_terminal(|name| std::env::var(name).ok());
         super::print(&format!("\n{}", table(&rows, language)))?;
+        let newest = newest_ids(&config.ledger).await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = error.to_string(),
+                "cannot read the ledger, so it is not known when ids last arrived"
+            );
+            NewestIds::new()
+        });
+        super::print(&id_table(&config, &newest, &clock))?;
         if let LedgerAddress::Postgres(address) = &config.ledger {
             let owners = owners(address).await.map_err(anyhow::Error::from)?;
             super::print(&format!("\n{}", owner_table(&config.apps, &owners)))?;
@@ -98,6 +107,7 @@ enum ReportKind {
     Window(Box<dyn WindowReport>, Option<WindowQuery>),
     Moment(Box<dyn SnapshotReport>, SentMessage),
     Message(Box<dyn MessageReport>, MessageQuery),
+    Discovery(Box<dyn DiscoveryReport>),
 }
 
 /// A row of the table.
@@ -160,6 +170,9 @@ fn queries(app: &App, clock: &Clock) -> Vec<ReportQuery> {
                 report_query(*report.spec(), ReportKind::Moment(report, message))
             }
         });
+    }
+    for report in app.account.discovery_reports(&report_context) {
+        queries.push(report_query(*report.spec(), ReportKind::Discovery(report)));
     }
     let delivery = messages
         .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.spec().name) == messages.delivery));
@@ -250,6 +263,11 @@ impl ReportKind {
                     Err(error) => Err(error),
                 }
             }
+            ReportKind::Discovery(report) => {
+                let found = report.list(1, client).await?;
+                let more = if found.pages > 1 { " and more" } else { "" };
+                Ok(Some(format!("{NOW} ({}{more} listed)", found.origins.len())))
+            }
             ReportKind::Message(report, message) => match report.query(std::slice::from_ref(message), client).await {
                 Ok(numbers) if numbers.messages.iter().any(|found| !found.readings.is_empty()) => {
                     Ok(Some(NOW.to_owned()))
@@ -336,6 +354,25 @@ fn owner_table(apps: &[App], owners: &Owners) -> String {
     let head = ["PROVIDER", "APP", "OWNER"].map(str::to_owned);
     let lines = columns([head].into_iter().chain(apps.iter().map(owner)).collect());
     format!("Replicas: {replicas}\n{}", lines.concat())
+}
+
+/// Formats the ways by which message ids arrive, and when each last brought a new one; empty if no app takes any.
+fn id_table(config: &Config, newest: &NewestIds, clock: &Clock) -> String {
+    let mut rows = Vec::new();
+    for app in &config.apps {
+        let known = newest.get(&(app.provider.name().to_owned(), app.name.clone()));
+        for way in config.id_sources(app, clock).unwrap_or_default() {
+            let last =
+                known.and_then(|known| known.get(&way)).map(|at| format!("{} ago", format_age(clock.now(), *at)));
+            let last = last.unwrap_or_else(|| NOTHING.to_owned());
+            rows.push([app.provider.name().to_owned(), app.name.clone(), way.title().to_owned(), last]);
+        }
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = ["PROVIDER", "APP", "MESSAGE IDS FROM", "LAST NEW ONE"].map(str::to_owned);
+    format!("\n{}", columns([head].into_iter().chain(rows).collect()).concat())
 }
 
 /// Formats rows as lines with aligned columns.

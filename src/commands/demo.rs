@@ -131,7 +131,8 @@ impl Shop {
         let devices = JpushApp::demo("").devices.join(", ");
         let everything = format!(
             "delivery: messages_detail, newest_messages: 5, users: [hour, day, month], vendor_quota: true, \
-             test_devices: [{devices}], intervals: {{users: 15s, vendor_quota: 4s, status_message: 10s}}"
+             discover: [schedules], schedule_name_as_category: true, test_devices: [{devices}], \
+             intervals: {{users: 15s, vendor_quota: 10s, status_message: 10s, schedules: 10s}}"
         );
         vec![
             shop(1, "shop", "7d431e42dfa6a6d693ac2d04", true, &everything),
@@ -146,6 +147,11 @@ impl Shop {
                 "users: [day], intervals: {group_users: 15s}",
             ),
         ]
+    }
+
+    /// Creates a schedule if the exporter finds ids of this app by itself, and returns its id.
+    fn schedule(&self) -> Option<String> {
+        self.keys.contains("discover").then(|| self.simulator.schedule("daily"))
     }
 
     fn is_group(&self) -> bool {
@@ -165,22 +171,36 @@ impl Shop {
     }
 }
 
+/// Number of pushes after which one is made on the schedule, if an app has one.
+const SCHEDULED: u64 = 3;
+/// Categories of the messages of the app that tells campaigns apart, by how often they come.
+const CATEGORIES: [(u64, &str); 2] = [(4, "sale"), (2, "news")];
+
 /// Pushes a message to each app at an interval and registers it as senders would: one app through a file, the others
 /// through the message API.
 async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
+    let schedules: Vec<Option<String>> = apps.iter().map(Shop::schedule).collect();
     let Ok(client) = reqwest::Client::builder().tls_certs_only([]).no_proxy().timeout(PUSHES).build() else { return };
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
     for count in 0_u64.. {
         let mut lines = String::new();
-        for shop in &apps {
+        for (shop, schedule) in apps.iter().zip(&schedules) {
             let Shop { name, keys, simulator, .. } = shop;
             let devices = fastrand::i64(200..20_000);
+            if let Some(schedule) = schedule.as_ref().filter(|_| count % SCHEDULED == 0) {
+                simulator.push_on_schedule(schedule, devices);
+            }
             let id = if count % 5 == 4 { simulator.push_message(devices) } else { simulator.push(devices) };
             let id = if shop.is_group() { group_id(id) } else { id.to_string() };
             if keys.contains(FILE) {
                 lines += &format!("{id}\n");
             } else {
-                unregistered.push(serde_json::json!({ "app": name, "msg_id": id }));
+                let category = CATEGORIES.iter().find(|(every, _)| count % every == 0).map(|(_, category)| *category);
+                let mut entry = serde_json::json!({ "app": name, "msg_id": id });
+                if let Some(category) = category.filter(|_| schedule.is_some()) {
+                    entry["category"] = category.into();
+                }
+                unregistered.push(entry);
             }
         }
         if let Err(error) = append(&file, lines).await {

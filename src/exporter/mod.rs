@@ -96,7 +96,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     };
     manager::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
     let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger, Arc::clone(services.status.activity())));
-    let (message_token, current_token) = watch::channel(config.message_token.clone());
+    let (tokens, current_tokens) = watch::channel(reload::tokens(&config));
     let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut manager = PollManager::new(services.clone(), Arc::clone(&registry), stop.clone());
     let mut ownership = Ownership::new(replicas, services.clone(), metrics.replica.clone());
@@ -133,7 +133,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
         status: services.status.clone(),
         clock,
         began,
-        messages: MessageApi::new(current_token, registry),
+        messages: MessageApi::new(current_tokens, registry),
         reloader: reload.reloader(),
     };
     let router = Router::new(content, web.options);
@@ -141,16 +141,8 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     manager::spawn(&services.tasks, &stop, certificates);
     let serving = web::serve(web.listeners, web.settings, router, stop.clone());
     tokio::pin!(serving);
-    let mut reloading = ReloadHandler {
-        reload,
-        config,
-        transport,
-        message_token,
-        secrets,
-        services: services.clone(),
-        metrics,
-        ownership,
-    };
+    let mut reloading =
+        ReloadHandler { reload, config, transport, tokens, secrets, services: services.clone(), metrics, ownership };
     let watchdog = systemd::watchdog(exposition);
     let served = tokio::select! {
         () = &mut serving => Ok(()),

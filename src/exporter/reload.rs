@@ -21,6 +21,7 @@ use crate::status::bell::Selection;
 use crate::util::error::error_chain;
 use crate::util::supervise::joined;
 use crate::web::lifecycle::{ReloadError, ReloadRequest, ReloadResult, Reloader};
+use crate::web::message_api::Tokens;
 
 /// Function that reads the configuration.
 type Read = dyn Fn() -> Result<Config, ConfigErrors> + Send + Sync;
@@ -55,6 +56,11 @@ impl Reload {
     }
 }
 
+/// Returns the tokens of those who send message ids.
+pub(super) fn tokens(config: &Config) -> Tokens {
+    Tokens { messages: config.message_token.clone(), callbacks: config.callback_tokens() }
+}
+
 /// Interval between two attempts to start apps while the ledger cannot be used.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -64,7 +70,8 @@ pub(crate) struct ReloadHandler {
     /// Configuration in use.
     pub(crate) config: Config,
     pub(crate) transport: Arc<dyn Transport>,
-    pub(crate) message_token: watch::Sender<Option<Secret>>,
+    /// Tokens of those who send message ids.
+    pub(crate) tokens: watch::Sender<Tokens>,
     /// Secrets whose files are watched.
     pub(crate) secrets: watch::Sender<Vec<Secret>>,
     pub(crate) services: Services,
@@ -201,7 +208,7 @@ impl ReloadHandler {
     /// Replaces the configuration and the transport, and returns the previous ones.
     fn replace(&mut self, config: Config, transport: Option<Arc<dyn Transport>>) -> (Config, Arc<dyn Transport>) {
         let transport = transport.unwrap_or_else(|| Arc::clone(&self.transport));
-        self.message_token.send_replace(config.message_token.clone());
+        self.tokens.send_replace(tokens(&config));
         self.secrets.send_replace(config.secrets());
         (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.transport, transport))
     }

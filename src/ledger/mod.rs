@@ -5,6 +5,7 @@
 pub mod copy;
 pub(crate) mod counting;
 mod crash_points;
+pub mod newest_ids;
 pub mod postgres;
 pub mod replicas;
 mod rules;
@@ -26,9 +27,9 @@ use crate::util::future::BoxFuture;
 use replicas::Replicas;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
-    FileMark, GaugeReadings, HourTotals, Hurry, MessageSource, MessageState, NOTED, NewMessage, NewMessages,
-    NewestMessage, NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp,
-    StoredGauges, StoredReport, SubjectReadings, TrackedMessage,
+    FileMark, GaugeReadings, HourTotals, Hurry, MessageState, NOTED, NewMessage, NewMessages, NewestMessage,
+    NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp, StoredGauges,
+    StoredReport, SubjectReadings, TrackedMessage,
 };
 
 /// Error of opening, reading or writing the ledger.

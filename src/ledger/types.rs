@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
+use crate::model::message_source::MessageSource;
 use crate::model::reading::{GaugeReading, Reading, SeriesId};
 use crate::model::window::Unit;
 
@@ -57,6 +58,8 @@ pub struct StoredApp {
     pub is_full: bool,
     /// Numbers of the app's messages.
     pub messages: MessageState,
+    /// Time at which each source last brought a new message id.
+    pub id_sources: Vec<(MessageSource, Timestamp)>,
     /// Read positions in its files of message ids, by followed path.
     pub files: Vec<(String, FileMark)>,
 }
@@ -199,31 +202,6 @@ pub enum CommitContent {
     },
 }
 
-/// Source of a message id, which is the label `source`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageSource {
-    /// The configuration file.
-    Config,
-    /// A followed file.
-    File,
-    /// `POST /api/v1/messages`.
-    Api,
-}
-
-impl MessageSource {
-    /// All sources; the counter of each starts at 0.
-    pub const ALL: [MessageSource; 3] = [MessageSource::Config, MessageSource::File, MessageSource::Api];
-
-    /// Returns the label value.
-    pub fn name(self) -> &'static str {
-        match self {
-            MessageSource::Config => "config",
-            MessageSource::File => "file",
-            MessageSource::Api => "api",
-        }
-    }
-}
-
 /// Messages to track, unless they are already known.
 #[derive(Clone, Debug)]
 pub struct NewMessages {
@@ -293,6 +271,8 @@ pub struct NewMessage {
     pub due: Timestamp,
     /// Time from now to the first poll; lateness is measured in this unit.
     pub pace: Duration,
+    /// Category of the sender, which becomes a label: `[a-z0-9_]{1,32}`.
+    pub category: Option<String>,
 }
 
 /// Result of registering [`NewMessages`].
@@ -304,6 +284,8 @@ pub struct AddedMessages {
     pub series: Vec<SeriesTotal>,
     /// Numbers of the app's messages after the registration.
     pub state: MessageState,
+    /// Time at which each source that is named last brought a new id.
+    pub id_sources: Vec<(MessageSource, Timestamp)>,
 }
 
 /// Query for the messages of the next calls.

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use crate::config::read_file::within;
 use crate::ledger::{FileMark, ReadFile};
 use crate::messages::followed_paths::Paths;
-use crate::messages::input::{self, BadMessage, WireApp, WireMessage};
-use crate::messages::registry::{MessageEntry, MessageRegistry};
+use crate::messages::input::{self, BadMessage, WireApp, WireCategory, WireMessage};
+use crate::messages::registry::{GivenMessage, MessageEntry, MessageRegistry};
 use crate::messages::tail::{Follower, Line, Lines, Look};
 use crate::status::Services;
 use crate::status::{BadLine, FileStatus};
@@ -215,7 +215,7 @@ impl FileFollower {
 fn told(error: &serde_json::Error) -> String {
     let told = error.to_string();
     match told.starts_with("unknown field") {
-        true => "unknown key; known are app, msg_id and sent_at".to_owned(),
+        true => "unknown key; known are app, msg_id, sent_at and category".to_owned(),
         false => told,
     }
 }
@@ -228,7 +228,7 @@ fn told(error: &serde_json::Error) -> String {
 pub fn read_line(registry: &MessageRegistry, app: &str, line: &Line) -> Result<Vec<MessageEntry>, String> {
     let is_ended = line.is_ended;
     let Some(line) = input::text_of(line.text.as_deref())? else { return Ok(Vec::new()) };
-    let check = |id: &str, sent_at| registry.check(app, id, sent_at).map_err(|error| error.to_string());
+    let check = |given: GivenMessage<'_>| registry.check(given).map_err(|error| error.to_string());
     if line.starts_with('{') {
         let object = serde_json::from_str(line).map_err(|error| told(&error))?;
         let messages = input::read_messages(object).map_err(|error| match error {
@@ -237,13 +237,14 @@ pub fn read_line(registry: &MessageRegistry, app: &str, line: &Line) -> Result<V
         })?;
         let is_its =
             |message: &WireMessage| message.app.as_ref().is_none_or(|WireApp::Text(named)| named.as_str() == app);
-        let entry = |WireMessage { msg_id, sent_at, .. }: WireMessage| {
+        let entry = |WireMessage { msg_id, sent_at, category, .. }: WireMessage| {
             let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| error.to_string())?;
-            check(&msg_id.into_text(), sent_at)
+            let category = category.as_ref().map(|WireCategory::Text(category)| category.as_str());
+            check(GivenMessage { app, id: &msg_id.into_text(), sent_at, category })
         };
         messages.into_iter().filter(is_its).map(entry).collect()
     } else if is_ended {
-        Ok(vec![check(line, None)?])
+        Ok(vec![check(GivenMessage { app, id: line, ..GivenMessage::default() })?])
     } else {
         // Only a JSON object shows whether it is complete.
         Err("the file ends in the middle of the line".to_owned())

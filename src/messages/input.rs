@@ -39,6 +39,14 @@ pub(crate) enum WireApp {
     Text(String),
 }
 
+/// A category as senders write it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "category must be a string")]
+pub(crate) enum WireCategory {
+    /// A string: `"spring_sale"`.
+    Text(String),
+}
+
 /// A message id as senders write it.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "msg_id must be a string or an unsigned 64-bit number")]
@@ -71,6 +79,8 @@ pub(crate) struct WireMessage {
     pub msg_id: WireId,
     /// Send time, if known.
     pub sent_at: Option<WireTime>,
+    /// Category, if the sender tells campaigns apart.
+    pub category: Option<WireCategory>,
     /// A field that JPush's push API returns beside the id.
     #[serde(rename = "sendno")]
     _sendno: Option<IgnoredAny>,
@@ -88,7 +98,7 @@ pub(crate) enum BadMessage {
 }
 
 /// Keys of the message API's form that no provider's answer has.
-const OWN_KEYS: [&str; 2] = ["app", "sent_at"];
+const OWN_KEYS: [&str; 3] = ["app", "sent_at", "category"];
 /// Keys of which an answer of JPush has one, so that a key that is misspelt in the message API's form stays an error.
 const ANSWER_KEYS: [&str; 2] = ["sendno", "group_msgid"];
 /// Keys under which JPush answers a push call with the id: of an app, and of a group.
@@ -102,7 +112,7 @@ const ID_KEYS: [&str; 2] = ["msg_id", "group_msgid"];
 /// Returns the reason if it is neither.
 pub(crate) fn read_messages(object: Value) -> Result<Vec<WireMessage>, BadMessage> {
     let Some(ids) = answered_ids(&object) else { return Ok(vec![serde_json::from_value(object)?]) };
-    let message = |msg_id| WireMessage { app: None, msg_id, sent_at: None, _sendno: None };
+    let message = |msg_id| WireMessage { app: None, msg_id, sent_at: None, category: None, _sendno: None };
     Ok(ids?.into_iter().map(message).collect())
 }
 

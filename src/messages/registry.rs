@@ -14,10 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::exposition::{Exposition, Sample, Update, text};
 use crate::ledger::{
-    AddedMessages, AppId, FileMark, Ledger, LedgerError, MessageSource, MessageState, NewMessage, NewMessages, ReadFile,
+    AddedMessages, AppId, FileMark, Ledger, LedgerError, MessageState, NewMessage, NewMessages, ReadFile,
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
+use crate::model::message_source::MessageSource;
+use crate::provider::FoundMessage;
 use crate::provider::error::shorten;
 use crate::provider::message_id::IdFormat;
 use crate::provider::message_schedule::{MessageSchedule, message_age};
@@ -65,10 +67,16 @@ impl Board {
     /// Shows what a registration has changed, and wakes the report that polls new messages.
     async fn registered(&self, added: AddedMessages) {
         self.exposition.count(counters(&self.app_labels, added.series, Duration::ZERO)).await;
+        self.show_sources(&added.id_sources);
         self.show(added.state).await;
         if added.state.waiting > 0 {
             self.wake.notify_one();
         }
+    }
+
+    /// Shows when sources last brought a new id.
+    pub fn show_sources(&self, id_sources: &[(MessageSource, Timestamp)]) {
+        self.status.app(self.provider, &self.app, |status| status.id_sources.extend(id_sources.iter().copied()));
     }
 
     /// Shows how many messages are tracked, unless a later state has been shown.
@@ -90,10 +98,12 @@ impl Board {
     }
 }
 
-/// Returns the counters of an app that takes messages, which start at 0.
-pub fn message_counters(has_files: bool) -> Vec<(Family, Labels)> {
-    let registered = |source: MessageSource| (Family::MessagesRegistered, Labels::new(&[("source", source.name())]));
-    let mut counters: Vec<_> = MessageSource::ALL.map(registered).into();
+/// Returns the counters of an app that takes messages, which start at 0. `finds_ids` are the sources of the provider's own
+/// that it has.
+pub fn message_counters(has_files: bool, finds_ids: &[MessageSource]) -> Vec<(Family, Labels)> {
+    let registered = |source: &MessageSource| (Family::MessagesRegistered, Labels::new(&[("source", source.name())]));
+    let always = [MessageSource::Config, MessageSource::File, MessageSource::Api];
+    let mut counters: Vec<_> = always.iter().chain(finds_ids).map(registered).collect();
     counters.push((Family::RejectedMessages, Labels::default()));
     if has_files {
         counters.push((Family::BadLines, Labels::default()));
@@ -123,9 +133,6 @@ pub struct Target {
     pub guard: parking_lot::Mutex<ClockGuard>,
 }
 
-/// Messages of one app: the id, and the send time if it is known.
-type GivenMessages<'a> = Vec<(&'a str, Option<Timestamp>)>;
-
 /// Registry through which message ids enter the ledger.
 pub struct MessageRegistry {
     clock: Clock,
@@ -147,7 +154,7 @@ struct Apps {
 }
 
 /// A checked message that is to be registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageEntry {
     /// Name of the app.
     pub app: String,
@@ -155,6 +162,21 @@ pub struct MessageEntry {
     pub id: String,
     /// Send time, if it is known.
     pub sent_at: Option<Timestamp>,
+    /// Category, if the sender gave one.
+    pub category: Option<String>,
+}
+
+/// A message as a sender gave it, before it is checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GivenMessage<'a> {
+    /// Name of the app.
+    pub app: &'a str,
+    /// Id as the sender writes it.
+    pub id: &'a str,
+    /// Send time, if it is known.
+    pub sent_at: Option<Timestamp>,
+    /// Category, if the sender gave one.
+    pub category: Option<&'a str>,
 }
 
 /// Result of a registration, as the message API returns it.
@@ -189,6 +211,9 @@ pub enum BadEntry {
     /// The id is not an id of this provider.
     #[error("{0}")]
     BadId(&'static str),
+    /// The category cannot be a label value.
+    #[error("category must be 1 to 32 of a-z, 0-9 and _")]
+    BadCategory,
 }
 
 impl MessageRegistry {
@@ -217,7 +242,8 @@ impl MessageRegistry {
     ///
     /// # Errors
     /// Returns the reason if the entry cannot be registered.
-    pub fn check(&self, app: &str, id: &str, sent_at: Option<Timestamp>) -> Result<MessageEntry, BadEntry> {
+    pub fn check(&self, given: GivenMessage<'_>) -> Result<MessageEntry, BadEntry> {
+        let GivenMessage { app, id, sent_at, category } = given;
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else {
             return Err(if apps.is_changing {
@@ -229,27 +255,34 @@ impl MessageRegistry {
             });
         };
         let id = (target.id_format.read)(id).ok_or(BadEntry::BadId(target.id_format.rule))?;
+        if category.is_some_and(|category| !is_category(category)) {
+            return Err(BadEntry::BadCategory);
+        }
         let now = target.clock.now();
         match sent_at {
             Some(said) if said.duration_since(now) > AHEAD && now.as_second() > BUILT_AFTER => {
                 Err(BadEntry::Ahead(now))
             }
-            _ => Ok(MessageEntry { app: app.to_owned(), id, sent_at }),
+            _ => Ok(MessageEntry { app: app.to_owned(), id, sent_at, category: category.map(str::to_owned) }),
         }
     }
 
-    /// Registers messages from the message API: all of them or none, durably when this returns.
+    /// Registers messages that were sent to the exporter: all of them or none, durably when this returns.
     ///
     /// # Errors
     /// Fails if the ledger does not take the messages; nothing is registered then.
-    pub async fn register(self: &Arc<Self>, entries: Vec<MessageEntry>) -> Result<Registration, LedgerError> {
+    pub async fn register(
+        self: &Arc<Self>,
+        source: MessageSource,
+        entries: Vec<MessageEntry>,
+    ) -> Result<Registration, LedgerError> {
         let registry = Arc::clone(self);
         // Runs in a separate task: a sender that hangs up must not interrupt the steps between the ledger's commit
         // and waking those who wait for its messages.
         let registering = tokio::spawn(async move {
-            let mut by_app: BTreeMap<&str, GivenMessages<'_>> = BTreeMap::new();
+            let mut by_app: BTreeMap<&str, Vec<&MessageEntry>> = BTreeMap::new();
             for entry in &entries {
-                by_app.entry(&entry.app).or_default().push((&entry.id, entry.sent_at));
+                by_app.entry(&entry.app).or_default().push(entry);
             }
             let _is_registering = registry.registering.read().await;
             let apps = registry.apps();
@@ -258,7 +291,7 @@ impl MessageRegistry {
             for (app, messages) in by_app {
                 // The app existed when the entry was checked, and has been removed from the configuration since.
                 let target = apps.targets.get(app).ok_or(LedgerError::Closed)?;
-                let messages = target.messages(MessageSource::Api, &messages);
+                let messages = target.messages(source, messages);
                 in_time += messages.messages.len();
                 new.push((&**target, messages));
             }
@@ -281,9 +314,10 @@ impl MessageRegistry {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
         let targets = apps.targets.values().filter(|target| target.board.is_some() && !target.ids.is_empty());
+        let entry = |id: &String| MessageEntry { id: id.clone(), ..MessageEntry::default() };
         let new = targets.map(|target| {
-            let ids: GivenMessages<'_> = target.ids.iter().map(|id| (id.as_str(), None)).collect();
-            (&**target, target.messages(MessageSource::Config, &ids))
+            let entries: Vec<MessageEntry> = target.ids.iter().map(entry).collect();
+            (&**target, target.messages(MessageSource::Config, &entries))
         });
         self.add(new.collect()).await.map(drop)
     }
@@ -297,9 +331,26 @@ impl MessageRegistry {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else { return Ok(0) };
-        let messages: GivenMessages<'_> = entries.iter().map(|entry| (entry.id.as_str(), entry.sent_at)).collect();
-        let new = target.messages(MessageSource::File, &messages);
+        let new = target.messages(MessageSource::File, entries);
         self.add(vec![(&**target, NewMessages { read: Some(read), ..new })]).await
+    }
+
+    /// Registers the messages of an app that the provider listed. Ids that are none of it are skipped. Returns the number of
+    /// new ids.
+    ///
+    /// # Errors
+    /// Fails if the ledger does not take the messages; nothing is registered then.
+    pub async fn register_discovered(&self, app: &str, messages: &[FoundMessage]) -> Result<i64, LedgerError> {
+        let _is_registering = self.registering.read().await;
+        let apps = self.apps();
+        let Some(target) = apps.targets.get(app) else { return Ok(0) };
+        let entry = |found: &FoundMessage| {
+            let FoundMessage { id, sent_at, category } = found;
+            let (sent_at, category) = (*sent_at, category.as_deref());
+            self.check(GivenMessage { app, id, sent_at, category }).ok()
+        };
+        let entries: Vec<MessageEntry> = messages.iter().filter_map(entry).collect();
+        self.add(vec![(&**target, target.messages(MessageSource::Discovery, &entries))]).await
     }
 
     /// Waits until the ledger can be written.
@@ -381,10 +432,11 @@ impl MessageRegistry {
 
 impl Target {
     /// Returns the messages to register, without those that are too old for the report to have an answer.
-    fn messages(&self, source: MessageSource, messages: &[(&str, Option<Timestamp>)]) -> NewMessages {
+    fn messages<'a>(&self, source: MessageSource, entries: impl IntoIterator<Item = &'a MessageEntry>) -> NewMessages {
         let ClockReading { now, sure, .. } = self.guard.lock().read(&self.clock);
         let is_confirmed = self.clock.is_confirmed();
-        let message = |(id, said): &(&str, Option<Timestamp>)| {
+        let message = |entry: &MessageEntry| {
+            let said = entry.sent_at;
             // If a time is far ahead of an unconfirmed clock, it may be the clock that is wrong.
             let is_known = said.is_some_and(|said| said.duration_since(now) <= AHEAD);
             let sent_at = said.map_or(now, |said| said.min(now));
@@ -393,17 +445,23 @@ impl Target {
             let due = now.saturating_add(wait).unwrap_or(now);
             let is_guessed = !is_known && !is_confirmed;
             let is_in_time = message_age(sent_at, sure) < self.schedule.end();
-            is_in_time.then(|| NewMessage { id: (*id).to_owned(), sent_at, is_guessed, due, pace: wait })
+            let (id, category) = (entry.id.clone(), entry.category.clone());
+            is_in_time.then_some(NewMessage { id, sent_at, is_guessed, due, pace: wait, category })
         };
         NewMessages {
             app: self.app,
             report: self.report,
             source,
             now,
-            messages: messages.iter().filter_map(message).collect(),
+            messages: entries.into_iter().filter_map(message).collect(),
             read: None,
         }
     }
+}
+
+/// Returns true if a text can be the category of a message.
+fn is_category(text: &str) -> bool {
+    matches!(text.len(), 1..=32) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// Lead that senders' clocks may have over the local one.

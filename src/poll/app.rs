@@ -11,8 +11,10 @@ use tokio::time::Instant;
 use crate::exposition::{Sample, Update};
 use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, StoredApp, StoredGauges, StoredReport};
 use crate::messages::file_source;
-use crate::messages::registry::{Board, Target, message_counters};
+use crate::messages::registry::{Board, MessageRegistry, Target, message_counters};
 use crate::metrics::catalog::Family;
+use crate::model::message_source::MessageSource;
+use crate::poll::discovery_poll::DiscoveryPoll;
 use crate::poll::message_poll::{Assignment, MessagePoll};
 use crate::poll::poller::{PollLoop, Poller};
 use crate::poll::snapshot_poll::SnapshotPoll;
@@ -93,8 +95,17 @@ impl<'a> AppStart<'a> {
             counters: self
                 .messages
                 .as_ref()
-                .map_or_else(Vec::new, |messages| message_counters(!messages.files.is_empty())),
+                .map_or_else(Vec::new, |messages| message_counters(!messages.files.is_empty(), &self.finds_ids())),
         }
+    }
+
+    /// Returns the sources of message ids that the provider itself offers and the app uses.
+    fn finds_ids(&self) -> Vec<MessageSource> {
+        let account = &self.app.account;
+        let discovers = !account.discovery_reports(&self.report_context).is_empty();
+        let sources =
+            [(MessageSource::Discovery, discovers), (MessageSource::Callback, account.callback_token().is_some())];
+        sources.into_iter().filter(|(_, is_used)| *is_used).map(|(source, _)| source).collect()
     }
 
     /// Returns what the ledger has stored for the app.
@@ -124,14 +135,19 @@ impl<'a> AppStart<'a> {
         if let Some(messages) = &self.messages {
             let takes_messages = messages.delivery.is_some();
             let (provider, app) = (self.app.provider.name(), self.app.name.as_str());
-            self.services.status.app(provider, app, |status| status.takes_messages = takes_messages);
+            let ways = config.id_sources(self.app, &self.services.clock).unwrap_or_default();
+            if takes_messages && ways.is_empty() {
+                tracing::warn!(provider, app, "{UNFED}");
+            }
+            self.services.status.app(provider, app, |status| {
+                status.takes_messages = takes_messages;
+                status.id_ways = ways;
+            });
+            self.board.show_sources(&self.stored.id_sources);
             self.board.show(self.stored.messages).await;
         }
         if self.stored.is_full {
             self.services.status.unknown_fields_full(self.app.provider.name(), &self.app.name).await;
-        }
-        if config.leaves_unfed(self.messages.as_ref()) {
-            tracing::warn!(provider = self.app.provider.name(), app = self.app.name, "{UNFED}");
         }
     }
 
@@ -167,6 +183,7 @@ impl<'a> AppStart<'a> {
         self,
         config: &Config,
         transport: &Arc<dyn Transport>,
+        registry: &Arc<MessageRegistry>,
         is_first: bool,
     ) -> Result<Vec<PollLoop>, LedgerError> {
         let AppStart { app, services, report_context, messages, counting, stored, board, account, registered } = self;
@@ -229,6 +246,12 @@ impl<'a> AppStart<'a> {
             let spec = *report.spec();
             let poller = poller(&spec, Priority::First).await;
             pollings.push(SnapshotPoll::ready(poller, report, of_report(spec.name)).await.run());
+        }
+        for report in app.account.discovery_reports(&report_context) {
+            let spec = *report.spec();
+            let poller = poller(&spec, Priority::Last).await;
+            let ready = DiscoveryPoll::ready(poller, report, Arc::clone(registry), of_report(spec.name)).await;
+            pollings.push(ready.run());
         }
         let Some(messages) = messages else { return Ok(pollings) };
         for report in messages.reports {

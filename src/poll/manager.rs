@@ -210,7 +210,7 @@ impl PollManager {
         let mut opened = Vec::new();
         for (name, running, app) in joining {
             let services = app.services().clone();
-            let pollings = app.open(config, transport, !self.has_begun).await?;
+            let pollings = app.open(config, transport, &self.registry, !self.has_begun).await?;
             opened.push((name, running, services, pollings));
         }
         self.start(opened);

@@ -1,7 +1,7 @@
 //! Configuration of the exporter: the settings of the whole file, and every app with its provider. It is checked and
 //! typed here, and all errors are reported at once; nothing checks a setting again afterwards.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::config::secret::{Environment, Secret};
 use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
 use crate::config::{ConfigErrors, read_file};
-use crate::provider::{Account, MessageReports, Provider, Providers, ReportContext};
+use crate::model::message_source::MessageSource;
+use crate::provider::{Account, Provider, Providers, ReportContext};
 use crate::util::certificates;
 use crate::util::clock::Clock;
 use crate::util::host;
@@ -38,7 +39,8 @@ pub struct Config {
 impl Config {
     /// Returns all secrets of the configuration.
     pub fn secrets(&self) -> Vec<Secret> {
-        self.apps.iter().flat_map(|app| app.account.secrets()).chain(self.message_token.clone()).collect()
+        let accounts = self.apps.iter().flat_map(|app| app.account.secrets());
+        accounts.chain(self.message_token.clone()).chain(self.callback_tokens().into_values()).collect()
     }
 }
 
@@ -61,7 +63,7 @@ pub struct App {
 }
 
 /// Advice for an app that has no source of message ids.
-pub const UNFED: &str = "this app has no source of message ids, so it shows no deliveries; set message_api.token_file and register messages, or set messages: {files: […]} or ids of the app";
+pub const UNFED: &str = "this app has no source of message ids, so it shows no deliveries; set message_api.token_file and register messages, or set messages: {files: […]} or ids of the app; JPush's schedules and callbacks bring ids by discover and callback_token";
 
 impl App {
     /// Returns the context that its reports may use.
@@ -71,9 +73,25 @@ impl App {
 }
 
 impl Config {
-    /// Returns true if an app polls by message, and there is no source of message ids.
-    pub fn leaves_unfed(&self, messages: Option<&MessageReports>) -> bool {
-        self.message_token.is_none() && messages.is_some_and(MessageReports::lacks_ids)
+    /// Returns the tokens of the providers' callbacks, by provider and app.
+    pub fn callback_tokens(&self) -> BTreeMap<(&'static str, String), Secret> {
+        let token = |app: &App| Some(((app.provider.name(), app.name.clone()), app.account.callback_token()?));
+        self.apps.iter().filter_map(token).collect()
+    }
+
+    /// Returns the ways by which message ids of an app arrive; `None` if it takes none.
+    pub fn id_sources(&self, app: &App, clock: &Clock) -> Option<Vec<MessageSource>> {
+        let context = app.report_context(clock);
+        let messages = app.account.counter_source(&context).messages()?;
+        messages.delivery?;
+        let ways = [
+            (MessageSource::Config, !messages.ids.is_empty()),
+            (MessageSource::File, !messages.files.is_empty()),
+            (MessageSource::Api, self.message_token.is_some()),
+            (MessageSource::Discovery, !app.account.discovery_reports(&context).is_empty()),
+            (MessageSource::Callback, app.account.callback_token().is_some()),
+        ];
+        Some(ways.into_iter().filter(|(_, is_there)| *is_there).map(|(way, _)| way).collect())
     }
 }
 

@@ -26,13 +26,6 @@ pub struct MessageReports {
     pub id_format: IdFormat,
 }
 
-impl MessageReports {
-    /// Returns true if the account polls by message and the configuration has no source of ids.
-    pub fn lacks_ids(&self) -> bool {
-        self.delivery.is_some() && self.ids.is_empty() && self.files.is_empty()
-    }
-}
-
 /// A statistics endpoint that is queried by message.
 pub trait MessageReport: Send + Sync {
     /// Returns the name, interval and rate limit.

@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod config;
+mod discovery_report;
 mod dns;
 pub mod easemob;
 pub mod error;
@@ -34,6 +35,7 @@ use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::metrics::help::HelpFragment;
 
+pub use discovery_report::{DiscoveryReport, FoundMessage, Listing, Origin};
 pub use message_report::{MessageNumbers, MessageQuery, MessageReadings, MessageReport, MessageReports};
 pub use report::{ReportContext, ReportSpec};
 pub use snapshot_report::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};
@@ -78,6 +80,14 @@ pub trait Account: Send + Sync {
     fn secrets(&self) -> Vec<Secret>;
     /// Returns the single source of its delivery counters: two reports of the same deliveries would count them twice.
     fn counter_source(&self, context: &ReportContext) -> CounterSource;
+    /// Returns the reports that find message ids.
+    fn discovery_reports(&self, _context: &ReportContext) -> Vec<Box<dyn DiscoveryReport>> {
+        Vec::new()
+    }
+    /// Returns the token of the provider's callbacks, if they are taken.
+    fn callback_token(&self) -> Option<Secret> {
+        None
+    }
     /// Returns the other reports, whose numbers are gauges.
     fn gauge_reports(&self, _context: &ReportContext) -> Vec<GaugeReport> {
         Vec::new()

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::exposition::{Sample, Update, text};
 use crate::metrics::catalog::Family;
 use crate::model::advice::Advice;
+use crate::model::message_source::MessageSource;
 use crate::status::bell::Bell;
 
 /// Identity of a report: its provider, its app and its name.
@@ -176,6 +177,12 @@ pub struct AppStatus {
     pub takes_messages: bool,
     /// Time at which the newest of its messages was sent.
     pub newest_message: Option<Timestamp>,
+    /// Ways by which its message ids arrive.
+    #[serde(rename = "message_id_ways")]
+    pub id_ways: Vec<MessageSource>,
+    /// Time at which each way last brought a new id.
+    #[serde(rename = "newest_message_ids")]
+    pub id_sources: BTreeMap<MessageSource, Timestamp>,
     /// Quotas by API, as the provider reports them.
     pub quotas: BTreeMap<&'static str, Quota>,
     /// Time at which the token expires.

@@ -1,9 +1,10 @@
 //! `POST /api/v1/messages`: senders register the ids of messages that they have pushed. The body is JSON (one object
-//! or an array) or NDJSON of `{"app", "msg_id", "sent_at"?}`, optionally compressed with gzip. Either all ids are
+//! or an array) or NDJSON of `{"app", "msg_id", "sent_at"?, "category"?}`, optionally compressed with gzip. Either all ids are
 //! registered or none, and the answer is sent after they are in the ledger. Registering an id again has no effect, so
 //! a sender may retry.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::net::IpAddr;
@@ -21,19 +22,20 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::config::secret::Secret;
-use crate::messages::input::{WireApp, WireMessage, read_messages};
-use crate::messages::registry::{BadEntry, MessageEntry, MessageRegistry, Registration};
+use crate::messages::input::{WireApp, WireCategory, WireMessage, read_messages};
+use crate::messages::registry::{BadEntry, GivenMessage, MessageEntry, MessageRegistry, Registration};
+use crate::model::message_source::MessageSource;
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
+use crate::web::recent_ids::RecentIds;
 use crate::web::response::{Body, RequestBody, respond};
 use crate::web::senders::Senders;
 
 const MAX_BYTES: usize = 1024 * 1024;
-const MAX_ENTRIES: usize = 10_000;
+pub(super) const MAX_ENTRIES: usize = 10_000;
 /// Time limit for receiving a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time limit for the ledger to store the ids.
@@ -46,18 +48,29 @@ const LEDGER_DOWN: &str = "the ledger cannot be written; nothing was registered,
 
 /// Message API, which registers message ids from senders.
 pub struct MessageApi {
-    /// Token that senders must send; the API is disabled without one.
-    token: watch::Receiver<Option<Secret>>,
-    registry: Arc<MessageRegistry>,
+    /// Tokens that senders must send.
+    tokens: watch::Receiver<Tokens>,
+    pub(super) registry: Arc<MessageRegistry>,
     places: Semaphore,
     senders: Senders,
+    /// Ids that callbacks brought a short while ago.
+    pub(super) recent: RecentIds,
+}
+
+/// Tokens of those who send message ids.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    /// Token of the message API; it is disabled without one.
+    pub messages: Option<Secret>,
+    /// Tokens of the callbacks that are taken, by provider and app.
+    pub callbacks: BTreeMap<(&'static str, String), Secret>,
 }
 
 /// Refusal of a request, as it is answered.
 #[derive(Serialize)]
-struct RequestRefusal {
+pub(super) struct RequestRefusal {
     #[serde(skip)]
-    status: StatusCode,
+    pub(super) status: StatusCode,
     error: String,
     /// Index of the invalid entry, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +78,7 @@ struct RequestRefusal {
 }
 
 impl RequestRefusal {
-    fn new(status: StatusCode, error: impl Into<String>) -> RequestRefusal {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> RequestRefusal {
         RequestRefusal { status, error: error.into(), index: None }
     }
 
@@ -74,21 +87,29 @@ impl RequestRefusal {
         RequestRefusal { status: StatusCode::BAD_REQUEST, error: shorten(&error.to_string()), index: Some(index) }
     }
 
-    fn too_large() -> RequestRefusal {
+    pub(super) fn too_large() -> RequestRefusal {
         let error = format!("at most {MAX_ENTRIES} messages and 1 MiB in a request; send it in parts");
         RequestRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, error)
     }
 }
 
 impl MessageApi {
-    /// Creates an API that registers ids in `registry` for senders with the token. The token may change at any time.
-    pub fn new(token: watch::Receiver<Option<Secret>>, registry: Arc<MessageRegistry>) -> MessageApi {
-        MessageApi { token, registry, places: Semaphore::new(AT_ONCE), senders: Senders::default() }
+    /// Creates an API that registers ids in `registry` for senders with a token. The tokens may change at any time.
+    pub fn new(tokens: watch::Receiver<Tokens>, registry: Arc<MessageRegistry>) -> MessageApi {
+        let (places, senders, recent) = (Semaphore::new(AT_ONCE), Senders::default(), RecentIds::default());
+        MessageApi { tokens, registry, places, senders, recent }
     }
 
     /// Returns true if there is a token, so that the API is enabled.
     pub(super) fn is_on(&self) -> bool {
-        self.token.borrow().is_some()
+        self.tokens.borrow().messages.is_some()
+    }
+
+    /// Returns the token of an app's callbacks.
+    pub(super) fn callback_token(&self, provider: &str, app: &str) -> Option<Secret> {
+        let tokens = self.tokens.borrow();
+        let found = tokens.callbacks.iter().find(|((of, name), _)| *of == provider && name == app);
+        found.map(|(_, token)| token.clone())
     }
 
     /// Returns the senders whose messages were refused.
@@ -106,39 +127,60 @@ impl MessageApi {
     ) -> Response<Body> {
         match self.register(head, body).await {
             Ok(registered) => json(StatusCode::OK, &registered),
-            Err(refusal) => {
-                if refusal.status.is_client_error() {
-                    self.senders.refused(sender, refusal.status, &refusal.error, clock.now());
-                }
-                let mut response = json(refusal.status, &refusal);
-                let more = match refusal.status {
-                    StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-                    StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
-                    _ => None,
-                };
-                response.headers_mut().extend(more);
-                response
-            }
+            Err(refusal) => self.refuse(&refusal, sender, clock),
         }
+    }
+
+    /// Answers a refused request, and records it for the status page.
+    pub(super) fn refuse(&self, refusal: &RequestRefusal, sender: Option<IpAddr>, clock: &Clock) -> Response<Body> {
+        if refusal.status.is_client_error() {
+            self.senders.refused(sender, refusal.status, &refusal.error, clock.now());
+        }
+        let mut response = json(refusal.status, refusal);
+        let more = match refusal.status {
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
+            _ => None,
+        };
+        response.headers_mut().extend(more);
+        response
     }
 
     async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registration, RequestRefusal> {
         self.authenticate(head)?;
         let app = default_app(head)?;
-        let (is_lines, is_zipped) = (is_lines(head, app.is_some())?, is_zipped(head)?);
-        let unavailable = |error: &str| RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error);
+        let is_lines = is_lines(head, app.is_some())?;
+        let (_place, body) = self.receive(head, body).await?;
+        let entries = self.entries(&body, is_lines, app.as_deref())?;
+        drop(body);
+        self.store(MessageSource::Api, entries).await
+    }
+
+    /// Receives a body, and a place among those that may be in memory.
+    pub(super) async fn receive(
+        &self,
+        head: &Parts,
+        body: impl RequestBody,
+    ) -> Result<(SemaphorePermit<'_>, Bytes), RequestRefusal> {
+        let is_zipped = is_zipped(head)?;
         if !self.registry.is_up() {
             return Err(unavailable(LEDGER_DOWN));
         }
         // Waiting senders must not occupy all connections, or scrapes would have to wait for them.
-        let Ok(Ok(_place)) = tokio::time::timeout(PLACE_TIMEOUT, self.places.acquire()).await else {
+        let Ok(Ok(place)) = tokio::time::timeout(PLACE_TIMEOUT, self.places.acquire()).await else {
             return Err(unavailable("too many senders at once; send it again later"));
         };
         let body = read(body).await?;
-        let body = if is_zipped { unzip(&body)? } else { body };
-        let entries = self.entries(&body, is_lines, app.as_deref())?;
-        drop(body);
-        match tokio::time::timeout(LEDGER_TIMEOUT, self.registry.register(entries)).await {
+        Ok((place, if is_zipped { unzip(&body)? } else { body }))
+    }
+
+    /// Registers what was received.
+    pub(super) async fn store(
+        &self,
+        source: MessageSource,
+        entries: Vec<MessageEntry>,
+    ) -> Result<Registration, RequestRefusal> {
+        match tokio::time::timeout(LEDGER_TIMEOUT, self.registry.register(source, entries)).await {
             Ok(Ok(registered)) => Ok(registered),
             Ok(Err(error)) => {
                 tracing::debug!(error = error.to_string(), "cannot register message ids");
@@ -154,12 +196,8 @@ impl MessageApi {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim());
-        let token = self.token.borrow().as_ref().map(Secret::current);
-        // Compared in constant time, so that timing does not reveal how much of the token is right.
-        let is_right = shown
-            .zip(token)
-            .is_some_and(|(shown, token)| shown.as_bytes().ct_eq(token.expose_secret().as_bytes()).into());
-        if is_right {
+        let token = self.tokens.borrow().messages.clone();
+        if shown.zip(token).is_some_and(|(shown, token)| is_right(shown, &token)) {
             return Ok(());
         }
         let error = "missing or wrong token; send the token of message_api in the header Authorization: Bearer …";
@@ -204,13 +242,15 @@ impl MessageApi {
     }
 
     fn check(&self, index: usize, wire: WireMessage, default: Option<&str>) -> Result<MessageEntry, RequestRefusal> {
-        let WireMessage { app, msg_id, sent_at, .. } = wire;
+        let WireMessage { app, msg_id, sent_at, category, .. } = wire;
         let named = app.map(|WireApp::Text(app)| app).or_else(|| default.map(str::to_owned));
         let Some(app) = named else {
             return Err(RequestRefusal::bad(index, "missing field `app`; or name the app in the URL: ?app=NAME"));
         };
         let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| RequestRefusal::bad(index, error))?;
-        self.registry.check(&app, &msg_id.into_text(), sent_at).map_err(|error| match error {
+        let category = category.as_ref().map(|WireCategory::Text(category)| category.as_str());
+        let given = GivenMessage { app: &app, id: &msg_id.into_text(), sent_at, category };
+        self.registry.check(given).map_err(|error| match error {
             BadEntry::Changing => RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
             error => RequestRefusal::bad(index, error),
         })
@@ -258,6 +298,15 @@ impl<'de> Visitor<'de> for &EntryCollector<'_> {
         }
         Ok(())
     }
+}
+
+fn unavailable(error: &str) -> RequestRefusal {
+    RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
+}
+
+/// Compares a token in constant time, so that timing does not reveal how much of it is right.
+pub(super) fn is_right(shown: &str, token: &Secret) -> bool {
+    shown.as_bytes().ct_eq(token.current().expose_secret().as_bytes()).into()
 }
 
 /// Returns the app that `?app=` names.
@@ -326,6 +375,6 @@ async fn read(body: impl RequestBody) -> Result<Bytes, RequestRefusal> {
     }
 }
 
-fn json(status: StatusCode, answer: &impl Serialize) -> Response<Body> {
+pub(super) fn json(status: StatusCode, answer: &impl Serialize) -> Response<Body> {
     respond(status, "application/json", serde_json::to_string(answer).unwrap_or_default().into())
 }

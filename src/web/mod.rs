@@ -5,11 +5,13 @@
 
 mod access;
 mod basic_auth;
+mod callbacks;
 pub mod config;
 mod connection_limits;
 pub mod lifecycle;
 pub mod message_api;
 mod negotiate;
+mod recent_ids;
 pub(crate) mod response;
 pub mod routes;
 mod senders;

@@ -10,8 +10,9 @@
 //! | `POST /-/poll` | polls failing or all reports at once ([`crate::status::bell`]), if the same flag is set |
 //! | `/api/v1/status` | the status page as JSON |
 //! | `POST /api/v1/messages` | registers message ids ([`super::message_api`]), if enabled |
+//! | `POST /callback/PROVIDER/APP` | registers the message ids of a provider's callback ([`super::callbacks`]), if enabled |
 //!
-//! Except for messages, reloads and polls, no route touches a provider, the disk or the ledger.
+//! Except for messages, callbacks, reloads and polls, no route touches a provider, the disk or the ledger.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -84,6 +85,7 @@ enum Handler {
     Poll,
     ApiStatus,
     Messages,
+    Callback,
     /// Redirects to the status page.
     Redirect,
     Other,
@@ -100,6 +102,7 @@ impl Handler {
             Handler::Poll => "poll",
             Handler::ApiStatus => "api_status",
             Handler::Messages => "messages",
+            Handler::Callback => "callback",
             Handler::Redirect | Handler::Other => "other",
         }
     }
@@ -107,11 +110,14 @@ impl Handler {
     fn needs(self) -> Needs {
         match self {
             Handler::Healthy | Handler::Ready => Needs::Nothing,
-            Handler::Messages => Needs::OwnToken,
+            Handler::Messages | Handler::Callback => Needs::OwnToken,
             _ => Needs::User,
         }
     }
 }
+
+/// Prefix of the paths of callbacks.
+const CALLBACK: &str = "/callback/";
 
 /// Context that a request arrives in: its listener, access control and connection.
 pub(super) struct RequestContext<'a> {
@@ -213,6 +219,7 @@ impl Router {
             Some("/-/poll") => Handler::Poll,
             Some("/api/v1/status") => Handler::ApiStatus,
             Some("/api/v1/messages") => Handler::Messages,
+            Some(path) if path.starts_with(CALLBACK) => Handler::Callback,
             Some("") => Handler::Redirect,
             None if path == "/" => Handler::Redirect,
             _ => Handler::Other,
@@ -222,9 +229,8 @@ impl Router {
             // A probe does not need to know the prefix.
             (ListenerRole::Probe, _) if path == "/-/healthy" => Handler::Healthy,
             (ListenerRole::Probe, _) if path == "/-/ready" => Handler::Ready,
-            (ListenerRole::Probe, Handler::Healthy | Handler::Ready) | (ListenerRole::Senders, Handler::Messages) => {
-                handler
-            }
+            (ListenerRole::Probe, Handler::Healthy | Handler::Ready)
+            | (ListenerRole::Senders, Handler::Messages | Handler::Callback) => handler,
             _ => Handler::Other,
         }
     }
@@ -245,6 +251,11 @@ impl Router {
             }
             (Handler::Messages, &Method::POST) => {
                 self.content.messages.answer(head, body, sender, &self.content.clock).await
+            }
+            (Handler::Callback, _) => {
+                let path = head.uri.path().strip_prefix(self.options.route_prefix.as_str());
+                let path = path.and_then(|path| path.strip_prefix(CALLBACK)).unwrap_or_default();
+                self.content.messages.callback(path, head, body, sender, &self.content.clock).await
             }
             (Handler::Reload | Handler::Poll, &Method::POST) if !self.options.lifecycle => {
                 message(StatusCode::FORBIDDEN, "Lifecycle API is not enabled; start with --web.enable-lifecycle.\n")

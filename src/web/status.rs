@@ -306,6 +306,8 @@ impl AppSummary {
             tracked,
             takes_messages,
             newest_message,
+            id_ways,
+            id_sources,
             quotas,
             token_expiry,
             clock_skew_seconds,
@@ -327,6 +329,11 @@ impl AppSummary {
             Some(at) => facts.push(Fact::new("newest message", format!("{} ago", format_age(now, *at)), false)),
             None if *takes_messages => facts.push(Fact::of_advice("messages", NONE_REGISTERED, language)),
             None => {}
+        }
+        for way in id_ways {
+            let newest = id_sources.get(way).map(|at| format!("last new one {} ago", format_age(now, *at)));
+            let value = newest.unwrap_or_else(|| "none yet".to_owned());
+            facts.push(Fact::new(format!("ids from {}", way.title()), value, false));
         }
         for (api, quota) in quotas {
             let value = match (quota.remaining, quota.limit) {

@@ -95,7 +95,7 @@ fn errors_say_what_to_do() {
     assert_eq!(program.terminate().0, Some(0));
     server.sql("push", "UPDATE push_exporter_schema SET version = 99");
     let said = refused(&world, &url, &PASSWORD).1;
-    assert!(said.contains("a newer push-exporter (schema 99, this one knows 3); use that release"), "{said}");
+    assert!(said.contains("a newer push-exporter (schema 99, this one knows 4); use that release"), "{said}");
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use push_exporter::ledger::{
-    AppKey, Commit, CommitContent, DueQuery, MessageSource, NewMessage, NewMessages, NewestMessages, PolledMessage,
-    Store, TrackedMessage,
+    AppKey, Commit, CommitContent, DueQuery, NewMessage, NewMessages, NewestMessages, PolledMessage, Store,
+    TrackedMessage,
 };
+use push_exporter::model::message_source::MessageSource;
 use push_exporter::model::reading::{Label, Metric, Reading, SeriesKey};
 
 const CHANNELS: [&str; 10] = ["jpush", "huawei", "xiaomi", "oppo", "vivo", "honor", "meizu", "fcm", "apns", "hmos"];
@@ -32,7 +33,8 @@ fn readings(value: i64) -> Vec<Reading> {
 /// Registers messages; returns how long it took.
 pub async fn register(store: &mut dyn Store, app: i64, ids: std::ops::Range<u64>, now: Timestamp) -> Duration {
     let pace = Duration::from_secs(60);
-    let message = |id: u64| NewMessage { id: id.to_string(), sent_at: now, is_guessed: false, due: now, pace };
+    let message =
+        |id: u64| NewMessage { id: id.to_string(), sent_at: now, is_guessed: false, due: now, pace, category: None };
     let (messages, source) = (ids.map(message).collect(), MessageSource::Api);
     let new = NewMessages { app, report: REPORT, source, now, messages, read: None };
     let started = Instant::now();

@@ -34,7 +34,7 @@ impl Table {
 }
 
 /// All tables; one that refers to another comes after it.
-pub(in crate::ledger) const TABLES: [Table; 15] = [
+pub(in crate::ledger) const TABLES: [Table; 17] = [
     Table {
         name: "app",
         columns: &[
@@ -117,8 +117,11 @@ pub(in crate::ledger) const TABLES: [Table; 15] = [
             ("refusals", Integer),
             ("aside", Boolean),
             ("guessed", Boolean),
+            ("category", Text),
         ],
     },
+    Table { name: "category", columns: &[("app", Integer), ("name", Text)] },
+    Table { name: "id_source", columns: &[("app", Integer), ("source", Text), ("newest", Integer)] },
     Table {
         name: "newest_message",
         columns: &[("app", Integer), ("report", Text), ("subject", Text), ("sent", Integer), ("numbers", Text)],

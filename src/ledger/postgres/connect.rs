@@ -23,8 +23,12 @@ use crate::ledger::postgres::tls;
 use crate::ledger::replicas::Refresh;
 
 /// Migrations in their order; the schema number is how many are applied.
-const MIGRATIONS: [&str; 3] =
-    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql"), include_str!("migrations/0003.sql")];
+const MIGRATIONS: [&str; 4] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
+];
 /// Key of the advisory lock under which migrations are applied: "push" in ASCII.
 const MIGRATION_LOCK: i64 = 0x7075_7368;
 /// Least server version, as `server_version_num` writes it.

@@ -77,12 +77,12 @@ pub(super) async fn load_rows(
     loaded: &mut Loaded,
 ) -> Result<(), LedgerError> {
     const SQL: &str = "\
-        SELECT 'field', path, id, NULL::int8, NULL::bytea, FALSE FROM field WHERE path = ANY ($3) \
-        UNION ALL SELECT 'unknown', path, id, NULL, NULL, FALSE FROM unknown_field JOIN field ON id = field \
+        SELECT 'field', path, id, NULL::int8, NULL::bytea, FALSE, NULL::text FROM field WHERE path = ANY ($3) \
+        UNION ALL SELECT 'unknown', path, id, NULL, NULL, FALSE, NULL FROM unknown_field JOIN field ON id = field \
             WHERE app = $1 AND $4 \
-        UNION ALL SELECT 'window', subject, NULL, NULL, watermark, FALSE FROM subject \
+        UNION ALL SELECT 'window', subject, NULL, NULL, watermark, FALSE, NULL FROM subject \
             WHERE app = $1 AND report = $2 AND subject = ANY ($5) \
-        UNION ALL SELECT 'message', subject, id, sent, watermark, aside FROM message WHERE app = $1 AND id = ANY ($6)";
+        UNION ALL SELECT 'message', subject, id, sent, watermark, aside, category FROM message WHERE app = $1 AND id = ANY ($6)";
     let fields: Vec<&str> = needs.fields.iter().copied().collect();
     let windows: Vec<&str> = needs.windows.iter().copied().collect();
     let messages: Vec<i64> = needs.messages.iter().copied().collect();
@@ -102,7 +102,8 @@ pub(super) async fn load_rows(
             "window" => drop(loaded.windows.insert(name, row.get(4))),
             _ => {
                 let (watermark, is_aside) = (row.get(4), row.get(5));
-                let message = StoredMessage { id: name, sent_at: time(row.get(3)), watermark, is_aside };
+                let (sent_at, category) = (time(row.get(3)), row.get(6));
+                let message = StoredMessage { id: name, sent_at, watermark, is_aside, category };
                 loaded.messages.insert(row.get(2), message);
             }
         }

@@ -13,7 +13,7 @@ use crate::ledger::rules::clock;
 use crate::ledger::rules::due::{self, Candidate, Step};
 use crate::ledger::rules::messages::LEEWAY;
 use crate::ledger::rules::needs::StoredAppRow;
-use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
+use crate::ledger::rules::registration::{Categories, IdChange, KnownId, Registration};
 use crate::ledger::rules::retention;
 use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{
@@ -22,6 +22,7 @@ use crate::ledger::{
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
+use crate::model::message_source::MessageSource;
 use crate::model::reading::SentMessage;
 use crate::util::lease::Token;
 
@@ -41,15 +42,17 @@ struct NewRows<'a> {
     paces: Vec<i64>,
     due: Vec<i64>,
     guessed: Vec<bool>,
+    categories: Vec<Option<&'a str>>,
 }
 
 impl<'a> NewRows<'a> {
-    fn push(&mut self, message: &'a NewMessage) {
+    fn push(&mut self, message: &'a NewMessage, category: Option<&'a str>) {
         self.ids.push(&message.id);
         self.sent.push(ms(message.sent_at));
         self.paces.push(span_ms(message.pace));
         self.due.push(ms(message.due));
         self.guessed.push(message.is_guessed);
+        self.categories.push(category);
     }
 }
 
@@ -76,20 +79,29 @@ pub(super) async fn add(
          LEFT JOIN message ON message.app = $1 AND message.subject = wanted.id ORDER BY wanted.place";
     let known = rows(transaction, sql, &[(&app, Type::INT8), (&ids, Type::TEXT_ARRAY)]).await?;
     let mut registration = Registration::default();
+    let mut categories = categories(transaction, app, &messages).await?;
     let (mut inserted, mut taken_back, mut remembered) = (NewRows::default(), NewRows::default(), Vec::new());
     for (message, row) in messages.iter().zip(&known) {
         match registration.decide(known_id(row), source, message.sent_at) {
             IdChange::None => {}
-            IdChange::Insert => inserted.push(message),
-            IdChange::TakeBack => taken_back.push(message),
+            IdChange::Insert => {
+                let category = categories.of_message(message.category.as_deref());
+                categories.note(category);
+                inserted.push(message, category);
+            }
+            IdChange::TakeBack => taken_back.push(message, None),
             IdChange::Remember => remembered.push(message.id.as_str()),
         }
     }
     let Registration { added, live, newest } = registration;
     let sql = format!(
-        "WITH inserted AS (INSERT INTO message (app, subject, report, sent, pace, due, guessed) SELECT $1, n.subject, $2, \
-         n.sent, n.pace, n.due, n.guessed FROM unnest($3::text[], $4::int8[], $5::int8[], $6::int8[], $7::bool[]) \
-         AS n (subject, sent, pace, due, guessed)), \
+        "WITH inserted AS (INSERT INTO message (app, subject, report, sent, pace, due, guessed, category) \
+         SELECT $1, n.subject, $2, n.sent, n.pace, n.due, n.guessed, n.category \
+         FROM unnest($3::text[], $4::int8[], $5::int8[], $6::int8[], $7::bool[], $16::text[]) \
+         AS n (subject, sent, pace, due, guessed, category)), \
+         categorized AS (INSERT INTO category (app, name) SELECT $1, unnest($17::text[])), \
+         brought AS (INSERT INTO id_source (app, source, newest) SELECT $1, $18, $19 WHERE $20 \
+         ON CONFLICT (app, source) DO UPDATE SET newest = excluded.newest), \
          taken_back AS (UPDATE message SET {NO_FAILURES}, pace = t.pace, due = t.due \
          FROM unnest($8::text[], $9::int8[], $10::int8[]) AS t (subject, pace, due) \
          WHERE message.app = $1 AND message.subject = t.subject), \
@@ -98,7 +110,8 @@ pub(super) async fn add(
          WHERE id = $1"
     );
     let (waiting, expires, newest) = (added - live, ms(now).saturating_add(retention::REMEMBERED_MS), newest.map(ms));
-    let params: [(&(dyn ToSql + Sync), Type); 15] = [
+    let (has_new, source_name, at) = (added > 0, source.name(), ms(now));
+    let params: [(&(dyn ToSql + Sync), Type); 20] = [
         (&app, Type::INT8),
         (&report, Type::TEXT),
         (&inserted.ids, Type::TEXT_ARRAY),
@@ -114,6 +127,11 @@ pub(super) async fn add(
         (&waiting, Type::INT8),
         (&live, Type::INT8),
         (&newest, Type::INT8),
+        (&inserted.categories, Type::TEXT_ARRAY),
+        (&categories.new, Type::TEXT_ARRAY),
+        (&source_name, Type::TEXT),
+        (&at, Type::INT8),
+        (&has_new, Type::BOOL),
     ];
     run(transaction, &sql, &params).await?;
     let mut counted = vec![(Family::MessagesRegistered, Labels::new(&[("source", source.name())]), added)];
@@ -124,7 +142,32 @@ pub(super) async fn add(
     let series = series::count(transaction, app, now, &counted).await?;
     let newest = before.newest.max(newest.map(time));
     let state = MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
-    Ok((AddedMessages { new: added, series, state }, is_of_another))
+    let id_sources = if has_new { vec![(source, now)] } else { Vec::new() };
+    Ok((AddedMessages { new: added, series, state, id_sources }, is_of_another))
+}
+
+/// Returns the categories of the app, if any of the messages has one.
+async fn categories(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    messages: &[&NewMessage],
+) -> Result<Categories, LedgerError> {
+    if messages.iter().all(|message| message.category.is_none()) {
+        return Ok(Categories::default());
+    }
+    let found = rows(transaction, "SELECT name FROM category WHERE app = $1", &[(&app, Type::INT8)]).await?;
+    Ok(Categories::of(found.iter().map(|row| row.get(0))))
+}
+
+/// Returns the time at which each source last brought a new id of an app.
+pub(super) async fn id_sources(
+    transaction: &Transaction<'_>,
+    app: AppId,
+) -> Result<Vec<(MessageSource, Timestamp)>, LedgerError> {
+    let sql = "SELECT source, newest FROM id_source WHERE app = $1";
+    let found = rows(transaction, sql, &[(&app, Type::INT8)]).await?;
+    let source = |row: &Row| Some((MessageSource::from_name(&row.get::<_, String>(0))?, time(row.get(1))));
+    Ok(found.iter().filter_map(source).collect())
 }
 
 /// Records that the owner of an app does not know yet what was registered.
@@ -143,7 +186,7 @@ pub(super) async fn registered(
     run(transaction, "UPDATE app SET arrived = FALSE WHERE id = $1 AND arrived", &[(&app, Type::INT8)]).await?;
     let families = [Family::MessagesRegistered.name(), Family::BadLines.name()];
     let series = series::stored(transaction, app, Some(&families)).await?;
-    Ok(AddedMessages { new: 0, series, state })
+    Ok(AddedMessages { new: 0, series, state, id_sources: id_sources(transaction, app).await? })
 }
 
 fn known_id(row: &Row) -> KnownId {

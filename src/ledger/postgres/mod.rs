@@ -13,6 +13,7 @@ mod hours;
 mod load;
 mod membership;
 mod messages;
+pub(super) mod newest_ids;
 pub mod owners;
 mod passfile;
 mod replica_rows;

@@ -114,8 +114,12 @@ pub(crate) struct Counters<'a> {
     report: &'a str,
     first_known: Timestamp,
     names: KnownNames,
-    /// Series by reading: admits the labels of each only once.
-    by_key: HashMap<(Family, SeriesKey), i64>,
+    /// Category of the message whose readings are counted: its place in `categories`.
+    category: Option<usize>,
+    /// Categories of the messages so far.
+    categories: Vec<String>,
+    /// Series by category and reading: admits the labels of each only once.
+    by_key: HashMap<(Option<usize>, Family, SeriesKey), i64>,
     by_labels: HashMap<WantedSeries, i64>,
     /// Fields to look up or create.
     pub(super) fields: Vec<WantedField>,
@@ -139,6 +143,8 @@ impl<'a> Counters<'a> {
             report,
             first_known,
             names,
+            category: None,
+            categories: Vec::new(),
             by_key: HashMap::new(),
             by_labels: HashMap::new(),
             fields: Vec::new(),
@@ -149,6 +155,17 @@ impl<'a> Counters<'a> {
             unreadable: Vec::new(),
             is_full: false,
         }
+    }
+
+    /// Counts the readings that follow as those of a message of this category.
+    pub(super) fn set_category(&mut self, category: Option<String>) {
+        self.category = category.map(|category| {
+            let place = self.categories.iter().position(|known| *known == category);
+            place.unwrap_or_else(|| {
+                self.categories.push(category);
+                self.categories.len() - 1
+            })
+        });
     }
 
     /// Decodes a stored watermark, and returns it with the begin time of its subject. If it is unreadable, the counted
@@ -252,12 +269,15 @@ impl<'a> Counters<'a> {
     }
 
     fn series(&mut self, family: Family, key: &SeriesKey) -> i64 {
-        let key = (family, key.clone());
+        let key = (self.category, family, key.clone());
         if let Some(number) = self.by_key.get(&key) {
             return *number;
         }
-        let SeriesKey { platform, channel, kind, .. } = &key.1;
-        let labels = self.admit_all(&[("platform", platform), ("channel", channel), ("kind", kind)]);
+        let SeriesKey { platform, channel, kind, .. } = &key.2;
+        let mut labels = self.admit_all(&[("platform", platform), ("channel", channel), ("kind", kind)]);
+        if let Some(category) = self.category.and_then(|place| self.categories.get(place)) {
+            labels = labels.with("category", category);
+        }
         let number = self.want(WantedSeries { family, labels });
         self.by_key.insert(key, number);
         number

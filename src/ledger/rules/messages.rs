@@ -75,9 +75,12 @@ impl MessageChanges {
     ) {
         let everything = [String::new()];
         for message in polled {
-            let Some(StoredMessage { id, sent_at, watermark: before, is_aside }) = stored.remove(&message.row) else {
+            let Some(StoredMessage { id, sent_at, watermark: before, is_aside, category }) =
+                stored.remove(&message.row)
+            else {
                 continue;
             };
+            counters.set_category(category);
             let began = sent_at.saturating_add(LEEWAY).unwrap_or(sent_at);
             let (mut watermark, began) = counters.watermark(before.as_deref(), began, &id, &message.readings);
             let covers = if message.readings.is_empty() { &[] } else { &everything[..] };

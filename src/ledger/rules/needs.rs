@@ -113,6 +113,8 @@ pub(crate) struct StoredMessage {
     pub(crate) watermark: Option<Vec<u8>>,
     /// True if it is set aside.
     pub(crate) is_aside: bool,
+    /// Category with which it was first registered.
+    pub(crate) category: Option<String>,
 }
 
 /// Rows loaded for a commit; a row that does not exist is missing.

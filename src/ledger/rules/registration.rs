@@ -1,9 +1,11 @@
 //! Registration of message ids: a tracked message stays unchanged, one that was set aside is tracked again, and a retired
-//! one is remembered for longer.
+//! one is remembered for longer. A message keeps the category of its first registration.
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::ledger::MessageSource;
+use crate::model::message_source::MessageSource;
 
 /// State of an id that is registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,5 +65,60 @@ impl Registration {
             }
             KnownId::SetAside { .. } | KnownId::Tracked => IdChange::None,
         }
+    }
+}
+
+/// Maximum number of categories of an app; messages of further ones are counted together.
+const MAX_CATEGORIES: usize = 20;
+/// Category of messages beyond that.
+const OTHER: &str = "other";
+
+/// The categories of an app during a registration.
+#[derive(Debug, Default)]
+pub(crate) struct Categories {
+    known: BTreeSet<String>,
+    /// Categories that the app did not have before.
+    pub(crate) new: Vec<String>,
+}
+
+impl Categories {
+    /// Creates the categories that an app has.
+    pub(crate) fn of(known: impl IntoIterator<Item = String>) -> Categories {
+        Categories { known: known.into_iter().collect(), new: Vec::new() }
+    }
+
+    /// Returns the category of a new message: the one that it was given, or `other`.
+    pub(crate) fn of_message<'a>(&self, given: Option<&'a str>) -> Option<&'a str> {
+        let is_admitted = |name: &str| self.known.contains(name) || self.known.len() < MAX_CATEGORIES;
+        given.map(|name| if is_admitted(name) { name } else { OTHER })
+    }
+
+    /// Notes the category of a message that is new.
+    pub(crate) fn note(&mut self, category: Option<&str>) {
+        if let Some(name) = category.filter(|name| *name != OTHER)
+            && self.known.insert(name.to_owned())
+        {
+            self.new.push(name.to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_has_twenty_categories_and_others() {
+        let mut categories = Categories::of(["a".to_owned()]);
+        let mut register = |name: &str| {
+            let category = categories.of_message(Some(name)).map(str::to_owned);
+            categories.note(category.as_deref());
+            category.unwrap()
+        };
+        let given: Vec<String> = (1..=19).map(|number| format!("c{number}")).collect();
+        assert_eq!(given.iter().map(|name| register(name)).collect::<Vec<_>>(), given);
+        assert_eq!(["c20", "a", "c19", "other"].map(&mut register), ["other", "a", "c19", "other"]);
+        assert_eq!(categories.new, given);
+        assert_eq!(categories.of_message(None), None);
     }
 }

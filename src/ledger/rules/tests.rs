@@ -11,10 +11,11 @@ use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
 use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
 use crate::ledger::watermark::Watermark;
 use crate::ledger::{
-    Commit, CommitContent, Confirmation, FailedMessage, GaugeReadings, MessageSource, MessageState, NewestMessages,
-    PolledMessage, StoredGauges, SubjectReadings,
+    Commit, CommitContent, Confirmation, FailedMessage, GaugeReadings, MessageState, NewestMessages, PolledMessage,
+    StoredGauges, SubjectReadings,
 };
 use crate::metrics::catalog::Family;
+use crate::model::message_source::MessageSource;
 use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 use crate::model::window::Unit;
 
@@ -80,7 +81,7 @@ fn messages(polled: Vec<PolledMessage>, failed: Vec<FailedMessage>) -> Commit {
 }
 
 fn message(sent_at: &str) -> StoredMessage {
-    StoredMessage { id: "7".to_owned(), sent_at: at(sent_at), watermark: None, is_aside: false }
+    StoredMessage { id: "7".to_owned(), sent_at: at(sent_at), watermark: None, is_aside: false, category: None }
 }
 
 /// The wanted fields and series with the numbers from 100 and 200 on, all of them new.

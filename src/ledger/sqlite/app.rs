@@ -10,6 +10,7 @@ use crate::ledger::sqlite::window_gauges::{GaugeKey, stored_gauges};
 use crate::ledger::sqlite::{file_marks, messages};
 use crate::ledger::time::{ms, time};
 use crate::ledger::{AppId, AppKey, LedgerError, StoredApp, StoredReport};
+use crate::model::message_source::MessageSource;
 use crate::model::window::Unit;
 
 /// Registers an app and reads its stored state. A changed account starts with a new baseline, while the totals
@@ -115,6 +116,9 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, Ledger
         })?;
     let is_full = names_are_full(&unknown) || series::fields_are_full(transaction, id)?;
     let messages = app_row(transaction, id)?.messages;
+    let id_sources = collect(transaction, "SELECT source, newest FROM id_source WHERE app = ?1", id, |row| {
+        Ok((MessageSource::from_name(&row.get::<_, String>(0)?), time(row.get(1)?)))
+    })?;
     let files = file_marks::kept(transaction, id)?;
     let created = transaction.query_row("SELECT created FROM app WHERE id = ?1", [id], |row| row.get(0).map(time))?;
     Ok(StoredApp {
@@ -126,6 +130,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, Ledger
         unknown,
         is_full,
         messages,
+        id_sources: id_sources.into_iter().filter_map(|(source, at)| Some((source?, at))).collect(),
         files,
         is_owned: true,
         ..StoredApp::default()

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use crate::ledger::LedgerError;
 
 /// Migrations from each schema to the next; `user_version` is the number of applied ones.
-pub(super) const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0001.sql"),
     include_str!("../migrations/0002.sql"),
     include_str!("../migrations/0003.sql"),
@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0006.sql"),
     include_str!("../migrations/0007.sql"),
     include_str!("../migrations/0008.sql"),
+    include_str!("../migrations/0009.sql"),
 ];
 /// `push` in ASCII: distinguishes a ledger from other SQLite files.
 const APPLICATION_ID: i64 = 0x7075_7368;
@@ -204,6 +205,7 @@ fn schema_by_tables(connection: &Connection) -> Result<Option<usize>, LedgerErro
         ("unknown_field", "field"),
         ("series", "label_pairs"),
         ("delivery_hour", "totals"),
+        ("message", "category"),
     ];
     let mut has = connection.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?;
     let mut schema = None;

@@ -57,12 +57,12 @@ pub(super) fn load(
             loaded.gauges.insert(((*scope).to_owned(), *unit), stored_gauges(transaction, &key, time(ends))?);
         }
     }
-    let mut select =
-        transaction.prepare_cached("SELECT subject, sent, watermark, aside FROM message WHERE id = ?1 AND app = ?2")?;
+    let mut select = transaction
+        .prepare_cached("SELECT subject, sent, watermark, aside, category FROM message WHERE id = ?1 AND app = ?2")?;
     for number in &needs.messages {
         let found = select.query_row(params![number, app], |row| {
             let (id, sent_at) = (row.get(0)?, time(row.get(1)?));
-            Ok(StoredMessage { id, sent_at, watermark: row.get(2)?, is_aside: row.get(3)? })
+            Ok(StoredMessage { id, sent_at, watermark: row.get(2)?, is_aside: row.get(3)?, category: row.get(4)? })
         });
         loaded.messages.extend(found.optional()?.map(|message| (*number, message)));
     }

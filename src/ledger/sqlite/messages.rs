@@ -10,7 +10,7 @@ use crate::ledger::rules::clock;
 use crate::ledger::rules::counters::Numbers;
 use crate::ledger::rules::due::{self, Candidate, Step};
 use crate::ledger::rules::messages::{LEEWAY, MessageChange, MessageChanges};
-use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
+use crate::ledger::rules::registration::{Categories, IdChange, KnownId, Registration};
 use crate::ledger::rules::retention;
 use crate::ledger::sqlite::load::app_row;
 use crate::ledger::sqlite::{file_marks, series};
@@ -21,6 +21,7 @@ use crate::ledger::{
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
+use crate::model::message_source::MessageSource;
 use crate::model::reading::SentMessage;
 
 /// Assignments that reset the effects of failed calls on a message.
@@ -32,8 +33,8 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
     let mut ids = IdLookup {
         retired: transaction.prepare_cached("SELECT 1 FROM tombstone WHERE app = ?1 AND subject = ?2")?,
         insert: transaction.prepare_cached(
-            "INSERT INTO message (app, subject, report, sent, pace, due, guessed) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO message (app, subject, report, sent, pace, due, guessed, category) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
         )?,
         tracked: transaction
             .prepare_cached("SELECT aside, watermark IS NOT NULL FROM message WHERE app = ?1 AND subject = ?2")?,
@@ -44,10 +45,13 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
     let mut remember = transaction
         .prepare_cached("UPDATE tombstone SET expires = max(expires, ?3) WHERE app = ?1 AND subject = ?2")?;
     let mut registration = Registration::default();
+    let mut categories = categories(transaction, app, messages)?;
     for message in messages {
-        let known = ids.insert_if_new(app, report, message)?;
+        let category = categories.of_message(message.category.as_deref());
+        let known = ids.insert_if_new(app, report, message, category)?;
         match registration.decide(known, source, message.sent_at) {
-            IdChange::None | IdChange::Insert => {}
+            IdChange::None => {}
+            IdChange::Insert => categories.note(category),
             IdChange::TakeBack => {
                 take_back.execute(params![app, message.id, span_ms(message.pace), ms(message.due)])?;
             }
@@ -56,7 +60,12 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
             }
         }
     }
+    let mut insert = transaction.prepare_cached("INSERT INTO category (app, name) VALUES (?1, ?2)")?;
+    for category in &categories.new {
+        insert.execute(params![app, category])?;
+    }
     let Registration { added, live, newest } = registration;
+    let id_sources = brought(transaction, app, source, now, added)?;
     count_tracked(transaction, app, added - live, live)?;
     if let Some(newest) = newest {
         transaction
@@ -69,7 +78,37 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
         counted.push((Family::BadLines, Labels::default(), read.bad_lines));
     }
     let series = series::count(transaction, app, now, &counted)?;
-    Ok(AddedMessages { new: added, series, state: app_row(transaction, app)?.messages })
+    Ok(AddedMessages { new: added, series, state: app_row(transaction, app)?.messages, id_sources })
+}
+
+/// Returns the categories of the app, if any of the messages has one.
+fn categories(transaction: &Transaction<'_>, app: AppId, messages: &[NewMessage]) -> Result<Categories, LedgerError> {
+    if messages.iter().all(|message| message.category.is_none()) {
+        return Ok(Categories::default());
+    }
+    let mut select = transaction.prepare_cached("SELECT name FROM category WHERE app = ?1")?;
+    let names: Vec<String> = select.query_map([app], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Categories::of(names))
+}
+
+/// Notes that a source brought new ids, if it did.
+fn brought(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    source: MessageSource,
+    now: Timestamp,
+    added: i64,
+) -> Result<Vec<(MessageSource, Timestamp)>, LedgerError> {
+    if added == 0 {
+        return Ok(Vec::new());
+    }
+    transaction
+        .prepare_cached(
+            "INSERT INTO id_source (app, source, newest) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (app, source) DO UPDATE SET newest = excluded.newest",
+        )?
+        .execute(params![app, source.name(), ms(now)])?;
+    Ok(vec![(source, now)])
 }
 
 /// Statements that find out what is known of an id.
@@ -81,12 +120,18 @@ struct IdLookup<'a> {
 
 impl IdLookup<'_> {
     /// Returns what is known of an id. A new one is inserted at once, which costs no more than to look it up.
-    fn insert_if_new(&mut self, app: AppId, report: &str, message: &NewMessage) -> Result<KnownId, LedgerError> {
-        let NewMessage { id, sent_at, is_guessed, due, pace } = message;
+    fn insert_if_new(
+        &mut self,
+        app: AppId,
+        report: &str,
+        message: &NewMessage,
+        category: Option<&str>,
+    ) -> Result<KnownId, LedgerError> {
+        let NewMessage { id, sent_at, is_guessed, due, pace, .. } = message;
         if self.retired.exists(params![app, id])? {
             return Ok(KnownId::Retired);
         }
-        let row = params![app, id, report, ms(*sent_at), span_ms(*pace), ms(*due), is_guessed];
+        let row = params![app, id, report, ms(*sent_at), span_ms(*pace), ms(*due), is_guessed, category];
         if self.insert.execute(row)? > 0 {
             return Ok(KnownId::New);
         }

@@ -85,6 +85,37 @@ pub(super) async fn fetch_vendor_quota(
     .await
 }
 
+/// Host of the Beijing data centre.
+const BEIJING: &str = "bjapi.push.jiguang.cn";
+
+/// Returns the URL of the schedules, or of a path below them: in Beijing they are below `push`.
+fn schedules_url(settings: &JpushSettings, below: &[&str]) -> Url {
+    let is_beijing = settings.push_url.host_str() == Some(BEIJING);
+    let path: &[&str] = if is_beijing { &["push", "schedules"] } else { &["schedules"] };
+    url(&settings.push_url, &[path, below].concat())
+}
+
+/// Queries a page of the schedules that have not ended: `GET schedules?page=…` of the Push API.
+pub(super) async fn fetch_schedules(
+    settings: &JpushSettings,
+    page: u32,
+    client: &Client,
+) -> Result<Map<String, Value>, ProviderError> {
+    let mut url = schedules_url(settings, &[]);
+    url.set_query(Some(&format!("page={page}")));
+    query(settings, &url, None, client, |reply| reply.json()).await
+}
+
+/// Queries the messages of a schedule: `GET schedules/{schedule_id}/msg_ids` of the Push API.
+pub(super) async fn fetch_schedule_messages(
+    settings: &JpushSettings,
+    schedule: &str,
+    client: &Client,
+) -> Result<Map<String, Value>, ProviderError> {
+    let url = schedules_url(settings, &[schedule, "msg_ids"]);
+    query(settings, &url, None, client, |reply| reply.json()).await
+}
+
 /// Sends a request, by POST if it has a body, and reads the answer if it is a success.
 async fn query<T: Send + 'static>(
     settings: &JpushSettings,

@@ -42,6 +42,12 @@ pub struct JpushSettings {
     pub test_devices: Vec<String>,
     /// True if the vendors' quotas are shown.
     pub vendor_quota: bool,
+    /// True if the ids of scheduled pushes are found by listing the schedules.
+    pub discovers_schedules: bool,
+    /// True if the name of a schedule is the category of its messages.
+    pub schedule_name_as_category: bool,
+    /// Token that JPush's callbacks carry in their URL; they are refused without one.
+    pub callback_token: Option<Secret>,
     /// Number of newest messages that are shown individually.
     pub newest_messages: usize,
     /// Rate limit shared by all reports of the app.
@@ -73,8 +79,11 @@ impl JpushSettings {
         let users = section.choices("users", &USERS).unwrap_or_default();
         let test_devices = test_devices(section);
         let vendor_quota = section.boolean("vendor_quota").unwrap_or(false);
+        let discovers_schedules = !section.choices("discover", &[("schedules", ())]).unwrap_or_default().is_empty();
+        let has_categories = section.boolean("schedule_name_as_category").unwrap_or(false);
+        let callback_token = callback_token(section);
         let mut impossible = |is_given: bool, key: &str, message: &str| {
-            if let Some(found) = section.find(key).filter(|_| is_given) {
+            if is_given && let Some(found) = section.find(key) {
                 section.context().error(found.place, &found.path, message);
             }
         };
@@ -91,6 +100,18 @@ impl JpushSettings {
         impossible(is_group && vendor_quota, "vendor_quota", message);
         let message = "needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
         impossible(!is_group && vendor_quota && is_elsewhere && !has_push_url, "vendor_quota", message);
+        let message = "needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
+        impossible(!is_group && discovers_schedules && is_elsewhere && !has_push_url, "discover", message);
+        let message = "a group has no schedules; put discover under its apps";
+        impossible(is_group && discovers_schedules, "discover", message);
+        let message = "delivery: none polls no messages; choose a report, or remove discover";
+        impossible(is_none && discovers_schedules, "discover", message);
+        for key in ["callback_token", "callback_token_file"] {
+            let message = "JPush calls back for an app; put callback_token under the apps of the group";
+            impossible(is_group && callback_token.is_some(), key, message);
+            let message = "delivery: none polls no messages; choose a report, or remove callback_token";
+            impossible(is_none && callback_token.is_some(), key, message);
+        }
         let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
         Some(JpushSettings {
@@ -106,6 +127,9 @@ impl JpushSettings {
             users,
             test_devices,
             vendor_quota,
+            discovers_schedules,
+            schedule_name_as_category: has_categories,
+            callback_token,
             newest_messages: newest,
             requests_per_minute: per_minute,
         })
@@ -165,6 +189,16 @@ fn delivery(section: &mut Section<'_>, holder: Holder) -> Result<Option<Delivery
     let mut choices: Vec<(&str, Option<Delivery>)> = of_apps.map(|kind| (kind.name(), Some(kind))).collect();
     choices.push(("none", None));
     section.choice("delivery", &choices).ok_or(ErrorNoted)
+}
+
+fn callback_token(section: &mut Section<'_>) -> Option<Secret> {
+    if section.has_secret("callback_token") {
+        return section.secret("callback_token");
+    }
+    // Makes the keys known, so that the error of a misspelt one suggests the right one.
+    section.find("callback_token");
+    section.find("callback_token_file");
+    None
 }
 
 fn test_devices(section: &mut Section<'_>) -> Vec<String> {

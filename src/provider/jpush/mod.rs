@@ -3,7 +3,7 @@
 //! Document: 统计 API (Report API v3): 送达统计详情 (`received/detail`, free), 消息统计详情
 //! (`messages/detail`, VIP), the old 送达统计 and 消息统计, 分组统计-消息统计 (`group/messages/detail`, VIP),
 //! 送达状态查询 (`status/message`, VIP), 用户统计 and 分组统计-用户统计 (`users`, `group/users`, VIP). The
-//! quotas of vendors come from the Push API (`push/quota`, free).
+//! quotas of vendors and the ids of scheduled pushes come from the Push API (`push/quota`, `schedules`, free).
 
 mod client;
 pub mod config;
@@ -14,6 +14,7 @@ mod legacy_fields;
 pub mod message_id;
 mod message_reports;
 mod received_fields;
+mod schedules;
 mod shape;
 mod test_devices;
 mod user_fields;
@@ -27,12 +28,13 @@ use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
 use crate::provider::error::ProviderError;
 use crate::provider::{
-    Account, CounterSource, Example, GaugeReport, MessageReport, MessageReports, Provider, ReportContext,
-    SnapshotNumbers, WindowNumbers, WindowQuery,
+    Account, CounterSource, DiscoveryReport, Example, FoundMessage, GaugeReport, Listing, MessageReport,
+    MessageReports, Provider, ReportContext, SnapshotNumbers, WindowNumbers, WindowQuery,
 };
 use config::JpushSettings;
 pub use delivery::Delivery;
 use message_reports::DeliveryReport;
+use schedules::{SCHEDULES, Schedules};
 use test_devices::{STATUS_MESSAGE, TestDevices};
 use users::{GROUP_USERS, USERS, UsersReport};
 use vendor_quota::{VENDOR_QUOTA, VendorQuota};
@@ -55,6 +57,22 @@ pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, Pr
 /// Fails if the body is not an object.
 pub fn parse_devices(body: &[u8], asked: usize) -> Result<SnapshotNumbers, ProviderError> {
     Ok(test_devices::devices(&object(body)?, asked))
+}
+
+/// Parses the body of an answer of `schedules`, as [`parse_users`] does.
+///
+/// # Errors
+/// Fails if the body is not of the documented shape.
+pub fn parse_schedules(body: &[u8]) -> Result<Listing, ProviderError> {
+    schedules::listing(&object(body)?, true)
+}
+
+/// Parses the body of an answer of `schedules/…/msg_ids`, as [`parse_users`] does.
+///
+/// # Errors
+/// Fails if the body is not of the documented shape.
+pub fn parse_schedule_messages(body: &[u8]) -> Result<Vec<FoundMessage>, ProviderError> {
+    schedules::messages(&object(body)?, None)
 }
 
 /// Parses the body of an answer of `push/quota`, as [`parse_users`] does.
@@ -103,7 +121,7 @@ impl Provider for Jpush {
     }
 
     fn reports(&self) -> &'static [&'static str] {
-        const NAMES: [&str; 9] = [
+        const NAMES: [&str; 10] = [
             Delivery::ReceivedDetail.name(),
             Delivery::MessagesDetail.name(),
             Delivery::Received.name(),
@@ -113,6 +131,7 @@ impl Provider for Jpush {
             USERS,
             GROUP_USERS,
             VENDOR_QUOTA,
+            SCHEDULES,
         ];
         &NAMES
     }
@@ -152,6 +171,15 @@ impl Account for JpushAccount {
             newest: self.0.newest_messages,
             id_format: *self.0.holder.id_format(),
         })
+    }
+
+    fn discovery_reports(&self, context: &ReportContext) -> Vec<Box<dyn DiscoveryReport>> {
+        let schedules = self.0.discovers_schedules.then(|| Schedules::new(&self.0, context));
+        schedules.into_iter().map(|report| Box::new(report) as Box<dyn DiscoveryReport>).collect()
+    }
+
+    fn callback_token(&self) -> Option<Secret> {
+        self.0.callback_token.clone()
     }
 
     fn gauge_reports(&self, context: &ReportContext) -> Vec<GaugeReport> {

@@ -27,11 +27,11 @@ pub(super) struct VendorQuota {
 }
 
 /// Rate limit for the Push API, most of whose own limit is needed for sending.
-const LIMIT: Limit = Limit { api: "push", requests: 60, window: Duration::from_secs(60) };
+pub(super) const PUSH_LIMIT: Limit = Limit { api: "push", requests: 60, window: Duration::from_secs(60) };
 
 impl VendorQuota {
     pub(super) fn new(settings: &Arc<JpushSettings>, context: &ReportContext) -> VendorQuota {
-        let spec = context.spec(VENDOR_QUOTA, INTERVAL, LIMIT);
+        let spec = context.spec(VENDOR_QUOTA, INTERVAL, PUSH_LIMIT);
         VendorQuota { spec, settings: Arc::clone(settings) }
     }
 }

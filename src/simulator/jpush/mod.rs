@@ -4,6 +4,7 @@
 
 mod answers;
 mod reports;
+mod schedules;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -19,6 +20,7 @@ pub use answers::group_id;
 use answers::{JpushCounts, details, messages_old, of_group_id, older, received, received_old};
 use reports::parameter;
 pub use reports::{TimeUnit, UserCounts};
+use schedules::Schedule;
 
 /// Settings of a simulated app.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub struct JpushApp {
     pub app_key: String,
     /// Master secret of the credentials.
     pub master_secret: String,
-    /// True with the VIP plan, which all reports except `received`, `received/detail` and `push/quota` require.
+    /// True with the VIP plan, which all reports except `received`, `received/detail` and the Push API require.
     pub is_vip: bool,
     /// Registration ids of its test devices.
     pub devices: Vec<String>,
@@ -162,6 +164,7 @@ struct JpushState {
     /// Number of calls, by their number of ids.
     calls: BTreeMap<usize, u64>,
     troubles: HashMap<&'static str, Trouble>,
+    schedules: Vec<Schedule>,
     /// Time after which events are not reported, in Unix seconds.
     frozen_at: Option<i64>,
 }
@@ -186,6 +189,7 @@ impl JpushSimulator {
             used: BTreeMap::new(),
             calls: BTreeMap::new(),
             troubles: HashMap::new(),
+            schedules: Vec::new(),
             frozen_at: None,
         };
         JpushSimulator { clock, app, state: Mutex::new(state) }
@@ -296,7 +300,7 @@ impl JpushSimulator {
         if !state.limit_of(path).admit(now) {
             return Some(error(429, 2002, "Rate limit exceeded"));
         }
-        let is_free = matches!(path, "received" | "received/detail" | "push/quota");
+        let is_free = matches!(path, "received" | "received/detail") || is_of_push_api(path);
         let is_of_groups = path.starts_with("group/");
         let has_right = (is_free || self.app.is_vip) && is_of_groups == self.app.app_key.starts_with("group-");
         (!has_right).then(|| error(403, 2003, "无权使用此接口"))
@@ -355,7 +359,7 @@ impl JpushSimulator {
 impl JpushState {
     /// Returns the rate limit to which a path belongs.
     fn limit_of(&mut self, path: &str) -> &mut SimulatedLimit {
-        if path == "push/quota" { &mut self.push_limit } else { &mut self.limit }
+        if is_of_push_api(path) { &mut self.push_limit } else { &mut self.limit }
     }
 
     /// Returns the number of pushes sent through a channel today.
@@ -368,6 +372,16 @@ impl JpushState {
     fn happened(&self, now: i64) -> i64 {
         self.frozen_at.map_or(now, |frozen| frozen.min(now))
     }
+}
+
+/// Returns true if a path belongs to the Push API.
+fn is_of_push_api(path: &str) -> bool {
+    path == "push/quota" || path.split('/').next() == Some("schedules")
+}
+
+/// Returns the id in `schedules/{schedule_id}/msg_ids`.
+fn schedule_of(path: &str) -> Option<&str> {
+    path.strip_prefix("schedules/")?.strip_suffix("/msg_ids").filter(|id| !id.contains('/'))
 }
 
 /// Adds the events of a push to `devices` on the channel with this index.
@@ -430,13 +444,17 @@ impl Simulator for JpushSimulator {
                 "users" | "group/users" => self.answer_users(request),
                 "status/message" => self.answer_status(request, state),
                 "push/quota" => self.answer_quota(state),
-                _ => self.report(request, &path, state),
+                "schedules" => schedules::list(request, &state.schedules),
+                path => match schedule_of(path) {
+                    Some(id) => schedules::messages(id, &state.schedules),
+                    None => self.report(request, path, state),
+                },
             })
         };
         let mut response = match (request.method(), path.as_str()) {
-            (&Method::GET, "users" | "group/users" | "push/quota") | (&Method::POST, "status/message") => {
-                answer(&mut state)
-            }
+            (&Method::GET, "users" | "group/users" | "push/quota" | "schedules")
+            | (&Method::POST, "status/message") => answer(&mut state),
+            (&Method::GET, path) if schedule_of(path).is_some() => answer(&mut state),
             (&Method::GET, path) if BY_MESSAGE.contains(&path) => answer(&mut state),
             _ => return text(404, "404 page not found"),
         };

@@ -156,6 +156,50 @@ feishu:
 }
 
 #[test]
+fn ways_by_which_ids_come_from_jpush() {
+    assert_errors(
+        "jpush:
+  - app: none
+    app_key: n
+    master_secret: pLanted-s3cret
+    delivery: none
+    discover: [schedules]
+    callback_token: pLanted-s3cret
+  - app: group
+    group_key: g
+    group_master_secret: pLanted-s3cret
+    discover: [schedules]
+    callback_token: pLanted-s3cret
+  - app: shop
+    app_key: k
+    master_secret: pLanted-s3cret
+    discover: [plans, schedules, schedules]
+    callback_token:
+  - app: beijing
+    app_key: b
+    master_secret: pLanted-s3cret
+    base_url: https://bjapi.push.jiguang.cn/v3/report
+    discover: [schedules]
+  - app: named
+    app_key: m
+    master_secret: pLanted-s3cret
+    callback_tokn: pLanted-s3cret
+",
+        &[
+            "push-exporter.yml:6:15: jpush[0].discover: delivery: none polls no messages; choose a report, or remove discover",
+            "push-exporter.yml:7:21: jpush[0].callback_token: delivery: none polls no messages; choose a report, or remove callback_token",
+            "push-exporter.yml:11:15: jpush[1].discover: a group has no schedules; put discover under its apps",
+            "push-exporter.yml:12:21: jpush[1].callback_token: JPush calls back for an app; put callback_token under the apps of the group",
+            "push-exporter.yml:16:16: jpush[2].discover[0]: must be one of schedules",
+            "push-exporter.yml:16:34: jpush[2].discover[2]: given twice",
+            "push-exporter.yml:17:19: jpush[2].callback_token: has no value",
+            "push-exporter.yml:22:15: jpush[3].discover: needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)",
+            "push-exporter.yml:26:5: jpush[4].callback_tokn: unknown key; did you mean callback_token?",
+        ],
+    );
+}
+
+#[test]
 fn jpush_and_its_messages() {
     assert_errors(
         "message_api: {tokn: pLanted-s3cret}
@@ -186,7 +230,7 @@ jpush:
             "push-exporter.yml:10:31: jpush[0].messages.ids[2]: is not a msg_id; use digits that fit 64 bits",
             "push-exporter.yml:10:38: jpush[0].messages.ids[3]: is not a msg_id; use digits that fit 64 bits",
             "push-exporter.yml:10:61: jpush[0].messages.id: unknown key; did you mean ids?",
-            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key; known keys are received_detail, messages_detail, received, messages, group_messages_detail, status_message, users, group_users, vendor_quota",
+            "push-exporter.yml:11:17: jpush[0].intervals.offline_push: unknown key; known keys are received_detail, messages_detail, received, messages, group_messages_detail, status_message, users, group_users, vendor_quota, schedules",
             "push-exporter.yml:12:5: jpush[1].app_key: is required",
             "push-exporter.yml:14:15: jpush[1].schedule: needs at least one step, such as {until: 5d, every: 1h}",
         ],

@@ -25,7 +25,7 @@ fn run(args: &[&str], folder: &Path) -> (Option<i32>, String, String) {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
-    for name in ["message-api", "jpush-shop", "jpush-group", "easemob", "feishu"] {
+    for name in ["message-api", "jpush-shop", "jpush-callback", "jpush-group", "easemob", "feishu"] {
         std::fs::write(folder.path().join("secrets").join(name), "a secret\n").unwrap();
     }
     certificates(&folder.path().join("certificates"));

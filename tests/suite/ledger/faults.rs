@@ -72,7 +72,7 @@ fn damaged_newer_and_foreign_files_are_refused() {
     sqlite(&ledger, "PRAGMA user_version = 99");
     let said = world.refused();
     let expected = format!(
-        "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 8); use that release\n"
+        "push-exporter: {name} was written by a newer push-exporter (schema 99, this one knows 9); use that release\n"
     );
     assert_eq!(said, expected);
     copy(&whole, &ledger);

@@ -396,7 +396,7 @@ async fn ten_minutes_after_sending_is_read_once() {
 
 /// Undoes what the migrations to schema 7 and later did.
 const WITHOUT_SCHEMA_7: &str = r#"
-    DROP TABLE delivery_hour;
+    DROP TABLE delivery_hour; DROP TABLE category; DROP TABLE id_source; ALTER TABLE message DROP COLUMN category;
     ALTER TABLE series RENAME COLUMN label_pairs TO labels;
     UPDATE series SET labels = CASE labels WHEN '[]' THEN '' ELSE
         replace(replace(substr(labels, 4, length(labels) - 5), '"],["', '",'), '","', '="') END;

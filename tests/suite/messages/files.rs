@@ -58,7 +58,7 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
     );
     assert_eq!(shown["last_bad_line"]["line"], 13);
     let named = log.take_lines("a line that is no message id");
-    let reason = "unknown key; known are app, msg_id and sent_at";
+    let reason = "unknown key; known are app, msg_id, sent_at and category";
     assert!(named.iter().any(|line| line.contains("line=8 ") && line.contains(reason)), "{named:#?}");
     assert_eq!(shown["last_bad_line"]["reason"], "sent_at must be RFC 3339, Unix seconds or Unix milliseconds");
     assert!(exporter.get("/").await.1.contains("line 13,"));

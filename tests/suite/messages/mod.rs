@@ -2,7 +2,10 @@
 
 mod api;
 mod blame;
+mod callbacks;
+mod categories;
 mod counting;
+mod discovery;
 mod faults;
 mod files;
 mod lifetime;
