@@ -13,6 +13,11 @@ use crate::support::{Exporter, Page, fast_dir, post, simulate, tool};
 
 /// Runs a script of tests/sdk and reads the series that it prints.
 async fn numbers(script: &'static str, args: Vec<String>) -> BTreeMap<String, i64> {
+    serde_json::from_slice(&run(script, args).await).unwrap()
+}
+
+/// Runs a script of tests/sdk and returns what it prints.
+async fn run(script: &'static str, args: Vec<String>) -> Vec<u8> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/python/bin/python").display().to_string();
     let script = root.join("tests/sdk").join(script).display().to_string();
@@ -23,7 +28,7 @@ async fn numbers(script: &'static str, args: Vec<String>) -> BTreeMap<String, i6
     });
     let output = output.await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
 }
 
 /// Scrapes until a page is as it should be.
@@ -93,6 +98,60 @@ async fn jpush() {
         let page = scrape_until(&exporter, "the SDK's numbers", |page| of_app(page) == expected).await;
         assert_eq!(of_app(&page), expected);
     }
+    exporter.stop().await;
+}
+
+/// Runs a script of tests/sdk and returns the lines that it prints.
+async fn lines(script: &'static str, args: Vec<String>) -> Vec<String> {
+    let printed = run(script, args).await;
+    String::from_utf8(printed).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_answers_of_jpush_bring_the_numbers() {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let app = JpushApp::demo("key");
+    let secret = app.master_secret.clone();
+    let (simulator, address) = simulate(JpushSimulator::new(clock.clone(), app)).await;
+    let text = format!(
+        "new_series_hold: 0s\nmessage_api: {{token: t0ken}}\njpush:\n  - {{app: shop, base_url: 'http://{address}/v3', push_url: 'http://{address}/v3', \
+         app_key: key, master_secret: {secret}, delivery: messages_detail, discover: [schedules], intervals: {{messages_detail: 1s, schedules: 1s}}}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    let url = format!("http://{address}/v3/");
+    let mut said = lines("jpush_push.py", vec![url.clone(), "key".to_owned(), secret.clone()]).await;
+    let schedule = said.pop().unwrap();
+    assert_eq!(said.len(), 3, "{said:?}");
+    // A line behind each push call: what JPush said, as it came.
+    for answer in &said {
+        let headers = [("authorization", "Bearer t0ken"), ("content-type", "application/x-www-form-urlencoded")];
+        let (status, answer) =
+            post(exporter.address, "/api/v1/messages?app=shop", &headers, answer.clone().into_bytes()).await;
+        assert_eq!((status, answer.as_str()), (200, r#"{"received":1,"new":1,"too_old":0}"#));
+    }
+    // And one that nobody tells.
+    let mut ids: Vec<String> = said
+        .iter()
+        .map(|answer| serde_json::from_str::<serde_json::Value>(answer).unwrap()["msg_id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.push(simulator.push_on_schedule(&schedule, 7_000).to_string());
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    simulator.freeze();
+    let (day, month, sent) = ("2026-03-09", "2026-02", "2026-03-10");
+    let args = [&url, "shop", "key", &secret, "messages_detail", &ids.join(","), day, month, sent, "ffff"];
+    let mut expected = numbers("jpush_numbers.py", args.map(str::to_owned).to_vec()).await;
+    expected.retain(|series, count| *count != 0 && series.starts_with("push_messages_"));
+    assert!(expected.len() > 20, "{expected:?}");
+    let metrics = ["targeted", "sent", "received", "displayed", "clicked"]
+        .map(|metric| format!("push_messages_{metric}_total{{"));
+    let shown = |page: &Page| {
+        let mut shown = page.starting(&metrics.each_ref().map(String::as_str));
+        shown.retain(|_, count| *count != 0);
+        shown
+    };
+    let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page) == expected).await;
+    assert_eq!(shown(&page), expected);
     exporter.stop().await;
 }
 

@@ -3,6 +3,7 @@
 //! tail of days; channels differ in speed and loss.
 
 mod answers;
+mod pushes;
 mod reports;
 mod schedules;
 
@@ -376,7 +377,7 @@ impl JpushState {
 
 /// Returns true if a path belongs to the Push API.
 fn is_of_push_api(path: &str) -> bool {
-    path == "push/quota" || path.split('/').next() == Some("schedules")
+    matches!(path, "push" | "push/quota") || path.split('/').next() == Some("schedules")
 }
 
 /// Returns the id in `schedules/{schedule_id}/msg_ids`.
@@ -438,6 +439,10 @@ impl Simulator for JpushSimulator {
         const BY_MESSAGE: [&str; 5] =
             ["received/detail", "messages/detail", "received", "messages", "group/messages/detail"];
         let path = request.uri().path().trim_start_matches("/v3/").to_owned();
+        if request.method() == Method::POST && ["push", "schedules"].contains(&path.as_str()) {
+            let refusal = self.refusal(request, &path, &mut self.state());
+            return refusal.unwrap_or_else(|| self.take_push(request, &path));
+        }
         let mut state = self.state();
         let answer = |state: &mut JpushState| {
             self.refusal(request, &path, state).unwrap_or_else(|| match path.as_str() {
