@@ -24,7 +24,7 @@ pub trait DiscoveryReport: Send + Sync {
 /// A page of what pushes messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// What is on this page.
+    /// Origins on this page.
     pub origins: Vec<Origin>,
     /// Number of pages.
     pub pages: u32,

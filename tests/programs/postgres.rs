@@ -285,9 +285,10 @@ fn a_ledger_is_copied_there_and_back() {
     // What an Easemob app does not have: messages, with and without numbers, as large as they can be.
     sqlite(
         &file,
-        "INSERT INTO message (app, subject, report, sent, pace, due, at_10m, shape, watermark, failures, aside) VALUES \
-             (1, '9223372036854775807', 'received_detail', 1, 60000, 9223372036854775807, 1, 'a', x'00ff', 2, 0), \
-             (1, 'é\"''', 'received_detail', -1, 0, 0, 0, '', NULL, 0, 1); \
+        "INSERT INTO message (app, subject, report, sent, pace, due, at_10m, shape, watermark, failures, aside, category) VALUES \
+             (1, '9223372036854775807', 'received_detail', 1, 60000, 9223372036854775807, 1, 'a', x'00ff', 2, 0, 'sale'), \
+             (1, 'é\"''', 'received_detail', -1, 0, 0, 0, '', NULL, 0, 1, NULL); \
+         INSERT INTO category VALUES (1, 'sale'); INSERT INTO id_source VALUES (1, 'api', 9223372036854775807); \
          INSERT INTO tombstone VALUES (1, 'gone', 9223372036854775807); \
          INSERT INTO file_mark VALUES (1, '/var/log/ids', 1, -1, 5, 2, x'0a', 1, 0); \
          INSERT INTO unknown_name VALUES (1, 'offline_push', '鸿蒙'); INSERT INTO unknown_label VALUES (1, 'x'); \

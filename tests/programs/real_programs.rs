@@ -19,7 +19,7 @@ fn promtool_has_nothing_to_say() {
     let page = eventually("a full page", 60, || {
         let (_, text) = program.get("/metrics");
         let page = Page::parse(&text);
-        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 11
+        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 12
             && page.counters().values().any(|count| *count > 0)
             && [
                 "push_window_users_reached",
@@ -80,7 +80,7 @@ fn curl_and_python_read_the_compressed_page() {
     let program = Program::start(&["demo"]);
     let url = format!("http://{}/metrics", program.address);
     eventually("all up", 60, || {
-        (Page::parse(&program.get("/metrics").1).starting(&["push_up"]).values().sum::<i64>() == 11).then_some(())
+        (Page::parse(&program.get("/metrics").1).starting(&["push_up"]).values().sum::<i64>() == 12).then_some(())
     });
     let output = tool(
         "curl",
@@ -118,7 +118,7 @@ fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
         (is_over && scrapes.first().is_some_and(|count| *count >= 25.0)).then_some(())
     });
     assert_eq!(prometheus.query("min_over_time(up[1h])"), [1.0], "up is 1 at every scrape");
-    for (provider, count) in [("jpush", 9.0), ("easemob", 1.0), ("feishu", 1.0)] {
+    for (provider, count) in [("jpush", 10.0), ("easemob", 1.0), ("feishu", 1.0)] {
         let grown =
             prometheus.query(&format!("sum(increase(push_messages_sent_total{{provider=\"{provider}\"}}[1m]))"));
         assert!(grown.first().is_some_and(|grown| *grown > 0.0), "{provider} grew by {grown:?}");

@@ -96,6 +96,7 @@ fn the_demo_works() {
         "users",
         "group_users",
         "vendor_quota",
+        "schedules",
         "offline_push",
         "message_push_overview",
     ];
@@ -107,7 +108,7 @@ fn the_demo_works() {
         up.sort_unstable();
         (up == expected).then_some(())
     });
-    let more = ["All 11 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
+    let more = ["All 12 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
     let texts: Vec<&str> = expected.iter().chain(&more).copied().collect();
     let screenshots = std::env::var("PUSH_EXPORTER_SCREENSHOTS");
     let mut args = vec!["--apps", "7"];

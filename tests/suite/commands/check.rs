@@ -53,7 +53,7 @@ impl World {
         };
         let key = |key: &str| format!("app_key: {key}, master_secret: {SECRET}");
         let mut text = "jpush:\n".to_owned();
-        let everything = "delivery: messages_detail, users: [day], vendor_quota: true, test_devices: [02078f0f1b8]";
+        let everything = "delivery: messages_detail, users: [day], vendor_quota: true, discover: [schedules], test_devices: [02078f0f1b8]";
         text += &jpush("shop", self.jpush(app("a")), &key("a"), everything);
         text += &jpush("shop-free", self.jpush(JpushApp { is_vip: false, ..app("b") }), &key("b"), "");
         text += &jpush("shop-old", self.jpush(app("c")), &key("c"), "delivery: messages");
@@ -104,7 +104,7 @@ fn every_report_that_works() {
     let mut exporter = Program::start(&["--config.file", &config]);
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("the configuration is valid; apps: 7, reports: 11\n"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 7, reports: 12\n"), "{out}");
     assert!(out.contains("\nA running exporter retries failing reports at once after kill -HUP"), "{out}");
     let rows = rows(&out);
     assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
@@ -113,6 +113,7 @@ fn every_report_that_works() {
         "jpush shop users works",
         "jpush shop status_message works",
         "jpush shop vendor_quota works",
+        "jpush shop schedules works",
         "jpush shop messages_detail works",
         "jpush shop-free received_detail works",
         "jpush shop-old messages works",
@@ -137,6 +138,15 @@ fn every_report_that_works() {
             || newest.ends_with(&format!("(day {})", today.yesterday().unwrap())),
         "{newest}"
     );
+    assert_eq!(row("schedules")[4], "current (0 listed)");
+    let ids: Vec<Vec<&str>> = out
+        .lines()
+        .skip_while(|line| !line.contains("MESSAGE IDS FROM"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(ids, [["jpush", "shop", "the provider's lists", "-"]]);
     assert_eq!(row("messages_detail")[4], "no message to query");
     assert!(row("messages_detail")[5].ends_with(" of 2400"), "{:?}", row("messages_detail"));
     assert_eq!(exporter.terminate().0, Some(0));

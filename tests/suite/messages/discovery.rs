@@ -88,6 +88,36 @@ async fn a_day_of_scheduled_and_plain_pushes_is_counted_in_full() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_schedules_pushed_before_is_no_news() {
+    let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
+    let (simulator, address) = simulate(JpushSimulator::new(clock.clone(), JpushApp::demo("key"))).await;
+    // The first element of a schedule has no time, the others have.
+    let daily = simulator.schedule("daily");
+    for _ in 0..3 {
+        simulator.push_on_schedule(&daily, 50_000);
+        minutes(24.0 * 60.0).await;
+    }
+    let folder = fast_dir();
+    let exporter = Exporter::start(&config(address, ""), folder.path(), &clock).await;
+    minutes(30.0).await;
+    let sent = |page: &Page| page.starting(&["push_messages_sent_total"]).values().sum::<i64>();
+    let page = exporter.scrape().await;
+    // The two with a time are known, and what they had before is their baseline.
+    assert_eq!((registered(&page, "discovery"), sent(&page)), (Some(2.0), 0));
+    // One without a time that comes later is new, also over a restart.
+    exporter.stop().await;
+    let exporter = Exporter::start(&config(address, ""), folder.path(), &clock).await;
+    let new = simulator.schedule("new");
+    minutes(12.0).await;
+    simulator.push_on_schedule(&new, 1_000);
+    minutes(30.0).await;
+    let page = exporter.scrape().await;
+    assert_eq!(registered(&page, "discovery"), Some(3.0));
+    assert!((500..=1_000).contains(&sent(&page)), "{}", sent(&page));
+    exporter.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_schedule_that_fails_does_not_keep_others_from_being_asked() {
     let clock = Clock::following_tokio("2026-03-10T09:00:00+08:00".parse().unwrap());
     let simulator = Arc::new(JpushSimulator::new(clock.clone(), JpushApp::demo("key")));
@@ -95,6 +125,7 @@ async fn a_schedule_that_fails_does_not_keep_others_from_being_asked() {
     let folder = fast_dir();
     let schedules = ["first", "second", "third"].map(|name| simulator.schedule(name));
     let exporter = Exporter::start(&config(line.address, ""), folder.path(), &clock).await;
+    minutes(1.0).await;
     let broken = schedules[0].clone();
     line.spoil(move |request| match request.uri().path().contains(&broken) {
         true => Fault::answer(500, "<html>down</html>"),
@@ -122,6 +153,7 @@ async fn the_name_of_a_schedule_is_a_category_where_that_is_asked_for() {
     let folder = fast_dir();
     let text = config(address, "schedule_name_as_category: true");
     let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    minutes(1.0).await;
     let schedule = simulator.schedule("Morning News");
     simulator.push_on_schedule(&schedule, 10_000);
     minutes(30.0).await;
