@@ -62,7 +62,7 @@ fn is_read(command: &str, flag: &str) -> bool {
         (_, "log_level" | "log_format") | ("push-exporter" | "serve", _) => true,
         ("demo", flag) => !matches!(flag, "config_file" | "config_watch"),
         ("check", flag) => matches!(flag, "config_file" | "web_config_file"),
-        ("init", flag) => flag == "config_file",
+        ("init" | "backup", flag) => flag == "config_file",
         ("health", flag) => matches!(
             flag,
             "listen_addresses"
@@ -104,6 +104,12 @@ pub enum Command {
         #[command(subcommand)]
         command: MessagesCommand,
     },
+    /// Copy the ledger to a file while the exporter runs
+    #[command(
+        after_help = "The copy is as of one moment, and replaces an earlier file only when it is whole. Exit code 1 if it \
+                      fails or is not sound, 2 if the configuration is invalid or its ledger is a PostgreSQL database."
+    )]
+    Backup(Backup),
     /// Move a ledger between SQLite and PostgreSQL
     Ledger {
         /// The command for ledgers.
@@ -141,6 +147,17 @@ pub struct Init {
     /// Print the part of this provider only; may be repeated
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(PROVIDERS.iter().map(|provider| provider.name())))]
     pub provider: Vec<String>,
+}
+
+/// Flags of `backup`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// File to write; an earlier one is replaced
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Open the copy, check all of it, and print what is in it
+    #[arg(long)]
+    pub verify: bool,
 }
 
 /// Flags of `check`.

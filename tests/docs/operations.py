@@ -109,9 +109,10 @@ class Trial:
 
     def run(self, block: str, more: dict[str, str] | None = None) -> None:
         """A block of docs/operations.md with this trial's paths."""
-        paths = {"/var/lib/push-exporter": str(self.state), "/var/backups": str(self.folder)} | (more or {})
+        paths = {"/var/lib/push-exporter": self.state, "/var/backups": self.folder, "/etc/push-exporter": self.folder}
+        paths |= {"push-exporter backup": f"{self.exporter} backup"} | (more or {})
         for path, other in paths.items():
-            block = block.replace(path, other)
+            block = block.replace(path, str(other))
         command = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=self.folder)
         if done.returncode != 0:

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "runs at the start, or on blocking threads")]
 
 mod app;
+pub mod backup;
 mod commit;
 pub(in crate::ledger) mod copy;
 mod file;

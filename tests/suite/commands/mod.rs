@@ -1,5 +1,6 @@
 //! The command line and the configuration.
 
+mod backup;
 mod check;
 mod command_line;
 mod configuration;
