@@ -17,7 +17,7 @@
               expr: 'channel:push_messages_accepted_per_attempted:ratio_failing',
               'for': '3m',
               severity: 'critical',
-              summary: '{{ $labels.channel }} accepts {{ $value | humanizePercentage }} of the pushes of {{ $labels.app }}',
+              summary: '{{ $labels.channel }} ({{ $labels.platform }}) accepted only {{ $value | humanizePercentage }} of the pushes of {{ $labels.app }} via {{ $labels.provider }}',
               description: |||
                 {{ $labels.provider }} reports that the channel {{ $labels.channel }} ({{ $labels.platform }}) accepted
                 {{ $value | humanizePercentage }} of what it was given for {{ $labels.app }} in the last quarter of an hour, or
@@ -58,7 +58,7 @@
               ||| % config,
               'for': '15m',
               severity: 'warning',
-              summary: '{{ $labels.channel }} accepts fewer of the pushes of {{ $labels.app }} than usual: {{ $value | humanizePercentage }}',
+              summary: '{{ $labels.channel }} ({{ $labels.platform }}) accepts fewer of the pushes of {{ $labels.app }} via {{ $labels.provider }} than usual: {{ $value | humanizePercentage }}',
               description: |||
                 {{ $labels.provider }} reports that the channel {{ $labels.channel }} ({{ $labels.platform }}) accepted
                 {{ $value | humanizePercentage }} of what it was given for {{ $labels.app }} in the last hour, more

@@ -404,6 +404,19 @@ mod tests {
     }
 
     #[test]
+    fn the_advice_about_a_department_is_for_what_is_wrong_with_its_id() {
+        let of_a_department = |status: u16| {
+            let (reason, advice) = by_status(status);
+            let (code, message) = (String::new(), String::new());
+            let error = ProviderError::Refused { status, code, message, reason, advice, reset: None, log_id: None };
+            let advice = Advice { en: "check the id", zh: "请检查 ID" };
+            ProviderError::Scope { label: "department", scope: "od-1".to_owned(), advice, error: Box::new(error) }
+        };
+        assert_eq!(of_a_department(400).advice().en, "check the id");
+        assert_eq!(of_a_department(403).advice().en, by_status(403).1.en);
+    }
+
+    #[test]
     fn a_redirection_names_where_it_leads_and_what_to_write() {
         let earlier = "http://report.jpush.cn/v3/received/detail?msg_ids=1";
         for (location, to, advice) in [

@@ -197,6 +197,19 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_short_lived_one_is_renewed_at_half_of_its_life() {
+        let clock = clock();
+        let cache = TokenCache::new(clock.clone());
+        cache.get(|| async { Ok(token(&clock, "old", 600)) }).await.unwrap();
+        tokio::time::advance(Duration::from_secs(299)).await;
+        let same = cache.get(|| async { Ok(token(&clock, "new", 600)) }).await.unwrap();
+        assert_eq!(same.value.expose_secret(), "old");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let new = cache.get(|| async { Ok(token(&clock, "new", 600)) }).await.unwrap();
+        assert_eq!(new.value.expose_secret(), "new");
+    }
+
     #[test]
     fn a_life_is_a_number_or_text() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();

@@ -79,7 +79,7 @@ struct AppDeliveries {
     judged: Vec<ChannelDeliveries>,
 }
 
-/// What the ledger has noted of past hours.
+/// Totals of past hours from the ledger.
 #[derive(Default)]
 struct Past {
     /// Totals an hour to two ago, six hours ago and a day ago.
@@ -228,7 +228,7 @@ impl AppDeliveries {
         // The worst first; of the same state the one with the most pushes.
         judged.sort_by_key(|channel| (channel.state, -channel.day.sent));
         if let Some((_, past)) = &mut self.past {
-            // What has ended since begins anew.
+            // An incident that has ended starts a new one if it returns.
             past.bad_since.retain(|key, _| bad_since.contains_key(key));
         }
         (self.judged, self.bad_since, self.is_new) = (judged, bad_since, false);

@@ -68,11 +68,11 @@ pub struct Options {
     pub dashboard_url: Option<String>,
     /// Address of the runbook, to which the status page links.
     pub runbook_url: Option<String>,
-    /// What the status page says of the process.
+    /// Facts about the process for the status page.
     pub about: About,
 }
 
-/// What the status page says of the process.
+/// Facts about the process for the status page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
     /// Name of the instance: that of the replica, or of the host.

@@ -129,7 +129,7 @@ struct AppView {
     name: String,
     state: &'static str,
     words: String,
-    /// What it delivered, in short.
+    /// Summary of its deliveries.
     in_short: String,
     /// True if its details are shown from the start.
     is_open: bool,
@@ -520,7 +520,7 @@ fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
     }
 }
 
-/// When and for whom the page is written.
+/// Time and reader of the page.
 struct Reader<'a> {
     now: Timestamp,
     language: Language,

@@ -81,7 +81,7 @@ def dashboard():
             none="not told",
         ),
         number(
-            "There in ten minutes",
+            "Delivered within 10 min",
             "Of each message's pushes in the last hour, the share that had arrived when it was ten minutes old. Only "
             "JPush's messages tell.",
             "percentunit",
@@ -168,7 +168,7 @@ def dashboard():
             none="Not told, or no pushes",
         ),
         lines(
-            "There in ten minutes, by channel",
+            "Delivered within 10 min, by channel",
             "Share that had arrived when a message was ten minutes old, over an hour. A channel that falls away from "
             "its usual is slow.",
             "percentunit",

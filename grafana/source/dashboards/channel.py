@@ -58,7 +58,7 @@ def dashboard():
             none="no pushes",
         ),
         number(
-            "There in ten minutes",
+            "Delivered within 10 min",
             "Of each message's pushes in the last hour, the share that had arrived when it was ten minutes old: is the "
             "channel slow now? Right and wrong differ by vendor, so beside it the worst share of a median of the past "
             "week; an alert fires below 70 %. From the counters …_at_10m of JPush.",
@@ -150,7 +150,7 @@ def dashboard():
         ),
         row("Is it slow?"),
         lines(
-            "There in ten minutes, and as usual",
+            "Delivered within 10 min, and normal",
             "Share that had arrived when a message was ten minutes old, over an hour; dashed the median of the past "
             "week, there after half a day. An alert fires below seven tenths of it.",
             "percentunit",

@@ -191,7 +191,7 @@ def dashboard():
         newest_message(),
         firing_alerts("the selected apps, or for no app", span=5),
         number(
-            "Worst success of channels",
+            "Worst success",
             "The three lowest shares that a channel accepted of what it was given for an app in the last hour, of those with "
             "more than 100 pushes. Easemob: sent of sent and failed; JPush: sent of targeted. An alert fires below 70 %.",
             "percentunit",
@@ -205,7 +205,7 @@ def dashboard():
             span=7,
         ),
         number(
-            "Worst delivery, of the usual",
+            "Worst delivery vs. normal",
             "Of what a channel was sent for an app in six hours, or in the last hour if that is better, the share that has arrived, "
             "as a share of the median of its past week: the three lowest of those with more than 500 pushes. An alert fires below 80 %.",
             "percentunit",
@@ -218,7 +218,7 @@ def dashboard():
             span=7,
         ),
         number(
-            "Oldest numbers",
+            "Data age",
             "How long ago a delivery report last brought a new number, the oldest of each provider. Easemob changes "
             "with every push, JPush while messages are young, Feishu once a day: two days are normal after a quiet "
             "day. From push_data_last_change_timestamp_seconds.",
@@ -236,7 +236,7 @@ def dashboard():
             span=5,
         ),
         table(
-            "What fires",
+            "Firing alerts, critical first",
             "Alerts that fire and since when, critical ones first. The runbook says for each what to look at and what to "
             "do.",
             ALERT,
@@ -313,7 +313,7 @@ def dashboard():
             "No pushes in the last hour",
         ),
         _matrix(
-            "Delivery by channel and provider, of its usual",
+            "Delivery by channel and provider vs. normal",
             "Share of what was sent that has arrived, as a share of the median of the past week, since there is no right "
             "number: vendors differ, and sent does not mean the same for all reports. Of the worst app with more than 500 "
             "pushes. An alert fires below 80 %. Empty: too few pushes, or not half a day of history.",
@@ -322,7 +322,7 @@ def dashboard():
             "No pushes in six hours",
         ),
         _matrix(
-            "There in ten minutes, of its usual",
+            "Delivered within 10 min vs. normal",
             "Share that had arrived when a message was ten minutes old, as a share of the median of the past week, of the "
             "worst app with more than 100 pushes: is the channel slow? Only JPush's messages tell. An alert fires below "
             "70 %. Empty: too few pushes, or not half a day of history.",
@@ -346,7 +346,7 @@ def dashboard():
             none="Too few pushes",
         ),
         lines(
-            "Delivery by channel, of its usual",
+            "Delivery by channel vs. normal",
             "Share of what was sent that has arrived, over six hours or the last hour if that is better, as a share of the median "
             "of the past week, of the worst app with more than 500 pushes.",
             "percentunit",

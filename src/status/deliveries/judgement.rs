@@ -55,7 +55,7 @@ impl ChannelState {
     }
 }
 
-/// What a channel did in each window.
+/// Deliveries of a channel in each window.
 pub(super) struct Windows {
     /// The last quarter of an hour, once the process has run for that long.
     pub(super) quarter: Option<Period>,

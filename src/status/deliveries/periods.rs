@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::ledger::{NOTED, SeriesTotal};
 use crate::model::reading::SeriesId;
 
-/// What a channel did in a period.
+/// Deliveries of a channel in a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Period {
     /// Deliveries accepted.
@@ -18,7 +18,7 @@ pub struct Period {
     pub attempted: i64,
     /// Those of them that were accepted.
     pub accepted: i64,
-    /// Accepted deliveries of which arrivals are told.
+    /// Accepted deliveries for which the provider reports arrivals.
     pub trackable: i64,
     /// Those of them that arrived.
     pub arrived: i64,

@@ -52,6 +52,7 @@ async fn ids_of_a_file_are_tracked_and_bad_lines_named() {
     assert_eq!(scene.calls(), [[7, 1_613_113_584, 18_446_744_073_709_551_615]]);
     let status: serde_json::Value = serde_json::from_str(&exporter.get("/api/v1/status").await.1).unwrap();
     let shown = &status["files"][0];
+    assert!(shown["path"].as_str().unwrap().ends_with("/sub/ids.jsonl"), "{shown}");
     assert_eq!(
         (&shown["lines"], &shown["bad_lines"], &shown["trouble"]),
         (&13.into(), &6.into(), &serde_json::Value::Null)

@@ -103,6 +103,25 @@ async fn a_channel_that_refuses_is_seen_at_a_glance_and_over_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_is_judged_by_the_objective_of_its_app() {
+    // 55 of 100 are accepted: with the default, seven tenths of 95 % are wanted; of 60 % it is no failure.
+    for (keys, is_failing) in [("", true), (", objective: 0.6", false)] {
+        let scene = Scene::easemob("2026-03-01T00:30:00+08:00", keys).await;
+        let exporter = scene.start().await;
+        scene.until("2026-03-02T00:30:00+08:00").await;
+        for hour in 1..=10 {
+            scene.until(&format!("2026-03-02T{hour:02}:01:00+08:00")).await;
+            say(&scene, "2026-03-02", 110 * hour, 90 * hour);
+        }
+        minutes(20).await;
+        let channels = channels(&exporter).await;
+        let huawei = channels.iter().find(|channel| channel["channel"] == "huawei").unwrap();
+        assert_eq!(huawei["state"] == "failing", is_failing, "{keys}: {huawei}");
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_is_ahead_for_a_while_costs_no_hour() {
     let scene = Scene::easemob("2026-03-01T00:30:00+08:00", "").await;
     let exporter = scene.start().await;
