@@ -592,8 +592,7 @@ impl Exporter {
             }
             registry.set_targets(targets, config.apps.iter().map(|app| app.name.clone()).collect()).await;
             page.flush().await;
-            let tokens = Tokens { messages: config.message_token.clone(), callbacks: config.callback_tokens() };
-            let messages = MessageApi::new(tokio::sync::watch::channel(tokens).1, Arc::clone(&registry));
+            let messages = MessageApi::new(tokio::sync::watch::channel(Tokens::of(config)).1, Arc::clone(&registry));
             let (status, reloader) = (services.status.clone(), Reload::never().reloader());
             let began = clock.now();
             let content = AppState {

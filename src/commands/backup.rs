@@ -1,6 +1,6 @@
 //! `push-exporter backup`: a consistent copy of the ledger while it is in use, and what is in it.
 
-use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount};
 
 use crate::commands::cli::{Backup, Flags};
 use crate::commands::{CommandFailure, serve};
@@ -27,9 +27,7 @@ pub(crate) fn run(flags: &Flags, options: &Backup) -> Result<(), CommandFailure>
     if real(from).is_some() && real(from) == real(file) {
         return Err(CommandFailure::Usage(format!("{} is the ledger itself; name another file", file.display())));
     }
-    let bar = ProgressBar::no_length();
-    let style = "{wide_bar} {human_pos} of {human_len} pages, {eta} left";
-    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = super::progress_bar("pages");
     let copied = back_up(from, file, |done, all| {
         bar.set_length(all);
         bar.set_position(done);

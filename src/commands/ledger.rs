@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
 use crate::commands::CommandFailure;
 use crate::commands::cli::CopyLedger;
@@ -31,9 +31,7 @@ pub(crate) fn copy(options: &CopyLedger) -> Result<(), CommandFailure> {
     }
     super::block_on(async {
         let progress = Arc::new(Progress::default());
-        let bar = ProgressBar::no_length();
-        let style = "{wide_bar} {human_pos} of {human_len} rows, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let bar = super::progress_bar("rows");
         let copying = copy_ledger(&from, &to, Arc::clone(&progress));
         tokio::pin!(copying);
         let copied = loop {

@@ -16,6 +16,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
 use listenfd::ListenFd;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -133,6 +134,13 @@ fn print(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Returns a progress bar that counts in `unit`, such as `rows`; its length is not known yet.
+fn progress_bar(unit: &str) -> ProgressBar {
+    let style = format!("{{wide_bar}} {{human_pos}} of {{human_len}} {unit}, {{eta}} left");
+    let style = ProgressStyle::with_template(&style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::no_length().with_style(style)
 }
 
 /// A listening socket that is not announced yet.

@@ -32,7 +32,7 @@ use crate::util::clock::Clock;
 use crate::util::lease::Lease;
 use crate::util::supervise::restart_on_panic;
 use crate::web;
-use crate::web::message_api::MessageApi;
+use crate::web::message_api::{MessageApi, Tokens};
 use crate::web::routes::{AppState, Router};
 
 /// Parts of the exporter other than its configuration. They are passed in, so that a test can run the whole exporter
@@ -96,7 +96,7 @@ pub async fn run(config: Config, parts: Parts, stop: CancellationToken) -> Resul
     };
     manager::spawn(&services.tasks, &stop, holds::release(hold_ends, ledger.clone(), exposition.clone()));
     let registry = Arc::new(MessageRegistry::new(clock.clone(), ledger, Arc::clone(services.status.activity())));
-    let (tokens, current_tokens) = watch::channel(reload::tokens(&config));
+    let (tokens, current_tokens) = watch::channel(Tokens::of(&config));
     let (secrets, watched_secrets) = watch::channel(config.secrets());
     let mut manager = PollManager::new(services.clone(), Arc::clone(&registry), stop.clone());
     let mut ownership = Ownership::new(replicas, services.clone(), metrics.replica.clone());

@@ -56,11 +56,6 @@ impl Reload {
     }
 }
 
-/// Returns the tokens of those who send message ids.
-pub(super) fn tokens(config: &Config) -> Tokens {
-    Tokens { messages: config.message_token.clone(), callbacks: config.callback_tokens() }
-}
-
 /// Interval between two attempts to start apps while the ledger cannot be used.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -208,7 +203,7 @@ impl ReloadHandler {
     /// Replaces the configuration and the transport, and returns the previous ones.
     fn replace(&mut self, config: Config, transport: Option<Arc<dyn Transport>>) -> (Config, Arc<dyn Transport>) {
         let transport = transport.unwrap_or_else(|| Arc::clone(&self.transport));
-        self.tokens.send_replace(tokens(&config));
+        self.tokens.send_replace(Tokens::of(&config));
         self.secrets.send_replace(config.secrets());
         (std::mem::replace(&mut self.config, config), std::mem::replace(&mut self.transport, transport))
     }

@@ -1,4 +1,4 @@
-//! When each way last brought a message id of each app, for a command that shares nothing. Nothing is written.
+//! Times at which each source last brought a new message id of each app, read for a command. Nothing is written.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::postgres_address::LedgerAddress;
 use crate::ledger::LedgerError;
-use crate::ledger::postgres::newest_ids::of_database;
+use crate::ledger::postgres::newest_ids::{SourceRow, of_database};
 use crate::ledger::time::time;
 use crate::model::message_source::MessageSource;
 
@@ -36,9 +36,6 @@ pub async fn newest_ids(ledger: &LedgerAddress) -> Result<NewestIds, LedgerError
     }
     Ok(newest)
 }
-
-/// Provider and name of an app, source, and time in milliseconds.
-type SourceRow = ((String, String), String, i64);
 
 #[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
 fn of_file(path: PathBuf) -> Result<Vec<SourceRow>, LedgerError> {

@@ -13,7 +13,6 @@ use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, StoredApp, StoredGa
 use crate::messages::file_source;
 use crate::messages::registry::{Board, MessageRegistry, Target, message_counters};
 use crate::metrics::catalog::Family;
-use crate::model::message_source::MessageSource;
 use crate::poll::discovery_poll::DiscoveryPoll;
 use crate::poll::message_poll::{Assignment, MessagePoll};
 use crate::poll::poller::{PollLoop, Poller};
@@ -92,20 +91,10 @@ impl<'a> AppStart<'a> {
             name: self.app.name.clone(),
             account: self.app.account.id(),
             delivery: self.messages.as_ref().and_then(|messages| messages.delivery),
-            counters: self
-                .messages
-                .as_ref()
-                .map_or_else(Vec::new, |messages| message_counters(!messages.files.is_empty(), &self.finds_ids())),
+            counters: self.messages.as_ref().map_or_else(Vec::new, |messages| {
+                message_counters(!messages.files.is_empty(), &self.app.provider_id_sources(&self.report_context))
+            }),
         }
-    }
-
-    /// Returns the sources of message ids that the provider itself offers and the app uses.
-    fn finds_ids(&self) -> Vec<MessageSource> {
-        let account = &self.app.account;
-        let discovers = !account.discovery_reports(&self.report_context).is_empty();
-        let sources =
-            [(MessageSource::Discovery, discovers), (MessageSource::Callback, account.callback_token().is_some())];
-        sources.into_iter().filter(|(_, is_used)| *is_used).map(|(source, _)| source).collect()
     }
 
     /// Returns what the ledger has stored for the app.

@@ -70,6 +70,14 @@ impl App {
     pub fn report_context(&self, clock: &Clock) -> ReportContext {
         ReportContext { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
     }
+
+    /// Returns the sources of message ids that the provider itself offers and the account uses.
+    pub fn provider_id_sources(&self, context: &ReportContext) -> Vec<MessageSource> {
+        used_sources([
+            (MessageSource::Discovery, !self.account.discovery_reports(context).is_empty()),
+            (MessageSource::Callback, self.account.callback_token().is_some()),
+        ])
+    }
 }
 
 impl Config {
@@ -84,15 +92,18 @@ impl Config {
         let context = app.report_context(clock);
         let messages = app.account.counter_source(&context).messages()?;
         messages.delivery?;
-        let ways = [
+        let mut sources = used_sources([
             (MessageSource::Config, !messages.ids.is_empty()),
             (MessageSource::File, !messages.files.is_empty()),
             (MessageSource::Api, self.message_token.is_some()),
-            (MessageSource::Discovery, !app.account.discovery_reports(&context).is_empty()),
-            (MessageSource::Callback, app.account.callback_token().is_some()),
-        ];
-        Some(ways.into_iter().filter(|(_, is_there)| *is_there).map(|(way, _)| way).collect())
+        ]);
+        sources.extend(app.provider_id_sources(&context));
+        Some(sources)
     }
+}
+
+fn used_sources<const N: usize>(sources: [(MessageSource, bool); N]) -> Vec<MessageSource> {
+    sources.into_iter().filter(|(_, is_used)| *is_used).map(|(source, _)| source).collect()
 }
 
 /// Default of `replica.lease`.

@@ -1,5 +1,5 @@
-//! `/callback/PROVIDER/APP?token=…`: a provider's callbacks about pushes register the ids of their messages. What a callback
-//! says besides is ignored and never logged, since its fields are told by the provider's support only (JPush: 回调). A GET with
+//! `/callback/PROVIDER/APP?token=…`: a provider's callbacks about pushes register the ids of their messages. Its
+//! other fields, which only the provider's support documents (JPush: 回调), are ignored and never logged. A GET with
 //! `?echostr=` is the provider's check of the address, and is answered with that text.
 
 use std::collections::HashSet;
@@ -107,7 +107,7 @@ impl MessageApi {
             }
             match self.registry.check(GivenMessage { app, id: &id, sent_at: None, category }) {
                 Ok(entry) => entries.push(entry),
-                // Of another kind of message than those that are polled.
+                // The id belongs to a kind of message that is not polled.
                 Err(BadEntry::BadId(_)) => {}
                 Err(error @ BadEntry::Changing) => {
                     return Err(RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()));

@@ -28,6 +28,7 @@ use crate::config::secret::Secret;
 use crate::messages::input::{WireApp, WireCategory, WireMessage, read_messages};
 use crate::messages::registry::{BadEntry, GivenMessage, MessageEntry, MessageRegistry, Registration};
 use crate::model::message_source::MessageSource;
+use crate::provider::config::Config;
 use crate::provider::error::shorten;
 use crate::util::clock::Clock;
 use crate::web::recent_ids::RecentIds;
@@ -64,6 +65,13 @@ pub struct Tokens {
     pub messages: Option<Secret>,
     /// Tokens of the callbacks that are taken, by provider and app.
     pub callbacks: BTreeMap<(&'static str, String), Secret>,
+}
+
+impl Tokens {
+    /// Returns the tokens of a configuration.
+    pub fn of(config: &Config) -> Tokens {
+        Tokens { messages: config.message_token.clone(), callbacks: config.callback_tokens() }
+    }
 }
 
 /// Refusal of a request, as it is answered.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::support::{Program, fast_dir, try_talk};
+use crate::support::{Program, fast_dir, signal, try_talk};
 
 const TOKEN: &str = "c4llback-t0ken";
 /// Threads that post.
@@ -138,7 +138,7 @@ fn what_was_answered_is_there_after_a_storm_and_a_kill() {
         );
         assert!(after < before + 64 * 1024, "{before} kB before, {after} kB after");
         // In the middle of it.
-        kill(pid);
+        signal(&program.child, "KILL");
         is_killed.store(true, Ordering::Relaxed);
     });
     let _ = program.exit_code();
@@ -155,9 +155,4 @@ fn what_was_answered_is_there_after_a_storm_and_a_kill() {
         let (status, answer) = try_talk(again.address, &request).unwrap();
         assert_eq!((status, answer), (200, format!(r#"{{"received":{},"new":0,"too_old":0}}"#, ids.len())));
     }
-}
-
-fn kill(pid: u32) {
-    let killed = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
-    assert!(killed.success());
 }

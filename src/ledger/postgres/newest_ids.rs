@@ -1,15 +1,17 @@
-//! Reads when each way last brought a message id, for a command that shares nothing.
+//! Reads the times at which each source last brought a new message id from a PostgreSQL database, for a command.
 
 use crate::config::postgres_address::PostgresAddress;
 use crate::ledger::LedgerError;
 use crate::ledger::postgres::connect::Connector;
 
-/// The time of the newest id by source and app: provider and name of the app, source, and time in milliseconds. Empty if the
-/// database is that of an earlier release.
+/// Provider and name of an app, source, and time of its newest id in milliseconds.
+pub(in crate::ledger) type SourceRow = ((String, String), String, i64);
+
+/// Reads the time of the newest id by source and app; empty if the database is that of an earlier release.
 pub(in crate::ledger) async fn of_database(
     address: &PostgresAddress,
     query: &str,
-) -> Result<Vec<((String, String), String, i64)>, LedgerError> {
+) -> Result<Vec<SourceRow>, LedgerError> {
     let connection = Connector::new(address)?.connect(None).await?;
     let rows = async |sql: &str| connection.client.query_typed(sql, &[]).await;
     let is_there = rows("SELECT to_regclass('id_source') IS NOT NULL").await?.iter().any(|row| row.get(0));

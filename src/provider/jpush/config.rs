@@ -98,10 +98,10 @@ impl JpushSettings {
         impossible(is_group && !test_devices.is_empty(), "test_devices", message);
         let message = "a group has no vendor quotas; put vendor_quota under its apps";
         impossible(is_group && vendor_quota, "vendor_quota", message);
+        let lacks_push_url = !is_group && is_elsewhere && !has_push_url;
         let message = "needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
-        impossible(!is_group && vendor_quota && is_elsewhere && !has_push_url, "vendor_quota", message);
-        let message = "needs push_url if base_url is not the default (Beijing: https://bjapi.push.jiguang.cn/v3)";
-        impossible(!is_group && discovers_schedules && is_elsewhere && !has_push_url, "discover", message);
+        impossible(lacks_push_url && vendor_quota, "vendor_quota", message);
+        impossible(lacks_push_url && discovers_schedules, "discover", message);
         let message = "a group has no schedules; put discover under its apps";
         impossible(is_group && discovers_schedules, "discover", message);
         let message = "delivery: none polls no messages; choose a report, or remove discover";

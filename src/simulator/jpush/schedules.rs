@@ -27,8 +27,8 @@ impl JpushSimulator {
         id
     }
 
-    /// Lets the time of a schedule come: pushes to a number of devices, and returns the msg_id, which nobody else is told. The
-    /// first push of a schedule is listed as older ones are.
+    /// Pushes to a number of devices as if the time of a schedule had come, and returns the msg_id, which only the list of the
+    /// schedule's pushes contains. The first push of a schedule is listed in the format of older pushes.
     pub fn push_on_schedule(&self, schedule: &str, devices: i64) -> u64 {
         let id = self.push(devices);
         let ts = self.clock.now().as_millisecond();
