@@ -641,7 +641,7 @@ impl Store for Notebook {
                 new,
                 series: Vec::new(),
                 state: MessageState::default(),
-                id_sources: Vec::new(),
+                last_new_ids: Vec::new(),
             });
             self.0.messages.lock().expect("no panic").extend(messages);
         }

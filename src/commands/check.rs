@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::commands::cli::{Check, Flags};
 use crate::commands::{CommandFailure, serve};
 use crate::config::postgres_address::LedgerAddress;
-use crate::ledger::newest_ids::{NewestIds, newest_ids};
+use crate::ledger::last_new_ids::{LastNewIds, last_new_ids};
 use crate::ledger::postgres::owners::{Owners, owners};
 use crate::model::advice::{Advice, Language};
 use crate::model::reading::SentMessage;
@@ -72,12 +72,12 @@ pub(crate) fn run(flags: &Flags, options: &Check) -> Result<(), CommandFailure> 
         let rows = query_all(asked, &transport, &clock).await;
         let language = Language::of_terminal(|name| std::env::var(name).ok());
         super::print(&format!("\n{}", table(&rows, language)))?;
-        let newest = newest_ids(&config.ledger).await.unwrap_or_else(|error| {
+        let newest = last_new_ids(&config.ledger).await.unwrap_or_else(|error| {
             tracing::warn!(
                 error = error.to_string(),
                 "cannot read the ledger, so it is not known when ids last arrived"
             );
-            NewestIds::new()
+            LastNewIds::new()
         });
         super::print(&id_table(&config, &newest, &clock))?;
         if let LedgerAddress::Postgres(address) = &config.ledger {
@@ -356,16 +356,16 @@ fn owner_table(apps: &[App], owners: &Owners) -> String {
     format!("Replicas: {replicas}\n{}", lines.concat())
 }
 
-/// Formats the ways by which message ids arrive, and when each last brought a new one; empty if no app takes any.
-fn id_table(config: &Config, newest: &NewestIds, clock: &Clock) -> String {
+/// Formats the sources of message ids, and when each last brought a new one; empty if no app takes any.
+fn id_table(config: &Config, newest: &LastNewIds, clock: &Clock) -> String {
     let mut rows = Vec::new();
     for app in &config.apps {
         let known = newest.get(&(app.provider.name().to_owned(), app.name.clone()));
-        for way in config.id_sources(app, clock).unwrap_or_default() {
+        for source in config.id_sources(app, clock).unwrap_or_default() {
             let last =
-                known.and_then(|known| known.get(&way)).map(|at| format!("{} ago", format_age(clock.now(), *at)));
+                known.and_then(|known| known.get(&source)).map(|at| format!("{} ago", format_age(clock.now(), *at)));
             let last = last.unwrap_or_else(|| NOTHING.to_owned());
-            rows.push([app.provider.name().to_owned(), app.name.clone(), way.title().to_owned(), last]);
+            rows.push([app.provider.name().to_owned(), app.name.clone(), source.title().to_owned(), last]);
         }
     }
     if rows.is_empty() {

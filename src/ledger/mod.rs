@@ -5,7 +5,7 @@
 pub mod copy;
 pub(crate) mod counting;
 mod crash_points;
-pub mod newest_ids;
+pub mod last_new_ids;
 pub mod postgres;
 pub mod replicas;
 mod rules;

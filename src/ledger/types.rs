@@ -59,7 +59,7 @@ pub struct StoredApp {
     /// Numbers of the app's messages.
     pub messages: MessageState,
     /// Time at which each source last brought a new message id.
-    pub id_sources: Vec<(MessageSource, Timestamp)>,
+    pub last_new_ids: Vec<(MessageSource, Timestamp)>,
     /// Read positions in its files of message ids, by followed path.
     pub files: Vec<(String, FileMark)>,
 }
@@ -215,6 +215,8 @@ pub struct NewMessages {
     pub now: Timestamp,
     /// Messages to register.
     pub messages: Vec<NewMessage>,
+    /// Ids of messages that were pushed before their source was used: they are remembered and not counted.
+    pub earlier: Vec<String>,
     /// File that they were read from; its new position is stored together with them.
     pub read: Option<ReadFile>,
 }
@@ -285,7 +287,7 @@ pub struct AddedMessages {
     /// Numbers of the app's messages after the registration.
     pub state: MessageState,
     /// Time at which each source that is named last brought a new id.
-    pub id_sources: Vec<(MessageSource, Timestamp)>,
+    pub last_new_ids: Vec<(MessageSource, Timestamp)>,
 }
 
 /// Query for the messages of the next calls.

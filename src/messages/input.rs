@@ -5,6 +5,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::util::unix_time;
+
 /// Maximum length of a line in bytes: a longer line is no message id.
 pub(crate) const MAX_LINE: usize = 64 * 1024;
 
@@ -152,23 +154,12 @@ impl WireTime {
     /// Returns the reason if a text is not a time, or if a time lies before anybody pushed.
     pub(crate) fn read(&self) -> Result<Timestamp, BadTime> {
         let at = match self {
-            WireTime::Whole(number) => at(*number),
-            WireTime::Fraction(number) => at(*number as i64),
+            WireTime::Whole(number) => unix_time::at(*number),
+            WireTime::Fraction(number) => unix_time::at(*number as i64),
             WireTime::Text(text) => text.parse().map_err(|_| BadTime::NoTime)?,
         };
-        if at.as_second() < EARLIEST { Err(BadTime::TooEarly) } else { Ok(at) }
+        if unix_time::is_unset(at) { Err(BadTime::TooEarly) } else { Ok(at) }
     }
-}
-
-/// Smallest number that is read as milliseconds: as seconds it would be the year 5138.
-const MILLISECONDS: i64 = 100_000_000_000;
-/// Earliest send time, 2010-01-01: nobody pushed before.
-const EARLIEST: i64 = 1_262_304_000;
-
-/// Returns the time of a number of seconds or milliseconds; the end of the calendar if it lies beyond.
-fn at(number: i64) -> Timestamp {
-    let at = if number >= MILLISECONDS { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) };
-    at.unwrap_or(if number > 0 { Timestamp::MAX } else { Timestamp::MIN })
 }
 
 #[cfg(test)]

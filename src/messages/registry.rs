@@ -67,7 +67,7 @@ impl Board {
     /// Shows what a registration has changed, and wakes the report that polls new messages.
     async fn registered(&self, added: AddedMessages) {
         self.exposition.count(counters(&self.app_labels, added.series, Duration::ZERO)).await;
-        self.show_sources(&added.id_sources);
+        self.show_last_new_ids(&added.last_new_ids);
         self.show(added.state).await;
         if added.state.waiting > 0 {
             self.wake.notify_one();
@@ -75,8 +75,8 @@ impl Board {
     }
 
     /// Shows when sources last brought a new id.
-    pub fn show_sources(&self, id_sources: &[(MessageSource, Timestamp)]) {
-        self.status.app(self.provider, &self.app, |status| status.id_sources.extend(id_sources.iter().copied()));
+    pub fn show_last_new_ids(&self, last: &[(MessageSource, Timestamp)]) {
+        self.status.app(self.provider, &self.app, |status| status.last_new_ids.extend(last.iter().copied()));
     }
 
     /// Shows how many messages are tracked, unless a later state has been shown.
@@ -335,12 +335,18 @@ impl MessageRegistry {
         self.add(vec![(&**target, NewMessages { read: Some(read), ..new })]).await
     }
 
-    /// Registers the messages of an app that the provider listed. Ids that are none of it are skipped. Returns the number of
-    /// new ids.
+    /// Registers the messages of an app that the provider listed. `earlier` were pushed before the exporter first listed
+    /// them, at an unknown time: they are remembered and never counted. Ids that are none of the app's are skipped. Returns
+    /// the number of new ids.
     ///
     /// # Errors
     /// Fails if the ledger does not take the messages; nothing is registered then.
-    pub async fn register_discovered(&self, app: &str, messages: &[FoundMessage]) -> Result<i64, LedgerError> {
+    pub async fn register_discovered(
+        &self,
+        app: &str,
+        messages: &[FoundMessage],
+        earlier: &[FoundMessage],
+    ) -> Result<i64, LedgerError> {
         let _is_registering = self.registering.read().await;
         let apps = self.apps();
         let Some(target) = apps.targets.get(app) else { return Ok(0) };
@@ -350,7 +356,9 @@ impl MessageRegistry {
             self.check(GivenMessage { app, id, sent_at, category }).ok()
         };
         let entries: Vec<MessageEntry> = messages.iter().filter_map(entry).collect();
-        self.add(vec![(&**target, target.messages(MessageSource::Discovery, &entries))]).await
+        let earlier = earlier.iter().filter_map(entry).map(|entry| entry.id).collect();
+        let new = NewMessages { earlier, ..target.messages(MessageSource::Discovery, &entries) };
+        self.add(vec![(&**target, new)]).await
     }
 
     /// Waits until the ledger can be written.
@@ -454,6 +462,7 @@ impl Target {
             source,
             now,
             messages: entries.into_iter().filter_map(message).collect(),
+            earlier: Vec::new(),
             read: None,
         }
     }

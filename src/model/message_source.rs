@@ -50,6 +50,11 @@ impl MessageSource {
         }
     }
 
+    /// Returns true if the ids come from the provider, which cannot know their category.
+    pub fn is_provider(self) -> bool {
+        matches!(self, MessageSource::Discovery | MessageSource::Callback)
+    }
+
     /// Returns the source with this label value.
     pub fn from_name(name: &str) -> Option<MessageSource> {
         MessageSource::ALL.into_iter().find(|source| source.name() == name)

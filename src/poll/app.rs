@@ -43,6 +43,19 @@ pub struct AppStart<'a> {
     registered: Instant,
 }
 
+/// Shows the sources of an app's message ids, and warns if it has none. They depend on more than its own settings.
+pub(super) fn show_id_sources(app: &App, config: &Config, services: &Services) {
+    let (provider, name) = (app.provider.name(), app.name.as_str());
+    let Some(sources) = config.id_sources(app, &services.clock) else { return };
+    services.status.app(provider, name, |status| {
+        let was_unfed = std::mem::replace(&mut status.takes_messages, true) && status.id_sources.is_empty();
+        if sources.is_empty() && !was_unfed {
+            tracing::warn!(provider, app = name, "{UNFED}");
+        }
+        status.id_sources = sources;
+    });
+}
+
 impl<'a> AppStart<'a> {
     /// Creates the start of an app, without any state from the ledger yet.
     pub fn new(app: &'a App, services: Services, account: Arc<AccountClient>) -> AppStart<'a> {
@@ -121,18 +134,8 @@ impl<'a> AppStart<'a> {
             let objective = Sample { family: Family::Objective, app_labels, labels, value, created: None };
             self.services.exposition.update(vec![Update::Set(objective)]).await;
         }
-        if let Some(messages) = &self.messages {
-            let takes_messages = messages.delivery.is_some();
-            let (provider, app) = (self.app.provider.name(), self.app.name.as_str());
-            let ways = config.id_sources(self.app, &self.services.clock).unwrap_or_default();
-            if takes_messages && ways.is_empty() {
-                tracing::warn!(provider, app, "{UNFED}");
-            }
-            self.services.status.app(provider, app, |status| {
-                status.takes_messages = takes_messages;
-                status.id_ways = ways;
-            });
-            self.board.show_sources(&self.stored.id_sources);
+        if self.messages.is_some() {
+            self.board.show_last_new_ids(&self.stored.last_new_ids);
             self.board.show(self.stored.messages).await;
         }
         if self.stored.is_full {

@@ -5,74 +5,52 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::{CommitContent, Hurry, StoredReport};
 use crate::messages::registry::MessageRegistry;
 use crate::poll::error::PollError;
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES};
-use crate::provider::error::{ProviderError, Reason};
-use crate::provider::{DiscoveryReport, FoundMessage, Origin};
+use crate::provider::error::ProviderError;
+use crate::provider::{DiscoveryReport, FoundMessages, Origin};
 use crate::util::clock::Clock;
 
-/// Number of polls in which an origin that is no longer listed is still asked for its messages.
-const AFTER_ITS_END: u32 = 3;
+/// Time for which an origin that is no longer listed is still asked for its messages.
+const AFTER_ITS_END: SignedDuration = SignedDuration::from_mins(30);
+/// Time after which an origin that is no longer listed is forgotten, even if it could not be asked.
+const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);
+/// Time by which a message may have been sent before the first list and still counts in full, as when a sender registers it.
+const BEFORE: SignedDuration = SignedDuration::from_hours(1);
 /// Maximum number of pages of a poll; each has some dozens of origins.
 const MAX_PAGES: u32 = 200;
 /// Maximum number of origins that are remembered, more than any account has.
 const MAX_ORIGINS: usize = 10_000;
-/// Maximum number of earlier messages that are remembered of an origin.
-const MAX_EARLIER: usize = 1000;
-
 /// Polling of a report that finds message ids.
 pub(crate) struct DiscoveryPoll {
     report: Arc<dyn DiscoveryReport>,
     registry: Arc<MessageRegistry>,
     state: DiscoveryState,
-    /// True until a poll has succeeded: messages that are listed then may be of any age.
-    is_first: bool,
 }
 
-/// Origins that are known, by id.
+/// Knowledge of what pushes messages, which the ledger keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct DiscoveryState(BTreeMap<String, KnownOrigin>);
+pub(crate) struct DiscoveryState {
+    /// Time of the first complete list: what was pushed before is no news.
+    began: Option<Timestamp>,
+    /// Origins by id.
+    origins: BTreeMap<String, KnownOrigin>,
+}
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct KnownOrigin {
     category: Option<String>,
-    /// Number of polls since it was last listed.
-    missing: u32,
-    /// True if the first poll found it, and it has not been asked yet.
+    /// Time at which it was first missing from the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<Timestamp>,
+    /// True if the first list had it, and it has not been asked yet: its messages without a send time may be of any age.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     is_earlier: bool,
-    /// Messages without a send time that it had then: they were pushed before, and must not count as new.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    earlier: BTreeSet<String>,
-    /// True if there were too many of them to remember: no message without a send time is registered.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    needs_time: bool,
-}
-
-impl KnownOrigin {
-    /// Notes the messages that the first poll finds.
-    fn note_earlier(&mut self, messages: &[FoundMessage]) {
-        if !std::mem::take(&mut self.is_earlier) {
-            return;
-        }
-        let untimed = messages.iter().filter(|message| message.sent_at.is_none());
-        self.earlier = untimed.map(|message| message.id.clone()).collect();
-        if self.earlier.len() > MAX_EARLIER {
-            self.needs_time = true;
-            self.earlier.clear();
-        }
-    }
-
-    /// Returns true if a message is to be registered.
-    fn admits(&self, message: &FoundMessage) -> bool {
-        message.sent_at.is_some() || !(self.needs_time || self.earlier.contains(&message.id))
-    }
 }
 
 impl DiscoveryPoll {
@@ -86,35 +64,44 @@ impl DiscoveryPoll {
         let now = poller.services.clock.now();
         let latest = now.saturating_add(report.spec().interval).unwrap_or(now);
         let next = stored.due.unwrap_or(now).min(latest);
-        let (state, is_first) = (poller.restored(&stored), stored.last_success.is_none());
-        let work = DiscoveryPoll { report: report.into(), registry, state, is_first };
+        let mut state: DiscoveryState = poller.restored(&stored);
+        // If the state cannot be read, discovery has begun all the same.
+        state.began = state.began.or(stored.last_success);
+        let work = DiscoveryPoll { report: report.into(), registry, state };
         ReportTask::new(poller, work, &stored, Some(next)).await
     }
 }
 
 impl PollKind for DiscoveryPoll {
-    type Outcome = Option<DiscoveryState>;
+    type Outcome = DiscoveryState;
 
     fn interval(&self) -> Duration {
         self.report.spec().interval
     }
 
-    async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<Option<DiscoveryState>> {
-        let (report, registry) = (Arc::clone(&self.report), Arc::clone(&self.registry));
-        let mut run = DiscoveryRun { poller, report, registry, retries: RETRIES, is_first: self.is_first, new: 0 };
-        let mut state = self.state.clone();
-        let result = run.run(&mut state).await;
-        PollResult { outcome: result.is_ok().then_some(state), has_new_numbers: run.new > 0, result }
+    async fn poll(&mut self, poller: Arc<Poller>) -> PollResult<DiscoveryState> {
+        let started = poller.services.clock.now();
+        let due = Some(started.saturating_add(self.interval()).unwrap_or(started));
+        let mut run = DiscoveryRun {
+            poller,
+            report: Arc::clone(&self.report),
+            registry: Arc::clone(&self.registry),
+            retries: RETRIES,
+            due,
+            state: self.state.clone(),
+            kept: self.state.clone(),
+            unknown: Vec::new(),
+            new: 0,
+        };
+        let result = run.run().await;
+        PollResult { outcome: run.kept, has_new_numbers: run.new > 0, result }
     }
 
     // Every poll queries everything.
     fn hurry(&mut self, _hurry: Hurry) {}
 
-    async fn finish(&mut self, outcome: Option<DiscoveryState>, _is_ok: bool, _now: Timestamp) {
-        if let Some(state) = outcome {
-            self.state = state;
-            self.is_first = false;
-        }
+    async fn finish(&mut self, outcome: DiscoveryState, _is_ok: bool, _now: Timestamp) {
+        self.state = outcome;
     }
 
     async fn tick(&mut self, _clock: &Clock) -> bool {
@@ -128,46 +115,63 @@ struct DiscoveryRun {
     report: Arc<dyn DiscoveryReport>,
     registry: Arc<MessageRegistry>,
     retries: u32,
-    /// True if no poll has succeeded before.
-    is_first: bool,
+    /// Due time of the next poll, an interval after the start of this one: many origins take longer than the interval.
+    due: Option<Timestamp>,
+    state: DiscoveryState,
+    /// The state that the ledger has.
+    kept: DiscoveryState,
+    /// Names of elements that cannot be read.
+    unknown: Vec<String>,
     /// Number of ids that are new.
     new: i64,
 }
 
 impl DiscoveryRun {
-    async fn run(&mut self, state: &mut DiscoveryState) -> Result<PollOutcome, PollError> {
-        let before = state.clone();
-        self.list(state).await?;
-        let error = self.ask(state).await?;
-        let now = self.poller.services.clock.now();
-        let due = Some(now.saturating_add(self.report.spec().interval).unwrap_or(now));
-        let answered = AnswerCommit {
-            content: CommitContent::Moment { gauges: Vec::new(), is_new: self.new > 0 },
-            unknown: Vec::new(),
-            state: if *state == before { None } else { self.poller.stored(&*state) },
-            succeeded: error.is_none(),
-            due,
-            sure: now,
-        };
-        self.poller.commit(answered).await?;
-        Ok(if error.is_some() { PollOutcome::Partly(error, due) } else { PollOutcome::Succeeded(due) })
+    async fn run(&mut self) -> Result<PollOutcome, PollError> {
+        let listed = self.list().await;
+        // What is listed now may have ended before the next poll, whatever becomes of this one.
+        self.keep().await?;
+        listed?;
+        let error = self.ask().await?;
+        self.commit(error.is_none()).await?;
+        Ok(if error.is_some() { PollOutcome::Partly(error, self.due) } else { PollOutcome::Succeeded(self.due) })
     }
 
-    /// Adds what is listed now, and forgets what has not been listed for long.
-    async fn list(&mut self, state: &mut DiscoveryState) -> Result<(), ProviderError> {
-        for known in state.0.values_mut() {
-            known.missing = known.missing.saturating_add(1);
-        }
+    /// Stores the state if it has changed.
+    async fn keep(&mut self) -> Result<(), PollError> {
+        if self.state == self.kept { Ok(()) } else { self.commit(false).await }
+    }
+
+    async fn commit(&mut self, succeeded: bool) -> Result<(), PollError> {
+        let answered = AnswerCommit {
+            content: CommitContent::Moment { gauges: Vec::new(), is_new: self.new > 0 },
+            unknown: std::mem::take(&mut self.unknown),
+            state: if self.state == self.kept { None } else { self.poller.stored(&self.state) },
+            succeeded,
+            due: self.due,
+            sure: self.poller.services.clock.now(),
+        };
+        self.poller.commit(answered).await?;
+        self.kept.clone_from(&self.state);
+        Ok(())
+    }
+
+    /// Adds what is listed now, and notes what is not listed any more if the list is complete.
+    async fn list(&mut self) -> Result<(), ProviderError> {
+        let mut listed = BTreeSet::new();
+        let is_first = self.state.began.is_none();
         let mut page = 1;
         loop {
             let (report, client) = (&self.report, &self.poller.client);
             let listing = self.poller.query(&mut self.retries, || report.list(page, client)).await?;
             let is_last = listing.origins.is_empty() || page >= listing.pages.min(MAX_PAGES);
             for Origin { id, category } in listing.origins {
-                if state.0.len() < MAX_ORIGINS || state.0.contains_key(&id) {
-                    let new = || KnownOrigin { is_earlier: self.is_first, ..KnownOrigin::default() };
-                    let known = state.0.entry(id).or_insert_with(new);
-                    (known.category, known.missing) = (category, 0);
+                let origins = &mut self.state.origins;
+                if origins.len() < MAX_ORIGINS || origins.contains_key(&id) {
+                    let new = || KnownOrigin { is_earlier: is_first, ..KnownOrigin::default() };
+                    let known = origins.entry(id.clone()).or_insert_with(new);
+                    (known.category, known.left) = (category, None);
+                    listed.insert(id);
                 }
             }
             if is_last {
@@ -175,32 +179,38 @@ impl DiscoveryRun {
             }
             page += 1;
         }
-        state.0.retain(|_, known| known.missing <= AFTER_ITS_END);
+        let now = self.poller.services.clock.now();
+        self.state.began.get_or_insert(now);
+        for (id, known) in &mut self.state.origins {
+            if !listed.contains(id) {
+                known.left.get_or_insert(now);
+            }
+        }
+        self.state.origins.retain(|_, known| known.left.is_none_or(|left| now.duration_since(left) < FORGOTTEN));
         Ok(())
     }
 
     /// Asks each origin for its messages, and registers them. A failure of one does not affect the others; its error is
-    /// returned, unless the origin is no longer listed and the provider has forgotten it.
-    async fn ask(&mut self, state: &mut DiscoveryState) -> Result<Option<ProviderError>, PollError> {
+    /// returned.
+    async fn ask(&mut self) -> Result<Option<ProviderError>, PollError> {
         let mut error = None;
         let (mut failed, mut passed) = (0, 0);
-        let ids: Vec<String> = state.0.keys().cloned().collect();
+        let ids: Vec<String> = self.state.origins.keys().cloned().collect();
         for id in ids {
-            let Some(known) = state.0.get_mut(&id) else { continue };
-            let missing = known.missing;
+            let Some(known) = self.state.origins.get(&id).cloned() else { continue };
             let origin = Origin { id, category: known.category.clone() };
             let (report, client) = (&self.report, &self.poller.client);
             match self.poller.query(&mut self.retries, || report.messages(&origin, client)).await {
-                Ok(mut messages) => {
+                Ok(found) => {
                     passed += 1;
-                    known.note_earlier(&messages);
-                    messages.retain(|message| known.admits(message));
-                    if !messages.is_empty() {
-                        self.new += self.registry.register_discovered(&self.poller.id.app, &messages).await?;
-                    }
+                    self.take(&origin.id, &known, found).await?;
                 }
                 Err(failure) if failure.ends_the_poll() => return Err(failure.into()),
-                Err(failure) if missing > 0 && is_gone(&failure) => drop(state.0.remove(&origin.id)),
+                // It was deleted after it had been listed.
+                Err(failure) if self.report.is_gone(&failure) => {
+                    passed += 1;
+                    self.gone(&origin.id);
+                }
                 Err(failure) => {
                     failed += 1;
                     error.get_or_insert(failure);
@@ -215,9 +225,45 @@ impl DiscoveryRun {
             error => Ok(error),
         }
     }
-}
 
-/// Returns true if the provider does not know what it was asked for.
-fn is_gone(error: &ProviderError) -> bool {
-    matches!(error.reason(), Reason::NotFound | Reason::BadRequest)
+    /// Forgets an origin that the provider does not know any more. One that has not been asked yet is remembered for a while:
+    /// if it is listed again, what it pushed before discovery began is still no news.
+    fn gone(&mut self, id: &str) {
+        let now = self.poller.services.clock.now();
+        match self.state.origins.get_mut(id) {
+            Some(known) if known.is_earlier => drop(known.left.get_or_insert(now)),
+            _ => drop(self.state.origins.remove(id)),
+        }
+    }
+
+    /// Registers the messages of an origin, apart from those that were pushed before discovery began.
+    async fn take(&mut self, id: &str, known: &KnownOrigin, found: FoundMessages) -> Result<(), PollError> {
+        let FoundMessages { messages, unknown } = found;
+        self.unknown.extend(unknown);
+        let began = self.state.began;
+        let is_news = |sent_at: Timestamp| began.is_none_or(|began| began.duration_since(sent_at) < BEFORE);
+        let (mut new, mut earlier) = (Vec::new(), Vec::new());
+        for message in messages {
+            match message.sent_at {
+                Some(sent_at) if is_news(sent_at) => new.push(message),
+                Some(_) => {}
+                None if known.is_earlier => earlier.push(message),
+                None => new.push(message),
+            }
+        }
+        if !(new.is_empty() && earlier.is_empty()) {
+            self.new += self.registry.register_discovered(&self.poller.id.app, &new, &earlier).await?;
+        }
+        let now = self.poller.services.clock.now();
+        if known.left.is_some_and(|left| now.duration_since(left) >= AFTER_ITS_END) {
+            self.state.origins.remove(id);
+        } else if known.is_earlier {
+            if let Some(known) = self.state.origins.get_mut(id) {
+                known.is_earlier = false;
+            }
+            // From now on a message without a send time is new, also after a crash.
+            self.keep().await?;
+        }
+        Ok(())
+    }
 }

@@ -13,7 +13,7 @@ use crate::ledger::{AppId, LedgerError, StoredApp};
 use crate::messages::file_source::{self, FollowedFile};
 use crate::messages::followed_paths::Paths;
 use crate::messages::registry::{MessageRegistry, Target};
-use crate::poll::app::AppStart;
+use crate::poll::app::{AppStart, show_id_sources};
 use crate::poll::poller::PollLoop;
 use crate::provider::client::AccountClient;
 use crate::provider::config::{App, Config};
@@ -184,6 +184,11 @@ impl PollManager {
         }
         started?;
         self.has_begun = true;
+        for app in &config.apps {
+            if self.apps.get(&name(app)).is_some_and(|running| running.is_owned) {
+                show_id_sources(app, config, &self.services);
+            }
+        }
         let added = (self.apps.len() - stopped.changes.kept).saturating_sub(stopped.changes.changed);
         Ok(Changes { added, taken_over, ..stopped.changes })
     }

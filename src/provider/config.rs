@@ -87,7 +87,7 @@ impl Config {
         self.apps.iter().filter_map(token).collect()
     }
 
-    /// Returns the ways by which message ids of an app arrive; `None` if it takes none.
+    /// Returns the sources of an app's message ids; `None` if it takes none.
     pub fn id_sources(&self, app: &App, clock: &Clock) -> Option<Vec<MessageSource>> {
         let context = app.report_context(clock);
         let messages = app.account.counter_source(&context).messages()?;

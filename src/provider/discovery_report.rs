@@ -18,7 +18,11 @@ pub trait DiscoveryReport: Send + Sync {
         &'a self,
         origin: &'a Origin,
         client: &'a Client,
-    ) -> BoxFuture<'a, Result<Vec<FoundMessage>, ProviderError>>;
+    ) -> BoxFuture<'a, Result<FoundMessages, ProviderError>>;
+    /// Returns true if the provider says, by an answer of its own, that it does not know an origin any more.
+    fn is_gone(&self, _error: &ProviderError) -> bool {
+        false
+    }
 }
 
 /// A page of what pushes messages.
@@ -37,6 +41,15 @@ pub struct Origin {
     pub id: String,
     /// Category of its messages, if its name is to be one.
     pub category: Option<String>,
+}
+
+/// Messages of an origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundMessages {
+    /// Messages that were pushed.
+    pub messages: Vec<FoundMessage>,
+    /// Names of elements that cannot be read.
+    pub unknown: Vec<String>,
 }
 
 /// A message that the provider listed.

@@ -35,7 +35,7 @@ use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::metrics::help::HelpFragment;
 
-pub use discovery_report::{DiscoveryReport, FoundMessage, Listing, Origin};
+pub use discovery_report::{DiscoveryReport, FoundMessage, FoundMessages, Listing, Origin};
 pub use message_report::{MessageNumbers, MessageQuery, MessageReadings, MessageReport, MessageReports};
 pub use report::{ReportContext, ReportSpec};
 pub use snapshot_report::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};

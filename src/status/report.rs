@@ -177,12 +177,12 @@ pub struct AppStatus {
     pub takes_messages: bool,
     /// Time at which the newest of its messages was sent.
     pub newest_message: Option<Timestamp>,
-    /// Ways by which its message ids arrive.
-    #[serde(rename = "message_id_ways")]
-    pub id_ways: Vec<MessageSource>,
-    /// Time at which each way last brought a new id.
-    #[serde(rename = "newest_message_ids")]
-    pub id_sources: BTreeMap<MessageSource, Timestamp>,
+    /// Sources of its message ids.
+    #[serde(rename = "message_id_sources")]
+    pub id_sources: Vec<MessageSource>,
+    /// Time at which each source last brought a new id.
+    #[serde(rename = "last_new_message_ids")]
+    pub last_new_ids: BTreeMap<MessageSource, Timestamp>,
     /// Quotas by API, as the provider reports them.
     pub quotas: BTreeMap<&'static str, Quota>,
     /// Time at which the token expires.

@@ -12,4 +12,5 @@ pub mod log_format;
 pub mod log_writer;
 pub(crate) mod server_trust;
 pub(crate) mod supervise;
+pub mod unix_time;
 pub(crate) mod versioned;

@@ -53,7 +53,7 @@ impl MessageApi {
         };
         match outcome {
             Ok(registered) => json(StatusCode::OK, &registered),
-            Err(refusal) => self.refuse(&refusal, sender, clock),
+            Err(refusal) => self.refuse_callback(&refusal, sender, clock),
         }
     }
 

@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Bytes;
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -33,7 +34,7 @@ use crate::provider::error::shorten;
 use crate::util::clock::Clock;
 use crate::web::recent_ids::RecentIds;
 use crate::web::response::{Body, RequestBody, respond};
-use crate::web::senders::Senders;
+use crate::web::senders::{CALLBACK, MESSAGE_API, SenderError, Senders};
 
 const MAX_BYTES: usize = 1024 * 1024;
 pub(super) const MAX_ENTRIES: usize = 10_000;
@@ -54,6 +55,8 @@ pub struct MessageApi {
     pub(super) registry: Arc<MessageRegistry>,
     places: Semaphore,
     senders: Senders,
+    /// Senders of callbacks.
+    callers: Senders,
     /// Ids that callbacks brought a short while ago.
     pub(super) recent: RecentIds,
 }
@@ -104,8 +107,9 @@ impl RequestRefusal {
 impl MessageApi {
     /// Creates an API that registers ids in `registry` for senders with a token. The tokens may change at any time.
     pub fn new(tokens: watch::Receiver<Tokens>, registry: Arc<MessageRegistry>) -> MessageApi {
-        let (places, senders, recent) = (Semaphore::new(AT_ONCE), Senders::default(), RecentIds::default());
-        MessageApi { tokens, registry, places, senders, recent }
+        let (senders, callers) = (Senders::new(MESSAGE_API), Senders::new(CALLBACK));
+        let (places, recent) = (Semaphore::new(AT_ONCE), RecentIds::default());
+        MessageApi { tokens, registry, places, senders, callers, recent }
     }
 
     /// Returns true if there is a token, so that the API is enabled.
@@ -120,9 +124,14 @@ impl MessageApi {
         found.map(|(_, token)| token.clone())
     }
 
-    /// Returns the senders whose messages were refused.
-    pub(super) fn senders(&self) -> &Senders {
-        &self.senders
+    /// Records a request to the disabled API.
+    pub(super) fn is_off(&self, sender: Option<IpAddr>, answer: &str, now: Timestamp) {
+        self.senders.refused(sender, StatusCode::NOT_FOUND, answer, now);
+    }
+
+    /// Returns the errors of senders in the last day, the newest first; those of callbacks come last.
+    pub(super) fn sender_errors(&self, now: Timestamp) -> Vec<SenderError> {
+        [self.senders.list(now), self.callers.list(now)].concat()
     }
 
     /// Answers a request, and records it for the status page if it is refused.
@@ -135,23 +144,28 @@ impl MessageApi {
     ) -> Response<Body> {
         match self.register(head, body).await {
             Ok(registered) => json(StatusCode::OK, &registered),
-            Err(refusal) => self.refuse(&refusal, sender, clock),
+            Err(refusal) => {
+                if refusal.status.is_client_error() {
+                    self.senders.refused(sender, refusal.status, &refusal.error, clock.now());
+                }
+                refuse(&refusal)
+            }
         }
     }
 
-    /// Answers a refused request, and records it for the status page.
-    pub(super) fn refuse(&self, refusal: &RequestRefusal, sender: Option<IpAddr>, clock: &Clock) -> Response<Body> {
+    /// Answers a refused callback, and records it for the status page. Those that have no right to call are recorded
+    /// together: their addresses could fill any list.
+    pub(super) fn refuse_callback(
+        &self,
+        refusal: &RequestRefusal,
+        sender: Option<IpAddr>,
+        clock: &Clock,
+    ) -> Response<Body> {
+        let is_admitted = !matches!(refusal.status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND);
         if refusal.status.is_client_error() {
-            self.senders.refused(sender, refusal.status, &refusal.error, clock.now());
+            self.callers.refused(sender.filter(|_| is_admitted), refusal.status, &refusal.error, clock.now());
         }
-        let mut response = json(refusal.status, refusal);
-        let more = match refusal.status {
-            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
-            _ => None,
-        };
-        response.headers_mut().extend(more);
-        response
+        refuse(refusal)
     }
 
     async fn register(&self, head: &Parts, body: impl RequestBody) -> Result<Registration, RequestRefusal> {
@@ -306,6 +320,17 @@ impl<'de> Visitor<'de> for &EntryCollector<'_> {
         }
         Ok(())
     }
+}
+
+fn refuse(refusal: &RequestRefusal) -> Response<Body> {
+    let mut response = json(refusal.status, refusal);
+    let more = match refusal.status {
+        StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+        StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
+        _ => None,
+    };
+    response.headers_mut().extend(more);
+    response
 }
 
 fn unavailable(error: &str) -> RequestRefusal {

@@ -245,8 +245,7 @@ impl Router {
         match (handler, &head.method) {
             (Handler::Messages, _) if !self.content.messages.is_on() => {
                 let text = "The message API is off; it needs message_api with a token.\n";
-                let now = self.content.clock.now();
-                self.content.messages.senders().refused(sender, StatusCode::NOT_FOUND, text.trim_end(), now);
+                self.content.messages.is_off(sender, text.trim_end(), self.content.clock.now());
                 message(StatusCode::NOT_FOUND, text)
             }
             (Handler::Messages, &Method::POST) => {
@@ -308,7 +307,7 @@ impl Router {
 
     fn status_page(&self, head: &Parts) -> Response<Body> {
         let (status, now) = (&self.content.status, self.content.clock.now());
-        let senders = self.content.messages.senders().list(now);
+        let senders = self.content.messages.sender_errors(now);
         let overview = StatusInput {
             status,
             senders,
@@ -345,7 +344,7 @@ impl Router {
 
     fn api_status(&self, head: &Parts) -> Response<Body> {
         let now = self.content.clock.now();
-        let senders = self.content.messages.senders().list(now);
+        let senders = self.content.messages.sender_errors(now);
         compressed(head, "application/json", status::json(&self.content.status, senders, self.content.began, now))
     }
 

@@ -1,5 +1,5 @@
 //! Senders whose messages were refused. Each is logged once an hour for each kind of error, and is listed on the
-//! status page for a day.
+//! status page for a day. Callbacks, which anybody on the internet can try to send, have a list of their own.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -9,6 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+/// Name of the message API, as an interface.
+pub(super) const MESSAGE_API: &str = "message_api";
+/// Name of the callbacks.
+pub(super) const CALLBACK: &str = "callback";
 /// Interval between two log lines of a sender about the same kind of error.
 const QUIET: SignedDuration = SignedDuration::from_hours(1);
 /// Time for which an error is listed after it last occurred.
@@ -19,6 +23,8 @@ const KEPT: usize = 100;
 /// Refused requests of a sender, for one kind of error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct SenderError {
+    /// Interface that refused the requests: [`MESSAGE_API`] or [`CALLBACK`].
+    pub interface: &'static str,
     /// Address of the sender.
     pub sender: String,
     /// HTTP status of the answers.
@@ -42,15 +48,23 @@ struct SenderHistory {
     since: u64,
 }
 
-/// Errors of all senders.
-#[derive(Debug, Default)]
-pub(super) struct Senders(Mutex<BTreeMap<(Option<IpAddr>, u16), SenderHistory>>);
+/// Errors of all senders to one interface.
+#[derive(Debug)]
+pub(super) struct Senders {
+    interface: &'static str,
+    errors: Mutex<BTreeMap<(Option<IpAddr>, u16), SenderHistory>>,
+}
 
 impl Senders {
+    /// Creates the list of an interface.
+    pub(super) fn new(interface: &'static str) -> Senders {
+        Senders { interface, errors: Mutex::default() }
+    }
+
     /// Records a refused request, and logs it unless that was done within the last hour.
     pub(super) fn refused(&self, sender: Option<IpAddr>, status: StatusCode, error: &str, now: Timestamp) {
         let status = status.as_u16();
-        let mut all = self.0.lock();
+        let mut all = self.errors.lock();
         if all.len() >= KEPT && !all.contains_key(&(sender, status)) {
             let oldest = all.iter().min_by_key(|(_, one)| one.last).map(|(key, _)| *key);
             oldest.map(|key| all.remove(&key));
@@ -68,18 +82,27 @@ impl Senders {
             let count = std::mem::take(&mut one.since);
             let sender = name(sender);
             drop(all);
-            tracing::warn!(sender, status, count, error, "messages of a sender are refused; logged once an hour");
+            let interface = self.interface;
+            tracing::warn!(
+                interface,
+                sender,
+                status,
+                count,
+                error,
+                "messages of a sender are refused; logged once an hour"
+            );
         }
     }
 
     /// Returns the errors of the last day, the newest first.
     pub(super) fn list(&self, now: Timestamp) -> Vec<SenderError> {
         let mut list: Vec<SenderError> = self
-            .0
+            .errors
             .lock()
             .iter()
             .filter(|(_, one)| now.duration_since(one.last) < SHOWN)
             .map(|((sender, status), one)| SenderError {
+                interface: self.interface,
                 sender: name(*sender),
                 status: *status,
                 error: one.error.clone(),
@@ -102,7 +125,7 @@ mod tests {
 
     #[test]
     fn they_are_remembered_within_bounds() {
-        let senders = Senders::default();
+        let senders = Senders::new(MESSAGE_API);
         let at = |second: i64| Timestamp::from_second(1_773_104_400 + second).unwrap();
         for index in 0..250_u8 {
             senders.refused(Some([10, 0, 0, index].into()), StatusCode::BAD_REQUEST, "x", at(i64::from(index)));

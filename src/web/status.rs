@@ -21,7 +21,7 @@ use crate::status::{
 };
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
-use crate::web::senders::SenderError;
+use crate::web::senders::{CALLBACK, SenderError};
 use crate::web::status::deliveries::{BadChannel, ChannelView, Channels};
 
 /// Advice for an app that takes messages but has never had one registered.
@@ -306,8 +306,8 @@ impl AppSummary {
             tracked,
             takes_messages,
             newest_message,
-            id_ways,
             id_sources,
+            last_new_ids,
             quotas,
             token_expiry,
             clock_skew_seconds,
@@ -330,10 +330,10 @@ impl AppSummary {
             None if *takes_messages => facts.push(Fact::of_advice("messages", NONE_REGISTERED, language)),
             None => {}
         }
-        for way in id_ways {
-            let newest = id_sources.get(way).map(|at| format!("last new one {} ago", format_age(now, *at)));
-            let value = newest.unwrap_or_else(|| "none yet".to_owned());
-            facts.push(Fact::new(format!("ids from {}", way.title()), value, false));
+        for source in id_sources {
+            let last = last_new_ids.get(source).map(|at| format!("last new one {} ago", format_age(now, *at)));
+            let value = last.unwrap_or_else(|| "none yet".to_owned());
+            facts.push(Fact::new(format!("ids from {}", source.title()), value, false));
         }
         for (api, quota) in quotas {
             let value = match (quota.remaining, quota.limit) {
@@ -511,11 +511,12 @@ fn other_app_view(OtherApp { provider, app, owner }: OtherApp) -> OtherAppView {
 }
 
 fn sender_view(sender: SenderError, now: Timestamp) -> SenderView {
-    let SenderError { sender, status, error, count, last } = sender;
+    let SenderError { interface, sender, status, error, count, last } = sender;
+    let what = if interface == CALLBACK { "callback" } else { "request" };
     let plural = if count == 1 { "" } else { "s" };
     SenderView {
         sender,
-        words: format!("{count} request{plural} with {status}, the last {} ago", format_age(now, last)),
+        words: format!("{count} {what}{plural} with {status}, the last {} ago", format_age(now, last)),
         error,
     }
 }

@@ -36,7 +36,7 @@ pub async fn register(store: &mut dyn Store, app: i64, ids: std::ops::Range<u64>
     let message =
         |id: u64| NewMessage { id: id.to_string(), sent_at: now, is_guessed: false, due: now, pace, category: None };
     let (messages, source) = (ids.map(message).collect(), MessageSource::Api);
-    let new = NewMessages { app, report: REPORT, source, now, messages, read: None };
+    let new = NewMessages { app, report: REPORT, source, now, messages, earlier: Vec::new(), read: None };
     let started = Instant::now();
     store.add_messages(vec![new]).await.unwrap();
     started.elapsed()

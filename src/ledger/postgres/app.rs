@@ -187,7 +187,7 @@ async fn restore(transaction: &Transaction<'_>, replica: &str, id: AppId) -> Res
     let row = first(transaction, sql, &key).await?.ok_or(LedgerError::Forgotten)?;
     let fields_are_full = usize::try_from(row.get::<_, i64>(0)).is_ok_and(|count| count >= MAX_UNKNOWN_FIELDS);
     let is_full = names_are_full(&unknown) || fields_are_full;
-    let id_sources = messages::id_sources(transaction, id).await?;
+    let last_new_ids = messages::last_new_ids(transaction, id).await?;
     let files = file_marks::kept(transaction, replica, id).await?;
     Ok(StoredApp {
         id,
@@ -198,7 +198,7 @@ async fn restore(transaction: &Transaction<'_>, replica: &str, id: AppId) -> Res
         unknown,
         is_full,
         messages,
-        id_sources,
+        last_new_ids,
         files,
         is_owned: true,
         ..StoredApp::default()

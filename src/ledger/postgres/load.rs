@@ -6,6 +6,7 @@ use tokio_postgres::{Row, Transaction};
 use crate::ledger::postgres::sql::{first, rows};
 use crate::ledger::postgres::values::labels;
 use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
+use crate::ledger::rules::registration::category;
 use crate::ledger::time::time;
 use crate::ledger::{AppId, LedgerError, MessageState, StoredGauges};
 use crate::metrics::catalog::Family;
@@ -102,7 +103,7 @@ pub(super) async fn load_rows(
             "window" => drop(loaded.windows.insert(name, row.get(4))),
             _ => {
                 let (watermark, is_aside) = (row.get(4), row.get(5));
-                let (sent_at, category) = (time(row.get(3)), row.get(6));
+                let (sent_at, category) = (time(row.get(3)), category(row.get(6)));
                 let message = StoredMessage { id: name, sent_at, watermark, is_aside, category };
                 loaded.messages.insert(row.get(2), message);
             }

@@ -64,7 +64,7 @@ pub(super) async fn add(
     replica: &str,
     new: &NewMessages,
 ) -> Result<(AddedMessages, bool), LedgerError> {
-    let NewMessages { app, report, source, now, ref messages, ref read } = *new;
+    let NewMessages { app, report, source, now, ref messages, ref earlier, ref read } = *new;
     let (row, owner, delivery) = app_row(transaction, app).await?;
     let before = row.messages;
     let is_of_another = owner.is_some_and(|owner| owner != token);
@@ -74,20 +74,25 @@ pub(super) async fn add(
     let messages: Vec<&NewMessage> = messages.iter().filter(|message| seen.insert(message.id.as_str())).collect();
     let ids: Vec<&str> = messages.iter().map(|message| message.id.as_str()).collect();
     let sql = "SELECT tombstone.subject IS NOT NULL, message.id IS NOT NULL, coalesce(message.aside, FALSE), \
-         message.watermark IS NOT NULL FROM unnest($2::text[]) WITH ORDINALITY AS wanted (id, place) \
+         message.watermark IS NOT NULL, coalesce(message.category = '', FALSE) FROM unnest($2::text[]) WITH ORDINALITY AS wanted (id, place) \
          LEFT JOIN tombstone ON tombstone.app = $1 AND tombstone.subject = wanted.id \
          LEFT JOIN message ON message.app = $1 AND message.subject = wanted.id ORDER BY wanted.place";
     let known = rows(transaction, sql, &[(&app, Type::INT8), (&ids, Type::TEXT_ARRAY)]).await?;
     let mut registration = Registration::default();
     let mut categories = categories(transaction, app, &messages).await?;
-    let (mut inserted, mut taken_back, mut remembered) = (NewRows::default(), NewRows::default(), Vec::new());
+    let (mut inserted, mut taken_back, mut categorized, mut remembered) =
+        (NewRows::default(), NewRows::default(), NewRows::default(), Vec::new());
     for (message, row) in messages.iter().zip(&known) {
-        match registration.decide(known_id(row), source, message.sent_at) {
+        let category = categories.stored(message.category.as_deref(), source);
+        match registration.decide(known_id(row), source, message) {
             IdChange::None => {}
             IdChange::Insert => {
-                let category = categories.of_message(message.category.as_deref());
                 categories.note(category);
                 inserted.push(message, category);
+            }
+            IdChange::Categorize => {
+                categories.note(category);
+                categorized.push(message, category);
             }
             IdChange::TakeBack => taken_back.push(message, None),
             IdChange::Remember => remembered.push(message.id.as_str()),
@@ -105,13 +110,19 @@ pub(super) async fn add(
          taken_back AS (UPDATE message SET {NO_FAILURES}, pace = t.pace, due = t.due \
          FROM unnest($8::text[], $9::int8[], $10::int8[]) AS t (subject, pace, due) \
          WHERE message.app = $1 AND message.subject = t.subject), \
+         given AS (UPDATE message SET category = g.category FROM unnest($21::text[], $22::text[]) AS g (subject, category) \
+         WHERE message.app = $1 AND message.subject = g.subject), \
+         earlier AS (INSERT INTO tombstone (app, subject, expires) SELECT $1, e.subject, $12 \
+         FROM (SELECT DISTINCT unnest($23::text[]) AS subject) AS e \
+         WHERE NOT EXISTS (SELECT 1 FROM message WHERE app = $1 AND message.subject = e.subject) \
+         ON CONFLICT (app, subject) DO UPDATE SET expires = greatest(tombstone.expires, excluded.expires)), \
          remembered AS (UPDATE tombstone SET expires = greatest(expires, $12) WHERE app = $1 AND subject = ANY ($11)) \
          UPDATE app SET waiting = waiting + $13, live = live + $14, newest_message = greatest(newest_message, $15) \
          WHERE id = $1"
     );
     let (waiting, expires, newest) = (added - live, ms(now).saturating_add(retention::REMEMBERED_MS), newest.map(ms));
     let (has_new, source_name, at) = (added > 0, source.name(), ms(now));
-    let params: [(&(dyn ToSql + Sync), Type); 20] = [
+    let params: [(&(dyn ToSql + Sync), Type); 23] = [
         (&app, Type::INT8),
         (&report, Type::TEXT),
         (&inserted.ids, Type::TEXT_ARRAY),
@@ -132,6 +143,9 @@ pub(super) async fn add(
         (&source_name, Type::TEXT),
         (&at, Type::INT8),
         (&has_new, Type::BOOL),
+        (&categorized.ids, Type::TEXT_ARRAY),
+        (&categorized.categories, Type::TEXT_ARRAY),
+        (earlier, Type::TEXT_ARRAY),
     ];
     run(transaction, &sql, &params).await?;
     let mut counted = vec![(Family::MessagesRegistered, Labels::new(&[("source", source.name())]), added)];
@@ -142,8 +156,8 @@ pub(super) async fn add(
     let series = series::count(transaction, app, now, &counted).await?;
     let newest = before.newest.max(newest.map(time));
     let state = MessageState { waiting: before.waiting + waiting, live: before.live + live, newest, version: 0 };
-    let id_sources = if has_new { vec![(source, now)] } else { Vec::new() };
-    Ok((AddedMessages { new: added, series, state, id_sources }, is_of_another))
+    let last_new_ids = if has_new { vec![(source, now)] } else { Vec::new() };
+    Ok((AddedMessages { new: added, series, state, last_new_ids }, is_of_another))
 }
 
 /// Returns the categories of the app, if any of the messages has one.
@@ -160,7 +174,7 @@ async fn categories(
 }
 
 /// Returns the time at which each source last brought a new id of an app.
-pub(super) async fn id_sources(
+pub(super) async fn last_new_ids(
     transaction: &Transaction<'_>,
     app: AppId,
 ) -> Result<Vec<(MessageSource, Timestamp)>, LedgerError> {
@@ -186,7 +200,7 @@ pub(super) async fn registered(
     run(transaction, "UPDATE app SET arrived = FALSE WHERE id = $1 AND arrived", &[(&app, Type::INT8)]).await?;
     let families = [Family::MessagesRegistered.name(), Family::BadLines.name()];
     let series = series::stored(transaction, app, Some(&families)).await?;
-    Ok(AddedMessages { new: 0, series, state, id_sources: id_sources(transaction, app).await? })
+    Ok(AddedMessages { new: 0, series, state, last_new_ids: last_new_ids(transaction, app).await? })
 }
 
 fn known_id(row: &Row) -> KnownId {
@@ -194,7 +208,7 @@ fn known_id(row: &Row) -> KnownId {
     match (is_retired, is_tracked, is_aside) {
         (true, ..) => KnownId::Retired,
         (false, true, true) => KnownId::SetAside { is_live: row.get(3) },
-        (false, true, false) => KnownId::Tracked,
+        (false, true, false) => KnownId::Tracked { is_open: row.get::<_, bool>(4) && !row.get::<_, bool>(3) },
         (false, false, _) => KnownId::New,
     }
 }

@@ -1,10 +1,11 @@
 //! Registration of message ids: a tracked message stays unchanged, one that was set aside is tracked again, and a retired
-//! one is remembered for longer. A message keeps the category of its first registration.
+//! one is remembered for longer. A message keeps the category of its first registration by a sender.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::ledger::NewMessage;
 use crate::model::message_source::MessageSource;
 
 /// State of an id that is registered.
@@ -13,7 +14,10 @@ pub(crate) enum KnownId {
     /// Nothing.
     New,
     /// It is tracked.
-    Tracked,
+    Tracked {
+        /// True if a category may still be given to it: see [`Categories::stored`].
+        is_open: bool,
+    },
     /// It was set aside, because the provider rejected it.
     SetAside {
         /// True if it has had a number.
@@ -32,6 +36,8 @@ pub(crate) enum IdChange {
     Insert,
     /// It is tracked again.
     TakeBack,
+    /// It gets its category.
+    Categorize,
     /// It is remembered for longer.
     Remember,
 }
@@ -50,7 +56,8 @@ pub(crate) struct Registration {
 impl Registration {
     /// Decides about one id. Messages of the configuration are registered at every start, which is no new information:
     /// they are not taken back.
-    pub(crate) fn decide(&mut self, known: KnownId, source: MessageSource, sent_at: Timestamp) -> IdChange {
+    pub(crate) fn decide(&mut self, known: KnownId, source: MessageSource, message: &NewMessage) -> IdChange {
+        let NewMessage { sent_at, ref category, .. } = *message;
         match known {
             KnownId::Retired => IdChange::Remember,
             KnownId::New => {
@@ -63,7 +70,8 @@ impl Registration {
                 self.live += i64::from(is_live);
                 IdChange::TakeBack
             }
-            KnownId::SetAside { .. } | KnownId::Tracked => IdChange::None,
+            KnownId::Tracked { is_open: true } if category.is_some() => IdChange::Categorize,
+            KnownId::SetAside { .. } | KnownId::Tracked { .. } => IdChange::None,
         }
     }
 }
@@ -72,6 +80,14 @@ impl Registration {
 const MAX_CATEGORIES: usize = 20;
 /// Category of messages beyond that.
 const OTHER: &str = "other";
+/// Stored category of a message whose source cannot know it: a sender may still register the message with one, until the
+/// message has a number.
+const OPEN: &str = "";
+
+/// Returns the category of a stored one.
+pub(crate) fn category(stored: Option<String>) -> Option<String> {
+    stored.filter(|category| category != OPEN)
+}
 
 /// The categories of an app during a registration.
 #[derive(Debug, Default)]
@@ -87,15 +103,17 @@ impl Categories {
         Categories { known: known.into_iter().collect(), new: Vec::new() }
     }
 
-    /// Returns the category of a new message: the one that it was given, or `other`.
-    pub(crate) fn of_message<'a>(&self, given: Option<&'a str>) -> Option<&'a str> {
+    /// Returns the category to store for a new message: the one that it was given, or `other`. If the provider brought the
+    /// message and no category, a sender may give it one later.
+    pub(crate) fn stored<'a>(&self, given: Option<&'a str>, source: MessageSource) -> Option<&'a str> {
         let is_admitted = |name: &str| self.known.contains(name) || self.known.len() < MAX_CATEGORIES;
-        given.map(|name| if is_admitted(name) { name } else { OTHER })
+        let unknown = source.is_provider().then_some(OPEN);
+        given.map_or(unknown, |name| Some(if is_admitted(name) { name } else { OTHER }))
     }
 
     /// Notes the category of a message that is new.
     pub(crate) fn note(&mut self, category: Option<&str>) {
-        if let Some(name) = category.filter(|name| *name != OTHER)
+        if let Some(name) = category.filter(|name| ![OTHER, OPEN].contains(name))
             && self.known.insert(name.to_owned())
         {
             self.new.push(name.to_owned());
@@ -111,7 +129,7 @@ mod tests {
     fn an_app_has_twenty_categories_and_others() {
         let mut categories = Categories::of(["a".to_owned()]);
         let mut register = |name: &str| {
-            let category = categories.of_message(Some(name)).map(str::to_owned);
+            let category = categories.stored(Some(name), MessageSource::Api).map(str::to_owned);
             categories.note(category.as_deref());
             category.unwrap()
         };
@@ -119,6 +137,7 @@ mod tests {
         assert_eq!(given.iter().map(|name| register(name)).collect::<Vec<_>>(), given);
         assert_eq!(["c20", "a", "c19", "other"].map(&mut register), ["other", "a", "c19", "other"]);
         assert_eq!(categories.new, given);
-        assert_eq!(categories.of_message(None), None);
+        assert_eq!(categories.stored(None, MessageSource::Api), None);
+        assert_eq!(categories.stored(None, MessageSource::Callback), Some(OPEN));
     }
 }

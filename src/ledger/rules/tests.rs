@@ -11,8 +11,8 @@ use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
 use crate::ledger::rules::registration::{IdChange, KnownId, Registration};
 use crate::ledger::watermark::Watermark;
 use crate::ledger::{
-    Commit, CommitContent, Confirmation, FailedMessage, GaugeReadings, MessageState, NewestMessages, PolledMessage,
-    StoredGauges, SubjectReadings,
+    Commit, CommitContent, Confirmation, FailedMessage, GaugeReadings, MessageState, NewMessage, NewestMessages,
+    PolledMessage, StoredGauges, SubjectReadings,
 };
 use crate::metrics::catalog::Family;
 use crate::model::message_source::MessageSource;
@@ -317,19 +317,31 @@ fn unknown_fields_and_names_have_limits() {
 #[test]
 fn registration_decides_by_what_is_known() {
     let newer = at("2026-03-10T04:00:00Z");
+    let mut message = NewMessage {
+        id: "1".to_owned(),
+        sent_at: newer,
+        is_guessed: false,
+        due: newer,
+        pace: Duration::ZERO,
+        category: Some("sale".to_owned()),
+    };
     for (known, source, change, added, live) in [
         (KnownId::New, MessageSource::Api, IdChange::Insert, 1, 0),
-        (KnownId::Tracked, MessageSource::Api, IdChange::None, 0, 0),
+        (KnownId::Tracked { is_open: false }, MessageSource::Api, IdChange::None, 0, 0),
+        (KnownId::Tracked { is_open: true }, MessageSource::Api, IdChange::Categorize, 0, 0),
         (KnownId::Retired, MessageSource::File, IdChange::Remember, 0, 0),
         (KnownId::SetAside { is_live: true }, MessageSource::Api, IdChange::TakeBack, 1, 1),
         (KnownId::SetAside { is_live: false }, MessageSource::File, IdChange::TakeBack, 1, 0),
         (KnownId::SetAside { is_live: true }, MessageSource::Config, IdChange::None, 0, 0),
     ] {
         let mut registration = Registration::default();
-        assert_eq!(registration.decide(known, source, newer), change);
+        assert_eq!(registration.decide(known, source, &message), change);
         assert_eq!((registration.added, registration.live), (added, live), "{known:?}");
         assert_eq!(registration.newest, (known == KnownId::New).then_some(newer));
     }
+    message.category = None;
+    let without = Registration::default().decide(KnownId::Tracked { is_open: true }, MessageSource::Api, &message);
+    assert_eq!(without, IdChange::None);
 }
 
 #[test]

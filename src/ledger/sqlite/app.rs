@@ -116,7 +116,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, Ledger
         })?;
     let is_full = names_are_full(&unknown) || series::fields_are_full(transaction, id)?;
     let messages = app_row(transaction, id)?.messages;
-    let id_sources = collect(transaction, "SELECT source, newest FROM id_source WHERE app = ?1", id, |row| {
+    let last_new_ids = collect(transaction, "SELECT source, newest FROM id_source WHERE app = ?1", id, |row| {
         Ok((MessageSource::from_name(&row.get::<_, String>(0)?), time(row.get(1)?)))
     })?;
     let files = file_marks::kept(transaction, id)?;
@@ -130,7 +130,7 @@ fn restore(transaction: &Transaction<'_>, id: AppId) -> Result<StoredApp, Ledger
         unknown,
         is_full,
         messages,
-        id_sources: id_sources.into_iter().filter_map(|(source, at)| Some((source?, at))).collect(),
+        last_new_ids: last_new_ids.into_iter().filter_map(|(source, at)| Some((source?, at))).collect(),
         files,
         is_owned: true,
         ..StoredApp::default()

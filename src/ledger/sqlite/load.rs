@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
 use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
+use crate::ledger::rules::registration::category;
 use crate::ledger::sqlite::window_gauges::{GaugeKey, stored_gauges};
 use crate::ledger::time::time;
 use crate::ledger::{AppId, LedgerError, MessageState};
@@ -62,7 +63,13 @@ pub(super) fn load(
     for number in &needs.messages {
         let found = select.query_row(params![number, app], |row| {
             let (id, sent_at) = (row.get(0)?, time(row.get(1)?));
-            Ok(StoredMessage { id, sent_at, watermark: row.get(2)?, is_aside: row.get(3)?, category: row.get(4)? })
+            Ok(StoredMessage {
+                id,
+                sent_at,
+                watermark: row.get(2)?,
+                is_aside: row.get(3)?,
+                category: category(row.get(4)?),
+            })
         });
         loaded.messages.extend(found.optional()?.map(|message| (*number, message)));
     }

@@ -29,29 +29,36 @@ const NO_FAILURES: &str = "failures = 0, call_limit = 0, refusals = 0, aside = F
 
 /// Registers messages; [`Registration`] decides about each id.
 pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<AddedMessages, LedgerError> {
-    let NewMessages { app, report, source, now, ref messages, ref read } = *new;
+    let NewMessages { app, report, source, now, ref messages, ref earlier, ref read } = *new;
     let mut ids = IdLookup {
         retired: transaction.prepare_cached("SELECT 1 FROM tombstone WHERE app = ?1 AND subject = ?2")?,
         insert: transaction.prepare_cached(
             "INSERT INTO message (app, subject, report, sent, pace, due, guessed, category) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
         )?,
-        tracked: transaction
-            .prepare_cached("SELECT aside, watermark IS NOT NULL FROM message WHERE app = ?1 AND subject = ?2")?,
+        tracked: transaction.prepare_cached(
+            "SELECT aside, watermark IS NOT NULL, coalesce(category = '', FALSE) FROM message WHERE app = ?1 AND subject = ?2",
+        )?,
     };
     let mut take_back = transaction.prepare_cached(&format!(
         "UPDATE message SET {NO_FAILURES}, pace = ?3, due = ?4 WHERE app = ?1 AND subject = ?2"
     ))?;
     let mut remember = transaction
         .prepare_cached("UPDATE tombstone SET expires = max(expires, ?3) WHERE app = ?1 AND subject = ?2")?;
+    let mut categorize =
+        transaction.prepare_cached("UPDATE message SET category = ?3 WHERE app = ?1 AND subject = ?2")?;
     let mut registration = Registration::default();
     let mut categories = categories(transaction, app, messages)?;
     for message in messages {
-        let category = categories.of_message(message.category.as_deref());
+        let category = categories.stored(message.category.as_deref(), source);
         let known = ids.insert_if_new(app, report, message, category)?;
-        match registration.decide(known, source, message.sent_at) {
+        match registration.decide(known, source, message) {
             IdChange::None => {}
             IdChange::Insert => categories.note(category),
+            IdChange::Categorize => {
+                categorize.execute(params![app, message.id, category])?;
+                categories.note(category);
+            }
             IdChange::TakeBack => {
                 take_back.execute(params![app, message.id, span_ms(message.pace), ms(message.due)])?;
             }
@@ -60,12 +67,13 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
             }
         }
     }
+    remember_earlier(transaction, app, now, earlier)?;
     let mut insert = transaction.prepare_cached("INSERT INTO category (app, name) VALUES (?1, ?2)")?;
     for category in &categories.new {
         insert.execute(params![app, category])?;
     }
     let Registration { added, live, newest } = registration;
-    let id_sources = brought(transaction, app, source, now, added)?;
+    let last_new_ids = brought(transaction, app, source, now, added)?;
     count_tracked(transaction, app, added - live, live)?;
     if let Some(newest) = newest {
         transaction
@@ -78,7 +86,25 @@ pub(super) fn add(transaction: &Transaction<'_>, new: &NewMessages) -> Result<Ad
         counted.push((Family::BadLines, Labels::default(), read.bad_lines));
     }
     let series = series::count(transaction, app, now, &counted)?;
-    Ok(AddedMessages { new: added, series, state: app_row(transaction, app)?.messages, id_sources })
+    Ok(AddedMessages { new: added, series, state: app_row(transaction, app)?.messages, last_new_ids })
+}
+
+/// Remembers ids as if their messages had retired, unless they are tracked.
+fn remember_earlier(
+    transaction: &Transaction<'_>,
+    app: AppId,
+    now: Timestamp,
+    ids: &[String],
+) -> Result<(), LedgerError> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO tombstone (app, subject, expires) SELECT ?1, ?2, ?3 \
+         WHERE NOT EXISTS (SELECT 1 FROM message WHERE app = ?1 AND subject = ?2) \
+         ON CONFLICT (app, subject) DO UPDATE SET expires = max(expires, excluded.expires)",
+    )?;
+    for id in ids {
+        insert.execute(params![app, id, ms(now).saturating_add(retention::REMEMBERED_MS)])?;
+    }
+    Ok(())
 }
 
 /// Returns the categories of the app, if any of the messages has one.
@@ -138,7 +164,7 @@ impl IdLookup<'_> {
         Ok(self.tracked.query_row(params![app, id], |row| {
             Ok(match row.get(0)? {
                 true => KnownId::SetAside { is_live: row.get(1)? },
-                false => KnownId::Tracked,
+                false => KnownId::Tracked { is_open: row.get(2)? && !row.get::<_, bool>(1)? },
             })
         })?)
     }

@@ -13,6 +13,8 @@ use crate::provider::transport::Reply;
 const BAD_PARAMETER: &str = "3002";
 /// Code of dates that are too old: 只支持查询 60 天以内的用户信息, 30 for groups.
 const TOO_OLD: &str = "3005";
+/// Code of a schedule that does not exist: schedule-task id does not exist.
+const NO_SCHEDULE: &str = "8104";
 
 /// Returns the error of a reply that is not a success.
 pub(super) fn refused(reply: &Reply) -> ProviderError {
@@ -49,6 +51,11 @@ pub(super) fn is_refusal(reply: &Reply) -> bool {
 /// Returns true if a refusal blames a message id: a 400 with JPush's code for that.
 pub(super) fn blames_an_id(error: &ProviderError) -> bool {
     matches!(error, ProviderError::Refused { status: 400, code, .. } if code == BAD_PARAMETER)
+}
+
+/// Returns true if JPush does not know a schedule.
+pub(super) fn is_unknown_schedule(error: &ProviderError) -> bool {
+    matches!(error, ProviderError::Refused { code, .. } if code == NO_SCHEDULE)
 }
 
 /// Returns true if the queried time is before the days that JPush answers for.
@@ -108,6 +115,13 @@ fn meaning(status: u16, code: &str, message: &str) -> (Reason, Advice) {
             Advice {
                 en: "JPush does not accept a message id; check that the ids are those that its push API has returned.",
                 zh: "极光不接受某个消息 ID，请确认使用的是推送 API 返回的 msg_id。",
+            },
+        ),
+        (_, NO_SCHEDULE) => (
+            Reason::NotFound,
+            Advice {
+                en: "JPush does not know a schedule that it has listed; ignore it if it passes, since the schedule has been deleted in the meantime.",
+                zh: "极光找不到刚列出的定时任务；若很快恢复可忽略，该任务可能刚被删除。",
             },
         ),
         (_, "3004" | "3006") => (

@@ -28,7 +28,7 @@ use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
 use crate::provider::error::ProviderError;
 use crate::provider::{
-    Account, CounterSource, DiscoveryReport, Example, FoundMessage, GaugeReport, Listing, MessageReport,
+    Account, CounterSource, DiscoveryReport, Example, FoundMessages, GaugeReport, Listing, MessageReport,
     MessageReports, Provider, ReportContext, SnapshotNumbers, WindowNumbers, WindowQuery,
 };
 use config::JpushSettings;
@@ -71,7 +71,7 @@ pub fn parse_schedules(body: &[u8]) -> Result<Listing, ProviderError> {
 ///
 /// # Errors
 /// Fails if the body is not of the documented shape.
-pub fn parse_schedule_messages(body: &[u8]) -> Result<Vec<FoundMessage>, ProviderError> {
+pub fn parse_schedule_messages(body: &[u8]) -> Result<FoundMessages, ProviderError> {
     schedules::messages(&object(body)?, None)
 }
 

@@ -46,6 +46,12 @@ impl JpushSimulator {
         state.schedules.iter_mut().filter(|one| one.id == schedule).for_each(|one| one.has_ended = true);
     }
 
+    /// Extends a schedule that had ended: it is listed again.
+    pub fn extend_schedule(&self, schedule: &str) {
+        let mut state = self.state();
+        state.schedules.iter_mut().filter(|one| one.id == schedule).for_each(|one| one.has_ended = false);
+    }
+
     /// Lets a push of a schedule fail, as for an audience without a device.
     pub fn fail_on_schedule(&self, schedule: &str) {
         let object =

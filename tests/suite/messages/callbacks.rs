@@ -98,7 +98,17 @@ async fn the_address_is_checked_by_jpush_and_refuses_others() {
     assert_eq!(post(address, "/callback/", &[], b"{}".to_vec()).await.0, 404);
     assert_eq!(registered(&exporter.scrape().await), 0.0);
     let (_, status) = exporter.get("/api/v1/status").await;
-    assert!(status.contains("missing or wrong token") && status.contains("not JSON"), "{status}");
+    let list: serde_json::Value = serde_json::from_str(&status).unwrap();
+    let refused = list["senders"].as_array().unwrap();
+    assert!(refused.iter().all(|one| one["interface"] == "callback"), "{refused:?}");
+    // Those without the right token, or at a wrong address, are told together.
+    for (status, sender, said) in
+        [(401, "unknown", "missing or wrong token"), (404, "unknown", "no app takes"), (400, "127.0.0.1", "not JSON")]
+    {
+        let one = refused.iter().find(|one| one["status"] == status).unwrap();
+        assert_eq!(one["sender"], sender, "{one}");
+        assert!(one["error"].as_str().unwrap().contains(said), "{one}");
+    }
     assert!(!status.contains(TOKEN) && log.take_lines(TOKEN).is_empty());
     exporter.stop().await;
     // Without a token there is no such address.

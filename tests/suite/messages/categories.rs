@@ -87,3 +87,33 @@ async fn categories_beyond_the_twentieth_are_counted_together() {
     assert_eq!((counted("c3"), counted("other")), (Some(2.0), Some(4.0)));
     exporter.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_gives_a_category_to_what_the_provider_brought_first() {
+    let scene = Scene::new().await;
+    let exporter = scene.start("callback_token: c4llback").await;
+    for id in 1..=3 {
+        scene.say(id, r#""jpush_received":10"#);
+    }
+    // The callback of a push arrives before its sender has registered it.
+    let (status, _) =
+        post(exporter.address, "/callback/jpush/shop?token=c4llback", &[], br#"[{"msg_id":1},{"msg_id":2}]"#.to_vec())
+            .await;
+    assert_eq!(status, 200);
+    register(&exporter, r#"{"msg_id":"3"}"#).await;
+    let lines = "{\"msg_id\":\"1\",\"category\":\"sale\"}\n{\"msg_id\":\"3\",\"category\":\"sale\"}";
+    let (_, answer) = register(&exporter, lines).await;
+    assert_eq!(answer, r#"{"received":2,"new":0,"too_old":0}"#);
+    // It is fixed then.
+    register(&exporter, r#"{"msg_id":"1","category":"news"}"#).await;
+    minutes(5.0).await;
+    let counted = |page: &Page| [None, Some("sale"), Some("news")].map(|category| received(page, category));
+    // 2 has none yet, and 3 was registered by a sender without one.
+    assert_eq!(counted(&exporter.scrape().await), [Some(20.0), Some(10.0), None]);
+    // A message that has a number keeps its series.
+    register(&exporter, r#"{"msg_id":"2","category":"sale"}"#).await;
+    scene.say(2, r#""jpush_received":15"#);
+    minutes(10.0).await;
+    assert_eq!(counted(&exporter.scrape().await), [Some(25.0), Some(10.0), None]);
+    exporter.stop().await;
+}

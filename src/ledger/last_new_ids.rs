@@ -8,12 +8,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::config::postgres_address::LedgerAddress;
 use crate::ledger::LedgerError;
-use crate::ledger::postgres::newest_ids::{SourceRow, of_database};
+use crate::ledger::postgres::last_new_ids::{SourceRow, of_database};
 use crate::ledger::time::time;
 use crate::model::message_source::MessageSource;
 
 /// The time of the newest id by source, by provider and name of the app.
-pub type NewestIds = BTreeMap<(String, String), BTreeMap<MessageSource, Timestamp>>;
+pub type LastNewIds = BTreeMap<(String, String), BTreeMap<MessageSource, Timestamp>>;
 
 const QUERY: &str = "SELECT provider, name, source, newest FROM id_source JOIN app ON app.id = id_source.app";
 
@@ -21,7 +21,7 @@ const QUERY: &str = "SELECT provider, name, source, newest FROM id_source JOIN a
 ///
 /// # Errors
 /// A ledger that cannot be read.
-pub async fn newest_ids(ledger: &LedgerAddress) -> Result<NewestIds, LedgerError> {
+pub async fn last_new_ids(ledger: &LedgerAddress) -> Result<LastNewIds, LedgerError> {
     let rows = match ledger {
         LedgerAddress::Sqlite(path) => {
             let path = path.clone();
@@ -30,7 +30,7 @@ pub async fn newest_ids(ledger: &LedgerAddress) -> Result<NewestIds, LedgerError
         }
         LedgerAddress::Postgres(address) => of_database(address, QUERY).await?,
     };
-    let mut newest = NewestIds::new();
+    let mut newest = LastNewIds::new();
     for (app, source, at) in rows {
         newest.entry(app).or_default().extend(MessageSource::from_name(&source).map(|source| (source, time(at))));
     }
