@@ -15,11 +15,12 @@ mod types;
 pub(crate) mod watermark;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::IntCounter;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 
 use crate::metrics::self_metrics::LedgerMetrics;
 use crate::model::reading::{SentMessage, SeriesId};
@@ -213,6 +214,7 @@ pub struct Ledger {
     requests: mpsc::Sender<LedgerRequest>,
     up: watch::Receiver<bool>,
     errors: IntCounter,
+    turns: Arc<Semaphore>,
 }
 
 enum LedgerRequest {
@@ -231,6 +233,9 @@ enum LedgerRequest {
 
 /// Maximum number of requests that wait for the ledger.
 const QUEUE: usize = 64;
+/// Maximum number of answers that are interpreted, committed and shown at once. Others wait as the provider sent them, which
+/// takes a fraction of the memory when thousands of apps are polled at the same time.
+const TURNS: usize = 32;
 /// Retry interval of a ledger that failed.
 const PROBE: Duration = Duration::from_secs(5);
 
@@ -243,7 +248,13 @@ impl Ledger {
         metrics.size.set(i64::try_from(store.size()).unwrap_or(i64::MAX));
         let errors = metrics.errors.clone();
         let task = tokio::spawn(LedgerTask { store, metrics, up, version: 0, is_damaged: false }.run(queue));
-        (Ledger { requests, up: is_up, errors }, task)
+        (Ledger { requests, up: is_up, errors, turns: Arc::new(Semaphore::new(TURNS)) }, task)
+    }
+
+    /// Waits until an answer may be interpreted and committed; hold the result until that is done.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.turns.acquire().await.ok()
     }
 
     /// See [`Store::register`].

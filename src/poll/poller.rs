@@ -182,6 +182,7 @@ impl<W: PollKind> ReportTask<W> {
         loop {
             let (polling, work) = (Arc::clone(&poller), Arc::clone(&work));
             let polling = async move { polling.poll_until_stopped(&mut *work.lock().await, next, failed_with).await };
+            let polling = Box::pin(polling);
             let Services { panics, tasks, .. } = &poller.services;
             if spawn_isolated(tasks, panics, &what, polling).await.is_some() {
                 return;
@@ -203,7 +204,7 @@ impl Poller {
         mut next: Option<Timestamp>,
         mut failed_with: Option<u64>,
     ) {
-        let Services { clock, ledger, status, .. } = &self.services;
+        let Services { clock, ledger, .. } = &self.services;
         let mut is_up = ledger.watch();
         let mut is_to_blame = false;
         loop {
@@ -222,43 +223,51 @@ impl Poller {
                     continue;
                 }
             }
-            if let Some(hurry) = self.bell.answer() {
-                work.hurry(hurry);
-            }
-            let secrets = self.fingerprint();
-            let started = Instant::now();
-            self.client.requests().take_waited();
-            let PollResult { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
-            let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
-            work.finish(outcome, result.is_ok(), clock.now()).await;
-            let due = result.as_ref().ok().and_then(PollOutcome::due);
-            self.show_account(work.interval(), due).await;
-            let ended = self.ended(has_new_numbers, Some(took));
-            if matches!(result, Ok(PollOutcome::Succeeded(_) | PollOutcome::Partly(..))) {
-                self.has_succeeded.store(true, Ordering::Relaxed);
-            }
-            match result {
-                Ok(done) => {
-                    match done {
-                        PollOutcome::Succeeded(_) => self.succeeded(ended, due).await,
-                        PollOutcome::Partly(Some(error), _) => {
-                            self.failed(error.into(), FailureExtent::Part(due), ended).await;
-                        }
-                        PollOutcome::Partly(None, _) if status.still_failing(&self.id, ended, due).await => {}
-                        PollOutcome::Partly(None, _) => self.succeeded(ended, due).await,
-                        PollOutcome::NothingDue(_) => status.nothing_due(&self.id, due, false).await,
-                        PollOutcome::Dropped(_) => status.nothing_due(&self.id, due, true).await,
-                    }
-                    (next, failed_with, is_to_blame) = (due, None, false);
-                }
-                Err(error) => {
-                    is_to_blame = error.reason() == Reason::Ledger;
-                    next = self.failed(error, FailureExtent::Whole(work.interval()), ended).await;
-                    failed_with = Some(secrets);
-                }
-            }
+            // What a poll needs beyond its end is little; the rest of its memory is not kept while the report waits.
+            let polled = Box::pin(self.poll_once(work)).await;
+            (next, failed_with, is_to_blame) = (polled.next, polled.failed_with, polled.is_to_blame);
             if failed_with.is_none() && work.is_under_way() {
                 next = Some(clock.now());
+            }
+        }
+    }
+
+    /// Makes one poll, and shows how it ended.
+    async fn poll_once<W: PollKind>(self: &Arc<Self>, work: &mut W) -> PolledOnce {
+        let Services { clock, status, .. } = &self.services;
+        if let Some(hurry) = self.bell.answer() {
+            work.hurry(hurry);
+        }
+        let secrets = self.fingerprint();
+        let started = Instant::now();
+        self.client.requests().take_waited();
+        let PollResult { outcome, has_new_numbers, result } = work.poll(Arc::clone(self)).await;
+        let took = started.elapsed().saturating_sub(self.client.requests().take_waited());
+        work.finish(outcome, result.is_ok(), clock.now()).await;
+        let due = result.as_ref().ok().and_then(PollOutcome::due);
+        self.show_account(work.interval(), due).await;
+        let ended = self.ended(has_new_numbers, Some(took));
+        if matches!(result, Ok(PollOutcome::Succeeded(_) | PollOutcome::Partly(..))) {
+            self.has_succeeded.store(true, Ordering::Relaxed);
+        }
+        match result {
+            Ok(done) => {
+                match done {
+                    PollOutcome::Succeeded(_) => self.succeeded(ended, due).await,
+                    PollOutcome::Partly(Some(error), _) => {
+                        self.failed(error.into(), FailureExtent::Part(due), ended).await;
+                    }
+                    PollOutcome::Partly(None, _) if status.still_failing(&self.id, ended, due).await => {}
+                    PollOutcome::Partly(None, _) => self.succeeded(ended, due).await,
+                    PollOutcome::NothingDue(_) => status.nothing_due(&self.id, due, false).await,
+                    PollOutcome::Dropped(_) => status.nothing_due(&self.id, due, true).await,
+                }
+                PolledOnce { next: due, failed_with: None, is_to_blame: false }
+            }
+            Err(error) => {
+                let is_to_blame = error.reason() == Reason::Ledger;
+                let next = self.failed(error, FailureExtent::Whole(work.interval()), ended).await;
+                PolledOnce { next, failed_with: Some(secrets), is_to_blame }
             }
         }
     }
@@ -619,6 +628,16 @@ pub(super) struct AnswerCommit {
     pub(super) due: Option<Timestamp>,
     /// Latest time that is certain.
     pub(super) sure: Timestamp,
+}
+
+/// End of a poll.
+struct PolledOnce {
+    /// Due time of the next poll.
+    next: Option<Timestamp>,
+    /// Fingerprint of the secrets with which the poll failed.
+    failed_with: Option<u64>,
+    /// True if the ledger did not take the answer.
+    is_to_blame: bool,
 }
 
 /// Part of a report that a failure concerns.

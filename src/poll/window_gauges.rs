@@ -80,7 +80,7 @@ impl ShownWindows {
             samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
         }
         for (family, labels, value) in &gauges.values {
-            let mut labels = labels.clone().with("window", window);
+            let mut labels = labels.with("window", window);
             if !gauges.scope.is_empty() {
                 labels = labels.with(self.scope_label, &gauges.scope);
             }

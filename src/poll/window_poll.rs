@@ -400,6 +400,8 @@ impl WindowPollRun<'_> {
         progress: &mut Progress,
     ) -> Result<(), PollError> {
         progress.has_passed |= answer != WindowAnswer::Lost;
+        let ledger = self.poller.services.ledger.clone();
+        let _turn = ledger.turn().await;
         let update = self.report.interpret(self.reading, &query, answer, &self.outcome.state);
         let next = self.report.next(self.reading.now, &update.state, &progress.earlier);
         let is_last = next.is_none() && progress.error.is_none() && self.parts.failing.is_empty();

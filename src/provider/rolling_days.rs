@@ -77,16 +77,15 @@ impl RollingDays {
             let covered = plus_days(query.last.first, 1).min(oldest_open);
             state.settled_before = settled_before.max(Some(covered));
         }
-        let WindowAnswer::Numbers(WindowNumbers { windows, covers, unknown }) = answer else {
+        let WindowAnswer::Numbers(WindowNumbers { mut windows, covers, unknown }) = answer else {
             return WindowUpdate { state, ..WindowUpdate::default() };
         };
 
         let mut counted = Vec::new();
         let mut day = query.first;
         while day <= query.last {
-            let found = windows.iter().find(|numbers| numbers.window == day);
-            let empty = WindowReadings::empty(day);
-            counted.push(found.cloned().unwrap_or(empty));
+            let found = windows.iter().position(|numbers| numbers.window == day);
+            counted.push(found.map_or_else(|| WindowReadings::empty(day), |place| windows.swap_remove(place)));
             day = Window::holding(Unit::Day, plus_days(day.first, 1));
         }
         let yesterday = Window::day(plus_days(today, -1));

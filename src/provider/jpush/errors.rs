@@ -235,4 +235,15 @@ mod tests {
             assert!(!blames_an_id(&error(status, &text)), "{status} {text}");
         }
     }
+
+    #[test]
+    fn only_jpush_says_that_a_schedule_does_not_exist() {
+        let deleted = error(404, &body(8104, "schedule-task id does not exist"));
+        assert!(is_unknown_schedule(&deleted) && deleted.reason() == Reason::NotFound);
+        assert!(deleted.advice().en.contains("has been deleted"));
+        for (status, text) in [(404, "<html>not found</html>".to_owned()), (404, body(1000, "x")), (400, String::new())]
+        {
+            assert!(!is_unknown_schedule(&error(status, &text)), "{status} {text}");
+        }
+    }
 }

@@ -98,7 +98,6 @@ async fn jpush() {
         (400, 3002, "Invalid parameter 'msg_id'.", "bad_request", "those that its push API has returned"),
         (400, 3004, "x", "bad_request", "the format of the queried dates"),
         (400, 3005, "x", "bad_request", "for the last 60 days, or 30 for groups"),
-        (404, 8104, "schedule-task id does not exist", "not_found", "has been deleted in the meantime"),
         (400, 3006, "x", "bad_request", "the format of the queried dates"),
         (400, 3007, "x", "bad_request", "as in the future"),
         (402, 9999, "of the future", "bad_request", "check the account"),
