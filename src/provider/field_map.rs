@@ -137,3 +137,8 @@ impl FieldSink<'_> {
 pub fn series(metric: Metric, platform: Label, channel: Label, kind: Label) -> SeriesKey {
     SeriesKey { metric, platform, channel, kind }
 }
+
+/// Returns a documented name as a known label, and any other as an unknown one.
+pub fn known(words: &'static [&'static str], name: &str) -> Label {
+    words.iter().find(|word| **word == name).map_or_else(|| Label::unknown(name), |word| Label::known(word))
+}

@@ -1,4 +1,4 @@
-//! Keys `messages` and `schedule` of an app whose provider has statistics by message.
+//! Keys `messages`, `newest_messages` and `schedule` of an app whose provider has statistics by message.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::config::section::Section;
 use crate::provider::message_id::IdFormat;
 use crate::provider::message_schedule::{MessageSchedule, Step};
+
+/// Maximum number of messages that are shown individually; more would make the page too large to read.
+const MAX_NEWEST: usize = 1000;
 
 /// Value of the key `messages`.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,11 @@ pub fn read_messages(section: &mut Section<'_>, format: &IdFormat) -> MessageKey
     let files = messages.paths("files");
     messages.finish();
     MessageKeys { ids, files }
+}
+
+/// Reads `newest_messages`, the number of messages that are shown individually.
+pub fn read_newest(section: &mut Section<'_>) -> usize {
+    section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0)
 }
 
 /// Reads `schedule: [{until: 10m, every: 1m}, …]`, in order of age.

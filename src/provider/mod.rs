@@ -7,19 +7,24 @@
 //! A provider knows neither the ledger nor the exposition. Retries, rate limits, counting of requests, durations and back-off
 //! belong to [`crate::poll`], so that no provider can forget them.
 
+pub mod basic_auth;
 pub mod client;
 pub mod config;
+pub mod detail_fields;
 mod discovery_report;
 mod dns;
 pub mod easemob;
 pub mod error;
+pub mod error_body;
 pub mod feishu;
 pub mod field_map;
 pub mod jpush;
 pub mod message_config;
+pub mod message_fields;
 pub mod message_id;
 mod message_report;
 pub mod message_schedule;
+pub mod message_shape;
 mod proxy;
 pub mod rate_limit;
 pub mod registry;
@@ -29,6 +34,8 @@ pub mod rolling_days;
 mod snapshot_report;
 pub mod token;
 pub mod transport;
+pub mod user_fields;
+pub mod users_report;
 mod window_report;
 
 use crate::config::secret::Secret;

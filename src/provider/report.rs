@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::rate_limit::Limit;
 use crate::util::clock::Clock;
 
@@ -37,5 +38,24 @@ impl ReportContext {
         let configured = self.intervals.get(name).copied();
         let interval = configured.unwrap_or(default_interval);
         ReportSpec { name, interval, limit, is_explicit: configured.is_some() }
+    }
+
+    /// Returns the spec of a report by message and the schedule of its messages: the configured schedule, or one interval at
+    /// all ages, or the report's own.
+    pub fn message_spec(
+        &self,
+        name: &'static str,
+        own: MessageSchedule,
+        configured: Option<&MessageSchedule>,
+        limit: Limit,
+    ) -> (ReportSpec, MessageSchedule) {
+        let mut spec = self.spec(name, own.fastest(), limit);
+        let schedule = match configured {
+            Some(schedule) => schedule.clone(),
+            None if spec.is_explicit => own.always(spec.interval),
+            None => own,
+        };
+        spec.interval = schedule.fastest();
+        (spec, schedule)
     }
 }

@@ -1,23 +1,22 @@
 //! HTTP requests to JPush: Basic authentication with the AppKey or group key and its Master Secret, parameters in the
 //! query string.
 
-use ::http::{Method, Request, StatusCode, header};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use ::http::StatusCode;
 use jiff::civil::Date;
 use reqwest::Url;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use crate::model::window::Unit;
+use crate::provider::basic_auth;
 use crate::provider::client::{Client, url};
 use crate::provider::error::ProviderError;
 use crate::provider::jpush::config::JpushSettings;
 use crate::provider::jpush::delivery::{Delivery, Holder};
-use crate::provider::jpush::{errors, user_fields};
+use crate::provider::jpush::errors;
 use crate::provider::transport;
 use crate::provider::transport::Reply;
-use crate::provider::{MessageNumbers, MessageQuery, WindowAnswer, WindowQuery};
+use crate::provider::user_fields;
+use crate::provider::{MessageNumbers, MessageQuery, WindowAnswer, WindowNumbers, WindowQuery};
 
 /// Queries a delivery report: `GET received/detail?msg_ids=…` or similar.
 pub(super) async fn fetch_delivery(
@@ -45,12 +44,20 @@ pub(super) async fn fetch_users(
     let mut url = url(&settings.base_url, path);
     url.query_pairs_mut().extend_pairs(user_fields::parameters(question));
     let of = question.clone();
-    let read = move |reply: Reply| user_fields::read(&reply.json()?, &of).map(WindowAnswer::Numbers);
+    let read = move |reply: Reply| read_users(&reply.json()?, &of).map(WindowAnswer::Numbers);
     match query(settings, &url, None, client, read).await {
         // Soon after a month is over, it begins before the 60 or 30 days that JPush answers for.
         Err(error) if question.first.unit == Unit::Month && errors::is_too_old(&error) => Ok(WindowAnswer::Lost),
         answer => answer,
     }
+}
+
+/// Documented platforms of users (返回参数).
+const USER_PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
+
+/// Reads an answer of `users` or `group/users` to `query`.
+pub(super) fn read_users(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
+    user_fields::read(answer, &USER_PLATFORMS, query)
 }
 
 /// Queries the status of one message that was sent on `date`: `POST status/message`.
@@ -124,19 +131,7 @@ async fn query<T: Send + 'static>(
     client: &Client,
     read: impl FnOnce(Reply) -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {
-    let credentials = credentials(settings);
-    client.learn(&credentials);
-    let mut request = Request::builder()
-        .method(if body.is_some() { Method::POST } else { Method::GET })
-        .uri(url.as_str())
-        .header(header::AUTHORIZATION, format!("Basic {}", credentials.expose_secret()))
-        .header(header::ACCEPT, "application/json");
-    if body.is_some() {
-        request = request.header(header::CONTENT_TYPE, "application/json");
-    }
-    let request = request
-        .body(body.map(|body| body.to_string().into_bytes()).unwrap_or_default())
-        .map_err(|_| ProviderError::Decode("the credentials cannot be sent in a header".into()))?;
+    let request = basic_auth::request(url, &settings.user, &settings.master_secret, body.as_ref(), client)?;
     let reply = client.fetch(request).await?;
     client.note_rate(errors::rate(&reply));
     transport::read(reply, |reply| {
@@ -144,10 +139,4 @@ async fn query<T: Send + 'static>(
         if is_success { read(reply) } else { Err(errors::refused(&reply)) }
     })
     .await
-}
-
-/// Returns the value of the header, which is as secret as the Master Secret that it contains.
-fn credentials(settings: &JpushSettings) -> SecretString {
-    let secret = settings.master_secret.current();
-    STANDARD.encode(format!("{}:{}", settings.user, secret.expose_secret())).into()
 }

@@ -10,8 +10,9 @@ use crate::config::ErrorNoted;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::model::window::Unit;
+use crate::provider::basic_auth;
 use crate::provider::jpush::delivery::{Delivery, Holder};
-use crate::provider::message_config::{MessageKeys, read_messages, read_schedule};
+use crate::provider::message_config::{MessageKeys, read_messages, read_newest, read_schedule};
 use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::rate_limit::Limit;
 
@@ -62,8 +63,6 @@ const USERS: [(&str, Unit); 3] = [("hour", Unit::Hour), ("day", Unit::Day), ("mo
 const MAX_TEST_DEVICES: usize = 10_000;
 /// Default rate limit, half of what the free plan allows, since others use the account too.
 const REQUESTS_PER_MINUTE: usize = 1200;
-/// Maximum number of messages that are shown individually; more would make the page too large to read.
-const MAX_NEWEST: usize = 1000;
 
 impl JpushSettings {
     /// Reads the keys; `None` after an error was reported.
@@ -112,7 +111,7 @@ impl JpushSettings {
             let message = "delivery: none polls no messages; choose a report, or remove callback_token";
             impossible(is_none && callback_token.is_some(), key, message);
         }
-        let newest = section.number("newest_messages", 0, MAX_NEWEST).unwrap_or(0);
+        let newest = read_newest(section);
         let per_minute = section.number("requests_per_minute", 1, 1_000_000).unwrap_or(REQUESTS_PER_MINUTE);
         Some(JpushSettings {
             holder,
@@ -149,7 +148,7 @@ fn credentials(section: &mut Section<'_>) -> (Holder, Option<String>, Option<Sec
                 section.context().error(found.place, &found.path, message);
             }
         }
-        let key = key(section, "group_key");
+        let key = basic_auth::read_user(section, "group_key");
         // 使用的时候前面要加上 “group-” 前缀; some configurations already contain it.
         let user = key.map(|key| format!("group-{}", key.strip_prefix("group-").unwrap_or(&key)));
         return (Holder::Group, user, section.secret("group_master_secret"));
@@ -157,22 +156,7 @@ fn credentials(section: &mut Section<'_>) -> (Holder, Option<String>, Option<Sec
     // Makes the keys known, so that the error of a misspelt one suggests the right one.
     section.find("group_master_secret");
     section.find("group_master_secret_file");
-    (Holder::App, key(section, "app_key"), section.secret("master_secret"))
-}
-
-fn key(section: &mut Section<'_>, name: &str) -> Option<String> {
-    let key = section.required_identifier(name)?;
-    // In Basic authentication a colon ends the user name.
-    if key.contains(':') || key.chars().any(|c| !c.is_ascii_graphic()) {
-        let found = section.find(name)?;
-        section.context().error(
-            found.place,
-            &found.path,
-            "is not a key; use letters and digits, without colons or spaces",
-        );
-        return None;
-    }
-    Some(key)
+    (Holder::App, basic_auth::read_user(section, "app_key"), section.secret("master_secret"))
 }
 
 fn delivery(section: &mut Section<'_>, holder: Holder) -> Result<Option<Delivery>, ErrorNoted> {

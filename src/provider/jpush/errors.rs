@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::model::advice::Advice;
 use crate::provider::error::{ProviderError, Reason, by_status};
+use crate::provider::error_body::ErrorBody;
 use crate::provider::rate_limit::Rate;
 use crate::provider::transport::Reply;
 
@@ -19,16 +20,7 @@ const NO_SCHEDULE: &str = "8104";
 /// Returns the error of a reply that is not a success.
 pub(super) fn refused(reply: &Reply) -> ProviderError {
     let status = reply.status.as_u16();
-    // The body of a failure may be HTML or cut short; then only the status counts.
-    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    // {"error":{"code":3001,"message":"…"}}; gateways omit the envelope.
-    let error = if body["error"].is_object() { &body["error"] } else { &body };
-    let code = match &error["code"] {
-        Value::Number(code) => code.to_string(),
-        Value::String(code) => code.clone(),
-        _ => String::new(),
-    };
-    let message = error["message"].as_str().or(error["msg"].as_str()).unwrap_or_default().to_owned();
+    let ErrorBody { code, message } = ErrorBody::read(&reply.body);
     let (reason, advice) = meaning(status, &code, &message);
     ProviderError::Refused {
         status,

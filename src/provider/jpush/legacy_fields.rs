@@ -5,10 +5,12 @@ use serde_json::{Map, Value};
 
 use crate::model::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use crate::model::reading::{Label, members};
-use crate::provider::field_map::{self, FieldRow, FieldSink, nothing, row, series};
+use crate::provider::field_map::{self, FieldRow, FieldSink, known, nothing, row, series};
 use crate::provider::jpush::received_fields::GROUP_IDS;
-use crate::provider::jpush::shape::{Shape, VENDOR_BLOCK, holds_numbers, known};
+use crate::provider::message_shape::{Shape, holds_numbers};
 
+/// Block of the vendors.
+pub(super) const VENDOR_BLOCK: &str = "android_pns";
 /// Names of the blocks in an answer.
 pub(super) const BLOCKS: [&str; 6] = ["jpush", VENDOR_BLOCK, "ios", "quickapp_jpush", "quickapp_pns", "hmos"];
 /// Prefix of the counts that sum up all vendors.

@@ -1,13 +1,13 @@
 //! Formats of JPush's message ids, as senders and answers write them.
 
-use crate::provider::message_id::IdFormat;
+use crate::provider::message_id::{IdFormat, read_digits};
 
 /// Rule for valid message ids.
 pub const RULE: &str = "msg_id must be digits that fit 64 bits or, for a group, at most 64 characters of a-z and 0-9";
 
 /// Format of the ids of an app's messages.
 pub(super) const MESSAGE_ID: IdFormat =
-    IdFormat { read: read_id, rule: RULE, config_error: "is not a msg_id; use digits that fit 64 bits" };
+    IdFormat { read: read_digits, rule: RULE, config_error: "is not a msg_id; use digits that fit 64 bits" };
 
 /// Format of the ids of a group's messages.
 pub(super) const GROUP_MESSAGE_ID: IdFormat = IdFormat {
@@ -15,12 +15,6 @@ pub(super) const GROUP_MESSAGE_ID: IdFormat = IdFormat {
     rule: RULE,
     config_error: "is not a group_msgid; use at most 64 characters of a-z and 0-9",
 };
-
-/// Reads a message id, digits that fit 64 bits, and returns it without leading zeros.
-pub(super) fn read_id(text: &str) -> Option<String> {
-    let is_number = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| text.parse::<u64>().ok()).flatten().map(|id| id.to_string())
-}
 
 /// Reads the id of a group message, such as `bsp54sn8bpn8hc3etq40`.
 pub fn read_group_id(text: &str) -> Option<String> {
@@ -32,16 +26,6 @@ pub fn read_group_id(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn message_ids_are_digits_that_fit_64_bits() {
-        assert_eq!(read_id("1613113584").as_deref(), Some("1613113584"));
-        assert_eq!(read_id("18446744073709551615").as_deref(), Some("18446744073709551615"));
-        assert_eq!(read_id("007").as_deref(), Some("7"), "the same message as 7");
-        for bad in ["", "18446744073709551616", "99999999999999999999", "1.0", "-1", "+1", " 1", "1e3", "abc", "１"] {
-            assert_eq!(read_id(bad), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn group_ids_are_letters_and_digits() {

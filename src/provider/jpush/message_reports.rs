@@ -20,17 +20,9 @@ pub(super) struct DeliveryReport {
 }
 
 impl DeliveryReport {
-    /// Creates the report. Its messages have the configured schedule, or one interval at all ages, or the schedule of
-    /// the endpoint.
     pub(super) fn new(settings: &Arc<JpushSettings>, kind: Delivery, context: &ReportContext) -> DeliveryReport {
-        let own = kind.schedule();
-        let mut spec = context.spec(kind.name(), own.fastest(), settings.limit());
-        let schedule = match &settings.schedule {
-            Some(schedule) => schedule.clone(),
-            None if spec.is_explicit => own.always(spec.interval),
-            None => own,
-        };
-        spec.interval = schedule.fastest();
+        let configured = settings.schedule.as_ref();
+        let (spec, schedule) = context.message_spec(kind.name(), kind.schedule(), configured, settings.limit());
         DeliveryReport { spec, settings: Arc::clone(settings), kind, schedule }
     }
 }

@@ -15,9 +15,7 @@ pub mod message_id;
 mod message_reports;
 mod received_fields;
 mod schedules;
-mod shape;
 mod test_devices;
-mod user_fields;
 mod users;
 mod vendor_quota;
 
@@ -36,7 +34,7 @@ pub use delivery::Delivery;
 use message_reports::DeliveryReport;
 use schedules::{SCHEDULES, Schedules};
 use test_devices::{STATUS_MESSAGE, TestDevices};
-use users::{GROUP_USERS, USERS, UsersReport};
+use users::{GROUP_USERS, USERS};
 use vendor_quota::{VENDOR_QUOTA, VendorQuota};
 
 /// The provider JPush.
@@ -48,7 +46,7 @@ pub struct Jpush;
 /// # Errors
 /// Fails if the body is not of the documented shape.
 pub fn parse_users(body: &[u8], query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
-    user_fields::read(&object(body)?, query)
+    client::read_users(&object(body)?, query)
 }
 
 /// Parses the body of an answer of `status/message` about `asked` devices, as [`parse_users`] does.
@@ -185,7 +183,7 @@ impl Account for JpushAccount {
     fn gauge_reports(&self, context: &ReportContext) -> Vec<GaugeReport> {
         let mut reports = Vec::new();
         if !self.0.users.is_empty() {
-            reports.push(GaugeReport::Windows(Box::new(UsersReport::new(&self.0, context))));
+            reports.push(GaugeReport::Windows(users::report(&self.0, context)));
         }
         if !self.0.test_devices.is_empty() {
             reports.push(GaugeReport::Snapshot(Box::new(TestDevices::new(&self.0, context))));

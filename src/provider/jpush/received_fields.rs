@@ -1,21 +1,17 @@
-//! Field maps of JPush's `received_detail`, `received` and `messages`, from an answer to readings, and the common part
-//! of all answers by message: items with an id. Pure.
-
-use std::collections::HashSet;
+//! Field maps of JPush's `received_detail`, `received` and `messages`, from an answer to readings. Pure.
 
 use serde_json::{Map, Value};
 
 use crate::model::reading::Label;
 use crate::model::reading::Metric::{self, Clicked, PushedOnline, Received, Sent, Targeted};
-use crate::provider::field_map::{self, FieldRow, FieldSink, nothing, row, series};
-use crate::provider::jpush::message_id::{read_group_id, read_id};
-use crate::provider::{MessageNumbers, MessageReadings};
+use crate::provider::MessageNumbers;
+use crate::provider::field_map::{self, FieldRow, nothing, row, series};
+use crate::provider::jpush::message_id::read_group_id;
+use crate::provider::message_fields::read_array;
+use crate::provider::message_id::read_digits;
 
 /// Fields that may contain the id of a group message.
 pub(super) const GROUP_IDS: [&str; 2] = ["group_msgid", "group_msgids"];
-
-/// Maximum number of items, more than a call can query; the rest is not read.
-const MAX_ITEMS: usize = 1000;
 
 /// Fields of `received_detail`; `ios_msg_received` is part of `jpush_received`.
 const RECEIVED_DETAIL: &[FieldRow] = &[
@@ -80,7 +76,7 @@ const LIVE_ACTIVITY: [(&str, Metric, &[&str]); 2] = [
 /// Reads the items of `received/detail`.
 pub(super) fn received_detail(items: &[Value]) -> MessageNumbers {
     let spellings: Vec<&str> = LIVE_ACTIVITY.iter().flat_map(|(.., spellings)| spellings.iter().copied()).collect();
-    read_items(items, message_id, |_, item, sink| {
+    read_array(items, message_id, |_, item, sink| {
         field_map::read(&[RECEIVED_DETAIL], &spellings, item, sink);
         for (name, metric, spellings) in LIVE_ACTIVITY {
             let first = spellings.iter().find_map(|spelling| item.get(*spelling).filter(|value| !value.is_null()));
@@ -93,7 +89,7 @@ pub(super) fn received_detail(items: &[Value]) -> MessageNumbers {
 
 /// Reads the items of `received` (old).
 pub(super) fn received(items: &[Value]) -> MessageNumbers {
-    read_items(items, message_id, |_, item, sink| {
+    read_array(items, message_id, |_, item, sink| {
         field_map::read(&[RECEIVED], &[], item, sink);
         String::new()
     })
@@ -101,7 +97,7 @@ pub(super) fn received(items: &[Value]) -> MessageNumbers {
 
 /// Reads the items of `messages` (old).
 pub(super) fn messages(items: &[Value]) -> MessageNumbers {
-    read_items(items, message_id, |_, item, sink| {
+    read_array(items, message_id, |_, item, sink| {
         field_map::read(&[MESSAGES], &[], item, sink);
         String::new()
     })
@@ -110,7 +106,7 @@ pub(super) fn messages(items: &[Value]) -> MessageNumbers {
 /// Returns the id of an item about a message, which is a number or a number as text.
 pub(super) fn message_id(item: &Map<String, Value>) -> Option<String> {
     match item.get("msg_id")? {
-        Value::String(id) => read_id(id),
+        Value::String(id) => read_digits(id),
         Value::Number(id) => id.as_u64().map(|id| id.to_string()),
         _ => None,
     }
@@ -119,32 +115,4 @@ pub(super) fn message_id(item: &Map<String, Value>) -> Option<String> {
 /// Returns the id of an item about a group message, in either spelling of the document.
 pub(super) fn group_message_id(item: &Map<String, Value>) -> Option<String> {
     GROUP_IDS.iter().find_map(|field| item.get(*field)?.as_str()).and_then(read_group_id)
-}
-
-/// Reads every item that has an id, as the answer for that id. `read` takes the id and returns the shape.
-pub(super) fn read_items(
-    items: &[Value],
-    id_of: fn(&Map<String, Value>) -> Option<String>,
-    mut read: impl FnMut(&str, &Map<String, Value>, &mut FieldSink<'_>) -> String,
-) -> MessageNumbers {
-    let mut numbers = MessageNumbers::default();
-    let mut seen = HashSet::new();
-    for item in items.iter().take(MAX_ITEMS) {
-        let Value::Object(item) = item else {
-            numbers.unknown.push("an item that is no object".to_owned());
-            continue;
-        };
-        let Some(id) = id_of(item) else {
-            numbers.unknown.push("an item without an id".to_owned());
-            continue;
-        };
-        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
-        let shape = read(&id, item, &mut sink);
-        let readings = sink.readings;
-        // A repeated id is not a second message.
-        if seen.insert(id.clone()) {
-            numbers.messages.push(MessageReadings { id, readings, shape });
-        }
-    }
-    numbers
 }

@@ -1,25 +1,14 @@
-//! Reports `users` and `group_users`: the numbers of new, online and active users by platform, in the newest closed
-//! hour, day and month. Schedule and interpretation are pure; only the query is not.
+//! Reports `users` and `group_users` of one app or group.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
-
-use crate::model::reading::WindowReadings;
-use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
 use crate::provider::jpush::client;
 use crate::provider::jpush::config::JpushSettings;
 use crate::provider::jpush::delivery::Holder;
-use crate::provider::message_schedule::spread;
-use crate::provider::{
-    EarlierQueries, ReportContext, ReportSpec, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery,
-    WindowReport, WindowState, WindowUpdate,
-};
-use crate::util::clock_guard::ClockReading;
+use crate::provider::users_report::{self, ShownUsers, UsersEndpoint, UsersReport};
+use crate::provider::{ReportContext, WindowAnswer, WindowQuery, WindowReport};
 use crate::util::future::BoxFuture;
 
 /// Name of the report of an app.
@@ -27,158 +16,26 @@ pub(super) const USERS: &str = "users";
 /// Name of the report of a group.
 pub(super) const GROUP_USERS: &str = "group_users";
 
-const HOURLY: Duration = Duration::from_secs(3600);
-/// Delay between the end of an hour and its query; `SPREAD` is added by account.
-const DELAY: Duration = Duration::from_secs(300);
-const SPREAD: Duration = Duration::from_secs(240);
-/// Time after its end at which a window without numbers counts as empty; before, JPush may not have finished it.
-const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
+struct Users(Arc<JpushSettings>);
 
-/// Report of the users of one app or group.
-pub(super) struct UsersReport {
-    spec: ReportSpec,
-    settings: Arc<JpushSettings>,
-    zone: TimeZone,
-    spread: Duration,
+/// Creates the report of an app or group.
+pub(super) fn report(settings: &Arc<JpushSettings>, context: &ReportContext) -> Box<dyn WindowReport> {
+    // 只支持查询 60 天以内的用户信息, 30 for groups.
+    let (name, answered_days) = match settings.holder {
+        Holder::App => (USERS, 60),
+        Holder::Group => (GROUP_USERS, 30),
+    };
+    let spec = context.spec(name, users_report::HOURLY, settings.limit());
+    let shown = ShownUsers { units: settings.users.clone(), answered_days };
+    Box::new(UsersReport::new(spec, &settings.user, shown, Users(Arc::clone(settings)), &context.zone))
 }
 
-impl UsersReport {
-    pub(super) fn new(settings: &Arc<JpushSettings>, context: &ReportContext) -> UsersReport {
-        let spec = context.spec(name(settings.holder), HOURLY, settings.limit());
-        let spread = spread(&settings.user, SPREAD);
-        UsersReport { spec, zone: context.zone.clone(), spread, settings: Arc::clone(settings) }
-    }
-
-    /// Returns the query for the newest closed window of a unit, if JPush still answers for it; for hours, all of
-    /// today's, since the newest may not be available yet. The end is never in the future.
-    fn question(&self, now: Timestamp, unit: Unit) -> Option<WindowQuery> {
-        let local = self.zone.to_datetime(now);
-        let today = local.date();
-        let (first, last) = match unit {
-            // 只支持输出当天的统计结果: before one o'clock no hour of today has ended.
-            Unit::Hour if local.hour() == 0 => return None,
-            Unit::Hour => (Window::hour(today, 0), Window::hour(today, local.hour() - 1)),
-            unit => {
-                let closed = Window::holding(unit, today).previous();
-                // 只支持查询 60 天以内的用户信息, 30 for groups: a month may begin before that.
-                let answered = if self.settings.holder == Holder::Group { 30 } else { 60 };
-                if closed.first < plus_days(today, -answered) {
-                    return None;
-                }
-                (closed, closed)
-            }
-        };
-        Some(WindowQuery { first, last, scope: None })
-    }
-}
-
-fn name(holder: Holder) -> &'static str {
-    match holder {
-        Holder::App => USERS,
-        Holder::Group => GROUP_USERS,
-    }
-}
-
-impl WindowReport for UsersReport {
-    fn spec(&self) -> &ReportSpec {
-        &self.spec
-    }
-
-    fn shows(&self, scope: &str, unit: Unit) -> bool {
-        scope.is_empty() && self.settings.users.contains(&unit)
-    }
-
-    fn next(&self, now: Timestamp, _memory: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
-        let units =
-            self.settings.users.iter().filter(|unit| !earlier.queries.iter().any(|query| query.first.unit == **unit));
-        units.copied().find_map(|unit| self.question(now, unit))
-    }
-
+impl UsersEndpoint for Users {
     fn query<'a>(
         &'a self,
         query: &'a WindowQuery,
         client: &'a Client,
     ) -> BoxFuture<'a, Result<WindowAnswer, ProviderError>> {
-        Box::pin(client::fetch_users(&self.settings, query, client))
-    }
-
-    fn interpret(
-        &self,
-        reading: ClockReading,
-        query: &WindowQuery,
-        answer: WindowAnswer,
-        state: &ReportState,
-    ) -> WindowUpdate {
-        let now = reading.now;
-        let mut update = WindowUpdate { state: state.clone(), ..WindowUpdate::default() };
-        // The window is out of reach: earlier readings stay.
-        let WindowAnswer::Numbers(WindowNumbers { windows, unknown, .. }) = answer else { return update };
-        update.unknown = unknown;
-        let newest = windows.into_iter().filter(|window| !window.users.is_empty()).max_by_key(|found| found.window);
-        let remembered = &mut update.state.windows;
-        remembered
-            .retain(|(_, window), _| window.unit != query.first.unit || (query.first..=query.last).contains(window));
-        // If numbers disappear again, the gauges keep their values.
-        let had_numbers = remembered.keys().any(|(_, window)| window.unit == query.first.unit);
-        if let Some(found) = &newest {
-            let state = WindowState { answered: Some(now), has_numbers: true, ..WindowState::default() };
-            remembered.insert((String::new(), found.window), state);
-        }
-        let is_empty = !had_numbers && now.duration_since(query.first.end(&self.zone)) >= EMPTY_AFTER;
-        let numbers = newest.or_else(|| is_empty.then(|| WindowReadings::empty(query.last)));
-        update.gauges.extend(numbers.map(|numbers| WindowGauges {
-            scope: None,
-            end: numbers.window.end(&self.zone),
-            numbers,
-        }));
-        update
-    }
-
-    /// Returns the time after the explicit interval, or five minutes past the next hour.
-    fn next_due(&self, now: Timestamp, _memory: &ReportState) -> Timestamp {
-        if self.spec.is_explicit {
-            return now.saturating_add(self.spec.interval).unwrap_or(now);
-        }
-        let hour = at(date_of(now, &self.zone), self.zone.to_datetime(now).hour(), &self.zone);
-        let mut slot = hour.saturating_add(DELAY + self.spread).unwrap_or(now);
-        // Repeats in the hour that occurs twice when summer time ends.
-        while slot <= now && slot < Timestamp::MAX {
-            slot = slot.saturating_add(HOURLY).unwrap_or(Timestamp::MAX);
-        }
-        slot
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provider::{GaugeReport, config, registry::PROVIDERS};
-
-    /// Returns day and hour of the next poll after this time, in a time zone.
-    fn next(zone: &str, now: &str) -> String {
-        let text = "jpush: [{app: a, app_key: k, master_secret: s, users: [day]}]";
-        let config = config::parse("test", text, std::path::Path::new(""), &Default::default(), PROVIDERS).unwrap();
-        let context = ReportContext {
-            clock: crate::util::clock::Clock::system(),
-            zone: TimeZone::get(zone).unwrap(),
-            intervals: Default::default(),
-        };
-        let GaugeReport::Windows(report) = config.apps[0].account.gauge_reports(&context).remove(0) else { panic!() };
-        let due = report.next_due(now.parse().unwrap(), &ReportState::default());
-        // The poll is up to four minutes later, by account.
-        let minutes = due.strftime("%M").to_string().parse::<u8>().unwrap();
-        assert!((5..9).contains(&minutes), "{due}");
-        due.strftime("%d %H").to_string()
-    }
-
-    #[test]
-    fn hourly_from_five_past() {
-        assert_eq!(next("Asia/Shanghai", "2026-03-10T01:00:00Z"), "10 01");
-        assert_eq!(next("Asia/Shanghai", "2026-03-10T01:09:00Z"), "10 02");
-        assert_eq!(next("Asia/Shanghai", "2026-03-10T23:59:59Z"), "11 00");
-        // In New York the hour that begins at 05:00 UTC occurs twice.
-        for (now, then) in [("05:30", "06"), ("06:04", "06"), ("06:30", "07"), ("06:59", "07"), ("07:30", "08")] {
-            assert_eq!(next("America/New_York", &format!("2026-11-01T{now}:00Z")), format!("01 {then}"), "{now}");
-        }
+        Box::pin(client::fetch_users(&self.0, query, client))
     }
 }

@@ -1,4 +1,5 @@
-//! Field map of JPush's `users` and `group/users`, and the parameters of their queries. Pure.
+//! Field map of statistics of users by platform, as JPush's `users` and EngageLab's `status/users` have them, and the parameters
+//! of their queries. Pure.
 
 use jiff::civil::Date;
 use serde_json::{Map, Value};
@@ -13,15 +14,17 @@ const MAX_ITEMS: usize = 500;
 /// Maximum numbers of one window, more than the twelve of the document; the rest is not read.
 const MAX_NUMBERS: usize = 100;
 const STATES: [&str; 3] = ["new", "online", "active"];
-/// Documented platforms (返回参数).
-const PLATFORMS: [&str; 4] = ["android", "ios", "quickapp", "hmos"];
 
 /// Reads an answer to `query`: `{"items":[{"time":"2014-06-10","android":{"new":5,…},…},…]}`. Items of the same
-/// time are one window; items out of the queried range are not read.
+/// time are one window; items out of the queried range are not read. `documented` are the platforms of the document.
 ///
 /// # Errors
 /// Fails if there are no items.
-pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<WindowNumbers, ProviderError> {
+pub fn read(
+    answer: &Map<String, Value>,
+    documented: &[&'static str],
+    query: &WindowQuery,
+) -> Result<WindowNumbers, ProviderError> {
     let Some(Value::Array(items)) = answer.get("items") else {
         return Err(ProviderError::Decode("not of the documented shape: no items".to_owned()));
     };
@@ -47,7 +50,7 @@ pub(super) fn read(answer: &Map<String, Value>, query: &WindowQuery) -> Result<W
             if platform == "time" || states.is_null() {
                 continue;
             }
-            let known = PLATFORMS.iter().find(|known| *known == platform);
+            let known = documented.iter().find(|known| *known == platform);
             let (label, states) = match (known, states) {
                 (Some(known), Value::Object(states)) => (Label::known(known), states),
                 (None, Value::Object(states)) => {
@@ -93,7 +96,7 @@ fn window(time: &str, unit: Unit) -> Option<Window> {
 }
 
 /// Returns the URL parameters of a query: time_unit, start and duration.
-pub(super) fn parameters(query: &WindowQuery) -> [(&'static str, String); 3] {
+pub fn parameters(query: &WindowQuery) -> [(&'static str, String); 3] {
     let Window { unit, first, hour } = query.first;
     let (unit, start, duration) = match unit {
         Unit::Hour => ("HOUR", format!("{first} {hour:02}"), i32::from(query.last.hour - hour) + 1),
@@ -150,7 +153,7 @@ mod tests {
             "items": [{ "time": "2026-03-10", "android": { "new": null, "online": 3, "active": "x" } }]
         });
         let day = Window::day(jiff::civil::date(2026, 3, 10));
-        let numbers = read(answer.as_object().unwrap(), &query(day, day)).unwrap();
+        let numbers = read(answer.as_object().unwrap(), &["android"], &query(day, day)).unwrap();
         assert_eq!(numbers.unknown, ["android.active"]);
         let users: Vec<_> = numbers.windows[0].users.iter().map(|users| (users.state, users.value)).collect();
         assert_eq!(users, [("online", 3)]);
