@@ -10,6 +10,7 @@ limits=(-timeout=5 -rss_limit_mb=512 -max_len=16384 -max_total_time=$((3600 * ${
 declare -A executions=(
     [configuration]=2000000
     [easemob_answers]=1500000
+    [engagelab_answers]=1500000
     [feishu_answers]=1000000
     [jpush_answers]=1500000
     [message_api]=2000000

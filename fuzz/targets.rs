@@ -42,8 +42,8 @@ use push_exporter::provider::rate_limit::Priority;
 use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::provider::{
-    CounterSource, EarlierQueries, GaugeReport, MessageNumbers, MessageQuery, MessageReport, ReportState,
-    SnapshotNumbers, SnapshotReport, WindowAnswer, WindowReport,
+    CounterSource, DiscoveryReport, EarlierQueries, FoundMessage, GaugeReport, Listing, MessageNumbers, MessageQuery,
+    MessageReport, Origin, ReportState, SnapshotNumbers, SnapshotReport, WindowAnswer, WindowReport,
 };
 use push_exporter::status::Services;
 use push_exporter::status::Status;
@@ -63,9 +63,10 @@ use tokio_util::task::TaskTracker;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("configuration", configuration),
     ("easemob_answers", easemob_answers),
+    ("engagelab_answers", engagelab_answers),
     ("feishu_answers", feishu_answers),
     ("jpush_answers", jpush_answers),
     ("message_api", message_api),
@@ -83,10 +84,12 @@ const ACCOUNTS: &str = "message_api: {token: pLanted-s3cret}
 easemob:
   - {app: chat, base_url: 'http://easemob', org_name: o, app_name: a, client_id: i, client_secret: pLanted-s3cret}
   - {app: parts, base_url: 'http://easemob', org_name: o, app_name: b, app_token: pLanted-s3cret, platforms: [APNS, HONOR, VIVOPUSH]}
+engagelab:
+  - {app: abroad, base_url: 'http://engagelab', app_key: key, master_secret: pLanted-s3cret, users: [day], discover: [plans]}
 feishu:
   - {app: bot, base_url: 'http://feishu', app_id: cli_1, app_secret: pLanted-s3cret, departments: [od-1]}
 jpush:
-  - {app: shop, app_key: key, master_secret: pLanted-s3cret, users: [hour, day, month], test_devices: [a1, b2, c3], vendor_quota: true}
+  - {app: shop, app_key: key, master_secret: pLanted-s3cret, users: [hour, day, month], test_devices: [a1, b2, c3], vendor_quota: true, discover: [schedules]}
   - {app: group, group_key: key, group_master_secret: pLanted-s3cret, users: [hour, day]}
   - {app: quiet, app_key: other, master_secret: pLanted-s3cret, delivery: none}
 ";
@@ -189,6 +192,7 @@ enum Polled {
     Windows(Box<dyn WindowReport>),
     Messages(Box<dyn MessageReport>),
     Moment(Box<dyn SnapshotReport>),
+    Discovery(Box<dyn DiscoveryReport>),
 }
 
 /// What came of a question.
@@ -197,6 +201,8 @@ enum Outcome {
     Windows(WindowAnswer),
     Messages(MessageNumbers),
     Moment(SnapshotNumbers),
+    Origins(Listing),
+    Found(Vec<FoundMessage>),
     PollFailure(String),
 }
 
@@ -208,6 +214,11 @@ pub fn jpush_answers(script: &[u8]) {
 /// The answers of Easemob, of its token endpoint too.
 pub fn easemob_answers(script: &[u8]) {
     answers("easemob", script);
+}
+
+/// The answers of EngageLab to each of its reports.
+pub fn engagelab_answers(script: &[u8]) {
+    answers("engagelab", script);
 }
 
 /// The answers of Feishu, of its token endpoint too.
@@ -233,13 +244,14 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
     let index = named.unwrap_or_else(|| name.iter().map(|byte| usize::from(*byte)).sum::<usize>() % reports.len());
     let (_, app, report) = reports.swap_remove(index);
     let size = script.len();
-    let script = Arc::new(Script::read(script, provider != "jpush"));
+    let script = Arc::new(Script::read(script, ["easemob", "feishu"].contains(&provider)));
     let account = AccountClient::new(&clock);
     app.account.secrets().iter().for_each(|secret| account.scrubber().learn(&secret.current()));
     let limit = match &report {
         Polled::Windows(report) => report.spec().limit,
         Polled::Messages(report) => report.spec().limit,
         Polled::Moment(report) => report.spec().limit,
+        Polled::Discovery(report) => report.spec().limit,
     };
     let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, &account, "fuzzed", limit, Priority::First);
     let started = tokio::time::Instant::now();
@@ -247,6 +259,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
         Polled::Windows(report) => poll_windows(&*report, &client, &clock).await,
         Polled::Messages(report) => poll_messages(&*report, &client).await,
         Polled::Moment(report) => poll_moment(&*report, &client).await,
+        Polled::Discovery(report) => discover(&*report, &client).await,
     };
     // A question may be asked again with a new token, and takes no longer than the longest pause each time.
     let requests = script.earlier.load(Ordering::Relaxed);
@@ -272,6 +285,9 @@ fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
             GaugeReport::Windows(report) => add(report.spec().name, Polled::Windows(report)),
             GaugeReport::Snapshot(report) => add(report.spec().name, Polled::Moment(report)),
         }
+    }
+    for report in app.account.discovery_reports(&context) {
+        add(report.spec().name, Polled::Discovery(report));
     }
     match app.account.counter_source(&context) {
         CounterSource::Windows(report) => add(report.spec().name, Polled::Windows(report)),
@@ -352,6 +368,27 @@ async fn poll_moment(report: &dyn SnapshotReport, client: &Client) -> Vec<Outcom
     outcomes
 }
 
+/// Asks for a page, then for the messages of what is on it, or of something that is known from before.
+async fn discover(report: &dyn DiscoveryReport, client: &Client) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let known = Origin { id: "autumn_sale".to_owned(), category: Some("sale".to_owned()) };
+    let mut origins = vec![known];
+    match report.list(1, client).await {
+        Ok(listing) => {
+            origins.extend(listing.origins.iter().take(2).cloned());
+            outcomes.push(Outcome::Origins(listing));
+        }
+        Err(error) => outcomes.push(failure(&error)),
+    }
+    for origin in &origins {
+        outcomes.push(match report.messages(origin, client).await {
+            Ok(found) => Outcome::Found(found.messages),
+            Err(error) => failure(&error),
+        });
+    }
+    outcomes
+}
+
 /// A failure as it is told, but for the secrets that are taken out of it.
 fn failure(error: &ProviderError) -> Outcome {
     assert!(Reason::ALL.contains(&error.reason()));
@@ -398,6 +435,18 @@ impl Findings {
             Outcome::Moment(numbers) => {
                 numbers.gauges.iter().for_each(|gauge| found.gauge(gauge));
                 found.unknown(&numbers.unknown);
+            }
+            Outcome::Origins(listing) => {
+                assert!(listing.origins.iter().all(|origin| !origin.id.is_empty()));
+                let labels = listing.origins.iter().filter_map(|origin| origin.category.as_ref());
+                labels.for_each(|category| assert!((1..=32).contains(&category.len()), "{category}"));
+                found.numbers += listing.origins.len();
+                found.names += listing.origins.iter().map(|origin| origin.id.len()).sum::<usize>();
+            }
+            Outcome::Found(messages) => {
+                assert!(messages.iter().all(|message| !message.id.is_empty()));
+                found.numbers += messages.len();
+                found.names += messages.iter().map(|message| message.id.len()).sum::<usize>();
             }
             Outcome::Windows(WindowAnswer::NoData | WindowAnswer::Lost) | Outcome::PollFailure(_) => {}
         }

@@ -74,6 +74,7 @@
     // PushDataLate, PushMessageFeedDead: time without anything new, in seconds.
     easemobLateSeconds: 3600,
     jpushLateSeconds: 5400,
+    engagelabLateSeconds: 5400,
     messageFeedDeadSeconds: 3600,
 
     // PushApiQuotaNearlyUsed, PushVendorQuotaNearlyUsed: share of the requests left, share of the messages used.
@@ -98,6 +99,10 @@
     // PushSendersRefused: requests in a quarter of an hour. PushTakeoversRepeat: takeovers an app in an hour.
     sendersRefused: 3,
     takeovers: 4,
+
+    // Computed: a pattern of the reports of deliveries, and one of those whose sent means that the task to send was created.
+    deliveryReports:: std.join('|', ['received.*', '.*messages.*', 'offline_push', 'message_push_overview', 'status_detail']),
+    handedOverReports:: std.join('|', ['messages_detail', 'status_detail']),
 
     // Computed: the selector behind a metric, and before further matchers.
     where:: if self.selector == '' then '' else '{%s}' % self.selector,

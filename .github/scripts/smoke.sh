@@ -21,13 +21,13 @@ fail() {
     exit 1
 }
 
-# A scrape, and whether everything polled so far went well, for all three providers, and something was counted.
+# A scrape, and whether everything polled so far went well, for all providers, and something was counted.
 scrape() {
     curl --silent --fail --max-time 5 "http://$address/metrics" >"$folder/page"
 }
 is_full() {
     scrape || return 1
-    for provider in jpush easemob feishu; do
+    for provider in jpush easemob feishu engagelab; do
         grep -q "^push_up{provider=\"$provider\".*} 1\$" "$folder/page" || return 1
         grep -qE "^push_messages_sent_total\{provider=\"$provider\".*\} [1-9]" "$folder/page" || return 1
     done

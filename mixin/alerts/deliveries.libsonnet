@@ -200,7 +200,7 @@
                   / (app:push_messages_sent:increase6h offset 1w > %(lastWeekVolume)g) < %(volumeCollapsedRatio)g
                   and app:push_messages_sent:increase6h offset 6h
                   and app:push_messages_sent:increase6h offset 1w6h
-                  unless on (job, provider, app) push_poll_failing{%(whereAnd)sscope="", report=~"received.*|.*messages.*|offline_push"}
+                  unless on (job, provider, app) push_poll_failing{%(whereAnd)sscope="", report=~"%(deliveryReports)s"}
               ||| % config,
               'for': '30m',
               severity: 'info',

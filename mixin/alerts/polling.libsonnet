@@ -12,6 +12,34 @@
       )
   |||,
 
+  // A provider that tells of messages: late is what has not changed for so long although messages were pushed in the first hour
+  // of it; or what waits for a first number is as many more as were pushed in an hour, while old messages still change.
+  local messagesLate(provider, reports, seconds) = $.alert(
+    'PushDataLate',
+    {
+      expr: |||
+        min by (job, provider, app) (report:push_data_age:seconds{provider="%(provider)s", report=~"%(reports)s"})
+          and on (job, provider, app) (
+            min by (job, provider, app) (report:push_data_age:seconds{report=~"%(reports)s"}) > %(seconds)g
+              and sum by (job, provider, app) (increase(push_messages_registered_total%(where)s[1h] offset 30m)) >= 3
+            or sum by (job, provider, app) (push_tracked_messages{%(whereAnd)sstate="waiting"})
+              - sum by (job, provider, app) (push_tracked_messages{%(whereAnd)sstate="waiting"} offset 1h)
+              >= 0.9 * (sum by (job, provider, app) (increase(push_messages_registered_total%(where)s[1h])) >= 3)
+          )
+      ||| % (config { provider: provider, reports: reports, seconds: seconds }),
+      'for': '15m',
+      severity: 'warning',
+      labels: { provider: provider },
+      summary: 'No numbers of the newest messages of {{ $labels.app }} from {{ $labels.provider }}',
+      description: |||
+        {{ $labels.provider }} tells nothing of the messages that {{ $labels.app }} pushed in the last hour.
+        The last new number of any message came {{ $value | humanizeDuration }} ago.
+      |||,
+      dashboard: 'push-exporter',
+      variables: ['provider', 'app'],
+    },
+  ),
+
   prometheusAlerts+:: {
     groups+: [
       {
@@ -45,34 +73,11 @@
               variables: ['provider', 'app'],
             },
           ),
-          // JPush tells of messages: late is what has not changed for 90 minutes although messages were pushed in the first hour of
-          // them; or what waits for a first number is as many more as were pushed in an hour, while old messages still change. One
-          // or two may have reached nobody. An app that has changed its delivery has two reports; the newer one counts.
-          $.alert(
-            'PushDataLate',
-            {
-              expr: |||
-                min by (job, provider, app) (report:push_data_age:seconds{provider="jpush", report=~"received.*|.*messages.*"})
-                  and on (job, provider, app) (
-                    min by (job, provider, app) (report:push_data_age:seconds{report=~"received.*|.*messages.*"}) > %(jpushLateSeconds)g
-                      and sum by (job, provider, app) (increase(push_messages_registered_total%(where)s[1h] offset 30m)) >= 3
-                    or sum by (job, provider, app) (push_tracked_messages{%(whereAnd)sstate="waiting"})
-                      - sum by (job, provider, app) (push_tracked_messages{%(whereAnd)sstate="waiting"} offset 1h)
-                      >= 0.9 * (sum by (job, provider, app) (increase(push_messages_registered_total%(where)s[1h])) >= 3)
-                  )
-              ||| % config,
-              'for': '15m',
-              severity: 'warning',
-              labels: { provider: 'jpush' },
-              summary: 'No numbers of the newest messages of {{ $labels.app }} from {{ $labels.provider }}',
-              description: |||
-                {{ $labels.provider }} tells nothing of the messages that {{ $labels.app }} pushed in the last hour.
-                The last new number of any message came {{ $value | humanizeDuration }} ago.
-              |||,
-              dashboard: 'push-exporter',
-              variables: ['provider', 'app'],
-            },
-          ),
+          // One or two messages may have reached nobody. An app of JPush that has changed its delivery has two reports; the newer
+          // one counts.
+          messagesLate('jpush', 'received.*|.*messages.*', config.jpushLateSeconds),
+          // EngageLab's numbers take the same way as JPush's.
+          messagesLate('engagelab', 'status_detail', config.engagelabLateSeconds),
           // Feishu publishes a day at about 10:00 two days later, 34 to 58 hours after its end. A day on which nothing was sent
           // never comes and is settled a day later, so a day is late if it was there at this time a week ago, or else a day later.
           $.alert(
@@ -127,7 +132,7 @@
           $.alert(
             'PushReportRefused',
             {
-              expr: refused % (config { reports: 'report=~"received.*|.*messages.*|offline_push|message_push_overview"' }),
+              expr: refused % (config { reports: 'report=~"%s"' % config.deliveryReports }),
               severity: 'critical',
               summary: '{{ $labels.provider }} refuses the report {{ $labels.report }} of {{ $labels.app }}: {{ $labels.reason }}',
               description: |||
@@ -143,7 +148,7 @@
           $.alert(
             'PushReportRefused',
             {
-              expr: refused % (config { reports: 'report!~"received.*|.*messages.*|offline_push|message_push_overview"' }),
+              expr: refused % (config { reports: 'report!~"%s"' % config.deliveryReports }),
               severity: 'warning',
               summary: '{{ $labels.provider }} refuses the report {{ $labels.report }} of {{ $labels.app }}: {{ $labels.reason }}',
               description: |||

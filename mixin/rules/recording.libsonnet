@@ -251,7 +251,8 @@
         ],
       },
       // The same vendor channel seen through several providers. Only apps whose sent means that the vendor has accepted: in
-      // JPush's messages_detail it means that the task to send was created. Which report an app has shows in its last success.
+      // JPush's messages_detail and in EngageLab's status_detail it means that the task to send was created. Which report an app has
+      // shows in its last success.
       {
         name: 'push-vendors',
         interval: '1m',
@@ -261,7 +262,7 @@
             expr: |||
               sum by (job, provider, platform, channel) (
                 channel:push_messages_received_with_sent:increase1h
-                  unless on (job, provider, app) push_poll_last_success_timestamp_seconds{%(whereAnd)sreport="messages_detail"}
+                  unless on (job, provider, app) push_poll_last_success_timestamp_seconds{%(whereAnd)sreport=~"%(handedOverReports)s"}
               )
             ||| % config,
           },
@@ -270,7 +271,7 @@
             expr: |||
               sum by (job, provider, platform, channel) (
                 channel:push_messages_sent_with_received:increase1h
-                  unless on (job, provider, app) push_poll_last_success_timestamp_seconds{%(whereAnd)sreport="messages_detail"}
+                  unless on (job, provider, app) push_poll_last_success_timestamp_seconds{%(whereAnd)sreport=~"%(handedOverReports)s"}
               )
             ||| % config,
           },

@@ -8,7 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::provider::registry::PROVIDERS;
 
-/// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob and Feishu, keeps
+/// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob, Feishu and EngageLab, keeps
 /// a ledger, and serves true counters.
 #[derive(Debug, Parser)]
 #[command(

@@ -19,6 +19,7 @@ use crate::provider::config::{self, Config};
 use crate::provider::registry::PROVIDERS;
 use crate::provider::transport::{Reqwest, SetupError, Transport, Way};
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
+use crate::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
 use crate::simulator::{Simulator, Trouble};
@@ -34,6 +35,11 @@ const FILE: &str = "ids.log";
 /// Phases of the simulated trouble, three hours in all: before, during and after the trouble of two channels. The last
 /// phase is long enough that rules over the last hour recover before the next round.
 const ROUND: [Duration; 3] = [Duration::from_secs(300), Duration::from_secs(1500), Duration::from_secs(9000)];
+/// Polling of messages by age: for an hour here, for days or weeks in a real app.
+const SCHEDULE: &str = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {until: 1h, every: 1m}]";
+/// The app at EngageLab, and the plan under which some of its pushes are made.
+const ABROAD: &str = "shop-abroad";
+const PLAN: &str = "autumn_sale";
 /// Token of the message API; docs/messages.md shows it, so that users can register their own ids with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -56,6 +62,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let jpush = Shop::all(&clock);
         let easemob = EasemobApp::demo("acme", "chat");
         let chat = Arc::new(EasemobSimulator::new(clock.clone(), easemob.clone()));
+        let engagelab = EngagelabApp { answered: 4500, kept: 0, ..EngagelabApp::demo("3a5b5a9d4b0c4c2e9f1d7a60") };
+        let abroad = Arc::new(EngagelabSimulator::new(clock.clone(), engagelab.clone()));
         let feishu = FeishuApp { publishing: Publishing::PieceByPiece, ..FeishuApp::demo("cli_demo0000000001") };
         let mut sections = String::new();
         for shop in &jpush {
@@ -64,7 +72,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let text = format!(
             "ledger: sqlite:demo.db\nnew_series_hold: 5s\nmessage_api: {{token: {TOKEN}}}\njpush:\n{sections}\
              easemob:\n  - {{app: chat, base_url: \"http://{}\", org_name: acme, app_name: chat, client_id: {}, client_secret: {}, interval: 2s}}\n\
-             feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n",
+             feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n\
+             engagelab:\n  - {{app: {ABROAD}, base_url: \"http://{}\", app_key: {}, master_secret: {}, discover: [plans], users: [day], \
+             schedule: {SCHEDULE}, intervals: {{push_plans: 10s, status_users: 15s}}}}\n",
             start(Arc::clone(&chat)).await?,
             easemob.client_id,
             easemob.client_secret,
@@ -72,6 +82,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
             feishu.app_id,
             feishu.app_secret,
             feishu.departments.join(", "),
+            start(Arc::clone(&abroad)).await?,
+            engagelab.app_key,
+            engagelab.master_secret,
         );
         let config = config::parse("demo", &text, folder.path(), &Default::default(), PROVIDERS)
             .context("invalid built-in configuration of the demo")?;
@@ -86,7 +99,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let options = Options { about: super::about(&config, "built-in demo"), ..super::web_options(flags) };
         let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
         tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));
-        tokio::spawn(push(jpush, url, folder.path().join(FILE)));
+        tokio::spawn(push(jpush, abroad, url, folder.path().join(FILE)));
         let web = web::Setup { listeners, options, settings };
         // A reload changes nothing in the demo, but shows that it works.
         let home = folder.path().to_owned();
@@ -158,27 +171,27 @@ impl Shop {
         self.app.app_key.starts_with("group-")
     }
 
-    /// Returns its section of the configuration. Messages are polled for an hour here, for weeks in a real app.
+    /// Returns its section of the configuration.
     fn section(&self, address: SocketAddr) -> String {
         let Shop { name, keys, app, .. } = self;
         let (key, secret) =
             if self.is_group() { ("group_key", "group_master_secret") } else { ("app_key", "master_secret") };
-        let schedule = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {until: 1h, every: 1m}]";
         format!(
-            "  - {{app: {name}, base_url: \"http://{address}/v3\", push_url: \"http://{address}/v3\", {key}: {}, {secret}: {}, schedule: {schedule}, {keys}}}\n",
+            "  - {{app: {name}, base_url: \"http://{address}/v3\", push_url: \"http://{address}/v3\", {key}: {}, {secret}: {}, schedule: {SCHEDULE}, {keys}}}\n",
             app.app_key, app.master_secret
         )
     }
 }
 
-/// Number of pushes after which one is made on the schedule, if an app has one.
+/// Number of pushes after which one is made on the schedule or under the plan, if an app has one.
 const SCHEDULED: u64 = 3;
 /// Categories of the messages of the app that tells campaigns apart, by how often they come.
 const CATEGORIES: [(u64, &str); 2] = [(4, "sale"), (2, "news")];
 
 /// Pushes a message to each app at an interval and registers it as senders would: one app through a file, the others
-/// through the message API.
-async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
+/// through the message API; scheduled ones and those under a plan are found.
+async fn push(apps: Vec<Shop>, abroad: Arc<EngagelabSimulator>, url: String, file: PathBuf) {
+    abroad.create_plan(PLAN);
     let schedules: Vec<Option<String>> = apps.iter().map(Shop::schedule).collect();
     let Ok(client) = reqwest::Client::builder().tls_certs_only([]).no_proxy().timeout(PUSHES).build() else { return };
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
@@ -203,6 +216,7 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
                 unregistered.push(entry);
             }
         }
+        unregistered.extend(push_abroad(&abroad, count));
         if let Err(error) = append(&file, lines).await {
             tracing::debug!(error = error.to_string(), "the demo cannot write its file of message ids");
         }
@@ -220,6 +234,21 @@ async fn push(apps: Vec<Shop>, url: String, file: PathBuf) {
         }
         tokio::time::sleep(PUSHES).await;
     }
+}
+
+/// Pushes to the app at EngageLab, and returns the entry to register unless the push is under a plan, whose messages the
+/// exporter finds.
+fn push_abroad(abroad: &EngagelabSimulator, count: u64) -> Option<serde_json::Value> {
+    let devices = fastrand::i64(200..20_000);
+    let id = match count % SCHEDULED {
+        0 => {
+            abroad.push_under(PLAN, devices);
+            return None;
+        }
+        1 if count.is_multiple_of(2) => abroad.push_others(devices),
+        _ => abroad.push(devices),
+    };
+    Some(serde_json::json!({ "app": ABROAD, "msg_id": id.to_string() }))
 }
 
 /// Simulates incidents for dashboards and alerts: every three hours OPPO refuses most pushes of Easemob, and Xiaomi is

@@ -171,8 +171,13 @@ impl<'a> Section<'a> {
 
     /// Records an error if a required key does not exist.
     pub fn missing(&self, key: &str) {
+        self.missing_with(key, "is required");
+    }
+
+    /// Records this error if a required key does not exist.
+    pub fn missing_with(&self, key: &str, message: &str) {
         if !self.pairs.iter().any(|(_, name, _)| name == key) {
-            self.context.error(self.place, &join(&self.path, key), "is required");
+            self.context.error(self.place, &join(&self.path, key), message);
         }
     }
 

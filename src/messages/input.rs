@@ -101,9 +101,9 @@ pub(crate) enum BadMessage {
 
 /// Keys of the message API's form that no provider's answer has.
 const OWN_KEYS: [&str; 3] = ["app", "sent_at", "category"];
-/// Keys of which an answer of JPush has one, so that a key that is misspelt in the message API's form stays an error.
-const ANSWER_KEYS: [&str; 2] = ["sendno", "group_msgid"];
-/// Keys under which JPush answers a push call with the id: of an app, and of a group.
+/// Keys of which an answer of JPush or EngageLab (`request_id`) has one, so that a key that is misspelt in the message API's form stays an error.
+const ANSWER_KEYS: [&str; 3] = ["sendno", "group_msgid", "request_id"];
+/// Keys under which JPush and EngageLab answer a push call with the id: of an app, and of a group.
 const ID_KEYS: [&str; 2] = ["msg_id", "group_msgid"];
 
 /// Reads an object of a sender for an app that is known from elsewhere: of the message API's form, or the provider's own answer
@@ -176,6 +176,8 @@ mod tests {
         // As the REST API of JPush answers a push, a push to a group, and several pushes in one call.
         assert_eq!(ids(r#"{"sendno":"0","msg_id":"18100287008546331"}"#).unwrap(), ["18100287008546331"]);
         assert_eq!(ids(r#"{"msg_id":18446744073709551615,"sendno":"7","x":[1]}"#).unwrap(), ["18446744073709551615"]);
+        // And as EngageLab's answers a push.
+        assert_eq!(ids(r#"{"request_id":"1d9c7a","msg_id":"8000000001"}"#).unwrap(), ["8000000001"]);
         assert_eq!(ids(r#"{"group_msgid":"bsp54sn8bpn8hc3etq40","k1":{}}"#).unwrap(), ["bsp54sn8bpn8hc3etq40"]);
         let several =
             r#"{"cid-1":{"msg_id":"1"},"cid-2":{"error":{"code":1011,"message":"x"}},"cid-3":{"msg_id":"3"}}"#;

@@ -63,7 +63,7 @@ pub struct App {
 }
 
 /// Advice for an app that has no source of message ids.
-pub const UNFED: &str = "this app has no source of message ids, so it shows no deliveries; set message_api.token_file and register messages, or set messages: {files: […]} or ids of the app; JPush's schedules and callbacks bring ids by discover and callback_token";
+pub const UNFED: &str = "this app has no source of message ids, so it shows no deliveries; set message_api.token_file and register messages, or set messages: {files: […]} or ids of the app; JPush's schedules and callbacks bring ids by discover and callback_token, EngageLab's push plans by discover";
 
 impl App {
     /// Returns the context that its reports may use.

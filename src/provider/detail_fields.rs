@@ -58,7 +58,7 @@ impl DetailFields {
             match value {
                 Value::Object(object) => self.read_kind(kind, object, shape, sink),
                 Value::Null => {}
-                _ => sink.unknown.push(format!("{}.{kind}", self.field)),
+                _ => sink.note(format!("{}.{kind}", self.field)),
             }
         }
     }
@@ -93,7 +93,7 @@ impl DetailFields {
         let path = format!("{}.{name}", self.field);
         let kind = (self.kind)(name);
         if !kind.is_known() {
-            sink.unknown.push(path.clone());
+            sink.note(path.clone());
         }
         let subs = members(object, sink.unknown).filter(|(key, value)| key.starts_with("sub_") && !value.is_null());
         let has_leaves = object.iter().any(|(key, value)| key.starts_with("sub_") && holds_numbers(value));
@@ -103,7 +103,7 @@ impl DetailFields {
             for (sub, value) in subs {
                 match value {
                     Value::Object(channels) => self.read_platform(&path, sub, channels, &kind, shape, sink),
-                    _ => sink.unknown.push(format!("{path}.{sub}")),
+                    _ => sink.note(format!("{path}.{sub}")),
                 }
             }
         } else if shape.reads_totals(kind.as_str()) {
@@ -130,7 +130,7 @@ impl DetailFields {
         let prefix = format!("{path}.{sub}.");
         let platform = known(self.platforms, name);
         if !platform.is_known() {
-            sink.unknown.push(format!("{path}.{sub}"));
+            sink.note(format!("{path}.{sub}"));
         }
         if kind.as_str() != LIVE_ACTIVITY {
             return self.read_channels(&prefix, channels, &platform, kind, sink);
@@ -167,12 +167,14 @@ impl DetailFields {
             let Value::Object(counts) = value else {
                 // The totals of a live activity may stand beside its channels.
                 let is_total = kind.as_str() == LIVE_ACTIVITY && self.is_count(name);
-                sink.unknown.extend((!value.is_null() && !is_total).then_some(path));
+                if !value.is_null() && !is_total {
+                    sink.note(path);
+                }
                 continue;
             };
             let channel = (self.channel)(name);
             if !channel.is_known() {
-                sink.unknown.push(path.clone());
+                sink.note(path.clone());
             }
             let of = |metric| series(metric, platform.clone(), channel.clone(), kind.clone());
             self.read_counts(&format!("{path}."), counts, of, sink);

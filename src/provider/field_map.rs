@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::model::reading::{Count, Label, MAX_READINGS, Metric, Reading, SeriesKey, count, members, note_too_many};
 
-/// Maximum number of unknown names, more than anyone looks at; the rest is not noted.
+/// Number of unknown names that are kept, more than anyone looks at; up to twice as many are noted before the rest is dropped.
 const MAX_UNKNOWN: usize = 1000;
 
 /// A field of an answer and the series that it feeds.
@@ -87,7 +87,7 @@ impl FieldSink<'_> {
     pub fn take(&mut self, path: &str, value: Option<&Value>, series: SeriesKey) {
         match count(value) {
             Count::Absent => {}
-            Count::Odd => self.unknown.push(path.to_owned()),
+            Count::Odd => self.note(path.to_owned()),
             Count::Is(value) if self.readings.len() < MAX_READINGS || series.is_known() => {
                 self.readings.push(Reading { field: path.to_owned(), series, value });
             }
@@ -118,18 +118,24 @@ impl FieldSink<'_> {
         }
     }
 
+    /// Notes an unknown name or value.
+    pub fn note(&mut self, path: String) {
+        if self.unknown.len() >= 2 * MAX_UNKNOWN {
+            // A hundred messages repeat the same names.
+            self.unknown.sort_unstable();
+            self.unknown.dedup();
+            self.unknown.truncate(MAX_UNKNOWN);
+        }
+        self.unknown.push(path);
+    }
+
     /// Notes the unknown numbers and blocks of an object. `prefix` is its path.
     pub fn note_unknown(&mut self, prefix: &str, object: &Map<String, Value>, is_known: impl Fn(&str) -> bool) {
         let may_matter = |value: &Value| value.is_object() || matches!(count(Some(value)), Count::Is(_));
         let is_new = |(name, value): &(&String, &Value)| *name != "msg_id" && !is_known(name) && may_matter(value);
-        if self.unknown.len() >= MAX_UNKNOWN {
-            // A hundred messages repeat the same names.
-            self.unknown.sort_unstable();
-            self.unknown.dedup();
+        for (name, _) in members(object, self.unknown).filter(is_new) {
+            self.note(format!("{prefix}{name}"));
         }
-        let new = members(object, self.unknown).filter(is_new);
-        let room = MAX_UNKNOWN.saturating_sub(self.unknown.len());
-        self.unknown.extend(new.take(room).map(|(name, _)| format!("{prefix}{name}")));
     }
 }
 
@@ -141,4 +147,24 @@ pub fn series(metric: Metric, platform: Label, channel: Label, kind: Label) -> S
 /// Returns a documented name as a known label, and any other as an unknown one.
 pub fn known(words: &'static [&'static str], name: &str) -> Label {
     words.iter().find(|word| **word == name).map_or_else(|| Label::unknown(name), |word| Label::known(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_names_are_noted_up_to_a_limit_and_repeated_ones_leave_room() {
+        let mut unknown = Vec::new();
+        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut unknown };
+        for number in 0..100_000 {
+            sink.note(format!("repeated {}", number % 3));
+        }
+        sink.note("new".to_owned());
+        assert!(sink.unknown.iter().any(|name| name == "new"));
+        for number in 0..100_000 {
+            sink.note(format!("name {number}"));
+        }
+        assert!((1000..=2000).contains(&unknown.len()), "{}", unknown.len());
+    }
 }

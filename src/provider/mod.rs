@@ -14,6 +14,7 @@ pub mod detail_fields;
 mod discovery_report;
 mod dns;
 pub mod easemob;
+pub mod engagelab;
 pub mod error;
 pub mod error_body;
 pub mod feishu;

@@ -7,5 +7,6 @@ pub const PROVIDERS: Providers = &[
     &super::jpush::Jpush,
     &super::easemob::Easemob,
     &super::feishu::Feishu,
+    &super::engagelab::Engagelab,
     // Add a new provider here.
 ];

@@ -2,7 +2,9 @@
 //! rate limits, error bodies and date rules, with a list of events as the truth. They share no wire type and no
 //! calendar with the clients, so that an error in one is not repeated in the other.
 
+mod deliveries;
 pub mod easemob;
+pub mod engagelab;
 pub mod feishu;
 pub mod jpush;
 
@@ -17,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
+use reqwest::Url;
 use tokio::net::TcpListener;
 
 /// An API that answers requests.
@@ -79,6 +82,21 @@ fn respond(status: u16, content_type: &'static str, body: String) -> Response<Ve
 
 fn bearer(request: &Request<Vec<u8>>) -> Option<&str> {
     request.headers().get(http::header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// Returns true if a request has these credentials of Basic authentication.
+fn has_basic_auth(request: &Request<Vec<u8>>, user: &str, password: &str) -> bool {
+    use base64::Engine;
+    let shown = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let shown = shown.and_then(|value| value.strip_prefix("Basic "));
+    let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+    shown == Some(format!("{user}:{password}").into_bytes())
+}
+
+/// Returns a decoded parameter of the query string.
+fn parameter(request: &Request<Vec<u8>>, name: &str) -> Option<String> {
+    let url = Url::parse(&format!("http://localhost/?{}", request.uri().query()?)).ok()?;
+    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// A sliding-window rate limit as the provider enforces it.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -152,6 +153,56 @@ async fn raw_answers_of_jpush_bring_the_numbers() {
     };
     let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page) == expected).await;
     assert_eq!(shown(&page), expected);
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn engagelab() {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00+08:00".parse().unwrap());
+    let folder = fast_dir();
+    let app = EngagelabApp::demo("key");
+    let secret = app.master_secret.clone();
+    let (simulator, address) = simulate(EngagelabSimulator::new(clock.clone(), app)).await;
+    simulator.create_plan("autumn sale");
+    let url = format!("http://{address}");
+    let text = format!(
+        "new_series_hold: 0s\nmessage_api: {{token: t0ken}}\nengagelab:\n  - {{app: abroad, base_url: '{url}', app_key: key, \
+         master_secret: {secret}, discover: [plans], users: [day], interval: 1s}}\n"
+    );
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    // What a plan has pushed before the first look is no news.
+    let plans = r#"push_up{provider="engagelab",app="abroad",report="push_plans"}"#;
+    scrape_until(&exporter, "a look at the plans", |page| page.get(plans) == Some(1.0)).await;
+    let args = [&url, "key", &secret, "autumn sale"].map(str::to_owned);
+    let answers = lines("engagelab_push.py", args.to_vec()).await;
+    assert_eq!(answers.len(), 2, "{answers:?}");
+    let mut ids = Vec::new();
+    for answer in answers {
+        let headers = [("authorization", "Bearer t0ken"), ("content-type", "application/json")];
+        let path = "/api/v1/messages?app=abroad";
+        let (status, told) = post(exporter.address, path, &headers, answer.clone().into_bytes()).await;
+        assert_eq!((status, told.as_str()), (200, r#"{"received":1,"new":1,"too_old":0}"#));
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        ids.push(answer["msg_id"].as_str().unwrap().to_owned());
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    simulator.freeze();
+    let args = [&url, "abroad", "key", &secret, &ids.join(","), "2026-03-09", "2026-03-05", "2026-03-11"];
+    let mut expected = numbers("engagelab_numbers.py", args.map(str::to_owned).to_vec()).await;
+    expected.retain(|_, count| *count != 0);
+    assert!(expected.len() > 40, "{expected:?}");
+    let metrics = ["targeted", "sent", "received", "displayed", "clicked"]
+        .map(|metric| format!("push_messages_{metric}_total{{"));
+    let shown = |page: &Page| {
+        let mut shown = page.starting(&metrics.each_ref().map(String::as_str));
+        shown.extend(page.starting(&["push_users{"]));
+        shown.retain(|_, count| *count != 0);
+        shown
+    };
+    let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page) == expected).await;
+    assert_eq!(shown(&page), expected);
+    let found = r#"push_messages_registered_total{provider="engagelab",app="abroad",source="discovery"}"#;
+    assert_eq!(page.get(found), Some(1.0));
     exporter.stop().await;
 }
 

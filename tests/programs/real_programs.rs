@@ -19,7 +19,7 @@ fn promtool_has_nothing_to_say() {
     let page = eventually("a full page", 60, || {
         let (_, text) = program.get("/metrics");
         let page = Page::parse(&text);
-        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 12
+        let is_full = page.starting(&["push_up"]).values().sum::<i64>() == 15
             && page.counters().values().any(|count| *count > 0)
             && [
                 "push_window_users_reached",

@@ -99,6 +99,9 @@ fn the_demo_works() {
         "schedules",
         "offline_push",
         "message_push_overview",
+        "status_detail",
+        "status_users",
+        "push_plans",
     ];
     expected.sort_unstable();
     eventually("all up", 60, || {
@@ -108,10 +111,10 @@ fn the_demo_works() {
         up.sort_unstable();
         (up == expected).then_some(())
     });
-    let more = ["All 12 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
+    let more = ["All 15 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
     let texts: Vec<&str> = expected.iter().chain(&more).copied().collect();
     let screenshots = std::env::var("PUSH_EXPORTER_SCREENSHOTS");
-    let mut args = vec!["--apps", "7"];
+    let mut args = vec!["--apps", "8"];
     args.extend(screenshots.iter().flat_map(|folder| ["--screenshot", folder.as_str()]));
     browse(&program, &args, &texts);
     let json = status(&program);

@@ -90,7 +90,8 @@ fn group_series((kind, platform, channel): Leaf, outcome: JpushOutcome) -> Optio
     }
 }
 
-fn metric(outcome: JpushOutcome) -> &'static str {
+/// The word of an outcome in the names of metrics.
+pub fn metric(outcome: JpushOutcome) -> &'static str {
     match outcome {
         JpushOutcome::Target => "targeted",
         JpushOutcome::Sent => "sent",
@@ -126,6 +127,11 @@ pub fn add(totals: &mut BTreeMap<String, i64>, app: &str, report: &str, counts: 
 pub fn add_at_10m(totals: &mut BTreeMap<String, i64>, app: &str, report: &str, counts: &Counts) {
     let mut plain = BTreeMap::new();
     add(&mut plain, app, report, counts, 1);
+    add_plain_at_10m(totals, plain);
+}
+
+/// Adds what counters of one message had when it was ten minutes old.
+pub fn add_plain_at_10m(totals: &mut BTreeMap<String, i64>, plain: BTreeMap<String, i64>) {
     for (series, count) in plain {
         for name in ["sent", "received"] {
             let of = format!("push_messages_{name}_total{{");

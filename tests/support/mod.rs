@@ -7,6 +7,7 @@
 mod any_ledger;
 pub mod commit_cutter;
 pub mod cuttable_proxy;
+pub mod engagelab_totals;
 mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;
@@ -21,6 +22,7 @@ mod page;
 pub mod postgres;
 mod program;
 pub mod prometheus;
+pub mod readings;
 pub mod scripted_provider;
 mod time;
 mod tools;

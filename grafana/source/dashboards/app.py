@@ -145,7 +145,7 @@ def dashboard():
         lines(
             "Success by channel",
             "Share that the channel accepted of what it was given in the hour before. Easemob: sent of sent and "
-            "failed; JPush: sent of targeted.",
+            "failed; JPush, EngageLab: sent of targeted.",
             "percentunit",
             series(ratio(SUCCESS, "1h", RECORDED_CHANNEL, BY_ROUTE), ROUTE),
             worst="min",

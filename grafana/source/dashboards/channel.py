@@ -112,13 +112,13 @@ def dashboard():
         _over_time(
             "Delivery",
             "Share of what was sent that has arrived, over six hours. An alert fires a fifth below the week's median. "
-            "JPush's messages_detail counts as sent what was handed over, so its level differs from other providers'.",
+            "JPush's messages_detail and EngageLab count as sent what was handed over, so their level differs from others'.",
             DELIVERY,
             "6h",
         ),
         _over_time(
             "Display",
-            "Share of what arrived that was shown, over six hours. Only JPush's messages_detail tells. When it falls "
+            "Share of what arrived that was shown, over six hours. Only JPush's messages_detail and EngageLab tell. When it falls "
             "and delivery does not, users have turned notifications off or the app shows them no more.",
             DISPLAY,
             "6h",

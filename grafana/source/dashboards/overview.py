@@ -140,7 +140,7 @@ def dashboard():
     return frame(
         UID,
         "Push / Overview",
-        "Push notifications by JPush, Easemob and Feishu: is anything wrong, and where?",
+        "Push notifications by JPush, Easemob, Feishu and EngageLab: is anything wrong, and where?",
         OF_CHANNELS,
         reports_failing(),
         number(
@@ -220,12 +220,12 @@ def dashboard():
         number(
             "Data age",
             "How long ago a delivery report last brought a new number, the oldest of each provider. Easemob changes "
-            "with every push, JPush while messages are young, Feishu once a day: two days are normal after a quiet "
+            "with every push, JPush and EngageLab while messages are young, Feishu once a day: two days are normal after a quiet "
             "day. From push_data_last_change_timestamp_seconds.",
             "s",
             now(
                 "max by (provider) (report:push_data_age:seconds"
-                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*"}})',
+                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*|status_detail"}})',
                 "{{provider}}",
             ),
             limits=thresholds.high_is_bad(2 * thresholds.DAY, 3 * thresholds.DAY),

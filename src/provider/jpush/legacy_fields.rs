@@ -90,7 +90,7 @@ fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSi
         for (name, value) in vendors {
             let path = format!("{VENDOR_BLOCK}.{name}");
             let Value::Object(counts) = value else {
-                sink.unknown.push(path);
+                sink.note(path);
                 continue;
             };
             let channel = match name.trim_end_matches("_detail") {
@@ -100,7 +100,7 @@ fn read_vendors(item: &Map<String, Value>, shape: &mut Shape, sink: &mut FieldSi
                 vendor => known(&VENDORS, vendor),
             };
             if !channel.is_known() {
-                sink.unknown.push(path.clone());
+                sink.note(path.clone());
             }
             let of = |metric| series(metric, Label::known("android"), channel.clone(), Label::ANY);
             sink.take_counts(&path, "", counts, &VENDOR_COUNTS, of);

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::simulator::deliveries::Counts;
 use crate::simulator::jpush::{JpushOutcome, Leaf, OUTCOMES};
 
-pub(super) type JpushCounts = BTreeMap<(Leaf, JpushOutcome), i64>;
-
-fn sum(counts: &JpushCounts, outcome: JpushOutcome, is_part: impl Fn(Leaf) -> bool) -> i64 {
+fn sum(counts: &Counts, outcome: JpushOutcome, is_part: impl Fn(Leaf) -> bool) -> i64 {
     counts.iter().filter(|((leaf, of), _)| *of == outcome && is_part(*leaf)).map(|(_, count)| count).sum()
 }
 
@@ -17,7 +16,7 @@ fn is_vendor(channel: &str) -> bool {
 }
 
 /// Returns the fields of `received/detail`; `null` instead of zero.
-pub(super) fn received(counts: &JpushCounts) -> Map<String, Value> {
+pub(super) fn received(counts: &Counts) -> Map<String, Value> {
     let field = |name: &str, outcome, is_part: fn(Leaf) -> bool| {
         let count = sum(counts, outcome, is_part);
         (name.to_owned(), if count > 0 { count.into() } else { Value::Null })
@@ -47,7 +46,7 @@ pub(super) fn received(counts: &JpushCounts) -> Map<String, Value> {
 }
 
 /// Returns `details` and the older blocks, as in the example of the document.
-pub(super) fn details(counts: &JpushCounts) -> Map<String, Value> {
+pub(super) fn details(counts: &Counts) -> Map<String, Value> {
     let five = |is_part: &dyn Fn(Leaf) -> bool| {
         let counts = OUTCOMES.map(|(outcome, name)| (name.to_owned(), sum(counts, outcome, is_part).into()));
         Map::from_iter(counts)
@@ -68,7 +67,7 @@ pub(super) fn details(counts: &JpushCounts) -> Map<String, Value> {
 }
 
 /// Returns the older blocks, as sent along with `details` or for a group, which lists vendors separately.
-pub(super) fn older(counts: &JpushCounts, is_group: bool) -> Map<String, Value> {
+pub(super) fn older(counts: &Counts, is_group: bool) -> Map<String, Value> {
     let of = |outcome, is_part: &dyn Fn(Leaf) -> bool| sum(counts, outcome, is_part);
     let is_jpush = |(_, platform, channel): Leaf| platform != "quickapp" && !is_vendor(channel);
     let clicks = |kind: &str| of(JpushOutcome::Click, &|leaf| is_jpush(leaf) && leaf.0 == kind);
@@ -110,7 +109,7 @@ pub(super) fn older(counts: &JpushCounts, is_group: bool) -> Map<String, Value> 
 }
 
 /// Returns the fields of `received`.
-pub(super) fn received_old(counts: &JpushCounts) -> Map<String, Value> {
+pub(super) fn received_old(counts: &Counts) -> Map<String, Value> {
     Map::from_iter([
         ("android_received".to_owned(), sum(counts, JpushOutcome::Received, |leaf| leaf.1 == "android").into()),
         ("ios_apns_sent".to_owned(), sum(counts, JpushOutcome::Sent, |leaf| leaf.2 == "apns").into()),
@@ -121,7 +120,7 @@ pub(super) fn received_old(counts: &JpushCounts) -> Map<String, Value> {
 }
 
 /// Returns the blocks of `messages`.
-pub(super) fn messages_old(counts: &JpushCounts) -> Map<String, Value> {
+pub(super) fn messages_old(counts: &Counts) -> Map<String, Value> {
     let of = |outcome, platform: &str, is_part: &dyn Fn(Leaf) -> bool| {
         sum(counts, outcome, |leaf| leaf.1 == platform && is_part(leaf))
     };

@@ -10,16 +10,17 @@ mod schedules;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response};
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
-use crate::simulator::{SimulatedLimit, Simulator, Trouble, beijing, text};
+use crate::simulator::deliveries::{Channel, Deliveries, channel};
+pub use crate::simulator::deliveries::{Leaf, Outcome as JpushOutcome};
+use crate::simulator::{SimulatedLimit, Simulator, Trouble, beijing, has_basic_auth, parameter, text};
 use crate::util::clock::Clock;
 pub use answers::group_id;
-use answers::{JpushCounts, details, messages_old, of_group_id, older, received, received_old};
-use reports::parameter;
+use answers::{details, messages_old, of_group_id, older, received, received_old};
 pub use reports::{TimeUnit, UserCounts};
 use schedules::Schedule;
 
@@ -63,21 +64,6 @@ impl JpushApp {
     }
 }
 
-/// Outcome of a number of deliveries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum JpushOutcome {
-    /// The device remained after filtering.
-    Target,
-    /// The sending task was created.
-    Sent,
-    /// The push arrived on the device.
-    Received,
-    /// The push was displayed.
-    Display,
-    /// The push was clicked.
-    Click,
-}
-
 const OUTCOMES: [(JpushOutcome, &str); 5] = [
     (JpushOutcome::Target, "target"),
     (JpushOutcome::Sent, "sent"),
@@ -85,37 +71,6 @@ const OUTCOMES: [(JpushOutcome, &str); 5] = [
     (JpushOutcome::Display, "display"),
     (JpushOutcome::Click, "click"),
 ];
-
-/// A leaf of `details`: kind, platform and channel as the document writes them.
-pub type Leaf = (&'static str, &'static str, &'static str);
-
-/// A number of deliveries with the same outcome at the same time. Small, since a message has hundreds of them and a
-/// demo pushes many messages.
-#[derive(Clone, Copy, Debug)]
-struct JpushEvent {
-    /// Index of its channel in [`CHANNELS`].
-    channel: u8,
-    /// Seconds after the push; events in the future are not reported yet.
-    after: i32,
-    outcome: JpushOutcome,
-    /// Number of deliveries; may be negative in a correction.
-    count: i32,
-}
-
-/// A channel: its leaf, its share of a push, the seconds until half of it has arrived, and the shares that are sent,
-/// that arrive, and that are clicked.
-struct Channel {
-    leaf: Leaf,
-    share: f64,
-    speed: f64,
-    sent: f64,
-    arrives: f64,
-    clicked: f64,
-}
-
-const fn channel(leaf: Leaf, share: f64, speed: f64, sent: f64, arrives: f64, clicked: f64) -> Channel {
-    Channel { leaf, share, speed, sent, arrives, clicked }
-}
 
 /// The ten channels of notifications, then the two of custom messages.
 static CHANNELS: [Channel; 12] = [
@@ -137,11 +92,6 @@ const NOTIFICATION: Range<usize> = 0..10;
 /// Indexes of the channels of custom messages.
 const MESSAGE: Range<usize> = 10..12;
 
-/// Arrival times and their shares of the deliveries: in multiples of the speed of the channel, then a tail in seconds.
-const SOON: [(f64, f64); 5] = [(0.5, 0.30), (1.0, 0.25), (2.0, 0.18), (5.0, 0.12), (12.0, 0.07)];
-const TAIL: [(i64, f64); 5] =
-    [(1_800, 0.03), (7_200, 0.02), (6 * 3_600, 0.015), (30 * 3_600, 0.01), (4 * beijing::DAY, 0.005)];
-
 /// Seconds after the push from which the statistics of a message can be queried.
 const DELAY: i64 = 3;
 
@@ -153,9 +103,7 @@ pub struct JpushSimulator {
 }
 
 struct JpushState {
-    random: fastrand::Rng,
-    last_id: u64,
-    messages: BTreeMap<u64, JpushMessage>,
+    deliveries: Deliveries,
     refused_ids: HashSet<u64>,
     limit: SimulatedLimit,
     /// Rate limit of the Push API.
@@ -164,34 +112,21 @@ struct JpushState {
     used: BTreeMap<(i64, &'static str), i64>,
     /// Number of calls, by their number of ids.
     calls: BTreeMap<usize, u64>,
-    troubles: HashMap<&'static str, Trouble>,
     schedules: Vec<Schedule>,
-    /// Time after which events are not reported, in Unix seconds.
-    frozen_at: Option<i64>,
-}
-
-struct JpushMessage {
-    sent_at: i64,
-    events: Vec<JpushEvent>,
-    has_vanished: bool,
 }
 
 impl JpushSimulator {
     /// Creates the simulator without any message.
     pub fn new(clock: Clock, app: JpushApp) -> JpushSimulator {
         let state = JpushState {
-            random: fastrand::Rng::with_seed(app.seed),
             // Beyond 2^53, as real ids are.
-            last_id: 38_280_845_540_235_675,
-            messages: BTreeMap::new(),
+            deliveries: Deliveries::new(&CHANNELS, 38_280_845_540_235_675, app.seed),
             refused_ids: HashSet::new(),
             limit: SimulatedLimit::new(app.per_minute, 60_000),
             push_limit: SimulatedLimit::new(600, 60_000),
             used: BTreeMap::new(),
             calls: BTreeMap::new(),
-            troubles: HashMap::new(),
             schedules: Vec::new(),
-            frozen_at: None,
         };
         JpushSimulator { clock, app, state: Mutex::new(state) }
     }
@@ -214,66 +149,45 @@ impl JpushSimulator {
         let now = self.clock.now().as_second();
         let mut state = self.state();
         let state = &mut *state;
-        state.last_id += state.random.u64(1..5_000);
-        state.messages.retain(|_, message| message.sent_at + self.app.answered + self.app.kept > now);
+        let id = state.deliveries.push(devices, channels, now, self.app.answered + self.app.kept);
         let today = beijing::day_of(now);
         state.used.retain(|(day, _), _| *day >= today);
-        let mut events = Vec::new();
-        for place in channels {
-            let vendor = CHANNELS[place].leaf.2;
-            let trouble = state.troubles.get(vendor).copied().unwrap_or(Trouble::NONE);
-            let from = events.len();
-            course(place, trouble, devices, &mut state.random, &mut events);
-            for event in events[from..].iter().filter(|event| event.outcome == JpushOutcome::Sent) {
-                let day = beijing::day_of(now + i64::from(event.after));
-                *state.used.entry((day, vendor)).or_default() += i64::from(event.count);
-            }
+        for (after, vendor, count) in state.deliveries.sent(id) {
+            *state.used.entry((beijing::day_of(now + i64::from(after)), vendor)).or_default() += i64::from(count);
         }
-        // Later events would never be reported.
-        events.retain(|event| i64::from(event.after) <= self.app.answered + self.app.kept);
-        events.shrink_to_fit();
-        state.messages.insert(state.last_id, JpushMessage { sent_at: now, events, has_vanished: false });
-        state.last_id
+        id
     }
 
     /// Returns the true counts of a message at a time in Unix seconds, by leaf and outcome.
     pub fn truth(&self, id: u64, by: i64) -> BTreeMap<(Leaf, JpushOutcome), i64> {
-        let state = self.state();
-        state.messages.get(&id).map(|message| message.counts(state.happened(by))).unwrap_or_default()
+        self.state().deliveries.counts(id, by).unwrap_or_default()
     }
 
     /// Sets the trouble of a channel, as named by `details`, from the next push on; [`Trouble::NONE`] ends it.
     pub fn trouble(&self, channel: &'static str, trouble: Trouble) {
-        self.state().troubles.insert(channel, trouble);
+        self.state().deliveries.trouble(channel, trouble);
     }
 
     /// Hides all events from now on, so that a test can compare a consistent state.
     pub fn freeze(&self) {
         let now = self.clock.now().as_second();
-        self.state().frozen_at = Some(now);
+        self.state().deliveries.freeze(Some(now));
     }
 
     /// Ends [`Self::freeze`]: reports the events since then too.
     pub fn thaw(&self) {
-        self.state().frozen_at = None;
+        self.state().deliveries.freeze(None);
     }
 
     /// Adds a correction by the provider to a number of a message, from now on.
     pub fn restate(&self, id: u64, leaf: Leaf, outcome: JpushOutcome, by: i64) {
         let at = self.clock.now().as_second();
-        let place = CHANNELS.iter().position(|channel| channel.leaf == leaf).unwrap_or(CHANNELS.len());
-        assert!(place < CHANNELS.len(), "no channel has the leaf {leaf:?}");
-        if let Some(message) = self.state().messages.get_mut(&id) {
-            let after = (at - message.sent_at) as i32;
-            message.events.push(JpushEvent { channel: place as u8, after, outcome, count: by as i32 });
-        }
+        self.state().deliveries.restate(id, leaf, outcome, by, at);
     }
 
     /// Removes the numbers of a message from all answers.
     pub fn vanish(&self, id: u64) {
-        if let Some(message) = self.state().messages.get_mut(&id) {
-            message.has_vanished = true;
-        }
+        self.state().deliveries.vanish(id);
     }
 
     /// Refuses every call that names this id.
@@ -294,7 +208,7 @@ impl JpushSimulator {
 
     /// Returns the error for a request without valid credentials, over the rate limit or without permission.
     fn refusal(&self, request: &Request<Vec<u8>>, path: &str, state: &mut JpushState) -> Option<Response<Vec<u8>>> {
-        if !self.knows(request) {
+        if !has_basic_auth(request, &self.app.app_key, &self.app.master_secret) {
             return Some(error(401, 3001, "Basic authentication failed"));
         }
         let now = self.clock.now().as_millisecond();
@@ -329,11 +243,8 @@ impl JpushSimulator {
                     (false, 0) => json!({ "msg_id": id }),
                     (false, _) => json!({ "msg_id": id.to_string() }),
                 };
-                if let (Some(message), Some(fields)) = (state.messages.get(id), item.as_object_mut())
-                    && message.sent_at <= state.happened(now)
-                    && message.has_data(now, self.app.answered)
-                {
-                    let counts = message.counts(state.happened(now));
+                let counts = state.deliveries.answered(*id, now, DELAY..self.app.answered);
+                if let (Some(counts), Some(fields)) = (counts, item.as_object_mut()) {
                     fields.extend(match path {
                         "messages/detail" => details(&counts),
                         "received" => received_old(&counts),
@@ -346,14 +257,6 @@ impl JpushSimulator {
             })
             .collect();
         super::json(200, &Value::Array(items))
-    }
-
-    fn knows(&self, request: &Request<Vec<u8>>) -> bool {
-        use base64::Engine;
-        let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.strip_prefix("Basic "));
-        let shown = shown.and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
-        shown == Some(format!("{}:{}", self.app.app_key, self.app.master_secret).into_bytes())
     }
 }
 
@@ -368,11 +271,6 @@ impl JpushState {
         let of_today = self.used.iter().filter(|((day, of), _)| (*day, *of) == (beijing::day_of(now), channel));
         of_today.map(|(_, count)| count).sum()
     }
-
-    /// Returns the time until which events are reported.
-    fn happened(&self, now: i64) -> i64 {
-        self.frozen_at.map_or(now, |frozen| frozen.min(now))
-    }
 }
 
 /// Returns true if a path belongs to the Push API.
@@ -383,51 +281,6 @@ fn is_of_push_api(path: &str) -> bool {
 /// Returns the id in `schedules/{schedule_id}/msg_ids`.
 fn schedule_of(path: &str) -> Option<&str> {
     path.strip_prefix("schedules/")?.strip_suffix("/msg_ids").filter(|id| !id.contains('/'))
-}
-
-/// Adds the events of a push to `devices` on the channel with this index.
-fn course(place: usize, trouble: Trouble, devices: i64, random: &mut fastrand::Rng, events: &mut Vec<JpushEvent>) {
-    let channel = &CHANNELS[place];
-    let mut share = |of: i64, share: f64| {
-        let expected = of as f64 * (share * (0.9 + 0.2 * random.f64())).min(1.0);
-        ((expected + random.f64()).floor() as i64).min(of)
-    };
-    let mut event = |after: i64, outcome, count: i64| {
-        if count > 0 {
-            events.push(JpushEvent { channel: place as u8, after: after as i32 + 1, outcome, count: count as i32 });
-        }
-    };
-    let target = share(devices, channel.share);
-    let sent = share(target, channel.sent * (1.0 - trouble.refused));
-    event(0, JpushOutcome::Target, target);
-    event(0, JpushOutcome::Sent, sent);
-    let arriving = share(sent, channel.arrives * (1.0 - trouble.lost));
-    let speed = channel.speed * trouble.slower;
-    let soon = SOON.map(|(speeds, share)| ((speeds * speed).ceil() as i64, share));
-    let mut left = arriving;
-    for (after, part) in soon.into_iter().chain(TAIL) {
-        let received = share(arriving, part).min(left);
-        left -= received;
-        event(after, JpushOutcome::Received, received);
-        let displayed = share(received, 0.95);
-        event(after + 2, JpushOutcome::Display, displayed);
-        event(after + 60, JpushOutcome::Click, share(displayed, channel.clicked * (1.0 - trouble.unclicked)));
-    }
-}
-
-impl JpushMessage {
-    fn has_data(&self, now: i64, answered: i64) -> bool {
-        !self.has_vanished && (DELAY..answered).contains(&(now - self.sent_at))
-    }
-
-    fn counts(&self, now: i64) -> JpushCounts {
-        let mut counts = BTreeMap::new();
-        for event in self.events.iter().filter(|event| self.sent_at + i64::from(event.after) <= now) {
-            *counts.entry((CHANNELS[usize::from(event.channel)].leaf, event.outcome)).or_default() +=
-                i64::from(event.count);
-        }
-        counts
-    }
 }
 
 impl Simulator for JpushSimulator {

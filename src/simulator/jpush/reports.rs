@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use http::{Request, Response};
-use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use crate::simulator::jpush::{JpushApp, JpushSimulator, JpushState, error};
-use crate::simulator::{beijing, json as answer};
+use crate::simulator::{beijing, json as answer, parameter};
 
 /// Numbers of new, online and active users, by name.
 pub type UserCounts = [(&'static str, i64); 3];
@@ -97,8 +96,8 @@ impl JpushSimulator {
     pub fn status(&self, id: u64, device: &str) -> Option<i64> {
         let now = self.clock.now().as_second();
         let state = self.state();
-        let message = state.messages.get(&id)?;
-        Some(status(&self.app, id, device, state.happened(now) - message.sent_at))
+        let message = state.deliveries.messages.get(&id)?;
+        Some(status(&self.app, id, device, state.deliveries.happened(now) - message.sent_at))
     }
 
     /// Returns the true number of messages of today that count against the quota of a vendor.
@@ -159,7 +158,7 @@ impl JpushSimulator {
         let Some(id) = body["msg_id"].as_u64().filter(|id| !state.refused_ids.contains(id)) else {
             return invalid("msg_id");
         };
-        let Some(message) = state.messages.get(&id) else { return invalid("msg_id") };
+        let Some(message) = state.deliveries.messages.get(&id) else { return invalid("msg_id") };
         let devices = body["registration_ids"].as_array().filter(|devices| (1..=1000).contains(&devices.len()));
         let Some(devices) = devices else { return invalid("registration_ids") };
         let date = body["date"].as_str().map_or(Some(beijing::day_of(now)), beijing::parse);
@@ -167,7 +166,7 @@ impl JpushSimulator {
         let mut statuses = Map::new();
         for device in devices.iter().filter_map(Value::as_str) {
             let is_its_day = date == beijing::day_of(message.sent_at);
-            let age = if is_its_day { state.happened(now) - message.sent_at } else { 0 };
+            let age = if is_its_day { state.deliveries.happened(now) - message.sent_at } else { 0 };
             statuses.insert(device.to_owned(), json!({ "status": status(&self.app, id, device, age) }));
         }
         answer(200, &Value::Object(statuses))
@@ -183,12 +182,6 @@ impl JpushSimulator {
         });
         answer(200, &json!({ "code": 0, "message": "success", "data": data }))
     }
-}
-
-/// Returns a decoded parameter of the query string.
-pub(super) fn parameter(request: &Request<Vec<u8>>, name: &str) -> Option<String> {
-    let url = Url::parse(&format!("http://localhost/?{}", request.uri().query()?)).ok()?;
-    url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// Returns the users of a window. A day or month has fewer than the sum of its hours, since most users return.

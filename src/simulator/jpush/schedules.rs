@@ -3,7 +3,8 @@
 use http::{Request, Response};
 use serde_json::{Value, json};
 
-use super::{JpushSimulator, error, parameter};
+use super::{JpushSimulator, error};
+use crate::simulator::parameter;
 
 /// Number of schedules on a page.
 const PER_PAGE: usize = 50;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::Output;
 
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -31,6 +32,10 @@ impl World {
 
     fn easemob(&self, app: EasemobApp) -> SocketAddr {
         self.runtime.block_on(async { simulate(EasemobSimulator::new(Clock::system(), app)).await.1 })
+    }
+
+    fn engagelab(&self, app: EngagelabApp) -> SocketAddr {
+        self.runtime.block_on(async { simulate(EngagelabSimulator::new(Clock::system(), app)).await.1 })
     }
 
     fn feishu(&self, app: FeishuApp) -> SocketAddr {
@@ -70,6 +75,10 @@ impl World {
             "feishu:\n  - {{app: bot, base_url: 'http://{}', app_id: cli_1, app_secret: demo-app-secret-feishu}}\n",
             self.feishu(feishu)
         );
+        text += &format!(
+            "engagelab:\n  - {{app: abroad, base_url: 'http://{}', app_key: e, master_secret: 9f1d7a603a5b5a9d-demo, users: [day], discover: [plans]}}\n",
+            self.engagelab(EngagelabApp::demo("e"))
+        );
         text
     }
 }
@@ -104,7 +113,7 @@ fn every_report_that_works() {
     let mut exporter = Program::start(&["--config.file", &config]);
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("the configuration is valid; apps: 7, reports: 12\n"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 8, reports: 15\n"), "{out}");
     assert!(out.contains("\nA running exporter retries failing reports at once after kill -HUP"), "{out}");
     let rows = rows(&out);
     assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
@@ -122,6 +131,9 @@ fn every_report_that_works() {
         "jpush shop-group group_messages_detail works",
         "easemob chat offline_push works",
         "feishu bot message_push_overview works",
+        "engagelab abroad status_users works",
+        "engagelab abroad push_plans works",
+        "engagelab abroad status_detail works",
     ];
     assert_eq!(names, expected);
     // Yesterday ended today at midnight; Feishu's newest day is the one before, or until ten o'clock the one before that.
@@ -146,7 +158,8 @@ fn every_report_that_works() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
         .collect();
-    assert_eq!(ids, [["jpush", "shop", "the provider's lists", "-"]]);
+    let lists = |provider, app| [provider, app, "the provider's lists", "-"];
+    assert_eq!(ids, [lists("jpush", "shop"), lists("engagelab", "abroad")]);
     assert_eq!(row("messages_detail")[4], "no message to query");
     assert!(row("messages_detail")[5].ends_with(" of 2400"), "{:?}", row("messages_detail"));
     assert_eq!(exporter.terminate().0, Some(0));
@@ -158,6 +171,7 @@ fn what_fails_is_told_with_what_to_do() {
     let free = world.jpush(JpushApp { is_vip: false, ..JpushApp::demo("a") });
     let easemob = world.easemob(EasemobApp { step: 60, is_opened: false, ..EasemobApp::demo("acme", "chat") });
     let feishu = world.feishu(FeishuApp { step: 60, ..FeishuApp::demo("cli_1") });
+    let expired = world.engagelab(EngagelabApp { is_vip: false, ..EngagelabApp::demo("e") });
     let config = world.write(&format!(
         "jpush:
   - {{app: shop, base_url: 'http://{free}/v3', app_key: a, master_secret: {SECRET}, delivery: messages_detail}}
@@ -177,6 +191,8 @@ fn what_fails_is_told_with_what_to_do() {
   - {{app: gone, base_url: 'http://127.0.0.1:1/v3', app_key: a3, master_secret: {SECRET}}}
 easemob:
   - {{app: chat, base_url: 'http://{easemob}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: YXA6-demo-secret}}
+engagelab:
+  - {{app: abroad, base_url: 'http://{expired}', app_key: e, master_secret: 9f1d7a603a5b5a9d-demo}}
 feishu:
   - {{app: bot, base_url: 'http://{feishu}', app_id: cli_1, app_secret: wrong-app-secret}}
   - {{app: works, base_url: 'http://{feishu}', app_id: cli_1, timezone: UTC, app_secret_file: s}}
@@ -191,10 +207,10 @@ feishu:
     let config = world.write(&text[..text.rfind("  - {app: works").unwrap()]);
     let (code, out, err) = check(&config, &["--offline"]);
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    assert!(out.contains("the configuration is valid; apps: 5, reports: 5\n") && !out.contains("PROVIDER"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 6, reports: 6\n") && !out.contains("PROVIDER"), "{out}");
     // Nobody says what these have pushed.
     let warned = out.lines().filter(|line| line.contains(": warning: this app has no source of message ids")).count();
-    assert_eq!((warned, out.lines().count()), (3, 4), "{out}");
+    assert_eq!((warned, out.lines().count()), (4, 5), "{out}");
     let fed = text.replace("jpush:", "message_api: {token: t}\njpush:");
     let out = check(&world.write(&fed[..fed.rfind("  - {app: works").unwrap()]), &["--offline"]).1;
     assert_eq!(out.lines().count(), 1, "{out}");
@@ -203,7 +219,7 @@ feishu:
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(1));
     assert!(!out.contains("kill -HUP"), "{out}");
-    assert_eq!(err, "push-exporter: 5 of 5 reports failed\n");
+    assert_eq!(err, "push-exporter: 6 of 6 reports failed\n");
     let names: Vec<String> = rows(&out)[1..].iter().map(|row| row[1..4].join(" ")).collect();
     let expected = [
         "shop messages_detail forbidden",
@@ -211,6 +227,7 @@ feishu:
         "gone received_detail network",
         "chat offline_push forbidden",
         "bot message_push_overview auth",
+        "abroad status_detail forbidden",
     ];
     assert_eq!(names, expected);
     for told in [
@@ -219,6 +236,7 @@ feishu:
         "Connection refused",
         "    HTTP 403, code forbidden_op\n    Offline push statistics are not enabled",
         "    no access token: HTTP 200, code 10014: app secret invalid\n    Check app_id and app_secret",
+        "    HTTP 401, code 21038: vip expired or not activated\n    The app's EngageLab plan has expired or is not activated",
     ] {
         assert!(out.contains(told), "{told}\n{out}");
     }
@@ -229,6 +247,7 @@ feishu:
         "\n    请检查 base_url、DNS、代理和 CA 证书（ca_file）；稍后会自动重试。",
         "    HTTP 403, code forbidden_op\n    该应用未开通离线推送结果统计，请联系环信商务开通。",
         "    no access token: HTTP 200, code 10014: app secret invalid\n    请对照飞书开发者后台“凭证与基础信息”核对",
+        "    HTTP 401, code 21038: vip expired or not activated\n    该应用的 EngageLab 套餐已过期或未开通",
     ] {
         assert!(chinese.contains(told), "{told}\n{chinese}");
     }

@@ -72,6 +72,66 @@ fn platforms_of_easemob_are_named() {
     }
 }
 
+const ENGAGELAB: &str = "engagelab:
+  - app: abroad
+    base_url: https://pushapi-sgp.engagelab.com
+    app_key: 3a5b5a9d4b0c4c2e9f1d7a60
+    master_secret: pLanted-s3cret
+";
+
+#[test]
+fn the_data_centre_of_engagelab_is_required() {
+    let hosts = "https://pushapi-sgp.engagelab.com (Singapore), pushapi-hk (Hong Kong), pushapi-usva (Virginia), pushapi-defra (Frankfurt), pushapi-jpn (Japan), pushapi-bra (Brazil)";
+    let without = ENGAGELAB.replace("    base_url: https://pushapi-sgp.engagelab.com\n", "");
+    let error = format!(
+        "push-exporter.yml:2:5: engagelab[0].base_url: is required, since it differs by data centre, which the console shows: {hosts}"
+    );
+    assert_errors(&without, &[&error]);
+    let error =
+        "push-exporter.yml:3:15: engagelab[0].base_url: must not end in /v4, which belongs to the paths of the API";
+    for path in ["/v4", "/v4/"] {
+        assert_errors(&ENGAGELAB.replace(".com\n", &format!(".com{path}\n")), &[error]);
+    }
+    let misspelt = ENGAGELAB.replace("base_url", "base_ulr");
+    let unknown = "push-exporter.yml:3:5: engagelab[0].base_ulr: unknown key; did you mean base_url?";
+    let required = format!(
+        "push-exporter.yml:2:5: engagelab[0].base_url: is required, since it differs by data centre, which the console shows: {hosts}"
+    );
+    assert_errors(&misspelt, &[&required, unknown]);
+}
+
+#[test]
+fn keys_of_engagelab() {
+    for (keys, told) in [
+        ("delivery: messages_detail", "6:15: engagelab[0].delivery: must be one of status_detail, none"),
+        ("discover: [schedules]", "6:16: engagelab[0].discover[0]: must be one of plans"),
+        ("users: [hour]", "6:13: engagelab[0].users[0]: must be one of day"),
+        (
+            "messages: {ids: [shop-1]}",
+            "6:22: engagelab[0].messages.ids[0]: is not a msg_id of EngageLab; use digits that fit 64 bits",
+        ),
+    ] {
+        assert_errors(&format!("{ENGAGELAB}    {keys}\n"), &[&format!("push-exporter.yml:{told}")]);
+    }
+    let without_reports = format!("{ENGAGELAB}    delivery: none\n    discover: [plans]\n    messages: {{ids: [1]}}\n");
+    assert_errors(
+        &without_reports,
+        &[
+            "push-exporter.yml:7:15: engagelab[0].discover: delivery: none polls no messages; choose status_detail, or remove discover",
+            "push-exporter.yml:8:15: engagelab[0].messages: delivery: none polls no messages; choose status_detail, or remove messages",
+        ],
+    );
+    assert_errors(
+        &ENGAGELAB.replace("3a5b5a9d4b0c4c2e9f1d7a60", "'3a5b:60'"),
+        &[
+            "push-exporter.yml:4:14: engagelab[0].app_key: is not a key; use letters and digits, without colons or spaces",
+        ],
+    );
+    let twice = format!("{ENGAGELAB}{}", ENGAGELAB.strip_prefix("engagelab:\n").unwrap().replace("abroad", "again"));
+    let same = "push-exporter.yml:6:5: engagelab[1]: the same engagelab account as in line 2; its numbers would be counted twice";
+    assert_errors(&twice, &[same]);
+}
+
 #[test]
 fn test_devices_are_limited() {
     let with = |devices: &[String]| {
@@ -445,7 +505,7 @@ fn files_that_say_nothing() {
     assert_errors("easemob:\n\t- app: x\n", &["push-exporter.yml:2:1: a tab in the indentation; use spaces"]);
     assert_errors(
         "timezone: UTC\n",
-        &["push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu"],
+        &["push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu or engagelab"],
     );
     assert_errors("- easemob\n", &["push-exporter.yml:1:1: expected a mapping, found a list"]);
 

@@ -165,6 +165,12 @@ fn easemob_answers() {
 }
 
 #[test]
+fn engagelab_answers() {
+    replay("engagelab_answers");
+    change_by_chance("engagelab_answers", 3000);
+}
+
+#[test]
 fn feishu_answers() {
     replay("feishu_answers");
     change_by_chance("feishu_answers", 3000);
@@ -236,7 +242,8 @@ const MANY: usize = 200_000;
 /// comes in would take hours, or all memory.
 fn full(name: &str, reports: &[&str], bodies: &[String]) {
     let token = r#"{"access_token":"t","tenant_access_token":"t","expire":7200,"code":0}"#;
-    let token = if name == "jpush_answers" { String::new() } else { format!("200\n\n{token}\n----\n") };
+    let has_token = !["jpush_answers", "engagelab_answers"].contains(&name);
+    let token = if has_token { format!("200\n\n{token}\n----\n") } else { String::new() };
     for (report, body) in reports.iter().flat_map(|report| bodies.iter().map(move |body| (report, body))) {
         println!("{report}: {:.100}", body);
         target(name)(format!("{report}\n{token}200\n\n{body}").as_bytes());
@@ -269,6 +276,33 @@ fn jpush_answers_that_are_full() {
     let quotas = |classes: &str| format!(r#"{{"data":{{"xiaomi_quota":{{{classes}}}}}}}"#);
     let classes = many(MANY, ",", |n| format!(r#""a{n}":{{"used":1}}"#));
     full("jpush_answers", &["shop vendor_quota"], &[quotas(&classes), quotas(&format!(r#""{long}":{{{fields}}}"#))]);
+}
+
+#[test]
+fn engagelab_answers_that_are_full() {
+    let long = "x".repeat(2_000_000);
+    let fields = many(MANY, ",", |n| format!(r#""a{n}":1"#));
+    let channels = many(MANY, ",", |n| format!(r#""a{n}":{{"sent":1}}"#));
+    let platforms = many(MANY, ",", |n| format!(r#""sub_{n}":{{"sent":1}}"#));
+    full(
+        "engagelab_answers",
+        &["abroad status_detail"],
+        &[
+            format!(r#"{{"1":{{"sub":{{"{long}":{{"sub_android":{{"huawei":{{{fields}}}}}}}}}}}}}"#),
+            format!(r#"{{"1":{{"sub":{{"message":{{"sub_android":{{{channels}}}}}}}}}}}"#),
+            format!(r#"{{"1":{{"sub":{{"live_activity":{{{platforms}}}}}}}}}"#),
+            format!(r#"{{"1":{{{fields}}}}}"#),
+            format!("{{{}}}", many(MANY, ",", |n| format!(r#""{n}":{{"targets":{n}}}"#))),
+            "[".repeat(8_000_000),
+        ],
+    );
+    let plans = many(MANY, ",", |n| format!(r#"{{"plan_id":"p{n}"}}"#));
+    let ids = many(MANY, ",", |n| format!("\"{n}\""));
+    let bodies = [
+        format!(r#"{{"push_plan_info":[{plans}],"total":18446744073709551615}}"#),
+        format!(r#"{{"autumn_sale":{{"msg_ids":[{ids}]}}}}"#),
+    ];
+    full("engagelab_answers", &["abroad push_plans"], &bodies);
 }
 
 #[test]

@@ -24,15 +24,20 @@ enum Who {
     Users,
     /// JPush `vendor_quota`, of this moment.
     Quota,
+    /// EngageLab `status_detail`, by message.
+    Abroad,
+    /// EngageLab `status_users`, by window, which counts nothing.
+    AbroadUsers,
     /// Easemob `offline_push`.
     Easemob,
     /// Feishu `message_push_overview`.
     Feishu,
 }
-use Who::{Easemob, Feishu, Messages, Quota, Users};
+use Who::{Abroad, AbroadUsers, Easemob, Feishu, Messages, Quota, Users};
 
-const ALL: &[Who] = &[Messages, Users, Quota, Easemob, Feishu];
+const ALL: &[Who] = &[Messages, Users, Quota, Abroad, AbroadUsers, Easemob, Feishu];
 const JPUSH: &[Who] = &[Messages, Users, Quota];
+const ENGAGELAB: &[Who] = &[Abroad, AbroadUsers];
 const WITH_TOKENS: &[Who] = &[Easemob, Feishu];
 
 /// What goes wrong.
@@ -92,8 +97,11 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("wrong content type", ALL, Statistics(Fault::ContentType("text/html")), "", ""),
         Row("a text", ALL, says(200, r#""OK""#), "decode", "not of the documented shape"),
         Row("objects where lists should be", &[Messages], says(200, r#"{"msg_id":"1","jpush_received":999}"#), "decode", "not of the documented shape"),
-        Row("lists where objects should be", &[Users, Quota, Easemob, Feishu], says(200, r#"[{"status":"OK","code":0}]"#), "decode", "cannot be read"),
+        Row("lists where objects should be", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu], says(200, r#"[{"status":"OK","code":0}]"#), "decode", "cannot be read"),
         Row("values that are no counts", &[Messages], says(200, r#"[{"msg_id":"1","jpush_received":"many","ios_apns_sent":-5,"android_pns_sent":{"a":1}}]"#), "", ""),
+        Row("values that are no counts", &[Abroad], says(200, r#"{"1":{"sub":{"notification":{"sub_ios":{"apns":{"sent":"many","delivered":-5,"clicks":{"a":1}}}}}}}"#), "", ""),
+        Row("values that are no counts", &[AbroadUsers], says(200, r#"{"TimeUnit":"DAY","items":[{"time":"2026-03-09","android":{"online":"many","new":1.5}}]}"#), "", ""),
+        Row("no items in an object", &[AbroadUsers], says(200, r#"{"TimeUnit":"DAY"}"#), "decode", "no items"),
         Row("values that are no counts", &[Users], says(200, r#"{"time_unit":"DAY","items":[{"time":"2026-03-09","android":{"online":"many","new":1.5}}]}"#), "", ""),
         Row("values that are no counts", &[Easemob], says(200, r#"{"status":"OK","data":{"2026-03-10":{"APNS":{"successCount":"many","failCount":-5}}}}"#), "", ""),
         Row("values that are no counts", &[Feishu], says(200, r#"{"code":0,"data":{"items":[{"metric_name":"send_msg_count","metric_value":[7]}]}}"#), "", ""),
@@ -105,7 +113,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("a refusal of its own in a success", &[Quota], says(200, r#"{"code":7001,"message":"no such quota"}"#), "server", "HTTP 200, code 7001: no such quota"),
         Row("no code in the envelope", &[Feishu], says(200, r#"{"data":{"items":[]}}"#), "decode", "there is no code"),
         Row("100,000 brackets", &[Messages], says(200, &nested[0]), "decode", "not JSON"),
-        Row("100,000 brackets", &[Users, Quota, Easemob, Feishu], says(200, &nested[1]), "decode", "cannot be read"),
+        Row("100,000 brackets", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu], says(200, &nested[1]), "decode", "cannot be read"),
         Row("nine MiB", ALL, says(200, &huge), "decode", "larger than 8 MiB"),
         Row("less than the head says", ALL, Statistics(Fault::LessThanSaid), "network", "end of file"),
         Row("more than the head says", ALL, Statistics(Fault::MoreThanSaid), "decode", "cut short"),
@@ -118,6 +126,11 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("429 with its headers", &[Feishu], with(429, &[("x-ogw-ratelimit-limit", "100"), ("x-ogw-ratelimit-reset", "42")], &feishu(99_991_400, "request trigger frequency limit")), "rate_limited", "HTTP 429, code 99991400"),
         Row("the limit as 400", &[Feishu], says(400, &feishu(99_991_400, "request trigger frequency limit")), "rate_limited", "HTTP 400, code 99991400"),
         Row("a wrong secret", JPUSH, says(401, &jpush(3001, "Basic authentication failed")), "auth", "HTTP 401, code 3001: Basic authentication failed"),
+        Row("the limit as 400", ENGAGELAB, says(400, &jpush(23_008, "qps limit reached")), "rate_limited", "HTTP 400, code 23008: qps limit reached"),
+        Row("an expired plan as 401", ENGAGELAB, says(401, &jpush(21_038, "vip expired")), "forbidden", "HTTP 401, code 21038: vip expired"),
+        Row("a closed whitelist", ENGAGELAB, says(400, &jpush(23_009, "ip not allowed")), "forbidden", "HTTP 400, code 23009: ip not allowed"),
+        Row("an error inside as 400", ENGAGELAB, says(400, r#"{"code":21009,"message":"internal error"}"#), "server", "HTTP 400, code 21009: internal error"),
+        Row("a wrong secret", ENGAGELAB, says(401, &jpush(21_004, "Basic authentication failed")), "auth", "HTTP 401, code 21004: Basic authentication failed"),
         Row("a wrong secret", &[Easemob], Tokens(Fault::answer(400, &easemob("invalid_grant", "client_secret does not match"))), "auth", "no access token: HTTP 400, code invalid_grant: client_secret does not match"),
         Row("a wrong secret", &[Feishu], Tokens(Fault::answer(200, &feishu(10_014, "app secret invalid"))), "auth", "no access token: HTTP 200, code 10014: app secret invalid"),
         Row("an expired token", &[Easemob], Revokes(401, r#"{"error":"auth_bad_access_token","error_description":"Unable to authenticate due to expired access token"}"#), "", ""),
@@ -205,11 +218,16 @@ impl Provider {
             "/v3/received/detail" => Messages,
             "/v3/users" => Users,
             "/v3/push/quota" => Quota,
+            "/v4/status/detail" => Abroad,
+            "/v4/status/users" => AbroadUsers,
             _ => self.who,
         };
         let body = match of_path {
             Messages => format!(r#"[{{"msg_id":"1","jpush_received":{number}}}]"#),
-            Users => {
+            Abroad => {
+                format!(r#"{{"1":{{"sub":{{"notification":{{"sub_ios":{{"apns":{{"delivered":{number}}}}}}}}}}}}}"#)
+            }
+            Users | AbroadUsers => {
                 let item = format!(r#"{{"time":"2026-03-09","android":{{"online":{number}}}}}"#);
                 format!(r#"{{"time_unit":"DAY","start":"2026-03-09","duration":1,"items":[{item}]}}"#)
             }
@@ -232,11 +250,13 @@ impl Who {
             Messages | Users | Quota => {
                 "app_key: key, master_secret: m4ster, messages: {ids: [1]}, users: [day], vendor_quota: true"
             }
+            Abroad | AbroadUsers => "app_key: key, master_secret: m4ster, messages: {ids: [1]}, users: [day]",
             Easemob => "org_name: acme, app_name: chat, client_id: c, client_secret: s3cret",
             Feishu => "app_id: cli_1, app_secret: s3cret, windows: [day]",
         };
         let (provider, path) = match self {
             Messages | Users | Quota => ("jpush", "/v3"),
+            Abroad | AbroadUsers => ("engagelab", ""),
             Easemob => ("easemob", ""),
             Feishu => ("feishu", ""),
         };
@@ -254,7 +274,8 @@ impl Who {
         let path = request.uri().path();
         match self {
             Messages => path.contains("received"),
-            Users => path.contains("users"),
+            Abroad => path.contains("detail"),
+            Users | AbroadUsers => path.contains("users"),
             Quota => path.contains("quota"),
             Easemob | Feishu => !is_for_token(request),
         }
@@ -265,6 +286,8 @@ impl Who {
             Messages => r#"provider="jpush",app="victim",report="received_detail""#,
             Users => r#"provider="jpush",app="victim",report="users""#,
             Quota => r#"provider="jpush",app="victim",report="vendor_quota""#,
+            Abroad => r#"provider="engagelab",app="victim",report="status_detail""#,
+            AbroadUsers => r#"provider="engagelab",app="victim",report="status_users""#,
             Easemob => r#"provider="easemob",app="victim",report="offline_push""#,
             Feishu => r#"provider="feishu",app="victim",report="message_push_overview""#,
         }
@@ -276,6 +299,14 @@ impl Who {
         let (series, expected) = match self {
             Messages => (
                 r#"push_messages_received_total{provider="jpush",app="victim",platform="any",channel="jpush",kind="any"}"#,
+                number,
+            ),
+            Abroad => (
+                r#"push_messages_received_total{provider="engagelab",app="victim",platform="ios",channel="apns",kind="notification"}"#,
+                number,
+            ),
+            AbroadUsers => (
+                r#"push_users{provider="engagelab",app="victim",platform="android",state="online",window="day"}"#,
                 number,
             ),
             Users => {
@@ -299,8 +330,8 @@ impl Who {
 /// that suffers.
 fn bystanders(who: Who, page: &Page) -> Vec<f64> {
     let bystander = r#"provider="easemob",app="bystander",report="offline_push""#;
-    let siblings =
-        JPUSH.iter().filter(|sibling| JPUSH.contains(&who) && **sibling != who).map(|sibling| sibling.labels());
+    let account = [JPUSH, ENGAGELAB].into_iter().find(|account| account.contains(&who)).unwrap_or_default();
+    let siblings = account.iter().filter(|sibling| **sibling != who).map(|sibling| sibling.labels());
     let answered = |labels| page.get(&format!(r#"push_api_requests_total{{{labels},code="200"}}"#)).unwrap();
     [bystander].into_iter().chain(siblings).map(answered).collect()
 }
@@ -434,6 +465,16 @@ async fn of_jpush_users() {
 #[tokio::test(start_paused = true)]
 async fn of_jpush_quotas() {
     every_row_of(Quota).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_engagelab_messages() {
+    every_row_of(Abroad).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_engagelab_users() {
+    every_row_of(AbroadUsers).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
 //! A week in which three of ten requests fail, each in one of many ways, providers are away for a while, and
-//! the exporter is restarted every few hours: at the end every counter of all three providers equals the truth.
+//! the exporter is restarted every few hours: at the end every counter of all providers equals the truth.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
 
+use crate::support::engagelab_totals;
 use crate::support::fault_injection::{Fault, Faulty, Listen, quick_faults, seed};
 use crate::support::jpush_totals::add;
 use crate::support::window_totals::{WindowTruth, assert_same, beijing};
@@ -45,17 +47,25 @@ async fn storm(seed: u64) {
     let app = JpushApp { seed, ..JpushApp::demo("key") };
     let easemob = EasemobApp { step: 300, kept: 30, per_day: 60_000.0, seed, ..EasemobApp::demo("acme", "chat") };
     let feishu = FeishuApp { step: 300, per_day: 600.0, users: 300, seed, ..FeishuApp::demo("cli_storm") };
-    let (secret, client_secret, app_secret) =
-        (app.master_secret.clone(), easemob.client_secret.clone(), feishu.app_secret.clone());
+    let engagelab = EngagelabApp { seed, ..EngagelabApp::demo("key") };
+    let (secret, client_secret, app_secret, abroad_secret) = (
+        app.master_secret.clone(),
+        easemob.client_secret.clone(),
+        feishu.app_secret.clone(),
+        engagelab.master_secret.clone(),
+    );
     let jpush = Arc::new(JpushSimulator::new(clock.clone(), app));
     let easemob = Arc::new(EasemobSimulator::new(clock.clone(), easemob));
     let feishu = Arc::new(FeishuSimulator::new(clock.clone(), feishu));
+    let abroad = Arc::new(EngagelabSimulator::new(clock.clone(), engagelab));
+    abroad.create_plan("storm");
     let layers = [
         Faulty::new(Arc::clone(&jpush)).await,
         Faulty::new(Arc::clone(&easemob)).await,
         Faulty::new(Arc::clone(&feishu)).await,
+        Faulty::new(Arc::clone(&abroad)).await,
     ];
-    let [jpush_at, easemob_at, feishu_at] = layers.each_ref().map(|layer| layer.address);
+    let [jpush_at, easemob_at, feishu_at, abroad_at] = layers.each_ref().map(|layer| layer.address);
     let text = format!(
         "message_api: {{token: t}}
 jpush:
@@ -64,6 +74,8 @@ easemob:
   - {{app: chat, base_url: 'http://{easemob_at}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1m}}
 feishu:
   - {{app: office-bot, base_url: 'http://{feishu_at}', app_id: cli_storm, app_secret: {app_secret}}}
+engagelab:
+  - {{app: abroad, base_url: 'http://{abroad_at}', app_key: key, master_secret: {abroad_secret}, discover: [plans]}}
 "
     );
     let truth = WindowTruth::new(Arc::clone(&easemob), Arc::clone(&feishu), "2026-03-10");
@@ -76,11 +88,20 @@ feishu:
     }
     let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
     let mut pushed = Vec::new();
+    let mut pushed_abroad = Vec::new();
     let mut failed_polls = 0;
     let over = tokio::time::Instant::now() + Duration::from_secs(WEEK);
     while tokio::time::Instant::now() < over {
         tokio::time::sleep(Duration::from_secs(random.u64(60..15_000))).await;
         pushed.push(if random.u8(..4) == 0 { jpush.push_message(3_000) } else { jpush.push(20_000) });
+        // Every second push abroad is under a plan, and nobody tells of it.
+        let is_told = pushed.len() % 2 == 0;
+        let id = if is_told { abroad.push(9_000) } else { abroad.push_under("storm", 9_000) };
+        pushed_abroad.push(id);
+        if is_told {
+            let body = format!(r#"{{"app":"abroad","msg_id":"{id}"}}"#);
+            assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body.into()).await.0, 200);
+        }
         // Sent twice, since the first reply was not heard.
         let body = format!(r#"{{"app":"shop","msg_id":{}}}"#, pushed[pushed.len() - 1]);
         for new in [1, 0] {
@@ -109,6 +130,7 @@ feishu:
         layer.heal();
     }
     jpush.freeze();
+    abroad.freeze();
     // Time for every report at its slowest pace, for Feishu's day of 10:00, and for every message.
     let calm = beijing("2026-03-18", 13.0) + SignedDuration::from_secs(100);
     tokio::time::sleep(Duration::try_from(calm.duration_since(clock.now())).expect("a week is over before")).await;
@@ -118,17 +140,30 @@ feishu:
     for id in &pushed {
         add(&mut messages, "shop", "messages_detail", &jpush.truth(*id, clock.now().as_second()), 1);
     }
-    assert!(messages.len() > 40 && pushed.len() > 50, "PUSH_EXPORTER_SEED={seed}");
+    for id in &pushed_abroad {
+        engagelab_totals::add(&mut messages, "abroad", &abroad.truth(*id, clock.now().as_second()), true, 1);
+    }
+    assert!(messages.len() > 80 && pushed.len() > 50, "PUSH_EXPORTER_SEED={seed}");
     expected.extend(messages);
     let mut counted = page.counters();
     counted.retain(|series, count| {
         let is_other = ["_at_10m_", "registered", "tracked"].iter().any(|other| series.contains(other));
-        !is_other && (*count > 0 || !series.contains("jpush"))
+        let is_by_message = ["jpush", "engagelab"].iter().any(|provider| series.contains(provider));
+        !is_other && (*count > 0 || !is_by_message)
     });
     println!("{} messages, {failed_polls} failed polls", pushed.len());
     assert_same(counted, expected, &format!("PUSH_EXPORTER_SEED={seed}"));
     let registered = r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#;
     assert_eq!(page.get(registered), Some(pushed.len() as f64), "PUSH_EXPORTER_SEED={seed}");
+    let sources = ["api", "discovery"].map(|source| {
+        page.get(&format!(r#"push_messages_registered_total{{provider="engagelab",app="abroad",source="{source}"}}"#))
+    });
+    let told = pushed_abroad.len() / 2;
+    assert_eq!(
+        sources,
+        [told, pushed_abroad.len() - told].map(|count| Some(count as f64)),
+        "PUSH_EXPORTER_SEED={seed}"
+    );
     for (series, count) in page.starting(&["push_messages_received_at_10m_total", "push_messages_sent_at_10m_total"]) {
         let whole = page.counters()[&series.replace("_at_10m", "")];
         assert!((whole.min(1)..=whole).contains(&count), "{series}: {count} of {whole}, PUSH_EXPORTER_SEED={seed}");

@@ -1,4 +1,4 @@
-//! Every code of the three providers' error tables, and of what those leave out: its reason on the page, and
+//! Every code of the providers' error tables, and of what those leave out: its reason on the page, and
 //! on the status page the code and a sentence of advice, in English and Chinese. Written by hand from the documents.
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::support::scripted_provider::ScriptedProvider;
 use crate::support::{Exporter, fast_dir, simulate};
 
 /// Parts of the English advice, and of the Chinese advice that stands for it.
-const IN_CHINESE: [(&str, &str); 33] = [
+const IN_CHINESE: [(&str, &str); 43] = [
     ("JPush reports a server error", "极光返回了服务端错误，稍后会自动重试"),
     ("lower requests_per_minute", "请调低 requests_per_minute"),
     ("This report is not enabled for the AppKey.", "该 AppKey 未开通此报表"),
@@ -43,6 +43,16 @@ const IN_CHINESE: [(&str, &str); 33] = [
     ("Feishu's table of error codes", "飞书的错误码表"),
     ("Check app_id and app_secret", "核对 app_id 和 app_secret"),
     ("set base_url: https://open.larksuite.com", "Lark 应用请设置 base_url: https://open.larksuite.com"),
+    ("others do not know the app", "其他数据中心不认识该应用"),
+    ("has characters, such as spaces", "app_key 含有多余字符"),
+    ("has expired or is not activated", "套餐已过期或未开通"),
+    ("EngageLab's IP whitelist of the app", "EngageLab IP 白名单拦截了本机"),
+    ("EngageLab's requests of this second", "每秒请求上限"),
+    ("does not accept a message id or date", "不接受某个消息 ID 或日期"),
+    ("does not accept the form of the request", "不接受请求的格式"),
+    ("EngageLab reports a server error", "EngageLab 返回了服务端错误，稍后会自动重试"),
+    ("EngageLab's table of error codes", "EngageLab 的错误码表"),
+    ("that base_url is the app's data centre.", "并确认 base_url 是该应用所在的数据中心。"),
     // After the more specific ones.
     ("the query will be retried automatically", "稍后会自动重试"),
 ];
@@ -117,6 +127,61 @@ async fn jpush() {
     look(section, &[("/v3", 502, html)], labels, "server", &["HTTP 502", "the query will be retried automatically"])
         .await;
     look(section, &[("/v3", 404, "")], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn engagelab() {
+    let section = "engagelab:\n  - {app: abroad, base_url: 'http://ADDRESS', app_key: key, master_secret: m4ster, users: [day], discover: [plans], messages: {ids: [1, 2]}}\n";
+    // Section 6 of the document; the last code is not in it.
+    let server = "EngageLab reports a server error; the query will be retried automatically.";
+    let form = "does not accept the form of the request";
+    for (status, code, message, reason, advice) in [
+        (401, 21004, "Basic authentication failed", "auth", "others do not know the app"),
+        (401, 27001, "authorization is empty", "auth", "others do not know the app"),
+        (400, 21008, "app_key is malformed", "auth", "has characters, such as spaces"),
+        (401, 21038, "vip expired", "forbidden", "has expired or is not activated"),
+        (400, 23009, "ip is not in the whitelist", "forbidden", "EngageLab's IP whitelist of the app"),
+        (400, 23008, "qps limit reached", "rate_limited", "EngageLab's requests of this second"),
+        (400, 1003, "parameter invalid", "bad_request", "does not accept a message id or date"),
+        (400, 21002, "parameter missing", "bad_request", form),
+        (400, 21003, "parameter invalid", "bad_request", form),
+        (400, 21015, "parameter invalid", "bad_request", form),
+        (400, 21016, "parameter invalid", "bad_request", form),
+        (400, 20101, "parameter invalid", "bad_request", form),
+        (405, 21001, "method not allowed", "bad_request", form),
+        (400, 21009, "internal error", "server", server),
+        (503, 21030, "timeout inside", "server", server),
+        (500, 27000, "memory error", "server", server),
+        (402, 99999, "of the future", "bad_request", "check the account"),
+    ] {
+        let body = json!({ "error": { "code": code, "message": message } }).to_string();
+        for report in ["status_detail", "status_users", "push_plans"] {
+            let labels = format!(r#"provider="engagelab",app="abroad",report="{report}""#);
+            look(section, &[("/v4", status, &body)], &labels, reason, &[&format!("code {code}"), message, advice])
+                .await;
+        }
+    }
+    let labels = r#"provider="engagelab",app="abroad",report="status_users""#;
+    // The form without an envelope, and a success that holds an error.
+    let flat = json!({ "code": 21038, "message": "vip expired" }).to_string();
+    look(section, &[("/v4", 401, &flat)], labels, "forbidden", &["code 21038", "has expired or is not activated"])
+        .await;
+    look(
+        section,
+        &[("/v4", 200, &flat)],
+        labels,
+        "forbidden",
+        &["HTTP 200, code 21038", "has expired or is not activated"],
+    )
+    .await;
+    let unknown = json!({ "error": { "code": 99999, "message": "of the future" } }).to_string();
+    let texts = ["HTTP 200, code 99999", "EngageLab's table of error codes"];
+    look(section, &[("/v4", 200, &unknown)], labels, "server", &texts).await;
+    look(section, &[("/v4", 401, "")], labels, "auth", &["HTTP 401", "that base_url is the app's data centre."]).await;
+    look(section, &[("/v4", 404, "")], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+    look(section, &[("/v4", 410, "")], labels, "bad_request", &["HTTP 410", "check the account"]).await;
+    let html = "<html><title>502 Bad Gateway</title></html>";
+    look(section, &[("/v4", 502, html)], labels, "server", &["HTTP 502", "EngageLab reports a server error"]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,11 @@
 //! Every example of JPush's document for message statistics, its comments taken out, gives exactly the
 //! readings written out by hand; and what the document leaves out: nulls, spellings, ids, shapes.
 
-use push_exporter::model::reading::Metric::{self, Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
+use push_exporter::model::reading::Metric::{Clicked, Displayed, PushedOnline, Received, Sent, Targeted};
 use push_exporter::provider::jpush::Delivery;
 use push_exporter::provider::{MessageNumbers, MessageQuery};
+
+use crate::support::readings::{Row, row, sorted, written};
 
 const RECEIVED_DETAIL: &str = include_str!("../../fixtures/jpush/received_detail.json");
 const MESSAGES_DETAIL: &str = include_str!("../../fixtures/jpush/messages_detail.json");
@@ -11,35 +13,6 @@ const RECEIVED: &str = include_str!("../../fixtures/jpush/received.json");
 const MESSAGES: &str = include_str!("../../fixtures/jpush/messages.json");
 const GROUP_MESSAGES_DETAIL: &str = include_str!("../../fixtures/jpush/group_messages_detail.json");
 const LIVE_ACTIVITY: &str = include_str!("../../fixtures/jpush/messages_detail_live_activity.json");
-
-/// Field path, metric, platform, channel, kind, value.
-type Row = (String, Metric, String, String, String, i64);
-
-fn row(field: &str, metric: Metric, platform: &str, channel: &str, kind: &str, value: i64) -> Row {
-    (field.to_owned(), metric, platform.to_owned(), channel.to_owned(), kind.to_owned(), value)
-}
-
-/// What was read of a message, sorted by path.
-fn written(numbers: &MessageNumbers, id: &str) -> Vec<Row> {
-    let message = numbers.messages.iter().find(|message| message.id == id).expect("the message is in the answer");
-    let mut rows: Vec<Row> = message
-        .readings
-        .iter()
-        .map(|reading| {
-            let series = &reading.series;
-            let [platform, channel, kind] =
-                [&series.platform, &series.channel, &series.kind].map(|label| label.as_str());
-            row(&reading.field, series.metric, platform, channel, kind, reading.value)
-        })
-        .collect();
-    rows.sort();
-    rows
-}
-
-fn sorted(mut rows: Vec<Row>) -> Vec<Row> {
-    rows.sort();
-    rows
-}
 
 fn received(body: &str) -> MessageNumbers {
     Delivery::ReceivedDetail.parse(body.as_bytes(), &[]).unwrap()

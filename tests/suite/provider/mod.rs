@@ -1,6 +1,7 @@
 //! Answers of providers: field maps, error tables, rate limits, new providers.
 
 mod documents;
+mod engagelab_documents;
 mod error_tables;
 mod jpush_documents;
 mod jpush_reports;

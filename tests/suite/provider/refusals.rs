@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use push_exporter::ledger::LedgerError;
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::util::clock::Clock;
@@ -184,6 +185,55 @@ async fn jpush_refusals() {
         assert_eq!(is_up(&exporter.scrape().await, &labels), reason == "auth");
         exporter.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn engagelab_refusals() {
+    let expired = EngagelabApp { is_vip: false, ..EngagelabApp::demo("key") };
+    for (path, secret, reason, advice) in [
+        ("", expired.master_secret.as_str(), "forbidden", "has expired or is not activated"),
+        ("", "wrong-secret", "auth", "that base_url is the app's data centre"),
+        ("/elsewhere", expired.master_secret.as_str(), "not_found", "Check base_url"),
+    ] {
+        let clock = clock();
+        let (simulator, address) = simulate(EngagelabSimulator::new(clock.clone(), expired.clone())).await;
+        let id = simulator.push(1000);
+        let folder = fast_dir();
+        let text = format!(
+            "engagelab:\n  - {{app: abroad, base_url: 'http://{address}{path}', app_key: key, master_secret: {secret}, messages: {{ids: [{id}]}}}}\n"
+        );
+        let exporter = Exporter::start(&text, folder.path(), &clock).await;
+        seconds(5).await;
+        let labels = r#"provider="engagelab",app="abroad",report="status_detail""#;
+        let page = exporter.scrape().await;
+        assert!(failing(&page, labels, reason), "{reason}: {page:#?}");
+        assert!(exporter.get("/").await.1.replace("&#39;", "'").contains(advice), "{reason}");
+        exporter.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_id_that_engagelab_refuses_costs_no_other() {
+    let clock = clock();
+    let app = EngagelabApp::demo("key");
+    let secret = app.master_secret.clone();
+    let (simulator, address) = simulate(EngagelabSimulator::new(clock.clone(), app)).await;
+    let ids: Vec<u64> = (0..150).map(|_| simulator.push(1000)).collect();
+    simulator.refuse(ids[70]);
+    let written: Vec<String> = ids.iter().map(u64::to_string).collect();
+    let text = format!(
+        "engagelab:\n  - {{app: abroad, base_url: 'http://{address}', app_key: key, master_secret: {secret}, messages: {{ids: [{}]}}}}\n",
+        written.join(", ")
+    );
+    let folder = fast_dir();
+    let exporter = Exporter::start(&text, folder.path(), &clock).await;
+    seconds(3600).await;
+    let page = exporter.scrape().await;
+    let owner = r#"provider="engagelab",app="abroad""#;
+    assert_eq!(page.get(&format!("push_rejected_messages_total{{{owner}}}")), Some(1.0), "{page:#?}");
+    let live = format!(r#"push_tracked_messages{{{owner},state="live"}}"#);
+    assert_eq!(page.get(&live), Some(149.0), "{page:#?}");
+    exporter.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

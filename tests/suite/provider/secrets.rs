@@ -8,15 +8,18 @@ use crate::support::scripted_provider::{ScriptedProvider, respond};
 use crate::support::{Program, eventually, simulate, try_talk};
 
 const TOKEN: &str = "pLanted-token-7f1bcd13fc57d46bac21793a18e560";
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 9] = [
     "pLanted-easemob-secret",
     "pLanted-feishu-secret",
     "pLanted-static-token",
     "pLanted-jpush-secret",
     "pLanted-message-token",
+    "pLanted-engagelab-secret",
     TOKEN,
     // Basic authentication of k:pLanted-jpush-secret.
     "azpwTGFudGVkLWpwdXNoLXNlY3JldA==",
+    // And of k:pLanted-engagelab-secret.
+    "azpwTGFudGVkLWVuZ2FnZWxhYi1zZWNyZXQ=",
 ];
 
 /// Gives out a token that it then refuses, and quotes requests in its errors.
@@ -44,6 +47,10 @@ fn gossip() -> ScriptedProvider {
             (_, _, 1) if path.contains("received") => {
                 (401, format!(r#"{{"error":{{"code":3001,"message":"{quoted} pLanted-jpush-secret"}}}}"#))
             }
+            (_, _, 1) if path.starts_with("/v4") => {
+                (401, format!(r#"{{"error":{{"code":21004,"message":"{quoted} pLanted-engagelab-secret"}}}}"#))
+            }
+            _ if path.starts_with("/v4") => (200, format!(r#"{{"1":{{"{quoted}":7}},"{quoted}":{{"sent":1}}}}"#)),
             _ if path.contains("received") => (200, format!(r#"[{{"msg_id":"1","{quoted}":7}}]"#)),
             (_, _, 1) => (400, format!(r#"{{"code":99991663,"msg":"{quoted}","error":{{"log_id":"{quoted}"}}}}"#)),
             _ => (200, format!("<html>{quoted}")),
@@ -57,7 +64,7 @@ fn no_planted_secret_is_found() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_, address) = runtime.block_on(simulate(gossip()));
     let folder = tempfile::tempdir().unwrap();
-    let [easemob, feishu, fixed, jpush, message_token, ..] = SECRETS;
+    let [easemob, feishu, fixed, jpush, message_token, engagelab, ..] = SECRETS;
     std::fs::write(folder.path().join("secret"), format!("{easemob}\n")).unwrap();
     let text = format!(
         "message_api: {{token: {message_token}}}
@@ -66,6 +73,8 @@ jpush:
 easemob:
   - {{app: a, base_url: 'http://{address}', org_name: o, app_name: a, client_id: i, client_secret_file: secret, interval: 1s}}
   - {{app: b, base_url: 'http://{address}', org_name: o, app_name: b, app_token: {fixed}, interval: 1s}}
+engagelab:
+  - {{app: e, base_url: 'http://{address}', app_key: k, master_secret: {engagelab}, messages: {{ids: [1]}}, discover: [plans], users: [day], interval: 1s}}
 feishu:
   - {{app: c, base_url: 'http://{address}', app_id: cli_c, app_secret: '${{FEISHU_SECRET}}', interval: 1s}}
 "
@@ -82,7 +91,7 @@ feishu:
         let log = program.log();
         let complains =
             |app: &str| log.lines().any(|line| line.contains("failing") && line.contains(&format!("app={app}")));
-        (["a", "b", "c", "d"].into_iter().all(complains)
+        (["a", "b", "c", "d", "e"].into_iter().all(complains)
             && log.contains("does not know")
             && log.contains("invalid_grant"))
         .then_some(())
