@@ -365,6 +365,25 @@
               variables: ['provider'],
             },
           ),
+          // What the provider adds up itself, against what was read of it: any difference is a fault, here or there.
+          $.alert(
+            'PushDeliveriesUnaccounted',
+            {
+              expr: |||
+                max by (job, provider, app, metric) (abs(push_window_unaccounted_messages%(where)s)) > 0
+                  or sum by (job, provider, app, metric) (increase(push_messages_unaccounted_total%(where)s[1d])) > 0
+              ||| % config,
+              'for': '30m',
+              severity: 'warning',
+              summary: '{{ $value | humanize }} deliveries ({{ $labels.metric }}) of {{ $labels.app }} are unaccounted: {{ $labels.provider }} adds up another number',
+              description: |||
+                {{ $labels.provider }}'s own total ({{ $labels.metric }}) of a window or of messages that are settled differs by {{ $value | humanize }} from what the
+                exporter has read part by part for {{ $labels.app }}.
+              |||,
+              dashboard: 'push-exporter',
+              variables: ['provider', 'app'],
+            },
+          ),
           // Of the newest messages of a day: it begins within a few messages, and ends a day after the last bad one at the latest.
           $.alert(
             'PushTestDevicesUndelivered',

@@ -29,8 +29,8 @@ use replicas::Replicas;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, HourTotals, Hurry, MessageState, NOTED, NewMessage, NewMessages, NewestMessage,
-    NewestMessages, NewestQuery, PolledMessage, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp, StoredGauges,
-    StoredReport, SubjectReadings, TrackedMessage,
+    NewestMessages, NewestQuery, PolledMessage, RECONCILED, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp,
+    StoredGauges, StoredReport, SubjectReadings, SubjectTotals, TrackedMessage,
 };
 
 /// Error of opening, reading or writing the ledger.

@@ -1,6 +1,6 @@
 //! Inputs and outputs of the ledger: apps, answers, messages, totals. Plain data.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
 use crate::model::message_source::MessageSource;
-use crate::model::reading::{GaugeReading, Reading, SeriesId};
+use crate::model::reading::{GaugeReading, Metric, Reading, SeriesId};
 use crate::model::window::Unit;
 
 /// Id of an app: the number of its row.
@@ -183,6 +183,8 @@ pub enum CommitContent {
         covers: Vec<String>,
         /// Window gauges to replace.
         gauges: Vec<GaugeReadings>,
+        /// The provider's totals of settled windows, to compare with what was read of them.
+        totals: Option<SubjectTotals>,
     },
     /// An answer about messages.
     Messages {
@@ -200,6 +202,22 @@ pub enum CommitContent {
         /// True if the numbers differ from the last ones.
         is_new: bool,
     },
+}
+
+/// Scope under which the window gauges of a reconciliation are kept: no department has this id.
+pub const RECONCILED: &str = "=reconciled";
+
+/// The provider's totals of some settled windows, together.
+#[derive(Clone, Debug)]
+pub struct SubjectTotals {
+    /// Unit of the window of the totals.
+    pub unit: Unit,
+    /// End of the window of the totals.
+    pub end: Timestamp,
+    /// Keys of the windows that are compared.
+    pub subjects: Vec<String>,
+    /// Total of each metric.
+    pub totals: BTreeMap<Metric, i64>,
 }
 
 /// Messages to track, unless they are already known.
@@ -367,6 +385,8 @@ pub struct PolledMessage {
     pub shape: String,
     /// True if these readings are its numbers after ten minutes.
     pub is_at_10m: bool,
+    /// Totals that differ from the sum of their parts, which are counted when it retires; `None` if there are none to compare.
+    pub unaccounted: Option<Vec<(Metric, i64)>>,
     /// Next due time and interval; `None` retires it.
     pub next: Option<(Timestamp, Duration)>,
 }

@@ -88,6 +88,8 @@ families! {
         "Deliveries that had arrived on the device ten minutes after the message was sent{providers}. Polled and cached; use its ratio to push_messages_sent_at_10m_total.";
     Restated, "push_messages_restated_total", Counter, Whole,
         "Amount by which the provider's numbers have fallen below the counted ones; counters do not decrease with them. Polled and cached.";
+    Unaccounted, "push_messages_unaccounted_total", Counter, Whole,
+        "Amount by which the totals of messages that retired differ from the sum of their parts, in the provider's last answer about them{providers}. Zero means that nothing is missing.";
     WindowSent, "push_window_messages_sent", Gauge, Whole,
         "Sent in the newest closed window{providers}. Polled and cached; push_window_end_timestamp_seconds says which window.";
     WindowFailed, "push_window_messages_failed", Gauge, Whole,
@@ -110,6 +112,8 @@ families! {
         "Distinct users reached of a department and those below it in the newest closed window{providers}. Polled and cached, two days late; departments nest.";
     WindowEnd, "push_window_end_timestamp_seconds", Gauge, Seconds,
         "End of the newest closed window of a unit: the window that the push_window gauges describe. It advances even if a window closes empty.";
+    WindowUnaccounted, "push_window_unaccounted_messages", Gauge, Whole,
+        "The provider's own total of the newest settled window, less what the exporter has read of its days{providers}. Zero means that nothing is missing.";
     Users, "push_users", Gauge, Whole,
         "Users of the app in the newest closed window, by state: new, online or active{providers}. Polled and cached; push_window_end_timestamp_seconds says which window, and windows cannot be added.";
     TestDevices, "push_test_devices", Gauge, Whole,

@@ -90,6 +90,19 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// All metrics.
+    pub const ALL: [Metric; 9] = [
+        Metric::Targeted,
+        Metric::Sent,
+        Metric::PushedOnline,
+        Metric::Failed,
+        Metric::Received,
+        Metric::Displayed,
+        Metric::Clicked,
+        Metric::ReadWithin1h,
+        Metric::ReadWithin12h,
+    ];
+
     /// Returns the counter that readings of this metric add to.
     pub fn counter(self) -> Family {
         match self {

@@ -438,7 +438,7 @@ impl MessagePollRun<'_> {
             let corrected = confirmation.filter(|_| is_guessed).map(|confirmed| confirmed.correct(sent_at, at));
             let sent_at = corrected.unwrap_or(sent_at);
             let next = self.work.report.schedule().next(sent_at, at, reading.sure.min(at));
-            let MessageReadings { readings, shape, .. } =
+            let MessageReadings { readings, shape, unaccounted, .. } =
                 numbers.unwrap_or_else(|| MessageReadings { shape, ..MessageReadings::default() });
             let counts = readings.iter().any(|reading| reading.series.metric.at_10m().is_some());
             let is_at_10m = !has_10m && counts && AT_10M.contains(&message_age(sent_at, at));
@@ -448,7 +448,7 @@ impl MessagePollRun<'_> {
                 fresh.push(Newest { id, sent_at, values: sums(&readings) });
             }
             self.work.failed_at.remove(&row);
-            polled.push(PolledMessage { row, readings, shape, is_at_10m, next });
+            polled.push(PolledMessage { row, readings, shape, is_at_10m, unaccounted, next });
         }
         let plan = self.work.newest.plan(fresh, &ended);
         let answered = AnswerCommit {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::exposition::{Exposition, Sample, Update, text};
-use crate::ledger::{GaugeReadings, StoredGauges};
+use crate::ledger::{GaugeReadings, RECONCILED, StoredGauges};
 use crate::metrics::catalog::Family;
 use crate::model::reading::{GaugeReading, Label, Reading, SeriesKey, UserCount, WindowReadings};
 use crate::model::window::Unit;
 use crate::poll::poller::Poller;
 use crate::provider::WindowGauges;
-use crate::status::ReportId;
+use crate::status::{Reconciled, ReportId, Services, Status};
 
 /// Window gauges of a report, shown or not.
 pub(super) struct ShownWindows {
@@ -21,6 +21,7 @@ pub(super) struct ShownWindows {
     /// Label of the gauges that belong to a scope.
     scope_label: &'static str,
     exposition: Exposition,
+    status: Status,
     max_age: Duration,
     windows: HashMap<(String, Unit), StoredGauges>,
     are_shown: bool,
@@ -38,8 +39,11 @@ impl ShownWindows {
         fresh: Option<Timestamp>,
     ) -> ShownWindows {
         let windows = stored.map(|window| ((window.scope.clone(), window.unit), window)).collect();
-        let (id, exposition) = (poller.id.clone(), poller.services.exposition.clone());
-        ShownWindows { id, scope_label, exposition, max_age, windows, are_shown: false, fresh }
+        let Services { exposition, status, .. } = &poller.services;
+        let (id, exposition, status) = (poller.id.clone(), exposition.clone(), status.clone());
+        let shown = ShownWindows { id, scope_label, exposition, status, max_age, windows, are_shown: false, fresh };
+        shown.windows.values().for_each(|window| shown.show_reconciled(window));
+        shown
     }
 
     /// Shows the gauges unless they are too old, and removes them from the exposition once they are.
@@ -65,10 +69,26 @@ impl ShownWindows {
     pub(super) async fn replace(&mut self, window: StoredGauges) {
         let key = (window.scope.clone(), window.unit);
         let new = self.samples(&window);
+        self.show_reconciled(&window);
         let old = self.windows.insert(key, window).map(|old| self.samples(&old)).unwrap_or_default();
         if self.are_shown {
             self.exposition.update(Update::replace(old, new)).await;
         }
+    }
+
+    /// Shows on the status page what is unaccounted, if the gauges are those of a reconciliation.
+    fn show_reconciled(&self, gauges: &StoredGauges) {
+        if gauges.scope != RECONCILED {
+            return;
+        }
+        let unaccounted = gauges.values.iter().filter_map(|(_, labels, value)| {
+            let (_, metric) = labels.pairs().next()?;
+            Some((metric.to_owned(), *value))
+        });
+        let reconciled = Reconciled { end: gauges.end, unaccounted: unaccounted.collect() };
+        self.status.app(self.id.provider, &self.id.app, |status| {
+            status.reconciled.insert(gauges.unit.name(), reconciled);
+        });
     }
 
     /// Returns the series of a closed window: its end and its values.
@@ -76,12 +96,13 @@ impl ShownWindows {
         let window = gauges.unit.name();
         let app_labels = self.id.app_labels();
         let mut samples = Vec::new();
+        let is_scope = !gauges.scope.is_empty() && gauges.scope != RECONCILED;
         if gauges.scope.is_empty() {
             samples.push(self.id.sample(Family::WindowEnd, &[("window", window)], gauges.end.as_millisecond()));
         }
         for (family, labels, value) in &gauges.values {
             let mut labels = labels.with("window", window);
-            if !gauges.scope.is_empty() {
+            if is_scope {
                 labels = labels.with(self.scope_label, &gauges.scope);
             }
             samples.push(Sample {

@@ -8,14 +8,16 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::ledger::{CommitContent, Hurry, StoredGauges, StoredReport, SubjectReadings};
+use crate::ledger::{CommitContent, Hurry, RECONCILED, StoredGauges, StoredReport, SubjectReadings, SubjectTotals};
 use crate::model::window::Window;
 use crate::poll::backoff;
 use crate::poll::error::PollError;
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, RETRIES, ReportTask, TRIES};
 use crate::poll::window_gauges::{ShownWindows, gauge_readings};
 use crate::provider::error::{ProviderError, Reason};
-use crate::provider::{EarlierQueries, ReportState, WindowAnswer, WindowQuery, WindowReport, WindowUpdate};
+use crate::provider::{
+    EarlierQueries, ReportState, WindowAnswer, WindowQuery, WindowReport, WindowTotals, WindowUpdate,
+};
 use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
@@ -65,7 +67,8 @@ impl WindowPoll {
         let state: ReportState = poller.restored(&stored);
         let now = poller.services.clock.now();
         let next = backoff::due_at_start(stored.due, report.next_due(now, &state), now);
-        let wanted = gauges.into_iter().filter(|window| report.shows(&window.scope, window.unit));
+        let is_shown = |window: &StoredGauges| window.scope == RECONCILED || report.shows(&window.scope, window.unit);
+        let wanted = gauges.into_iter().filter(is_shown);
         let fresh = stored.last_success.max(stored.last_change);
         let mut gauges = ShownWindows::new(&poller, report.scope_label(), max_age, wanted, fresh);
         let guard = ClockGuard::new(&poller.services.clock, last_seen);
@@ -418,7 +421,7 @@ impl WindowPollRun<'_> {
         is_remembered: bool,
         due: Option<Timestamp>,
     ) -> Result<(), PollError> {
-        let WindowUpdate { counted, covers, gauges, unknown, state } = update;
+        let WindowUpdate { counted, covers, gauges, totals, unknown, state } = update;
         let counted = if self.counts { counted } else { Vec::new() };
         let subjects = counted
             .into_iter()
@@ -430,7 +433,7 @@ impl WindowPollRun<'_> {
             .collect();
         let gauges = gauges.into_iter().map(gauge_readings).collect();
         let answered = AnswerCommit {
-            content: CommitContent::Windows { subjects, covers, gauges },
+            content: CommitContent::Windows { subjects, covers, gauges, totals: totals.map(subject_totals) },
             unknown,
             state: if is_remembered { self.poller.stored(&state) } else { None },
             succeeded: due.is_some(),
@@ -443,6 +446,13 @@ impl WindowPollRun<'_> {
         self.has_new_numbers |= receipt.has_new_numbers;
         Ok(())
     }
+}
+
+/// Returns the totals of a window with the keys of its days.
+fn subject_totals(totals: WindowTotals) -> SubjectTotals {
+    let WindowTotals { window, end, totals } = totals;
+    let days = Window::days_between(Window::day(window.first), Window::day(window.last()));
+    SubjectTotals { unit: window.unit, end, subjects: days.into_iter().map(Window::key).collect(), totals }
 }
 
 fn part_of(query: &WindowQuery) -> Part {

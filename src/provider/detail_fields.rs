@@ -20,6 +20,14 @@ pub struct CountField {
     pub metric: Metric,
 }
 
+impl CountField {
+    /// Returns its value in an object, in any spelling.
+    fn value<'a>(&self, object: &'a Map<String, Value>) -> Option<&'a Value> {
+        let mut spellings = [self.name].into_iter().chain(self.others.iter().copied());
+        spellings.find_map(|name| object.get(name).filter(|value| !value.is_null()))
+    }
+}
+
 /// Contents of the platforms of live activities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiveActivityForm {
@@ -72,9 +80,9 @@ impl DetailFields {
         of: impl Fn(Metric) -> SeriesKey,
         sink: &mut FieldSink<'_>,
     ) {
-        for CountField { name, others, metric } in self.counts {
-            let mut spellings = [name].into_iter().chain(*others);
-            let value = spellings.find_map(|name| object.get(*name).filter(|value| !value.is_null()));
+        for field in self.counts {
+            let CountField { name, metric, .. } = field;
+            let value = field.value(object);
             let series = of(*metric);
             let (kind, platform) = (series.kind.as_str(), series.platform.as_str());
             if count(value) != Count::Is(0) || !(self.zero_says_nothing)(kind, platform, *metric) {
@@ -106,6 +114,7 @@ impl DetailFields {
                     _ => sink.note(format!("{path}.{sub}")),
                 }
             }
+            self.compare_totals(object, before, sink);
         } else if shape.reads_totals(kind.as_str()) {
             let of = |metric| series(metric, Label::ANY, Label::ANY, kind.clone());
             self.read_counts(&format!("{path}."), object, of, sink);
@@ -114,6 +123,22 @@ impl DetailFields {
             shape.fix(kind.as_str(), by_leaves);
         }
         sink.note_unknown(&format!("{path}."), object, |name| self.is_count(name) || name.starts_with("sub_"));
+    }
+
+    /// Compares the totals of a kind with the sum of its leaves, which are the readings from `first` on.
+    fn compare_totals(&self, object: &Map<String, Value>, first: usize, sink: &mut FieldSink<'_>) {
+        for field in self.counts {
+            let leaves = sink.readings.iter().skip(first).filter(|reading| reading.series.metric == field.metric);
+            let (mut parts, mut sum) = (0, 0_i64);
+            for leaf in leaves {
+                (parts, sum) = (parts + 1, sum.saturating_add(leaf.value));
+            }
+            let Count::Is(total) = count(field.value(object)) else { continue };
+            if parts > 0 {
+                let differing = sink.unaccounted.get_or_insert_default();
+                differing.extend((total != sum).then(|| (field.metric, total.saturating_sub(sum).saturating_abs())));
+            }
+        }
     }
 
     /// Reads `sub_<platform>`: a map of channels, or for live activities the counts themselves.

@@ -80,9 +80,16 @@ pub struct FieldSink<'a> {
     pub readings: Vec<Reading>,
     /// Unknown names and values so far.
     pub unknown: &'a mut Vec<String>,
+    /// Totals that differ from the sum of their parts; `None` if there are none to compare.
+    pub unaccounted: Option<Vec<(Metric, i64)>>,
 }
 
 impl FieldSink<'_> {
+    /// Creates a collector without readings.
+    pub fn new(unknown: &mut Vec<String>) -> FieldSink<'_> {
+        FieldSink { readings: Vec::new(), unknown, unaccounted: None }
+    }
+
     /// Takes a field as a count; notes it as unknown if it is anything else.
     pub fn take(&mut self, path: &str, value: Option<&Value>, series: SeriesKey) {
         match count(value) {
@@ -156,7 +163,7 @@ mod tests {
     #[test]
     fn unknown_names_are_noted_up_to_a_limit_and_repeated_ones_leave_room() {
         let mut unknown = Vec::new();
-        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut unknown };
+        let mut sink = FieldSink::new(&mut unknown);
         for number in 0..100_000 {
             sink.note(format!("repeated {}", number % 3));
         }

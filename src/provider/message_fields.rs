@@ -43,12 +43,12 @@ fn read_items<'a>(
             numbers.unknown.push("an item without an id".to_owned());
             continue;
         };
-        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
+        let mut sink = FieldSink::new(&mut numbers.unknown);
         let shape = read(&id, item, &mut sink);
-        let readings = sink.readings;
+        let FieldSink { readings, unaccounted, .. } = sink;
         // A repeated id is not a second message.
         if seen.insert(id.clone()) {
-            numbers.messages.push(MessageReadings { id, readings, shape });
+            numbers.messages.push(MessageReadings { id, readings, shape, unaccounted });
         }
     }
     numbers

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::model::reading::Reading;
+use crate::model::reading::{Metric, Reading};
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
 use crate::provider::message_id::IdFormat;
@@ -74,4 +74,7 @@ pub struct MessageReadings {
     pub readings: Vec<Reading>,
     /// Shape by which its answers are read from now on.
     pub shape: String,
+    /// Totals in the answer that differ from the sum of their parts, with the absolute difference; `None` if it has no totals
+    /// beside parts.
+    pub unaccounted: Option<Vec<(Metric, i64)>>,
 }

@@ -49,7 +49,7 @@ pub use report::{ReportContext, ReportSpec};
 pub use snapshot_report::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};
 pub use window_report::{
     EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowKey, WindowNumbers, WindowQuery, WindowReport,
-    WindowState, WindowUpdate,
+    WindowState, WindowTotals, WindowUpdate,
 };
 
 /// A kind of account: its name, its reports and its configuration keys.

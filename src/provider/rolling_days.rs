@@ -7,9 +7,12 @@ use jiff::tz::TimeZone;
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, date_of, plus_days};
 use crate::provider::{
-    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowUpdate,
+    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowTotals, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
+
+/// Number of days after which a day is read once more, to compare it with what was counted: a week after its end.
+const READ_AGAIN_AFTER: i32 = 8;
 
 /// Schedule of a report whose days grow, and are restated, until they settle: every poll queries from the oldest
 /// unsettled day to today.
@@ -32,7 +35,17 @@ impl RollingDays {
         if earlier.has_failed {
             ranges.reverse();
         }
-        ranges.into_iter().find(|query| !earlier.queries.iter().any(|other| other.first == query.first))
+        let next = ranges.into_iter().find(|query| !earlier.queries.iter().any(|other| other.first == query.first));
+        next.or_else(|| {
+            let again = day_query(self.read_again(now));
+            let is_wanted = state.awaits_reconciliation(again.first) && !earlier.has_failed;
+            (is_wanted && !earlier.queries.contains(&again)).then_some(again)
+        })
+    }
+
+    /// Returns the day that is read once more, if it is settled.
+    fn read_again(&self, now: Timestamp) -> Date {
+        plus_days(date_of(now, &self.zone), -READ_AGAIN_AFTER)
     }
 
     /// Returns the ranges of a poll, as they were at its first query even if days have settled since.
@@ -40,7 +53,9 @@ impl RollingDays {
         let today = date_of(now, &self.zone);
         // The last days are queried whatever the clock did.
         let oldest_open = self.settled_before(state, today).unwrap_or(plus_days(today, -self.settles_after));
-        let first = earlier.queries.iter().map(|query| query.first.first).min().unwrap_or(oldest_open);
+        let again = day_query(self.read_again(now));
+        let is_open = |query: &&WindowQuery| **query != again || again.first.first >= oldest_open;
+        let first = earlier.queries.iter().filter(is_open).map(|query| query.first.first).min().unwrap_or(oldest_open);
         let mut ranges = Vec::new();
         let mut day = first.min(oldest_open);
         while day <= today {
@@ -67,6 +82,9 @@ impl RollingDays {
     ) -> WindowUpdate {
         let today = date_of(reading.now, &self.zone);
         let mut state = state.clone();
+        if *query == day_query(self.read_again(reading.now)) && state.awaits_reconciliation(query.first) {
+            return self.compare(query.first, answer, state);
+        }
         // Days that the provider refuses are lost whatever the clock says, and so are the days before.
         let is_lost = answer == WindowAnswer::Lost;
         // An earlier range that failed keeps its days unsettled, and so does a clock that was ahead.
@@ -76,6 +94,15 @@ impl RollingDays {
         if is_lost || settled_before.is_none_or(|day| query.first.first <= day) {
             let covered = plus_days(query.last.first, 1).min(oldest_open);
             state.settled_before = settled_before.max(Some(covered));
+        }
+        if is_lost {
+            state.note_lost(query.last.first);
+        }
+        state.read_since.get_or_insert(query.first.first);
+        // After downtime it is read for the first time now, and not again.
+        let again = Window::day(self.read_again(reading.now));
+        if (query.first..=query.last).contains(&again) {
+            state.note_reconciled(again);
         }
         let WindowAnswer::Numbers(WindowNumbers { mut windows, covers, unknown }) = answer else {
             return WindowUpdate { state, ..WindowUpdate::default() };
@@ -94,7 +121,19 @@ impl RollingDays {
             .filter(|numbers| numbers.window == yesterday)
             .map(|numbers| WindowGauges { scope: None, end: yesterday.end(&self.zone), numbers: numbers.clone() })
             .collect();
-        WindowUpdate { counted, covers, gauges, unknown, state }
+        WindowUpdate { counted, covers, gauges, totals: None, unknown, state }
+    }
+
+    /// Interprets the answer about a settled day: nothing is counted.
+    fn compare(&self, day: Window, answer: WindowAnswer, mut state: ReportState) -> WindowUpdate {
+        state.note_reconciled(day);
+        let WindowAnswer::Numbers(WindowNumbers { windows, unknown, .. }) = answer else {
+            return WindowUpdate { state, ..WindowUpdate::default() };
+        };
+        let found = windows.into_iter().find(|numbers| numbers.window == day);
+        let numbers = found.unwrap_or_else(|| WindowReadings::empty(day));
+        let totals = Some(WindowTotals::new(&numbers, day.end(&self.zone)));
+        WindowUpdate { totals, unknown, state, ..WindowUpdate::default() }
     }
 
     /// Returns the day before which every day is settled, limited to the days between the longest downtime and the days
@@ -103,6 +142,11 @@ impl RollingDays {
         let (oldest, newest) = (plus_days(today, -self.longest_downtime), plus_days(today, -self.settles_after));
         state.settled_before.map(|day| day.clamp(oldest, newest))
     }
+}
+
+/// Returns the query for one day.
+fn day_query(day: Date) -> WindowQuery {
+    WindowQuery { first: Window::day(day), last: Window::day(day), scope: None }
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::model::advice::Advice;
-use crate::model::reading::WindowReadings;
-use crate::model::window::{Unit, Window};
+use crate::model::reading::{Metric, Reading, WindowReadings};
+use crate::model::window::{Unit, Window, plus_days};
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
 use crate::provider::report::ReportSpec;
@@ -109,6 +109,8 @@ pub struct WindowUpdate {
     pub covers: Vec<String>,
     /// Window gauges that replace those of an older window.
     pub gauges: Vec<WindowGauges>,
+    /// The provider's own totals of settled days, to be compared with what was read of these days.
+    pub totals: Option<WindowTotals>,
     /// Unknown names and unreadable values, as in [`WindowNumbers::unknown`].
     pub unknown: Vec<String>,
     /// State of the report from now on.
@@ -126,15 +128,64 @@ pub struct WindowGauges {
     pub numbers: WindowReadings,
 }
 
+/// Totals that a provider gives of settled days, which the exporter has read day by day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowTotals {
+    /// Window of the totals: a day that was read once more, or a week or month.
+    pub window: Window,
+    /// End of the window.
+    pub end: Timestamp,
+    /// Total of each metric that the answer has.
+    pub totals: BTreeMap<Metric, i64>,
+}
+
+impl WindowTotals {
+    /// Adds up the numbers of a window.
+    pub fn new(numbers: &WindowReadings, end: Timestamp) -> WindowTotals {
+        let mut totals = BTreeMap::new();
+        for Reading { series, value, .. } in &numbers.readings {
+            let total: &mut i64 = totals.entry(series.metric).or_default();
+            *total = total.saturating_add(*value);
+        }
+        WindowTotals { window: numbers.window, end, totals }
+    }
+}
+
 /// State that a report keeps between polls and across restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReportState {
     /// Day before which every day is settled.
     pub settled_before: Option<Date>,
+    /// First day from which on every day was read, or will be before it settles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_since: Option<Date>,
+    /// Newest window of each unit whose totals were compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reconciled: Vec<Window>,
     /// Recently queried windows.
     #[serde(with = "as_list", skip_serializing_if = "BTreeMap::is_empty")]
     pub windows: BTreeMap<WindowKey, WindowState>,
+}
+
+impl ReportState {
+    /// Returns true if all days of a window were read and are settled, and its totals were not compared yet.
+    pub fn awaits_reconciliation(&self, window: Window) -> bool {
+        let is_read = self.read_since.is_some_and(|day| day <= window.first);
+        let is_settled = self.settled_before.is_some_and(|day| window.last() < day);
+        is_read && is_settled && !self.reconciled.iter().any(|other| other.unit == window.unit && *other >= window)
+    }
+
+    /// Notes that the totals of a window were compared, or are not told.
+    pub fn note_reconciled(&mut self, window: Window) {
+        self.reconciled.retain(|other| other.unit != window.unit);
+        self.reconciled.push(window);
+    }
+
+    /// Notes that days are lost, the last of which is `day`.
+    pub fn note_lost(&mut self, day: Date) {
+        self.read_since = self.read_since.max(Some(plus_days(day, 1)));
+    }
 }
 
 /// Department, or `""` for the whole account, and window.

@@ -28,8 +28,8 @@ pub use activity::{Activity, Work};
 pub use counters::counters;
 pub use deliveries::{ChannelDeliveries, ChannelState, Deliveries, Period};
 pub use report::{
-    AppStatus, BadLine, FileStatus, Health, MessageCounts, PastFailure, PollFailure, PollTiming, Quota, ReportId,
-    ReportStatus, app_labels,
+    AppStatus, BadLine, FileStatus, Health, MessageCounts, PastFailure, PollFailure, PollTiming, Quota, Reconciled,
+    ReportId, ReportStatus, app_labels,
 };
 pub use services::Services;
 

@@ -193,6 +193,18 @@ pub struct AppStatus {
     pub unknown_fields_full: bool,
     /// Time zone of the app's days, as its provider counts them.
     pub timezone: Option<String>,
+    /// Comparisons with the provider's own totals by unit: day, week, month.
+    #[serde(rename = "reconciliation")]
+    pub reconciled: BTreeMap<&'static str, Reconciled>,
+}
+
+/// Comparison of a settled window with the provider's own totals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reconciled {
+    /// End of the window.
+    pub end: Timestamp,
+    /// The provider's total less what was read, by metric.
+    pub unaccounted: BTreeMap<String, i64>,
 }
 
 /// Number of messages that are polled.

@@ -16,8 +16,8 @@ use crate::model::advice::{Advice, Language};
 use crate::provider::Providers;
 use crate::provider::error::Reason;
 use crate::status::{
-    AppStatus, ChannelDeliveries, ChannelState, FileStatus, Health, OtherApp, PastFailure, ReportId, ReportStatus,
-    Status,
+    AppStatus, ChannelDeliveries, ChannelState, FileStatus, Health, OtherApp, PastFailure, Reconciled, ReportId,
+    ReportStatus, Status,
 };
 use crate::util::clock::{SKEWED, format_age};
 use crate::web::Options;
@@ -313,6 +313,7 @@ impl AppSummary {
             clock_skew_seconds,
             unknown_fields_full,
             timezone: _,
+            reconciled,
         } = &self.health;
         if let Some(tracked) = tracked {
             facts.push(Fact::new(
@@ -334,6 +335,19 @@ impl AppSummary {
             let last = last_new_ids.get(source).map(|at| format!("last new one {} ago", format_age(now, *at)));
             let value = last.unwrap_or_else(|| "none yet".to_owned());
             facts.push(Fact::new(format!("ids from {}", source.title()), value, false));
+        }
+        for (unit, Reconciled { end, unaccounted }) in reconciled {
+            let differing = unaccounted.iter().filter(|(_, value)| **value != 0);
+            let differing: Vec<String> = differing.map(|(metric, value)| format!("{metric} {value:+}")).collect();
+            let ended = format!("the last settled {unit}, which ended {} ago", format_age(now, *end));
+            let value = match differing.is_empty() {
+                true => format!("agree with what was read ({ended})"),
+                false => format!(
+                    "differ by {} ({ended}); see PushDeliveriesUnaccounted in the runbook",
+                    differing.join(", ")
+                ),
+            };
+            facts.push(Fact::new("the provider's own totals", value, !differing.is_empty()));
         }
         for (api, quota) in quotas {
             let value = match (quota.remaining, quota.limit) {

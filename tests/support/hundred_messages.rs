@@ -76,6 +76,7 @@ pub fn answer(app: i64, due: &[TrackedMessage], number: i64) -> Commit {
         readings: readings(number),
         shape: "details".to_owned(),
         is_at_10m: false,
+        unaccounted: None,
         next: Some((now(), Duration::from_secs(60))),
     };
     let polled = due.iter().map(polled).collect();

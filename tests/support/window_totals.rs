@@ -168,7 +168,19 @@ impl WindowTruth {
 }
 
 pub fn gauges_of(page: &Page) -> BTreeMap<String, i64> {
-    page.starting(&["push_window_", "push_department_"])
+    let mut gauges = page.starting(&["push_window_", "push_department_"]);
+    gauges.retain(|series, _| !series.starts_with(UNACCOUNTED));
+    gauges
+}
+
+const UNACCOUNTED: &str = "push_window_unaccounted_messages";
+
+/// What differs from the providers' own totals, and the number of totals that were compared.
+pub fn unaccounted(page: &Page) -> (BTreeMap<String, i64>, usize) {
+    let mut all = page.starting(&[UNACCOUNTED]);
+    let compared = all.len();
+    all.retain(|_, value| *value != 0);
+    (all, compared)
 }
 
 pub fn feishu_end(page: &Page, window: &str) -> i64 {

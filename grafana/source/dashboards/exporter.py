@@ -184,6 +184,22 @@ def dashboard():
             data_links=TO_APP,
             none="No polls",
         ),
+        lines(
+            "Unaccounted deliveries",
+            "The provider's own total of the newest settled window, less what was read of it day by day. Zero: nothing is missing. An "
+            "alert fires otherwise. From push_window_unaccounted_messages and push_messages_unaccounted_total.",
+            "none",
+            series(
+                f"max by (provider, app, metric, window) (push_window_unaccounted_messages{{{APP}}})",
+                "{{app}} {{metric}} of a {{window}}",
+            ),
+            series(
+                total(f"increase(push_messages_unaccounted_total{{{APP}}}[1d])", "provider, app, metric"),
+                "{{app}} {{metric}} of messages, in a day",
+            ),
+            span=24,
+            none="Nothing has been compared yet",
+        ),
         row("The providers' APIs"),
         lines(
             "Requests by code",

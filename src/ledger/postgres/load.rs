@@ -5,7 +5,7 @@ use tokio_postgres::{Row, Transaction};
 
 use crate::ledger::postgres::sql::{first, rows};
 use crate::ledger::postgres::values::labels;
-use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
+use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage, families};
 use crate::ledger::rules::registration::category;
 use crate::ledger::time::time;
 use crate::ledger::{AppId, LedgerError, MessageState, StoredGauges};
@@ -108,6 +108,10 @@ pub(super) async fn load_rows(
                 loaded.messages.insert(row.get(2), message);
             }
         }
+    }
+    if needs.has_totals {
+        let found = rows(transaction, "SELECT id, family FROM series WHERE app = $1", &[(&app, Type::INT8)]).await?;
+        loaded.families = families(found.iter().map(|row| (row.get(0), row.get(1))));
     }
     if needs.gauges.is_empty() {
         return Ok(());

@@ -51,16 +51,27 @@ impl Changes {
 
 /// Applies an answer.
 pub(crate) fn apply(commit: &Commit, loaded: Loaded) -> Changes {
-    let Loaded { app, fields, unknown_fields, unknown_labels, windows, mut gauges, mut messages, name_count, names } =
-        loaded;
+    let Loaded {
+        app,
+        fields,
+        unknown_fields,
+        unknown_labels,
+        windows,
+        families,
+        mut gauges,
+        mut messages,
+        name_count,
+        names,
+    } = loaded;
     let known = KnownNames { fields, unknown_fields, unknown_labels };
     let mut counters = Counters::new(commit.report, app.first_known, known);
     let mut changes = Changes::default();
     let receipt = &mut changes.receipt;
     match &commit.content {
-        CommitContent::Windows { subjects, covers, gauges: readings } => {
+        CommitContent::Windows { subjects, covers, gauges: readings, totals } => {
             (changes.windows, changes.has_new_window) = windows::apply(subjects, covers, &windows, &mut counters);
-            for gauge in readings {
+            let compared = totals.as_ref().and_then(|totals| windows::compare(totals, &windows, &families));
+            for gauge in readings.iter().chain(&compared) {
                 let outcome = window_gauges::apply(gauge, commit.report, commit.now, &mut gauges, &mut counters);
                 // For a report without counters, only the gauges show the age of its data.
                 receipt.has_new_numbers |= outcome.are_new && gauge.scope.is_empty() && subjects.is_empty();

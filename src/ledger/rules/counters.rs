@@ -1,7 +1,7 @@
 //! Counting: readings are applied to watermarks, and their increases are summed by series. Fields and series that do not
 //! exist yet have provisional numbers until the engine has created them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -241,6 +241,16 @@ impl<'a> Counters<'a> {
     pub(super) fn count(&mut self, family: Family, labels: Labels, by: i64) {
         let series = self.want(WantedSeries { family, labels });
         self.sums.add(series, by);
+    }
+
+    /// Counts how far totals differ from the readings, their parts. A metric that agrees has a counter too.
+    pub(super) fn count_unaccounted(&mut self, readings: &[Reading], unaccounted: &[(Metric, i64)]) {
+        let compared: BTreeSet<Metric> = readings.iter().map(|reading| reading.series.metric).collect();
+        for metric in compared {
+            let differing = unaccounted.iter().filter(|(of, _)| *of == metric).map(|(_, by)| *by);
+            let labels = Labels::new(&[("report", self.report), ("metric", metric.name())]);
+            self.count(Family::Unaccounted, labels, differing.fold(0, i64::saturating_add));
+        }
     }
 
     /// Returns the restatement counter of a metric.

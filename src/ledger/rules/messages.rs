@@ -96,7 +96,12 @@ impl MessageChanges {
                 *self.tracked(before.is_some()) -= 1;
             }
             let change = match message.next {
-                None => MessageChange::Retire { id },
+                None => {
+                    if let Some(unaccounted) = &message.unaccounted {
+                        counters.count_unaccounted(&message.readings, unaccounted);
+                    }
+                    MessageChange::Retire { id }
+                }
                 Some(next) => {
                     *self.tracked(before.is_some() || is_dirty) += 1;
                     if is_dirty || message.is_at_10m {

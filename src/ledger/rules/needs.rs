@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::ledger::{Commit, CommitContent, MessageState, StoredGauges};
+use crate::ledger::{Commit, CommitContent, MessageState, RECONCILED, StoredGauges, SubjectTotals};
+use crate::metrics::catalog::Family;
 use crate::model::reading::{GaugeReading, Reading};
 use crate::model::window::Unit;
 
@@ -22,6 +23,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) has_unknown_labels: bool,
     /// Keys of its windows.
     pub(crate) windows: BTreeSet<&'a str>,
+    /// True if it has totals of windows: then the families of the app's series are needed.
+    pub(crate) has_totals: bool,
     /// Scope and unit of its window gauges.
     pub(crate) gauges: BTreeSet<(&'a str, Unit)>,
     /// Rows of its messages.
@@ -35,10 +38,15 @@ impl<'a> Needs<'a> {
     pub(crate) fn of(commit: &'a Commit) -> Needs<'a> {
         let mut needs = Needs { names: commit.unknown.iter().map(|name| shorten(name)).collect(), ..Needs::default() };
         match &commit.content {
-            CommitContent::Windows { subjects, gauges, .. } => {
+            CommitContent::Windows { subjects, gauges, totals, .. } => {
                 for subject in subjects {
                     needs.windows.insert(&subject.subject);
                     needs.readings(&subject.readings);
+                }
+                if let Some(SubjectTotals { unit, subjects, .. }) = totals {
+                    needs.windows.extend(subjects.iter().map(String::as_str));
+                    needs.gauges.insert((RECONCILED, *unit));
+                    needs.has_totals = true;
                 }
                 for gauge in gauges {
                     needs.gauges.insert((&gauge.scope, gauge.unit));
@@ -91,6 +99,11 @@ pub(crate) fn shorten(name: &str) -> String {
     name.chars().filter(|c| *c != '\0').take(MAX_NAME).collect()
 }
 
+/// Returns the families of series by number; those of names that are not known any more are left out.
+pub(crate) fn families(series: impl IntoIterator<Item = (i64, String)>) -> HashMap<i64, Family> {
+    series.into_iter().filter_map(|(id, name)| Some((id, Family::from_name(&name)?))).collect()
+}
+
 /// An app's own row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoredAppRow {
@@ -130,6 +143,8 @@ pub(crate) struct Loaded {
     pub(crate) unknown_labels: HashSet<String>,
     /// Watermarks in their stored form by window.
     pub(crate) windows: HashMap<String, Vec<u8>>,
+    /// Families of the app's series, by number.
+    pub(crate) families: HashMap<i64, Family>,
     /// Window gauges by scope and unit.
     pub(crate) gauges: HashMap<(String, Unit), StoredGauges>,
     /// Messages by row.
@@ -149,6 +164,7 @@ impl Loaded {
             unknown_fields: HashMap::new(),
             unknown_labels: HashSet::new(),
             windows: HashMap::new(),
+            families: HashMap::new(),
             gauges: HashMap::new(),
             messages: HashMap::new(),
             name_count: 0,

@@ -68,7 +68,7 @@ fn sent(value: i64) -> Reading {
 
 fn polled(row: i64, readings: Vec<Reading>) -> PolledMessage {
     let next = Some((at("2026-03-10T04:01:00Z"), Duration::from_secs(60)));
-    PolledMessage { row, readings, shape: "details".to_owned(), is_at_10m: false, next }
+    PolledMessage { row, readings, shape: "details".to_owned(), is_at_10m: false, unaccounted: None, next }
 }
 
 fn failed(row: i64, is_aside: bool) -> FailedMessage {
@@ -212,7 +212,12 @@ fn a_window_is_stored_when_it_changes() {
         readings: vec![sent(value)],
     };
     let answer = |value| {
-        commit(CommitContent::Windows { subjects: vec![subject(value)], covers: Vec::new(), gauges: Vec::new() })
+        commit(CommitContent::Windows {
+            subjects: vec![subject(value)],
+            covers: Vec::new(),
+            gauges: Vec::new(),
+            totals: None,
+        })
     };
     let first = answer(9);
     assert_eq!(Needs::of(&first).windows.into_iter().collect::<Vec<_>>(), ["day 2026-03-10"]);
@@ -238,7 +243,7 @@ fn a_window_that_an_answer_has_twice_keeps_its_watermark() {
         readings: vec![sent(9)],
     };
     let subjects = vec![subject(), subject()];
-    let content = CommitContent::Windows { subjects, covers: Vec::new(), gauges: Vec::new() };
+    let content = CommitContent::Windows { subjects, covers: Vec::new(), gauges: Vec::new(), totals: None };
     let mut changes = apply(&commit(content), loaded());
     assert_eq!(increases(&mut changes)[&key(Family::Sent, "huawei")], 9);
     assert!(changes.windows.contains_key("day 2026-03-10"));
@@ -258,7 +263,7 @@ fn gauges_of_an_older_window_do_not_replace_newer_ones() {
         let values = vec![GaugeReading { family: Family::WindowSent, labels, value }];
         let gauges =
             vec![GaugeReadings { scope: String::new(), unit: Unit::Day, end: at("2026-03-08T16:00:00Z"), values }];
-        commit(CommitContent::Windows { subjects: Vec::new(), covers: Vec::new(), gauges })
+        commit(CommitContent::Windows { subjects: Vec::new(), covers: Vec::new(), gauges, totals: None })
     };
     for (stored, is_replaced, is_new) in [
         (None, true, true),

@@ -1,10 +1,12 @@
-//! Counting of windows: each has a watermark of its own.
+//! Counting of windows: each has a watermark of its own. Totals that the provider gives later are compared with them.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::ledger::SubjectReadings;
 use crate::ledger::rules::counters::Counters;
 use crate::ledger::watermark::Watermark;
+use crate::ledger::{GaugeReadings, RECONCILED, SubjectReadings, SubjectTotals};
+use crate::metrics::catalog::Family;
+use crate::model::reading::{GaugeReading, Label, Metric};
 
 /// Applies the readings of windows; returns the watermarks that changed, by window, and true if a window is new.
 pub(super) fn apply(
@@ -32,4 +34,29 @@ pub(super) fn apply(
         }
     }
     (changed, has_new)
+}
+
+/// Compares the provider's totals with the highest readings of the windows: positive is missing here. Nothing is said if a
+/// watermark cannot be read.
+pub(super) fn compare(
+    totals: &SubjectTotals,
+    stored: &HashMap<String, Vec<u8>>,
+    families: &HashMap<i64, Family>,
+) -> Option<GaugeReadings> {
+    let metrics: HashMap<Family, Metric> = Metric::ALL.into_iter().map(|metric| (metric.counter(), metric)).collect();
+    let mut unaccounted = totals.totals.clone();
+    for bytes in totals.subjects.iter().filter_map(|subject| stored.get(subject)) {
+        for mark in Watermark::decode(bytes).ok()?.marks.into_values() {
+            if let Some(metric) = families.get(&mark.series).and_then(|family| metrics.get(family)) {
+                let left = unaccounted.entry(*metric).or_default();
+                *left = left.saturating_sub(mark.highest);
+            }
+        }
+    }
+    let values = unaccounted.into_iter().map(|(metric, value)| GaugeReading {
+        family: Family::WindowUnaccounted,
+        labels: vec![("metric", Label::known(metric.name()))],
+        value,
+    });
+    Some(GaugeReadings { scope: RECONCILED.to_owned(), unit: totals.unit, end: totals.end, values: values.collect() })
 }

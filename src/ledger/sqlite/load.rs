@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Params, Row, Transaction, params};
 
-use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage};
+use crate::ledger::rules::needs::{Loaded, Needs, StoredAppRow, StoredMessage, families};
 use crate::ledger::rules::registration::category;
 use crate::ledger::sqlite::window_gauges::{GaugeKey, stored_gauges};
 use crate::ledger::time::time;
@@ -49,6 +49,11 @@ pub(super) fn load(
         let sql = "SELECT watermark FROM subject WHERE app = ?1 AND report = ?2 AND subject = ?3";
         let found = one(transaction, sql, params![app, report, subject], |row| row.get(0))?;
         loaded.windows.extend(found.map(|watermark: Vec<u8>| ((*subject).to_owned(), watermark)));
+    }
+    if needs.has_totals {
+        let sql = "SELECT id, family FROM series WHERE app = ?1";
+        let series: Vec<(i64, String)> = all(transaction, sql, [app], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        loaded.families = families(series);
     }
     for (scope, unit) in &needs.gauges {
         let sql = "SELECT ends FROM window_gauge WHERE app = ?1 AND report = ?2 AND scope = ?3 AND unit = ?4";

@@ -37,7 +37,7 @@ pub(super) fn read(query: &WindowQuery, data: &Map<String, Value>, numbers: &mut
             continue;
         }
         let platforms: Vec<_> = members(platforms, &mut numbers.unknown).collect();
-        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
+        let mut sink = FieldSink::new(&mut numbers.unknown);
         for (key, fields) in platforms {
             let (platform, channel) = labels(key);
             if !channel.is_known() || !(fields.is_object() || fields.is_null()) {

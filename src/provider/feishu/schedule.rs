@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::{
-    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState, WindowUpdate,
+    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState, WindowTotals, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 
@@ -66,9 +66,21 @@ impl Schedule {
             let windows = self.windows(now, state, Some(scope));
             windows.into_iter().map(move |window| question(window, Some(scope)))
         });
-        let next = tenant.map(|window| question(window, None)).chain(departments).find(new);
+        let settled = self.unreconciled(state).into_iter();
+        let next = tenant.chain(settled).map(|window| question(window, None)).chain(departments).find(new);
         // A poll always sends a query; otherwise it could not detect that the report fails.
         next.or_else(|| earlier.queries.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
+    }
+
+    /// Returns the newest settled week and month whose totals were not compared with their days yet.
+    fn unreconciled(&self, state: &ReportState) -> Vec<Window> {
+        let Some(settled_before) = state.settled_before else { return Vec::new() };
+        let newest = |unit: &Unit| {
+            let window = Window::holding(*unit, settled_before);
+            if window.last() < settled_before { window } else { window.previous() }
+        };
+        let units = self.units.iter().filter(|unit| matches!(unit, Unit::Week | Unit::Month));
+        units.map(newest).filter(|window| state.awaits_reconciliation(*window)).collect()
     }
 
     /// Returns the state without entries from a clock that was ahead. Querying again is harmless: the ledger counts
@@ -78,6 +90,8 @@ impl Schedule {
         state.windows.retain(|_, known| known.answered.is_none_or(|at| at <= now));
         let newest = self.newest_day(now);
         state.settled_before = state.settled_before.map(|day| day.min(newest));
+        state.read_since = state.read_since.map(|day| day.min(newest));
+        state.reconciled.retain(|window| window.last() <= newest);
         state
     }
 
@@ -195,6 +209,10 @@ impl Schedule {
         let is_tenant_day = window.unit == Unit::Day && scope.is_none();
         let found_numbers = matches!(answer, WindowAnswer::Numbers(_));
 
+        if is_tenant_day {
+            let first = self.days(now, &state).first().copied();
+            state.read_since = state.read_since.or(first);
+        }
         let mut new = known(&state, scope, window);
         new.answered = Some(now);
         let mut numbers = WindowReadings::empty(window);
@@ -214,11 +232,20 @@ impl Schedule {
             WindowAnswer::Lost => {
                 new.empty = !new.has_numbers;
                 new.lost = true;
+                if is_tenant_day && !new.has_numbers {
+                    state.note_lost(window.first);
+                }
             }
         }
         remember(&mut state, scope, window, new);
         if is_tenant_day {
             self.settle(reading, &mut state);
+        }
+
+        if scope.is_none() && window.unit != Unit::Day && state.awaits_reconciliation(window) {
+            // Feishu may say nothing of a window in which nothing was sent.
+            state.note_reconciled(window);
+            update.totals = found_numbers.then(|| WindowTotals::new(&numbers, window.end(&self.zone)));
         }
 
         if self.units.contains(&window.unit) && self.newest_closed(now, &state, window.unit) == window {

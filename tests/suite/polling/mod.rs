@@ -11,5 +11,6 @@ mod panics;
 mod partial_failures;
 mod poll_now;
 mod random_faults;
+mod reconciliation;
 mod simulated_month;
 mod wrong_clocks;

@@ -16,7 +16,7 @@ pub(super) fn read(query: &WindowQuery, days: Vec<Day>) -> WindowNumbers {
         let is_it = |known: &&mut WindowReadings| known.window == Window::day(date) && known.readings.is_empty();
         let Some(window) = numbers.windows.iter_mut().find(is_it) else { continue };
         let channels: Vec<_> = members(&channels, &mut numbers.unknown).collect();
-        let mut sink = FieldSink { readings: Vec::new(), unknown: &mut numbers.unknown };
+        let mut sink = FieldSink::new(&mut numbers.unknown);
         for (name, fields) in channels {
             let (platform, channel) = labels(name);
             // Unknown names are read, and reported by the poller: in a metric and in the log.
