@@ -13,6 +13,7 @@
 //! | [`commands`] | the command line: one file per command |
 //! | [`exporter`] | starts all parts, runs them and stops them; reloads; systemd |
 //! | [`web`], [`simulator`] | the web server; the providers with true numbers, for the demo and the tests |
+//! | [`backfill`] | the history before the first start, for a command |
 //! | [`poll`] | when a report is due, one poll of it, the apps that are polled |
 //! | [`messages`] | message ids on their way in |
 //! | [`status`] | what is known of each report |
@@ -27,6 +28,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::print_stdout))]
 
+pub mod backfill;
 pub mod commands;
 pub mod config;
 pub mod exporter;

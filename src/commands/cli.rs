@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use jiff::civil::Date;
+
+use crate::config::duration;
 use crate::provider::registry::PROVIDERS;
 
 /// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob, Feishu and EngageLab, keeps
@@ -62,7 +66,7 @@ fn is_read(command: &str, flag: &str) -> bool {
         (_, "log_level" | "log_format") | ("push-exporter" | "serve", _) => true,
         ("demo", flag) => !matches!(flag, "config_file" | "config_watch"),
         ("check", flag) => matches!(flag, "config_file" | "web_config_file"),
-        ("init" | "backup", flag) => flag == "config_file",
+        ("init" | "backup" | "backfill", flag) => flag == "config_file",
         ("health", flag) => matches!(
             flag,
             "listen_addresses"
@@ -104,6 +108,16 @@ pub enum Command {
         #[command(subcommand)]
         command: MessagesCommand,
     },
+    /// Write the history before the first start as a file from which promtool makes blocks
+    #[command(
+        after_help = "Asks the reports for days, weeks and months of the past, and for messages with a known send time, within \
+                      half of each rate limit, so that an exporter can run meanwhile; nothing is written to the ledger. \
+                      Answers are kept in FILE.parts until FILE is complete; after an interruption the same command with \
+                      --resume goes on. Days that a provider refuses are listed at the end. docs/history.md has the whole \
+                      way into Prometheus. Exit code 1 if the history is not complete, 2 if a flag or the configuration is \
+                      invalid."
+    )]
+    Backfill(Backfill),
     /// Copy the ledger to a file while the exporter runs
     #[command(
         after_help = "The copy is as of one moment, and replaces an earlier file only when it is whole. Exit code 1 if it \
@@ -147,6 +161,61 @@ pub struct Init {
     /// Print the part of this provider only; may be repeated
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(PROVIDERS.iter().map(|provider| provider.name())))]
     pub provider: Vec<String>,
+}
+
+/// Flags of `backfill`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Backfill {
+    /// First day, in the time zone of each app
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub from: Date,
+    /// Day before which the history ends [default: the time at which the ledger first knew each app]
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    pub to: Option<Date>,
+    /// Interval between samples, such as 30s, 5m or 1h; Prometheus' graphs have gaps if it is longer than 5m
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = step)]
+    pub step: Duration,
+    /// Label of all series, such as job=push-exporter; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
+    pub labels: Vec<(String, String)>,
+    /// File to write; an earlier one is replaced. It is compressed if its name ends in .gz
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Go on with an interrupted run
+    #[arg(long)]
+    pub resume: bool,
+    /// Say how many requests it takes and how long, and ask nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    text.parse().map_err(|_| "expected a date such as 2026-09-01".to_owned())
+}
+
+fn step(text: &str) -> Result<Duration, String> {
+    let step = duration::parse(text).filter(|step| !step.is_zero());
+    step.ok_or_else(|| "expected a duration such as 30s, 5m or 1h".to_owned())
+}
+
+/// Labels that the exporter's own series have.
+const OWN_LABELS: [&str; 11] =
+    ["provider", "app", "platform", "channel", "kind", "category", "window", "report", "state", "department", "scope"];
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "expected NAME=VALUE".to_owned())?;
+    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let is_name = name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_ascii_digit());
+    if !is_name || name.starts_with("__") {
+        return Err(format!("{name:?} is no label name"));
+    }
+    if OWN_LABELS.contains(&name) {
+        return Err(format!("{name} is a label of the series themselves"));
+    }
+    if value.is_empty() {
+        return Err(format!("{name} has no value"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Flags of `backup`.
@@ -368,6 +437,21 @@ mod tests {
             assert_eq!(cli.flags.config_file, Some("a.yml".into()));
             assert_eq!(cli.flags.listen_addresses, [ListenAddress::AnyAddress(10110)]);
         }
+    }
+
+    #[test]
+    fn labels_and_steps_of_a_history() {
+        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(label("job=push-exporter"), pair("job", "push-exporter"));
+        assert_eq!(label("instance=a=b:1"), pair("instance", "a=b:1"));
+        for bad in ["job", "=x", "job=", "1a=x", "a-b=x", "__name__=x", "app=x", "window=x"] {
+            assert!(label(bad).is_err(), "{bad}");
+        }
+        assert_eq!(step("5m"), Ok(Duration::from_secs(300)));
+        for bad in ["", "0s", "5", "1d2h", "-1m"] {
+            assert!(step(bad).is_err(), "{bad}");
+        }
+        assert!(date("2026-02-29").is_err() && date("2024-02-29").is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The commands, one file each, and their shared code: logging, listening, signals.
 
+pub(crate) mod backfill;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub mod cli;
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> Result<(), CommandFailure> {
     match &cli.command {
         None | Some(Command::Serve) => serve::run(&cli.flags),
         Some(Command::Demo) => demo::run(&cli.flags),
+        Some(Command::Backfill(options)) => backfill::run(&cli.flags, options),
         Some(Command::Backup(options)) => backup::run(&cli.flags, options),
         Some(Command::Check(options)) => check::run(&cli.flags, options),
         Some(Command::Health) => health::run(&cli.flags),

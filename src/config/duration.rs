@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Parses digits followed by one unit: `30s`, `5m`, `1h`, `7d`.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let seconds = match unit {
         's' => 1,

@@ -2,7 +2,7 @@
 //! changes, and a scrape takes the rendered blocks.
 
 mod gzip;
-mod openmetrics;
+pub(crate) mod openmetrics;
 mod self_metrics;
 mod series_table;
 pub(crate) mod text;

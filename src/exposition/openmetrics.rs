@@ -7,13 +7,13 @@ use crate::exposition::text::{self, SeriesText};
 use crate::metrics::catalog::{Family, FamilyKind, ValueFormat};
 
 /// End marker of the page.
-pub(super) const END: &[u8] = b"# EOF\n";
+pub(crate) const END: &[u8] = b"# EOF\n";
 
 /// Units with which names end.
 const UNITS: [&str; 2] = ["seconds", "bytes"];
 
 /// Writes the TYPE, UNIT and HELP lines of a family of the table.
-pub(super) fn head(out: &mut Vec<u8>, family: Family, help: &str) {
+pub(crate) fn head(out: &mut Vec<u8>, family: Family, help: &str) {
     let (kind, name) = match family.kind() {
         FamilyKind::Counter => ("counter", base(family.name())),
         FamilyKind::Gauge => ("gauge", family.name()),
@@ -29,6 +29,18 @@ pub(super) fn counter(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>
     text::write_labels(out, &[series.app_labels, series.labels, series.common_labels]);
     out.extend_from_slice(b"} ");
     text::write_value(out, ValueFormat::Seconds, created);
+    out.push(b'\n');
+}
+
+/// Writes a sample of a history: without its time, which follows with [`write_time`], since many samples have the same value.
+pub(crate) fn untimed_sample(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64) {
+    text::series_and_value(out, family, series, value);
+    out.push(b' ');
+}
+
+/// Writes the time of a sample in Unix seconds, and ends its line.
+pub(crate) fn write_time(out: &mut Vec<u8>, second: i64) {
+    text::write_value(out, ValueFormat::Whole, second);
     out.push(b'\n');
 }
 

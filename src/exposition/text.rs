@@ -57,20 +57,28 @@ pub(super) fn write(out: &mut Vec<u8>, parts: &[&str]) {
 
 /// Labels of a series as they are written: those of its app, the others, and those of every app.
 #[derive(Default)]
-pub(super) struct SeriesText<'a> {
-    pub(super) app_labels: &'a str,
-    pub(super) labels: &'a str,
-    pub(super) common_labels: &'a str,
+pub(crate) struct SeriesText<'a> {
+    /// Labels provider and app.
+    pub(crate) app_labels: &'a str,
+    /// Labels of the series alone.
+    pub(crate) labels: &'a str,
+    /// Labels of all series.
+    pub(crate) common_labels: &'a str,
 }
 
 /// Writes one sample.
 pub(super) fn sample(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64) {
+    series_and_value(out, family, series, value);
+    out.push(b'\n');
+}
+
+/// Writes name, labels and value of a sample, without the end of the line.
+pub(super) fn series_and_value(out: &mut Vec<u8>, family: Family, series: &SeriesText<'_>, value: i64) {
     out.extend_from_slice(family.name().as_bytes());
     out.push(b'{');
     write_labels(out, &[series.app_labels, series.labels, series.common_labels]);
     out.extend_from_slice(b"} ");
     write_value(out, family.format(), value);
-    out.push(b'\n');
 }
 
 /// Writes several sets of labels as one.

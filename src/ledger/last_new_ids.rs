@@ -1,14 +1,13 @@
 //! Times at which each source last brought a new message id of each app, read for a command. Nothing is written.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
 
 use crate::config::postgres_address::LedgerAddress;
 use crate::ledger::LedgerError;
-use crate::ledger::postgres::last_new_ids::{SourceRow, of_database};
+use crate::ledger::postgres::read_only as database;
+use crate::ledger::sqlite::read_only as file;
 use crate::ledger::time::time;
 use crate::model::message_source::MessageSource;
 
@@ -22,31 +21,20 @@ const QUERY: &str = "SELECT provider, name, source, newest FROM id_source JOIN a
 /// # Errors
 /// A ledger that cannot be read.
 pub async fn last_new_ids(ledger: &LedgerAddress) -> Result<LastNewIds, LedgerError> {
-    let rows = match ledger {
+    type SourceRow = ((String, String), String, i64);
+    let rows: Vec<SourceRow> = match ledger {
         LedgerAddress::Sqlite(path) => {
-            let path = path.clone();
-            let reading = tokio::task::spawn_blocking(move || of_file(path));
-            crate::util::supervise::joined(reading.await).unwrap_or_else(|| Ok(Vec::new()))?
+            file::rows(path, "id_source", QUERY, &[], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?)))
+                .await?
         }
-        LedgerAddress::Postgres(address) => of_database(address, QUERY).await?,
+        LedgerAddress::Postgres(address) => {
+            database::rows(address, "id_source", QUERY, &[], |row| ((row.get(0), row.get(1)), row.get(2), row.get(3)))
+                .await?
+        }
     };
     let mut newest = LastNewIds::new();
     for (app, source, at) in rows {
         newest.entry(app).or_default().extend(MessageSource::from_name(&source).map(|source| (source, time(at))));
     }
     Ok(newest)
-}
-
-#[expect(clippy::disallowed_methods, reason = "on a blocking thread")]
-fn of_file(path: PathBuf) -> Result<Vec<SourceRow>, LedgerError> {
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    if !connection.table_exists(None, "id_source")? {
-        return Ok(Vec::new());
-    }
-    let mut select = connection.prepare(QUERY)?;
-    let rows = select.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -5,6 +5,7 @@
 pub mod copy;
 pub(crate) mod counting;
 mod crash_points;
+pub mod known_apps;
 pub mod last_new_ids;
 pub mod postgres;
 pub mod replicas;
@@ -26,6 +27,8 @@ use crate::metrics::self_metrics::LedgerMetrics;
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
 use replicas::Replicas;
+pub(crate) use rules::counters::MAX_UNKNOWN_LABELS;
+pub(crate) use rules::registration::Categories;
 pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, HourTotals, Hurry, MessageState, NOTED, NewMessage, NewMessages, NewestMessage,

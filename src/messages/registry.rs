@@ -469,7 +469,7 @@ impl Target {
 }
 
 /// Returns true if a text can be the category of a message.
-fn is_category(text: &str) -> bool {
+pub(crate) fn is_category(text: &str) -> bool {
     matches!(text.len(), 1..=32) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 

@@ -13,5 +13,5 @@ pub(crate) mod message_poll;
 mod newest_messages;
 pub(crate) mod poller;
 pub(crate) mod snapshot_poll;
-mod window_gauges;
+pub(crate) mod window_gauges;
 pub(crate) mod window_poll;

@@ -118,7 +118,7 @@ impl ShownWindows {
 }
 
 /// Converts the gauges of a closed window for the ledger.
-pub(super) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
+pub(crate) fn gauge_readings(gauges: WindowGauges) -> GaugeReadings {
     let WindowGauges { scope, end, numbers } = gauges;
     let is_scope = scope.is_some();
     let WindowReadings { window, readings, users_reached, users } = numbers;

@@ -48,8 +48,8 @@ pub use message_report::{MessageNumbers, MessageQuery, MessageReadings, MessageR
 pub use report::{ReportContext, ReportSpec};
 pub use snapshot_report::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};
 pub use window_report::{
-    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowKey, WindowNumbers, WindowQuery, WindowReport,
-    WindowState, WindowTotals, WindowUpdate,
+    EarlierQueries, PastWindows, ReportState, WindowAnswer, WindowGauges, WindowKey, WindowNumbers, WindowQuery,
+    WindowReport, WindowState, WindowTotals, WindowUpdate,
 };
 
 /// A kind of account: its name, its reports and its configuration keys.

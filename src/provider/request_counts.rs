@@ -43,6 +43,11 @@ impl Requests {
         codes.iter().map(|(code, count)| (*code, *count)).collect()
     }
 
+    /// Returns the number of requests.
+    pub fn total(&self) -> u64 {
+        self.codes.lock().values().sum()
+    }
+
     /// Takes the time spent waiting for the rate limit since the last call.
     pub fn take_waited(&self) -> Duration {
         let mut waiting = self.waiting();

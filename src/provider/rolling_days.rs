@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, date_of, plus_days};
 use crate::provider::{
-    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowTotals, WindowUpdate,
+    EarlierQueries, PastWindows, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowTotals,
+    WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 
@@ -65,6 +66,12 @@ impl RollingDays {
         }
         ranges.retain(|query| query.last.first >= oldest_open);
         ranges
+    }
+
+    /// Returns the past days, for a report that takes this many requests a query.
+    pub fn past(&self, requests_a_query: u64) -> PastWindows {
+        let windows_a_query = usize::try_from(self.days_a_query).unwrap_or(1);
+        PastWindows { scope: None, unit: Unit::Day, counts: true, windows_a_query, requests_a_query, reach: None }
     }
 
     /// Returns true if a range begins before the days that are always queried.

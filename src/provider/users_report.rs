@@ -12,8 +12,8 @@ use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::spread;
 use crate::provider::{
-    EarlierQueries, ReportSpec, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery, WindowReport,
-    WindowState, WindowUpdate,
+    EarlierQueries, PastWindows, ReportSpec, ReportState, WindowAnswer, WindowGauges, WindowNumbers, WindowQuery,
+    WindowReport, WindowState, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
@@ -23,6 +23,8 @@ pub const HOURLY: Duration = Duration::from_secs(3600);
 /// Delay between the end of an hour and its query; `SPREAD` is added by account.
 const DELAY: Duration = Duration::from_secs(300);
 const SPREAD: Duration = Duration::from_secs(240);
+/// Number of days in a query about the past.
+const DAYS_A_QUERY: usize = 30;
 /// Time after its end at which a window without numbers counts as empty; before, the provider may not have finished it.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
 
@@ -94,6 +96,25 @@ impl<E: UsersEndpoint> WindowReport for UsersReport<E> {
         let units =
             self.shown.units.iter().filter(|unit| !earlier.queries.iter().any(|query| query.first.unit == **unit));
         units.copied().find_map(|unit| self.question(now, unit))
+    }
+
+    /// Returns days, up to a month in a query, and months; hours are only answered on their day.
+    fn past_windows(&self) -> Vec<PastWindows> {
+        let units = self.shown.units.iter().filter(|unit| **unit != Unit::Hour);
+        let windows = |unit: &Unit| PastWindows {
+            scope: None,
+            unit: *unit,
+            counts: false,
+            windows_a_query: if *unit == Unit::Day { DAYS_A_QUERY } else { 1 },
+            requests_a_query: 1,
+            reach: Some(self.shown.answered_days),
+        };
+        units.map(windows).collect()
+    }
+
+    fn shown_from(&self, window: Window, has_numbers: bool) -> Option<Timestamp> {
+        let delay = if has_numbers { SignedDuration::try_from(DELAY + self.spread).ok()? } else { EMPTY_AFTER };
+        window.end(&self.zone).checked_add(delay).ok()
     }
 
     fn query<'a>(

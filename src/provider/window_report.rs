@@ -36,6 +36,16 @@ pub trait WindowReport: Send + Sync {
     fn may_be_out_of_reach(&self, _now: Timestamp, _ask: &WindowQuery) -> bool {
         false
     }
+    /// Returns the windows that the provider still answers for long after their end, for a history; empty if there are
+    /// none.
+    fn past_windows(&self) -> Vec<PastWindows> {
+        Vec::new()
+    }
+    /// Returns the time from which on a window that has closed, with or without numbers, is the newest closed one; `None` if
+    /// the report has no past windows.
+    fn shown_from(&self, _window: Window, _has_numbers: bool) -> Option<Timestamp> {
+        None
+    }
     /// Queries the provider once.
     fn query<'a>(
         &'a self,
@@ -67,6 +77,23 @@ pub struct WindowQuery {
     pub last: Window,
     /// Id of a department, if the provider has departments; `None` for the whole account.
     pub scope: Option<String>,
+}
+
+/// Windows of one unit that a report can be queried for long after their end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastWindows {
+    /// Id of a department, if the provider has departments; `None` for the whole account.
+    pub scope: Option<String>,
+    /// Unit of the windows.
+    pub unit: Unit,
+    /// True if they feed counters, provided that the report is the source of the account's counters.
+    pub counts: bool,
+    /// Maximum number of windows in a query.
+    pub windows_a_query: usize,
+    /// Number of requests that a query takes.
+    pub requests_a_query: u64,
+    /// Documented number of days after which the provider no longer answers for a window that begins before them.
+    pub reach: Option<i32>,
 }
 
 /// Queries of a poll so far.

@@ -13,6 +13,7 @@ pub mod failing_ledger;
 pub mod fault_injection;
 pub mod fleet;
 pub mod growing_apps;
+pub mod history;
 pub mod hundred_messages;
 pub mod jpush_script;
 pub mod jpush_totals;

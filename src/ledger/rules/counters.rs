@@ -12,7 +12,7 @@ use crate::metrics::labels::Labels;
 use crate::model::reading::{GaugeReading, Label, Metric, Reading, SeriesKey};
 
 /// Maximum number of unknown platforms, kinds and channels of an app that become separate label values.
-const MAX_UNKNOWN_LABELS: usize = 16;
+pub(crate) const MAX_UNKNOWN_LABELS: usize = 16;
 /// Limit of an app's fields whose series have unknown labels. It is far more than a provider adds, and stops answers
 /// that keep inventing names. Documented fields are finite and need no limit.
 pub(crate) const MAX_UNKNOWN_FIELDS: usize = 1000;

@@ -13,6 +13,7 @@ mod file_system;
 mod hours;
 mod load;
 mod messages;
+pub(super) mod read_only;
 mod series;
 mod stored_labels;
 mod window_gauges;

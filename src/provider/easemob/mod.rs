@@ -15,15 +15,15 @@ use jiff::Timestamp;
 use crate::config::{secret::Secret, section::Section};
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
-use crate::model::window::Unit;
+use crate::model::window::{Unit, Window};
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
 use crate::provider::rate_limit::Limit;
 use crate::provider::rolling_days::RollingDays;
 use crate::provider::token::TokenCache;
 use crate::provider::{
-    Account, CounterSource, EarlierQueries, Example, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
-    WindowQuery, WindowReport, WindowUpdate,
+    Account, CounterSource, EarlierQueries, Example, PastWindows, Provider, ReportContext, ReportSpec, ReportState,
+    WindowAnswer, WindowQuery, WindowReport, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
@@ -127,6 +127,14 @@ impl WindowReport for OfflinePush {
     /// Returns true for past days: the document does not say how far back the API answers.
     fn may_be_out_of_reach(&self, now: Timestamp, query: &WindowQuery) -> bool {
         self.days.is_past(now, query)
+    }
+
+    fn past_windows(&self) -> Vec<PastWindows> {
+        vec![self.days.past(self.settings.platforms.len() as u64)]
+    }
+
+    fn shown_from(&self, window: Window, _has_numbers: bool) -> Option<Timestamp> {
+        Some(window.end(&self.days.zone))
     }
 
     fn query<'a>(

@@ -17,15 +17,15 @@ use crate::config::{secret::Secret, section::Section};
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
 use crate::model::advice::Advice;
-use crate::model::window::Unit;
+use crate::model::window::{Unit, Window};
 use crate::provider::client::Client;
 use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::spread;
 use crate::provider::rate_limit::Limit;
 use crate::provider::token::TokenCache;
 use crate::provider::{
-    Account, CounterSource, EarlierQueries, Example, Provider, ReportContext, ReportSpec, ReportState, WindowAnswer,
-    WindowQuery, WindowReport, WindowUpdate,
+    Account, CounterSource, EarlierQueries, Example, PastWindows, Provider, ReportContext, ReportSpec, ReportState,
+    WindowAnswer, WindowQuery, WindowReport, WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 use crate::util::future::BoxFuture;
@@ -142,6 +142,14 @@ impl WindowReport for MessagePushOverview {
 
     fn next(&self, now: Timestamp, state: &ReportState, earlier: &EarlierQueries) -> Option<WindowQuery> {
         self.schedule.next(now, state, earlier)
+    }
+
+    fn past_windows(&self) -> Vec<PastWindows> {
+        self.schedule.past()
+    }
+
+    fn shown_from(&self, window: Window, has_numbers: bool) -> Option<Timestamp> {
+        Some(self.schedule.shown_from(window, has_numbers))
     }
 
     fn query<'a>(

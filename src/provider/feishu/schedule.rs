@@ -14,7 +14,8 @@ use jiff::tz::TimeZone;
 use crate::model::reading::WindowReadings;
 use crate::model::window::{Unit, Window, at, date_of, plus_days};
 use crate::provider::{
-    EarlierQueries, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState, WindowTotals, WindowUpdate,
+    EarlierQueries, PastWindows, ReportState, WindowAnswer, WindowGauges, WindowQuery, WindowState, WindowTotals,
+    WindowUpdate,
 };
 use crate::util::clock_guard::ClockReading;
 
@@ -191,6 +192,28 @@ impl Schedule {
             }
         }
         windows
+    }
+
+    /// Returns the past windows: the tenant's days, which feed counters, and those that are shown as gauges.
+    pub fn past(&self) -> Vec<PastWindows> {
+        let windows = |scope: Option<&String>, unit| PastWindows {
+            scope: scope.cloned(),
+            unit,
+            counts: scope.is_none() && unit == Unit::Day,
+            windows_a_query: 1,
+            requests_a_query: 1,
+            reach: None,
+        };
+        let tenant = self.units.iter().filter(|unit| **unit != Unit::Day).map(|unit| windows(None, *unit));
+        let departments =
+            self.departments.iter().flat_map(|scope| self.units.iter().map(move |unit| windows(Some(scope), *unit)));
+        [windows(None, Unit::Day)].into_iter().chain(tenant).chain(departments).collect()
+    }
+
+    /// Returns the time at which a window closes: when the data of its last day are due, or a day later if there are none.
+    pub fn shown_from(&self, window: Window, has_numbers: bool) -> Timestamp {
+        let day = if has_numbers { window.last() } else { plus_days(window.last(), 1) };
+        self.due(day).saturating_add(self.jitter).unwrap_or(Timestamp::MAX)
     }
 
     /// Interprets an answer: counts, closed windows and settled days.

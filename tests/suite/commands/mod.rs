@@ -1,5 +1,6 @@
 //! The command line and the configuration.
 
+mod backfill;
 mod backup;
 mod check;
 mod command_line;

@@ -43,6 +43,7 @@ fn every_command_has_a_page_and_three_shells_are_completed() {
         "completions/_push-exporter",
         "completions/push-exporter.bash",
         "completions/push-exporter.fish",
+        "man/push-exporter-backfill.1",
         "man/push-exporter-backup.1",
         "man/push-exporter-check.1",
         "man/push-exporter-demo.1",

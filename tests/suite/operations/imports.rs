@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Folders of `src` from the top down. One may import those that are further down.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "commands",
     "exporter",
     "web",
     "simulator",
+    "backfill",
     "poll",
     "messages",
     "status",
