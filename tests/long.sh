@@ -22,6 +22,9 @@ ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test programs -- --nocaptu
 # A hundred failovers in front of a real Prometheus, half an hour; replicas that share a thousand apps.
 PUSH_EXPORTER_FAILOVERS=${PUSH_EXPORTER_FAILOVERS:-100} cargo test --locked --test programs -- --nocapture no_counter_falls
 PUSH_EXPORTER_FLEET=${PUSH_EXPORTER_FLEET:-1000} cargo test --locked --test programs -- --nocapture many_apps_are_spread
+# A year of history of 50 apps, within the providers' rate limits.
+PUSH_EXPORTER_BACKFILL_APPS=${PUSH_EXPORTER_BACKFILL_APPS:-50} PUSH_EXPORTER_BACKFILL_DAYS=${PUSH_EXPORTER_BACKFILL_DAYS:-365} \
+    cargo test --locked --test programs -- --nocapture figures_of_a_history
 # Kills, storms and a month of messages on PostgreSQL.
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_STORMS=1 \
     tests/postgres.sh -E 'test(kills) | test(after_a_storm) | test(messages::simulated_month)'

@@ -133,7 +133,7 @@ impl AppRun {
             let requests = run.groups.iter().map(asked).sum();
             estimates.push(estimate(&run.id, run.report.spec(), format!("{days} days"), requests));
         }
-        for run in &self.messages {
+        if let Some(run) = &self.messages {
             let (count, batch) = (run.list.messages.len(), run.report.batch().max(1));
             let requests = count.div_ceil(batch) as u64;
             estimates.push(estimate(&run.id, run.report.spec(), format!("{count} messages"), requests));

@@ -67,7 +67,7 @@ pub(crate) fn run(flags: &Flags, options: &Backfill) -> Result<(), CommandFailur
 }
 
 fn settings(options: &Backfill) -> Result<Settings, CommandFailure> {
-    let Backfill { from, to, step, labels, output, resume, dry_run: _ } = options.clone();
+    let Backfill { from, to, step, label: labels, output, resume, dry_run: _ } = options.clone();
     if to.is_some_and(|to| to <= from) {
         return Err(CommandFailure::Usage("--to must be after --from".to_owned()));
     }

@@ -176,8 +176,8 @@ pub struct Backfill {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = step)]
     pub step: Duration,
     /// Label of all series, such as job=push-exporter; may be repeated
-    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    pub labels: Vec<(String, String)>,
+    #[arg(long, value_name = "NAME=VALUE", value_parser = label)]
+    pub label: Vec<(String, String)>,
     /// File to write; an earlier one is replaced. It is compressed if its name ends in .gz
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,

@@ -269,7 +269,7 @@ pub async fn register(exporter: &Exporter, app: &str, id: u64) {
 }
 
 /// Writes a page down, each sample with the labels of a scrape and a time, and what Prometheus adds of the scrape itself.
-fn write_page(file: &mut impl std::io::Write, page: &str, took: Duration, at: i64) {
+pub fn write_page(file: &mut impl std::io::Write, page: &str, took: Duration, at: i64) {
     let added = format!("up 1\nscrape_duration_seconds {}", took.as_secs_f64());
     for line in page.lines().filter(|line| !line.starts_with('#')).chain(added.lines()) {
         let (series, value) = line.rsplit_once(' ').unwrap();

@@ -17,6 +17,7 @@ mod support;
 
 mod alerts;
 mod attacks;
+mod backfill;
 mod callback_storm;
 mod certificates;
 mod dashboards;

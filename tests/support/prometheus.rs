@@ -58,6 +58,21 @@ impl Prometheus {
         samples.iter().filter_map(|sample| sample["value"][1].as_str()?.parse().ok()).collect()
     }
 
+    /// The values of an instant query at a time in Unix seconds, by the labels of the series.
+    pub fn query_at(&self, expression: &str, at: i64) -> BTreeMap<String, f64> {
+        let url = format!("{}/api/v1/query", self.url());
+        let (query, time) = (format!("query={expression}"), format!("time={at}"));
+        let parameters = ["--data-urlencode", &query, "--data-urlencode", &time];
+        let output = tool("curl", &[&["--silent", "--get"], parameters.as_slice(), &[&url]].concat(), b"");
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let samples = answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}"));
+        let value = |sample: &serde_json::Value| {
+            // The names of labels are in order.
+            (sample["metric"].to_string(), sample["value"][1].as_str().unwrap().parse().unwrap())
+        };
+        samples.iter().map(value).collect()
+    }
+
     /// Every sample of the last day of a metric, by app: time and value.
     pub fn samples(&self, metric: &str) -> BTreeMap<String, Vec<(f64, f64)>> {
         let url = format!("{}/api/v1/query?query={metric}%5B1d%5D", self.url());
