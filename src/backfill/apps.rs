@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 
-use crate::backfill::fetch::{Access, Job, WindowJob, name};
+use crate::backfill::access::{Access, Outcome, name};
 use crate::backfill::journal::{Journal, PlannedApp, RunPlan, WorkFolder};
 use crate::backfill::messages::{MessageJob, MessageList};
 use crate::backfill::plan::{Span, WindowGroup, days_of, groups};
 use crate::backfill::timeline::{Content, Source};
-use crate::backfill::{BackfillError, PlannedMessage, ReportEstimate};
+use crate::backfill::types::{BackfillError, Progress, ReportEstimate};
+use crate::backfill::windows::WindowJob;
 use crate::config::postgres_address::LedgerAddress;
 use crate::provider::client::{AccountClient, Client};
 use crate::provider::config::App;
@@ -20,6 +22,30 @@ use crate::provider::transport::Transport;
 use crate::provider::{CounterSource, GaugeReport, MessageReport, ReportSpec, WindowReport};
 use crate::status::ReportId;
 use crate::util::clock::Clock;
+
+/// Queries to a report that remain to be sent.
+pub(super) enum Job {
+    Windows(WindowJob),
+    Messages(MessageJob),
+}
+
+impl Job {
+    /// Returns the number of days, or messages, that it asks for.
+    pub(super) fn size(&self) -> u64 {
+        match self {
+            Job::Windows(job) => job.groups.iter().flat_map(|group| &group.queries).map(days_of).sum(),
+            Job::Messages(job) => job.messages.len() as u64,
+        }
+    }
+
+    /// Sends the queries until all are answered, one fails, or `stop` is cancelled.
+    pub(super) async fn run(self, progress: &Progress, stop: &CancellationToken) -> Result<Outcome, BackfillError> {
+        match self {
+            Job::Windows(job) => job.run(progress, stop).await,
+            Job::Messages(job) => job.run(progress, stop).await,
+        }
+    }
+}
 
 /// An app and its reports.
 pub(super) struct AppRun {
@@ -158,12 +184,12 @@ impl AppRun {
         let account = &self.account;
         let access = |id: &ReportId, spec: &ReportSpec, journal: Journal| {
             let client = Client::new(Arc::clone(transport), account, id.report, share(spec.limit), Priority::First);
-            Access { id: id.clone(), account: Arc::clone(account), client, journal, requests: 0 }
+            Access { id: id.clone(), account: Arc::clone(account), client, journal }
         };
         if for_messages {
             let job = |run: &mut MessageRun| {
                 let access = access(&run.id, run.report.spec(), run.journal.take()?);
-                let messages: Vec<PlannedMessage> = run.list.messages.clone();
+                let messages = run.list.messages.clone();
                 Some(Job::Messages(MessageJob { access, report: Arc::clone(&run.report), messages }))
             };
             return self.messages.iter_mut().filter_map(job).collect();

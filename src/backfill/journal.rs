@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::backfill::{BackfillError, Settings, file_error};
+use crate::backfill::types::{BackfillError, Settings, file_error};
 use crate::ledger::known_apps::known_apps;
 use crate::model::window::{Window, midnight};
 use crate::provider::WindowQuery;

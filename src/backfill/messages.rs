@@ -11,9 +11,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::fetch::{Access, NoAnswer, Outcome, counters};
+use crate::backfill::access::{Access, NoAnswer, Outcome, counters};
 use crate::backfill::journal::{Answer, AnswerKind, Asked, HourNumbers, PlannedApp, Record, blocking, lines, replace};
-use crate::backfill::{BackfillError, Progress, file_error};
+use crate::backfill::types::{BackfillError, Progress, file_error};
 use crate::config::postgres_address::LedgerAddress;
 use crate::ledger::Categories;
 use crate::ledger::known_apps::known_messages;
@@ -188,7 +188,6 @@ impl MessageJob {
     /// Sends the queries until all are answered, one fails, or `stop` is cancelled.
     pub(super) async fn run(mut self, progress: &Progress, stop: &CancellationToken) -> Result<Outcome, BackfillError> {
         let mut outcome = Outcome::default();
-        let before = self.access.client.requests().total();
         let messages = std::mem::take(&mut self.messages);
         for (number, batch) in messages.chunks(self.report.batch().max(1)).enumerate() {
             let asked = Asked::Messages(number);
@@ -208,8 +207,7 @@ impl MessageJob {
             }
             progress.add(batch.len() as u64);
         }
-        self.access.count(before);
-        outcome.requests = self.access.requests;
+        outcome.requests = self.access.client.requests().total();
         Ok(outcome)
     }
 

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use tokio_util::sync::CancellationToken;
 
 use crate::backfill::timeline::{Piece, Source};
-use crate::backfill::{BackfillError, Written, file_error};
+use crate::backfill::types::{BackfillError, Written, file_error};
 use crate::exposition::openmetrics;
 use crate::exposition::text::{self, SeriesText};
 use crate::metrics::catalog::Family;

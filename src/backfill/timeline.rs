@@ -9,9 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::backfill::BackfillError;
 use crate::backfill::journal::{Answer, Asked, Number, Record, read};
 use crate::backfill::plan::{Span, next, windows_of};
+use crate::backfill::types::BackfillError;
 use crate::exposition::text;
 use crate::ledger::MAX_UNKNOWN_LABELS;
 use crate::metrics::catalog::Family;

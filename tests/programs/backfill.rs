@@ -162,6 +162,7 @@ fn status(process: u32, line: &str) -> u64 {
 fn figures_of_a_history() {
     let variable = |name: &str, default: i64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let (apps, days) = (variable("PUSH_EXPORTER_BACKFILL_APPS", 2), variable("PUSH_EXPORTER_BACKFILL_DAYS", 14));
+    let step = std::env::var("PUSH_EXPORTER_BACKFILL_STEP").unwrap_or_else(|_| "5m".to_owned());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (mut easemob, mut feishu) = ("easemob:\n".to_owned(), "feishu:\n".to_owned());
@@ -199,7 +200,7 @@ fn figures_of_a_history() {
     let command = |more: &[&str]| {
         let mut command: Command = Program::binary();
         command.args(["backfill", "--config.file"]).arg(&config).arg("--output").arg(&output);
-        command.args(["--from", &from]).args(more).stdin(Stdio::null()).stderr(Stdio::null());
+        command.args(["--from", &from, "--step", &step]).args(more).stdin(Stdio::null()).stderr(Stdio::null());
         command
     };
     let estimate = command(&["--dry-run"]).output().unwrap();
@@ -215,7 +216,7 @@ fn figures_of_a_history() {
     let told = said(&child.wait_with_output().unwrap());
     let took = began.elapsed().as_secs();
     eprintln!(
-        "{apps} apps, {days} days: {took} s, peak {} MiB\n{}\n{told}",
+        "{apps} apps, {days} days, every {step}: {took} s, peak {} MiB\n{}\n{told}",
         peak / 1024 / 1024,
         estimate.lines().last().unwrap()
     );

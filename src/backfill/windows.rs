@@ -1,136 +1,24 @@
-//! Queries of a history to one report: within the rate limit, retried while that may help, and kept in the journal. A window
-//! that the provider refuses is no failure; after some of them in a row, older ones are not asked any more.
+//! Queries of a history by window to one report, kept in its journal. A window that the provider refuses is no failure; after
+//! some of them in a row, older ones are not asked any more.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::backfill::journal::{Answer, AnswerKind, Asked, Journal, Number, Record, WindowNumbers};
-use crate::backfill::messages::MessageJob;
+use crate::backfill::access::{Access, NoAnswer, Outcome, counters, name, number};
+use crate::backfill::journal::{Answer, AnswerKind, Asked, Record, WindowNumbers};
 use crate::backfill::plan::{WindowGroup, days_of, next, windows_of};
-use crate::backfill::{BackfillError, Progress, RefusedWindows};
-use crate::model::advice::Advice;
-use crate::model::reading::{GaugeReading, Label, Reading, WindowReadings};
+use crate::backfill::types::{BackfillError, Progress, RefusedWindows};
+use crate::model::reading::WindowReadings;
 use crate::model::window::Window;
-use crate::poll::backoff;
 use crate::poll::window_gauges::gauge_readings;
-use crate::provider::client::{AccountClient, Client};
-use crate::provider::error::{ProviderError, Reason};
+use crate::provider::error::Reason;
 use crate::provider::{WindowAnswer, WindowGauges, WindowQuery, WindowReport};
 use crate::status::ReportId;
-use crate::util::future::BoxFuture;
 
 /// Number of windows refused in a row after which older ones are not asked any more.
 const REFUSALS: usize = 3;
-/// Number of requests for an answer.
-const TRIES: u32 = 6;
-/// Wait before a retry, besides the jitter.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// A report that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedReport {
-    /// Provider, app and report.
-    pub report: String,
-    /// Error without secrets.
-    pub error: String,
-    /// Advice for the operator.
-    pub advice: Advice,
-}
-
-/// Result of asking a report.
-#[derive(Debug, Default)]
-pub(super) struct Outcome {
-    pub(super) requests: u64,
-    pub(super) refused: Vec<RefusedWindows>,
-    pub(super) refused_messages: u64,
-    pub(super) failed: Option<FailedReport>,
-}
-
-/// Queries to a report that remain to be sent.
-pub(super) enum Job {
-    Windows(WindowJob),
-    Messages(MessageJob),
-}
-
-impl Job {
-    /// Returns the number of days, or messages, that it asks for.
-    pub(super) fn size(&self) -> u64 {
-        match self {
-            Job::Windows(job) => job.groups.iter().flat_map(|group| &group.queries).map(days_of).sum(),
-            Job::Messages(job) => job.messages.len() as u64,
-        }
-    }
-
-    /// Sends the queries until all are answered, one fails, or `stop` is cancelled.
-    pub(super) async fn run(self, progress: &Progress, stop: &CancellationToken) -> Result<Outcome, BackfillError> {
-        match self {
-            Job::Windows(job) => job.run(progress, stop).await,
-            Job::Messages(job) => job.run(progress, stop).await,
-        }
-    }
-}
-
-/// Access to one report.
-pub(super) struct Access {
-    pub(super) id: ReportId,
-    pub(super) account: Arc<AccountClient>,
-    pub(super) client: Client,
-    pub(super) journal: Journal,
-    /// Number of requests so far.
-    pub(super) requests: u64,
-}
-
-/// Reason for which a query has no answer.
-pub(super) enum NoAnswer {
-    Stopped,
-    Failed(ProviderError),
-}
-
-impl Access {
-    /// Sends a query, which takes this many requests, and repeats it while that may help.
-    pub(super) async fn ask<'a, T>(
-        client: &Client,
-        stop: &CancellationToken,
-        query: impl Fn() -> BoxFuture<'a, Result<T, ProviderError>>,
-    ) -> Result<T, NoAnswer> {
-        let mut attempt = 0;
-        loop {
-            let Some(answer) = stop.run_until_cancelled(query()).await else { return Err(NoAnswer::Stopped) };
-            let error = match answer {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            attempt += 1;
-            if attempt >= TRIES || !error.reason().is_transient() {
-                return Err(NoAnswer::Failed(error));
-            }
-            if error.reason() == Reason::RateLimited {
-                client.rate_limiter().block(error.reset());
-            }
-            let wait = RETRY + backoff::retry_delay(attempt);
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                return Err(NoAnswer::Stopped);
-            }
-        }
-    }
-
-    /// Returns the failure of the report.
-    pub(super) fn failed(&self, error: &ProviderError) -> FailedReport {
-        FailedReport { report: name(&self.id), error: self.account.in_words(error), advice: error.advice() }
-    }
-
-    /// Records the requests that were sent since `before`.
-    pub(super) fn count(&mut self, before: u64) {
-        self.requests += self.client.requests().total().saturating_sub(before);
-    }
-}
-
-/// Returns provider, app and report in words.
-pub(super) fn name(id: &ReportId) -> String {
-    format!("{} {} {}", id.provider, id.app, id.report)
-}
 
 /// Queries by window to one report.
 pub(super) struct WindowJob {
@@ -160,9 +48,9 @@ impl Refusals {
 }
 
 impl WindowJob {
-    async fn run(mut self, progress: &Progress, stop: &CancellationToken) -> Result<Outcome, BackfillError> {
+    /// Sends the queries until all are answered, one fails, or `stop` is cancelled.
+    pub(super) async fn run(mut self, progress: &Progress, stop: &CancellationToken) -> Result<Outcome, BackfillError> {
         let mut outcome = Outcome::default();
-        let before = self.access.client.requests().total();
         for group in std::mem::take(&mut self.groups) {
             let mut refusals = Refusals::default();
             match self.ask_group(&group, &mut refusals, progress, stop).await? {
@@ -177,8 +65,7 @@ impl WindowJob {
             let windows = group.out_of_reach.iter().chain(&refusals.windows);
             outcome.refused.extend(refused(&self.access.id, &group, self.report.scope_label(), windows));
         }
-        self.access.count(before);
-        outcome.requests = self.access.requests;
+        outcome.requests = self.access.client.requests().total();
         Ok(outcome)
     }
 
@@ -256,25 +143,8 @@ fn kept(query: &WindowQuery, numbers: WindowReadings) -> WindowNumbers {
     let window = numbers.window;
     let counters = counters(&numbers.readings);
     // The end is known from the window.
-    let gauges = gauge_readings(WindowGauges { scope: query.scope.clone(), end: jiff::Timestamp::UNIX_EPOCH, numbers });
+    let gauges = gauge_readings(WindowGauges { scope: query.scope.clone(), end: Timestamp::UNIX_EPOCH, numbers });
     WindowNumbers { window, counters, gauges: gauges.values.iter().map(number).collect() }
-}
-
-/// Returns the numbers of readings that feed counters.
-pub(super) fn counters(readings: &[Reading]) -> Vec<Number> {
-    let counter = |reading: &Reading| {
-        let series = reading.series.clone();
-        let labels = vec![("platform", series.platform), ("channel", series.channel), ("kind", series.kind)];
-        number(&GaugeReading { family: series.metric.counter(), labels, value: reading.value })
-    };
-    readings.iter().map(counter).collect()
-}
-
-fn number(reading: &GaugeReading) -> Number {
-    let label =
-        |(name, label): &(&'static str, Label)| ((*name).to_owned(), label.as_str().to_owned(), label.is_known());
-    let labels = reading.labels.iter().map(label).collect();
-    Number { metric: reading.family.name().to_owned(), labels, value: reading.value }
 }
 
 /// Returns the refused windows of a group, which are given from the oldest to the newest, as ranges of days.
