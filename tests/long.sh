@@ -24,6 +24,7 @@ PUSH_EXPORTER_FAILOVERS=${PUSH_EXPORTER_FAILOVERS:-100} cargo test --locked --te
 PUSH_EXPORTER_FLEET=${PUSH_EXPORTER_FLEET:-1000} cargo test --locked --test programs -- --nocapture many_apps_are_spread
 # A year of history of 50 apps, within the providers' rate limits.
 PUSH_EXPORTER_BACKFILL_APPS=${PUSH_EXPORTER_BACKFILL_APPS:-50} PUSH_EXPORTER_BACKFILL_DAYS=${PUSH_EXPORTER_BACKFILL_DAYS:-365} \
+    PUSH_EXPORTER_BACKFILL_STEP=${PUSH_EXPORTER_BACKFILL_STEP:-1h} \
     cargo test --locked --test programs -- --nocapture figures_of_a_history
 # Kills, storms and a month of messages on PostgreSQL.
 PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_STORMS=1 \

@@ -24,9 +24,10 @@ use crate::support::{Exporter, Program, eventually, fast_dir, network, said, sim
 
 const FIRST: &str = "2026-03-03";
 const LAST: &str = "2026-04-02";
-/// Interval between scrapes, and between the samples of the history.
-const STEP: i64 = 300;
-/// Each scrape is so many seconds after a multiple of five minutes; the polls of that time have been made by then.
+/// Interval between scrapes, and between the samples of the history. Long, since the month has many of them; the queries are
+/// about whole days and about the times of scrapes.
+const STEP: i64 = 1800;
+/// Each scrape is so many seconds after a multiple of that; the polls of that time have been made by then.
 const AFTER: i64 = 60;
 
 /// Makes blocks of a history, long ones: promtool reads the whole file for each.
@@ -122,7 +123,7 @@ fn a_written_month_is_what_a_prometheus_has_that_scraped_it() {
         for hours in [1.0, 12.0] {
             let at = beijing(&day, hours).as_second();
             let query = r#"{__name__=~"push_(department_)?window_.*"}"#;
-            let (scraped, told) = (live.query_at(query, at + AFTER), written.query_at(query, at + AFTER));
+            let (scraped, told) = (live.query_at(query, at + AFTER), written.query_at(query, at));
             compared += assert_close(&scraped, &told, 0.0, &format!("gauges on {day} at {hours}"));
         }
     }
@@ -227,7 +228,9 @@ fn figures_of_a_history() {
         let at = words.iter().position(|word| word.trim_end_matches(',') == before).unwrap();
         words[at - 1].replace(',', "").parse::<u64>().unwrap()
     };
-    assert_eq!(requests(&told, "requests"), requests(estimate.lines().last().unwrap(), "requests"), "{told}{estimate}");
+    let (sent, estimated) = (requests(&told, "requests"), requests(estimate.lines().last().unwrap(), "requests"));
+    // On a busy machine some are sent again.
+    assert!((estimated..=estimated + estimated / 100).contains(&sent), "{sent} requests, {estimated} estimated");
     assert!(peak < 150 * 1024 * 1024, "{peak} bytes");
     // The text of a year does not fit in memory.
     let end = format!("gzip -dc {} | tail -c 6", output.display());
