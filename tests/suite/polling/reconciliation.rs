@@ -1,7 +1,7 @@
 //! Counters compared with the totals that a provider adds up itself: a day that is read once more, a week and a month. Against
 //! providers whose answers are set by hand, with the differences worked out by hand.
 
-use crate::support::window_scripts::Scene;
+use crate::support::window_scripts::{Scene, restated};
 use crate::support::{Page, days, jpush_script};
 
 /// What is unaccounted of a metric in the newest settled window of a unit.
@@ -93,6 +93,26 @@ async fn weeks_and_months_are_compared_with_their_days() {
         assert_eq!(unaccounted(&page, BOT, "month"), Some(expected.1), "{month}");
         exporter.stop().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn withheld_doubled_and_lowered_days_are_found() {
+    let scene = Scene::feishu("2026-03-01T12:00:00+08:00", "").await;
+    say_days(&scene, 1..=15);
+    // The 10th says nothing while it is asked for; the 12th says twice what it has; the 14th is lowered by 3 after it has been
+    // read. In the end Feishu has 10 + 10 + 10 + 10 + 10 + 7 + 10 = 67 for the week, of which 0 + 20 + 10 were read of these days.
+    scene.withdraw("day 2026-03-10");
+    scene.say("day 2026-03-12", "20");
+    scene.say("week 2026-03-09", "67");
+    let exporter = scene.start().await;
+    scene.until("2026-03-17T12:00:00+08:00").await;
+    scene.say("day 2026-03-14", "7");
+    scene.until("2026-03-24T12:00:00+08:00").await;
+    let page = exporter.scrape().await;
+    // 67 - (10 + 0 + 10 + 20 + 10 + 10 + 10)
+    assert_eq!(unaccounted(&page, BOT, "week"), Some(-3.0));
+    assert_eq!(restated(&page), 3.0, "as far as it was lowered while it was asked for");
+    exporter.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
