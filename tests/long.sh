@@ -22,6 +22,8 @@ ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test programs -- --nocaptu
 # A hundred failovers in front of a real Prometheus, half an hour; replicas that share a thousand apps.
 PUSH_EXPORTER_FAILOVERS=${PUSH_EXPORTER_FAILOVERS:-100} cargo test --locked --test programs -- --nocapture no_counter_falls
 PUSH_EXPORTER_FLEET=${PUSH_EXPORTER_FLEET:-1000} cargo test --locked --test programs -- --nocapture many_apps_are_spread
+# A month of history, as scraped and as written.
+PUSH_EXPORTER_HISTORY=${PUSH_EXPORTER_HISTORY:-31} cargo test --locked --test programs -- --nocapture a_written_history
 # A year of history of 50 apps, within the providers' rate limits.
 PUSH_EXPORTER_BACKFILL_APPS=${PUSH_EXPORTER_BACKFILL_APPS:-50} PUSH_EXPORTER_BACKFILL_DAYS=${PUSH_EXPORTER_BACKFILL_DAYS:-365} \
     PUSH_EXPORTER_BACKFILL_STEP=${PUSH_EXPORTER_BACKFILL_STEP:-1h} \
