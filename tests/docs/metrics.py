@@ -38,6 +38,8 @@ MAY_BE_EMPTY = {
     "push_unknown_fields_full": "no provider makes up names",
     "push_poll_errors_total": "no poll has failed",
     "push_messages_restated_total": "the simulators take nothing back",
+    "push_messages_unaccounted_total": "every message has its row in time",
+    "push_window_unaccounted_messages": "no day has settled yet",
     "push_vendor_quota": "quotas begin anew at midnight in Shanghai; a pace over that is negative",
     "push_messages_sent_at_10m_total": "no message is ten minutes old yet",
     "push_messages_received_at_10m_total": "no message is ten minutes old yet",
