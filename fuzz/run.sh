@@ -12,6 +12,7 @@ declare -A executions=(
     [easemob_answers]=1500000
     [engagelab_answers]=1500000
     [feishu_answers]=1000000
+    [getui_answers]=1000000
     [jpush_answers]=1500000
     [message_api]=2000000
     [message_files]=2000000

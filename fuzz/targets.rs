@@ -63,11 +63,12 @@ use tokio_util::task::TaskTracker;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("configuration", configuration),
     ("easemob_answers", easemob_answers),
     ("engagelab_answers", engagelab_answers),
     ("feishu_answers", feishu_answers),
+    ("getui_answers", getui_answers),
     ("jpush_answers", jpush_answers),
     ("message_api", message_api),
     ("message_files", message_files),
@@ -88,6 +89,9 @@ engagelab:
   - {app: abroad, base_url: 'http://engagelab', app_key: key, master_secret: pLanted-s3cret, users: [day], discover: [plans]}
 feishu:
   - {app: bot, base_url: 'http://feishu', app_id: cli_1, app_secret: pLanted-s3cret, departments: [od-1]}
+getui:
+  - {app: days, base_url: 'http://getui/v2', app_id: a1, app_key: k, master_secret: pLanted-s3cret, users: [day], vendor_quota: true}
+  - {app: tasks, base_url: 'http://getui/v2', app_id: a2, app_key: k, master_secret: pLanted-s3cret, delivery: push_task}
 jpush:
   - {app: shop, app_key: key, master_secret: pLanted-s3cret, users: [hour, day, month], test_devices: [a1, b2, c3], vendor_quota: true, discover: [schedules]}
   - {app: group, group_key: key, group_master_secret: pLanted-s3cret, users: [hour, day]}
@@ -177,7 +181,8 @@ impl Script {
 impl Transport for Script {
     fn send(&self, request: Request<Vec<u8>>) -> BoxFuture<'_, Result<Reply, TransportError>> {
         self.earlier.fetch_add(1, Ordering::Relaxed);
-        let is_for_token = request.uri().path().contains("token");
+        let path = request.uri().path();
+        let is_for_token = path.contains("token") || path.ends_with("/auth");
         let answer = match &self.token {
             Some(token) if is_for_token => Some(token),
             _ => self.answers.get(self.answered.fetch_add(1, Ordering::Relaxed)).or(self.answers.last()),
@@ -224,6 +229,11 @@ pub fn engagelab_answers(script: &[u8]) {
 /// The answers of Feishu, of its token endpoint too.
 pub fn feishu_answers(script: &[u8]) {
     answers("feishu", script);
+}
+
+/// The answers of Getui to each of its reports, of its token endpoint too.
+pub fn getui_answers(script: &[u8]) {
+    answers("getui", script);
 }
 
 fn answers(provider: &str, script: &[u8]) {
@@ -326,7 +336,7 @@ async fn poll_windows(report: &dyn WindowReport, client: &Client, clock: &Clock)
 
 /// Asks twice: the second time each message has the shape that it got from the first answer.
 async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outcome> {
-    let ids = ["1613113584", "1229760629", "269978303", "123456789", "1", "bsp54sn8bpn8hc3etq40"];
+    let ids = ["1613113584", "1229760629", "269978303", "123456789", "RASL_1128_a1", "bsp54sn8bpn8hc3etq40"];
     let mut earlier = ids.map(|id| MessageQuery { id: id.to_owned(), shape: String::new(), is_young: false });
     let mut outcomes = Vec::new();
     for _ in 0..2 {
@@ -335,7 +345,7 @@ async fn poll_messages(report: &dyn MessageReport, client: &Client) -> Vec<Outco
                 let mut seen = HashSet::new();
                 for message in &numbers.messages {
                     let is_id = (1..=64).contains(&message.id.len())
-                        && message.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+                        && message.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
                     assert!(is_id && seen.insert(&message.id), "{:?} is no id, or comes twice", message.id);
                     assert!(message.shape.len() <= 4096, "a shape of {} bytes", message.shape.len());
                     if let Some(earlier) = earlier.iter_mut().find(|earlier| earlier.id == message.id) {

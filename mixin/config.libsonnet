@@ -101,7 +101,7 @@
     takeovers: 4,
 
     // Computed: a pattern of the reports of deliveries, and one of those whose sent means that the task to send was created.
-    deliveryReports:: std.join('|', ['received.*', '.*messages.*', 'offline_push', 'message_push_overview', 'status_detail']),
+    deliveryReports:: std.join('|', ['received.*', '.*messages.*', 'offline_push', 'message_push_overview', 'status_detail', 'push_date', 'push_task']),
     handedOverReports:: std.join('|', ['messages_detail', 'status_detail']),
 
     // Computed: the selector behind a metric, and before further matchers.

@@ -27,7 +27,7 @@ scrape() {
 }
 is_full() {
     scrape || return 1
-    for provider in jpush easemob feishu engagelab; do
+    for provider in jpush easemob feishu engagelab getui; do
         grep -q "^push_up{provider=\"$provider\".*} 1\$" "$folder/page" || return 1
         grep -qE "^push_messages_sent_total\{provider=\"$provider\".*\} [1-9]" "$folder/page" || return 1
     done

@@ -2,9 +2,61 @@
 // volumes. Needs recording.yml. What to look at and what to do: RUNBOOK.md, by the name of the alert.
 //
 // Every alert asks for a volume, so that a handful of pushes at night wakes nobody, and is silent where there is no history
-// to hold against. Feishu counts a day at once; its volume is held against the same day of last week.
+// to hold against. Feishu and Getui count a day at once; their volume is held against the same day of last week.
 {
   local config = $._config,
+
+  // A provider that tells of days. The newest day may be another weekday than a week ago: in the morning, and all day long where a
+  // day on which nothing was sent is settled a day late.
+  local dayCollapsed(provider, report) = $.alert(
+    'PushVolumeCollapsed',
+    {
+      expr: |||
+        sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="%(provider)s", window="day"})
+          / (sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="%(provider)s", window="day"} offset 1w) > %(lastWeekVolume)g) < %(volumeCollapsedRatio)g
+          and abs(
+            max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sreport="%(report)s", window="day"})
+              - max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sreport="%(report)s", window="day"} offset 1w)
+              - 7 * 86400
+          ) <= 3600
+      ||| % (config { provider: provider, report: report }),
+      'for': '1h',
+      severity: 'info',
+      labels: { provider: provider },
+      summary: '{{ $labels.app }} sent {{ $value | humanizePercentage }} of what it sent on that day of last week',
+      description: |||
+        Through {{ $labels.provider }}, {{ $labels.app }} sent {{ $value | humanizePercentage }} on the newest
+        day that is published of what it sent on that day of last week.
+      |||,
+      dashboard: 'push-app',
+      variables: ['provider', 'app'],
+    },
+  ),
+  local dayDoubled(provider, report) = $.alert(
+    'PushVolumeDoubled',
+    {
+      expr: |||
+        sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="%(provider)s", window="day"})
+          / (sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="%(provider)s", window="day"} offset 1w) > %(lastWeekVolume)g) > %(volumeDoubledRatio)g
+          and abs(
+            max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sreport="%(report)s", window="day"})
+              - max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sreport="%(report)s", window="day"} offset 1w)
+              - 7 * 86400
+          ) <= 3600
+      ||| % (config { provider: provider, report: report }),
+      'for': '1h',
+      severity: 'info',
+      labels: { provider: provider },
+      summary: '{{ $labels.app }} sent {{ $value | printf "%.1f" }} times what it sent on that day of last week',
+      description: |||
+        Through {{ $labels.provider }}, {{ $labels.app }} sent {{ $value | printf "%.1f" }} times as much on
+        the newest day that is published as on that day of last week.
+      |||,
+      dashboard: 'push-app',
+      variables: ['provider', 'app'],
+    },
+  ),
+
   prometheusAlerts+:: {
     groups+: [
       {
@@ -213,39 +265,15 @@
               variables: ['provider', 'app'],
             },
           ),
-          // Feishu by its days. The newest day may be another weekday than a week ago: in the morning, and all day long where a
-          // day on which nothing was sent is settled a day late.
-          $.alert(
-            'PushVolumeCollapsed',
-            {
-              expr: |||
-                sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="feishu", window="day"})
-                  / (sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="feishu", window="day"} offset 1w) > %(lastWeekVolume)g) < %(volumeCollapsedRatio)g
-                  and abs(
-                    max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sprovider="feishu", window="day"})
-                      - max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sprovider="feishu", window="day"} offset 1w)
-                      - 7 * 86400
-                  ) <= 3600
-              ||| % config,
-              'for': '1h',
-              severity: 'info',
-              labels: { provider: 'feishu' },
-              summary: '{{ $labels.app }} sent {{ $value | humanizePercentage }} of what it sent on that day of last week',
-              description: |||
-                Through {{ $labels.provider }}, {{ $labels.app }} sent {{ $value | humanizePercentage }} on the newest
-                day that is published of what it sent on that day of last week.
-              |||,
-              dashboard: 'push-app',
-              variables: ['provider', 'app'],
-            },
-          ),
+          dayCollapsed('feishu', 'message_push_overview'),
+          dayCollapsed('getui', 'push_date'),
           // Both days must be whole ones: neither the first, nor one that begins while the exporter was down.
           $.alert(
             'PushVolumeDoubled',
             {
               expr: |||
-                app:push_messages_sent:increase1d{provider!="feishu"}
-                  / (app:push_messages_sent:increase1d{provider!="feishu"} offset 1w > %(lastWeekVolume)g) > %(volumeDoubledRatio)g
+                app:push_messages_sent:increase1d{provider!~"feishu|getui"}
+                  / (app:push_messages_sent:increase1d{provider!~"feishu|getui"} offset 1w > %(lastWeekVolume)g) > %(volumeDoubledRatio)g
                   and app:push_messages_sent:increase1d offset 1d
                   and app:push_messages_sent:increase1d offset 8d
               ||| % config,
@@ -260,30 +288,8 @@
               variables: ['provider', 'app'],
             },
           ),
-          $.alert(
-            'PushVolumeDoubled',
-            {
-              expr: |||
-                sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="feishu", window="day"})
-                  / (sum by (job, provider, app) (push_window_messages_sent{%(whereAnd)sprovider="feishu", window="day"} offset 1w) > %(lastWeekVolume)g) > %(volumeDoubledRatio)g
-                  and abs(
-                    max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sprovider="feishu", window="day"})
-                      - max by (job, provider, app) (push_window_end_timestamp_seconds{%(whereAnd)sprovider="feishu", window="day"} offset 1w)
-                      - 7 * 86400
-                  ) <= 3600
-              ||| % config,
-              'for': '1h',
-              severity: 'info',
-              labels: { provider: 'feishu' },
-              summary: '{{ $labels.app }} sent {{ $value | printf "%.1f" }} times what it sent on that day of last week',
-              description: |||
-                Through {{ $labels.provider }}, {{ $labels.app }} sent {{ $value | printf "%.1f" }} times as much on
-                the newest day that is published as on that day of last week.
-              |||,
-              dashboard: 'push-app',
-              variables: ['provider', 'app'],
-            },
-          ),
+          dayDoubled('feishu', 'message_push_overview'),
+          dayDoubled('getui', 'push_date'),
         ]),
       },
     ],

@@ -76,8 +76,9 @@
           // One or two messages may have reached nobody. An app of JPush that has changed its delivery has two reports; the newer
           // one counts.
           messagesLate('jpush', 'received.*|.*messages.*', config.jpushLateSeconds),
-          // EngageLab's numbers take the same way as JPush's.
+          // EngageLab's numbers take the same way as JPush's, and those of Getui's tasks come as soon.
           messagesLate('engagelab', 'status_detail', config.engagelabLateSeconds),
+          messagesLate('getui', 'push_task', config.jpushLateSeconds),
           // Feishu publishes a day at about 10:00 two days later, 34 to 58 hours after its end. A day on which nothing was sent
           // never comes and is settled a day later, so a day is late if it was there at this time a week ago, or else a day later.
           $.alert(
@@ -98,6 +99,31 @@
               description: |||
                 The report {{ $labels.report }} of {{ $labels.app }} last brought a new number {{ $value |
                 humanizeDuration }} ago, and the day that should be published is not there.
+              |||,
+              dashboard: 'push-exporter',
+              variables: ['provider', 'app'],
+            },
+          ),
+          // Getui's day appears at an hour of the next morning that no document tells, and one without pushes closes a day later. A
+          // day is late at noon of the day after it if it was there at this time a week ago, or else after another day.
+          $.alert(
+            'PushDataLate',
+            {
+              expr: |||
+                report:push_data_age:seconds{provider="getui", report="push_date"} > 12 * 3600
+                  and ignoring (window) (
+                    report:push_window_age:seconds{provider="getui", report="push_date", window="day"} > 36 * 3600
+                      and report:push_window_age:seconds offset 1w < 30 * 3600
+                    or report:push_window_age:seconds{provider="getui", report="push_date", window="day"} > 60 * 3600
+                  )
+              ||| % config,
+              'for': '15m',
+              severity: 'warning',
+              labels: { provider: 'getui', report: 'push_date' },
+              summary: 'No new day of {{ $labels.app }} from {{ $labels.provider }} for {{ $value | humanizeDuration }}',
+              description: |||
+                The report {{ $labels.report }} of {{ $labels.app }} last brought a new number {{ $value |
+                humanizeDuration }} ago, and the day that should have appeared is not there.
               |||,
               dashboard: 'push-exporter',
               variables: ['provider', 'app'],

@@ -35,8 +35,8 @@
     '%%(channel)s (increase(%s%%(where)s[%%(window)s]) and %%(matching)s %s%%(where)s)' % [metric, other]
   ),
 
-  // What was sent. Feishu counts a day at once, so its volume of hours means nothing.
-  local volumes(window, series='push_messages_sent_total{%(whereAnd)sprovider!="feishu"}') = [
+  // What was sent. Feishu and Getui count a day at once, so their volume of hours means nothing.
+  local volumes(window, series='push_messages_sent_total{%(whereAnd)sprovider!~"feishu|getui"}') = [
     increase(
       window,
       'channel:push_messages_sent',
@@ -205,14 +205,14 @@
             expr: |||
               (
                 (
-                  sum by (job, provider, app, platform, channel) (increase(push_messages_received_total{%(whereAnd)sprovider!="feishu"}[30m]))
+                  sum by (job, provider, app, platform, channel) (increase(push_messages_received_total{%(whereAnd)sprovider!~"feishu|getui"}[30m]))
                     / (
                       sum by (job, provider, app, platform, channel) (
-                        increase(push_messages_sent_total{%(whereAnd)sprovider!="feishu"}[30m]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s
+                        increase(push_messages_sent_total{%(whereAnd)sprovider!~"feishu|getui"}[30m]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s
                       ) > %(deliversNothingVolume)g
                     )
-                  or channel:push_messages_received_with_sent:increase6h{provider!="feishu"}
-                    / (channel:push_messages_sent_with_received:increase6h{provider!="feishu"} > %(deliversNothingVolume)g)
+                  or channel:push_messages_received_with_sent:increase6h{provider!~"feishu|getui"}
+                    / (channel:push_messages_sent_with_received:increase6h{provider!~"feishu|getui"} > %(deliversNothingVolume)g)
                 ) < %(deliversNothingRatio)g
               )
                 and channel:push_messages_received_with_sent:increase1d > %(deliveredRatio)g * channel:push_messages_sent_with_received:increase1d

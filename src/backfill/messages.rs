@@ -163,7 +163,7 @@ fn read_file(app: &str, path: &Path, format: &IdFormat) -> Result<Vec<(String, A
 /// Returns the messages of a line that name their send time.
 fn read_line(app: &str, line: &[u8], format: &IdFormat) -> Vec<(String, About)> {
     let text = input::text_of((line.len() <= MAX_LINE).then_some(line)).ok().flatten().unwrap_or_default();
-    let object = serde_json::from_str(text).ok().and_then(|object| input::read_messages(object).ok());
+    let object = serde_json::from_str(text).ok().and_then(|object| input::read_messages(object, format).ok());
     let message = |wire: input::WireMessage| {
         let is_its = wire.app.as_ref().is_none_or(|WireApp::Text(named)| named == app);
         let sent = wire.sent_at.as_ref()?.read().ok().filter(|_| is_its)?;
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn lines_with_a_send_time_count() {
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.to_owned());
-        let format = IdFormat { read: digits, rule: "", config_error: "" };
+        let format = IdFormat { read: digits, rule: "", config_error: "", answer_keys: &[], answered: |_| Vec::new() };
         let read = |line: &str| read_line("shop", line.as_bytes(), &format);
         let sent: Timestamp = "2026-03-10T01:00:00Z".parse().unwrap();
         assert_eq!(read(r#"{"msg_id":"7","sent_at":1773104400}"#), [("7".to_owned(), (sent, None))]);

@@ -122,7 +122,7 @@ impl WindowJob {
         let (report, client) = (Arc::clone(&self.report), &self.access.client);
         let answer = match Access::ask(client, stop, || report.query(query, client)).await {
             Ok(WindowAnswer::Numbers(numbers)) => {
-                Answer::Windows(numbers.windows.into_iter().map(|window| kept(query, window)).collect())
+                Answer::Windows(numbers.windows.into_iter().map(|window| kept(query, report.of_past(window))).collect())
             }
             Ok(WindowAnswer::NoData) => Answer::NoData,
             Ok(WindowAnswer::Lost) => refusal(query),

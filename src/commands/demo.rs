@@ -21,6 +21,7 @@ use crate::provider::transport::{Reqwest, SetupError, Transport, Way};
 use crate::simulator::easemob::{EasemobApp, EasemobSimulator};
 use crate::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
+use crate::simulator::getui::{GetuiApp, GetuiSimulator};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
 use crate::simulator::{Simulator, Trouble};
 use crate::util::clock::Clock;
@@ -40,6 +41,8 @@ const SCHEDULE: &str = "[{until: 2m, every: 2s}, {until: 15m, every: 15s}, {unti
 /// The app at EngageLab, and the plan under which some of its pushes are made.
 const ABROAD: &str = "shop-abroad";
 const PLAN: &str = "autumn_sale";
+/// Name of the app of Getui that counts by task.
+const TASKS: &str = "shop-getui-tasks";
 /// Token of the message API; docs/messages.md shows it, so that users can register their own ids with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -65,6 +68,10 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let engagelab = EngagelabApp { answered: 4500, kept: 0, ..EngagelabApp::demo("3a5b5a9d4b0c4c2e9f1d7a60") };
         let abroad = Arc::new(EngagelabSimulator::new(clock.clone(), engagelab.clone()));
         let feishu = FeishuApp { publishing: Publishing::PieceByPiece, ..FeishuApp::demo("cli_demo0000000001") };
+        // Days appear at midnight, and grow by what arrives late.
+        let days = GetuiApp { published: 0, ..GetuiApp::demo("demo-getui-days") };
+        let tasks = GetuiApp { per_day: 0.0, history: 0, step: 5, seed: 2, ..GetuiApp::demo(TASKS) };
+        let getui = Arc::new(GetuiSimulator::new(clock.clone(), tasks.clone()));
         let mut sections = String::new();
         for shop in &jpush {
             sections += &shop.section(start(Arc::clone(&shop.simulator)).await?);
@@ -74,7 +81,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
              easemob:\n  - {{app: chat, base_url: \"http://{}\", org_name: acme, app_name: chat, client_id: {}, client_secret: {}, interval: 2s}}\n\
              feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n\
              engagelab:\n  - {{app: {ABROAD}, base_url: \"http://{}\", app_key: {}, master_secret: {}, discover: [plans], users: [day], \
-             schedule: {SCHEDULE}, intervals: {{push_plans: 10s, status_users: 15s}}}}\n",
+             schedule: {SCHEDULE}, intervals: {{push_plans: 10s, status_users: 15s}}}}\n\
+             getui:\n{}{}",
             start(Arc::clone(&chat)).await?,
             easemob.client_id,
             easemob.client_secret,
@@ -85,6 +93,18 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
             start(Arc::clone(&abroad)).await?,
             engagelab.app_key,
             engagelab.master_secret,
+            getui_section(
+                "shop-getui",
+                start(Arc::new(GetuiSimulator::new(clock.clone(), days.clone()))).await?,
+                &days,
+                "users: [day], vendor_quota: true, interval: 15s"
+            ),
+            getui_section(
+                TASKS,
+                start(Arc::clone(&getui)).await?,
+                &tasks,
+                &format!("delivery: push_task, schedule: {SCHEDULE}")
+            ),
         );
         let config = config::parse("demo", &text, folder.path(), &Default::default(), PROVIDERS)
             .context("invalid built-in configuration of the demo")?;
@@ -99,7 +119,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let options = Options { about: super::about(&config, "built-in demo"), ..super::web_options(flags) };
         let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
         tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));
-        tokio::spawn(push(jpush, abroad, url, folder.path().join(FILE)));
+        tokio::spawn(push(jpush, abroad, getui, url, folder.path().join(FILE)));
         let web = web::Setup { listeners, options, settings };
         // A reload changes nothing in the demo, but shows that it works.
         let home = folder.path().to_owned();
@@ -183,6 +203,14 @@ impl Shop {
     }
 }
 
+/// Returns the section of an app of Getui.
+fn getui_section(name: &str, address: SocketAddr, app: &GetuiApp, keys: &str) -> String {
+    let GetuiApp { app_id, app_key, master_secret, .. } = app;
+    format!(
+        "  - {{app: {name}, base_url: \"http://{address}/v2\", app_id: {app_id}, app_key: {app_key}, master_secret: {master_secret}, {keys}}}\n"
+    )
+}
+
 /// Number of pushes after which one is made on the schedule or under the plan, if an app has one.
 const SCHEDULED: u64 = 3;
 /// Categories of the messages of the app that tells campaigns apart, by how often they come.
@@ -190,7 +218,13 @@ const CATEGORIES: [(u64, &str); 2] = [(4, "sale"), (2, "news")];
 
 /// Pushes a message to each app at an interval and registers it as senders would: one app through a file, the others
 /// through the message API; scheduled ones and those under a plan are found.
-async fn push(apps: Vec<Shop>, abroad: Arc<EngagelabSimulator>, url: String, file: PathBuf) {
+async fn push(
+    apps: Vec<Shop>,
+    abroad: Arc<EngagelabSimulator>,
+    getui: Arc<GetuiSimulator>,
+    url: String,
+    file: PathBuf,
+) {
     abroad.create_plan(PLAN);
     let schedules: Vec<Option<String>> = apps.iter().map(Shop::schedule).collect();
     let Ok(client) = reqwest::Client::builder().tls_certs_only([]).no_proxy().timeout(PUSHES).build() else { return };
@@ -217,6 +251,8 @@ async fn push(apps: Vec<Shop>, abroad: Arc<EngagelabSimulator>, url: String, fil
             }
         }
         unregistered.extend(push_abroad(&abroad, count));
+        let id = getui.push(fastrand::i64(200..20_000));
+        unregistered.push(serde_json::json!({ "app": TASKS, "msg_id": id }));
         if let Err(error) = append(&file, lines).await {
             tracing::debug!(error = error.to_string(), "the demo cannot write its file of message ids");
         }

@@ -18,7 +18,8 @@ use crate::commands::CommandFailure;
 use crate::commands::cli::AddMessages;
 use crate::messages::input::{self, MAX_LINE, WireId};
 use crate::messages::registry::{BadEntry, Registration};
-use crate::provider::jpush::message_id::{RULE, read_group_id};
+use crate::provider::message_id::IdFormat;
+use crate::provider::registry::PROVIDERS;
 use crate::provider::transport;
 use crate::provider::transport::Way;
 
@@ -177,18 +178,15 @@ impl Sender {
     /// Converts a line to entries of the message API: none for an empty line, several for a provider's answer to several pushes.
     fn entries(&self, line: Option<&[u8]>) -> Result<Vec<String>, String> {
         let Some(line) = input::text_of(line)? else { return Ok(Vec::new()) };
-        let object: Value = match line.starts_with('{') {
-            true => serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?,
-            false => serde_json::json!({ "msg_id": line }),
-        };
-        match input::answered_ids(&object) {
-            Some(ids) => ids
-                .map_err(|error| error.to_string())?
-                .into_iter()
-                .map(|id| self.entry(serde_json::json!({ "msg_id": id.into_text() })))
-                .collect(),
-            None => Ok(vec![self.entry(object)?]),
+        if !line.starts_with('{') {
+            return Ok(vec![self.entry(serde_json::json!({ "msg_id": line }))?]);
         }
+        let object: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+        // The provider of the app is unknown here: an answer is that of the provider that finds ids in it.
+        let mut answers = id_formats().filter_map(|format| input::answered_ids(&object, format));
+        let Some(first) = answers.next() else { return Ok(vec![self.entry(object)?]) };
+        let ids = answers.fold(first, |found, other| found.or(other)).map_err(|error| error.to_string())?;
+        ids.into_iter().map(|id| self.entry(serde_json::json!({ "msg_id": id.into_text() }))).collect()
     }
 
     /// Converts an object to an entry of the message API.
@@ -198,9 +196,11 @@ impl Sender {
             let app = self.app.as_ref().ok_or("names no app; add \"app\" to each line, or give --app for all")?;
             fields.insert("app".to_owned(), app.as_str().into());
         }
-        // It is unknown here if the app is a group, so every id is checked in the form of a group's id.
-        let id = fields.get("msg_id").and_then(|id| WireId::deserialize(id).ok());
-        id.and_then(|id| read_group_id(&id.into_text())).ok_or_else(|| BadEntry::BadId(RULE).to_string())?;
+        let id = fields.get("msg_id").and_then(|id| WireId::deserialize(id).ok()).map(WireId::into_text);
+        let is_id = id.is_some_and(|id| id_formats().any(|format| (format.read)(&id).is_some()));
+        if !is_id {
+            return Err(BadEntry::BadId(NO_ID).to_string());
+        }
         Ok(entry.to_string())
     }
 
@@ -266,6 +266,14 @@ impl Sender {
             _ => bail!("the exporter answers {status}{said}"),
         }
     }
+}
+
+/// Error of an id that no provider's messages can have.
+const NO_ID: &str = "msg_id is no id of any provider: JPush and EngageLab have digits, or a-z and 0-9 for a group; Getui letters, digits, _ and -; at most 64 characters";
+
+/// Returns the formats of all providers' message ids.
+fn id_formats() -> impl Iterator<Item = &'static IdFormat> {
+    PROVIDERS.iter().flat_map(|provider| provider.id_formats())
 }
 
 /// The answer to a request.

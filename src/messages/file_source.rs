@@ -231,7 +231,8 @@ pub fn read_line(registry: &MessageRegistry, app: &str, line: &Line) -> Result<V
     let check = |given: GivenMessage<'_>| registry.check(given).map_err(|error| error.to_string());
     if line.starts_with('{') {
         let object = serde_json::from_str(line).map_err(|error| told(&error))?;
-        let messages = input::read_messages(object).map_err(|error| match error {
+        let format = registry.id_format(app).map_err(|error| error.to_string())?;
+        let messages = input::read_messages(object, &format).map_err(|error| match error {
             BadMessage::Json(error) => told(&error),
             error => error.to_string(),
         })?;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::provider::message_id::IdFormat;
 use crate::util::unix_time;
 
 /// Maximum length of a line in bytes: a longer line is no message id.
@@ -101,36 +102,27 @@ pub(crate) enum BadMessage {
 
 /// Keys of the message API's form that no provider's answer has.
 const OWN_KEYS: [&str; 3] = ["app", "sent_at", "category"];
-/// Keys of which an answer of JPush or EngageLab (`request_id`) has one, so that a key that is misspelt in the message API's form stays an error.
-const ANSWER_KEYS: [&str; 3] = ["sendno", "group_msgid", "request_id"];
-/// Keys under which JPush and EngageLab answer a push call with the id: of an app, and of a group.
-const ID_KEYS: [&str; 2] = ["msg_id", "group_msgid"];
 
-/// Reads an object of a sender for an app that is known from elsewhere: of the message API's form, or the provider's own answer
-/// to a push call, in which everything but the ids is ignored. The answer to a call with several pushes has the ids in its
-/// members.
+/// Reads an object of a sender for an app that is known from elsewhere, with message ids of this format: of the message API's
+/// form, or the provider's own answer to a push call, in which everything but the ids is ignored.
 ///
 /// # Errors
 /// Returns the reason if it is neither.
-pub(crate) fn read_messages(object: Value) -> Result<Vec<WireMessage>, BadMessage> {
-    let Some(ids) = answered_ids(&object) else { return Ok(vec![serde_json::from_value(object)?]) };
+pub(crate) fn read_messages(object: Value, format: &IdFormat) -> Result<Vec<WireMessage>, BadMessage> {
+    let Some(ids) = answered_ids(&object, format) else { return Ok(vec![serde_json::from_value(object)?]) };
     let message = |msg_id| WireMessage { app: None, msg_id, sent_at: None, category: None, _sendno: None };
     Ok(ids?.into_iter().map(message).collect())
 }
 
 /// Returns the ids of a provider's answer to a push call; `None` if the object is none.
-pub(crate) fn answered_ids(object: &Value) -> Option<Result<Vec<WireId>, BadMessage>> {
+pub(crate) fn answered_ids(object: &Value, format: &IdFormat) -> Option<Result<Vec<WireId>, BadMessage>> {
     let fields = object.as_object()?;
     let has = |keys: &[&str]| keys.iter().any(|key| fields.contains_key(*key));
-    let is_answer = !has(&OWN_KEYS) && (has(&ANSWER_KEYS) || !has(&["msg_id"]));
+    let is_answer = !has(&OWN_KEYS) && (has(format.answer_keys) || !has(&["msg_id"]));
     if !is_answer {
         return None;
     }
-    let id_of = |fields: &serde_json::Map<String, Value>| ID_KEYS.iter().find_map(|key| fields.get(*key).cloned());
-    let ids: Vec<Value> = match id_of(fields) {
-        Some(id) => vec![id],
-        None => fields.values().filter_map(Value::as_object).filter_map(id_of).collect(),
-    };
+    let ids = (format.answered)(fields);
     if ids.is_empty() {
         return Some(Err(BadMessage::NoId));
     }
@@ -165,19 +157,43 @@ impl WireTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::registry::PROVIDERS;
 
-    fn ids(json: &str) -> Result<Vec<String>, String> {
-        let messages = read_messages(serde_json::from_str(json).unwrap()).map_err(|error| error.to_string())?;
+    /// Reads an object for an app of a provider.
+    fn ids_of(provider: &str, json: &str) -> Result<Vec<String>, String> {
+        let provider = PROVIDERS.iter().find(|known| known.name() == provider).unwrap();
+        let object = serde_json::from_str(json).unwrap();
+        let messages = read_messages(object, &provider.id_formats()[0]).map_err(|error| error.to_string())?;
         Ok(messages.into_iter().map(|message| message.msg_id.into_text()).collect())
     }
 
     #[test]
+    fn answers_of_getuis_push_calls() {
+        let ids = |json: &str| ids_of("getui", json);
+        // As push/list/message and push/all answer, and as push/list/cid and push/single do.
+        let list = r#"{"code":0,"msg":"success","data":{"taskid":"RASL_1128_a1"}}"#;
+        assert_eq!(ids(list).unwrap(), ["RASL_1128_a1"]);
+        let receivers = r#"{"code":"0","data":{"RASL_1128_a1":{"c1":"successed_online","c2":"successed_ignore"},"RASS_b2":{"c3":"successed_offline"}}}"#;
+        assert_eq!(ids(receivers).unwrap(), ["RASL_1128_a1", "RASS_b2"]);
+        for refused in [
+            r#"{"code":20001,"msg":"target user is invalid"}"#,
+            r#"{"code":30009,"msg":"x","data":{"RASL_1128_a1":{}}}"#,
+            r#"{"code":0,"data":{}}"#,
+        ] {
+            assert!(ids(refused).unwrap_err().contains("did not accept the push"), "{refused}");
+        }
+        assert_eq!(ids(r#"{"msg_id":"RASL_1128_a1","category":"sale"}"#).unwrap(), ["RASL_1128_a1"]);
+        assert!(ids(r#"{"msg_id":"RASL_1128_a1","sentat":1}"#).unwrap_err().contains("unknown field `sentat`"));
+    }
+
+    #[test]
     fn answers_of_push_calls() {
+        let ids = |json: &str| ids_of("jpush", json);
         // As the REST API of JPush answers a push, a push to a group, and several pushes in one call.
         assert_eq!(ids(r#"{"sendno":"0","msg_id":"18100287008546331"}"#).unwrap(), ["18100287008546331"]);
         assert_eq!(ids(r#"{"msg_id":18446744073709551615,"sendno":"7","x":[1]}"#).unwrap(), ["18446744073709551615"]);
         // And as EngageLab's answers a push.
-        assert_eq!(ids(r#"{"request_id":"1d9c7a","msg_id":"8000000001"}"#).unwrap(), ["8000000001"]);
+        assert_eq!(ids_of("engagelab", r#"{"request_id":"1d9c7a","msg_id":"8000000001"}"#).unwrap(), ["8000000001"]);
         assert_eq!(ids(r#"{"group_msgid":"bsp54sn8bpn8hc3etq40","k1":{}}"#).unwrap(), ["bsp54sn8bpn8hc3etq40"]);
         let several =
             r#"{"cid-1":{"msg_id":"1"},"cid-2":{"error":{"code":1011,"message":"x"}},"cid-3":{"msg_id":"3"}}"#;

@@ -234,6 +234,25 @@ impl MessageRegistry {
         *self.apps.lock() = Apps { targets: Arc::new(targets), others: Arc::default(), is_changing: true };
     }
 
+    /// Returns the format of an app's message ids.
+    ///
+    /// # Errors
+    /// Returns the reason if the app takes no messages.
+    pub fn id_format(&self, app: &str) -> Result<IdFormat, BadEntry> {
+        Ok(self.target(app)?.id_format)
+    }
+
+    /// Returns an app that takes messages.
+    fn target(&self, app: &str) -> Result<Arc<Target>, BadEntry> {
+        let apps = self.apps();
+        match apps.targets.get(app) {
+            Some(target) => Ok(Arc::clone(target)),
+            None if apps.is_changing => Err(BadEntry::Changing),
+            None if apps.others.iter().any(|other| other == app) => Err(BadEntry::TakesNone),
+            None => Err(BadEntry::UnknownApp(shorten(app))),
+        }
+    }
+
     fn apps(&self) -> Apps {
         self.apps.lock().clone()
     }
@@ -244,16 +263,7 @@ impl MessageRegistry {
     /// Returns the reason if the entry cannot be registered.
     pub fn check(&self, given: GivenMessage<'_>) -> Result<MessageEntry, BadEntry> {
         let GivenMessage { app, id, sent_at, category } = given;
-        let apps = self.apps();
-        let Some(target) = apps.targets.get(app) else {
-            return Err(if apps.is_changing {
-                BadEntry::Changing
-            } else if apps.others.iter().any(|other| other == app) {
-                BadEntry::TakesNone
-            } else {
-                BadEntry::UnknownApp(shorten(app))
-            });
-        };
+        let target = self.target(app)?;
         let id = (target.id_format.read)(id).ok_or(BadEntry::BadId(target.id_format.rule))?;
         if category.is_some_and(|category| !is_category(category)) {
             return Err(BadEntry::BadCategory);

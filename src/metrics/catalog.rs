@@ -67,7 +67,7 @@ families! {
     Targeted, "push_messages_targeted_total", Counter, Whole,
         "Devices targeted after the provider's filtering{providers}. Polled by message and cached.";
     Sent, "push_messages_sent_total", Counter, Whole,
-        "Deliveries accepted by the channel{providers}. Polled and cached; Feishu grows once a day, two days late: use increase(...[1d]).";
+        "Deliveries accepted by the channel{providers}. Polled and cached; Feishu grows once a day, two days late, and Getui push_date once a day: use increase(...[1d]).";
     PushedOnline, "push_messages_pushed_online_total", Counter, Whole,
         "Deliveries pushed to devices that were online{providers}. Polled by message and cached.";
     Failed, "push_messages_failed_total", Counter, Whole,

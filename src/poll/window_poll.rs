@@ -425,10 +425,11 @@ impl WindowPollRun<'_> {
         let counted = if self.counts { counted } else { Vec::new() };
         let subjects = counted
             .into_iter()
-            .map(|numbers| SubjectReadings {
-                subject: numbers.window.key(),
-                began: numbers.window.begin(&self.zone),
-                readings: numbers.readings,
+            .map(|numbers| {
+                let began = numbers.window.begin(&self.zone);
+                let is_before = state.counts_since.is_some_and(|since| began < since);
+                let began = if is_before { Timestamp::MIN } else { began };
+                SubjectReadings { subject: numbers.window.key(), began, readings: numbers.readings }
             })
             .collect();
         let gauges = gauges.into_iter().map(gauge_readings).collect();

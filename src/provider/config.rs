@@ -68,7 +68,7 @@ pub const UNFED: &str = "this app has no source of message ids, so it shows no d
 impl App {
     /// Returns the context that its reports may use.
     pub fn report_context(&self, clock: &Clock) -> ReportContext {
-        ReportContext { clock: clock.clone(), zone: self.zone.clone(), intervals: self.intervals.clone() }
+        ReportContext::new(clock.clone(), self.zone.clone(), self.intervals.clone())
     }
 
     /// Returns the sources of message ids that the provider itself offers and the account uses.

@@ -114,7 +114,8 @@ impl DetailFields {
                     _ => sink.note(format!("{path}.{sub}")),
                 }
             }
-            self.compare_totals(object, before, sink);
+            let totals = self.counts.iter().map(|field| (field.metric, field.value(object)));
+            sink.compare_totals(totals, before);
         } else if shape.reads_totals(kind.as_str()) {
             let of = |metric| series(metric, Label::ANY, Label::ANY, kind.clone());
             self.read_counts(&format!("{path}."), object, of, sink);
@@ -123,22 +124,6 @@ impl DetailFields {
             shape.fix(kind.as_str(), by_leaves);
         }
         sink.note_unknown(&format!("{path}."), object, |name| self.is_count(name) || name.starts_with("sub_"));
-    }
-
-    /// Compares the totals of a kind with the sum of its leaves, which are the readings from `first` on.
-    fn compare_totals(&self, object: &Map<String, Value>, first: usize, sink: &mut FieldSink<'_>) {
-        for field in self.counts {
-            let leaves = sink.readings.iter().skip(first).filter(|reading| reading.series.metric == field.metric);
-            let (mut parts, mut sum) = (0, 0_i64);
-            for leaf in leaves {
-                (parts, sum) = (parts + 1, sum.saturating_add(leaf.value));
-            }
-            let Count::Is(total) = count(field.value(object)) else { continue };
-            if parts > 0 {
-                let differing = sink.unaccounted.get_or_insert_default();
-                differing.extend((total != sum).then(|| (field.metric, total.saturating_sub(sum).saturating_abs())));
-            }
-        }
     }
 
     /// Reads `sub_<platform>`: a map of channels, or for live activities the counts themselves.

@@ -125,6 +125,22 @@ impl FieldSink<'_> {
         }
     }
 
+    /// Compares totals with the sum of their parts, which are the readings from `first` on.
+    pub fn compare_totals<'v>(&mut self, totals: impl IntoIterator<Item = (Metric, Option<&'v Value>)>, first: usize) {
+        for (metric, total) in totals {
+            let parts = self.readings.iter().skip(first).filter(|reading| reading.series.metric == metric);
+            let (mut count_of_parts, mut sum) = (0, 0_i64);
+            for part in parts {
+                (count_of_parts, sum) = (count_of_parts + 1, sum.saturating_add(part.value));
+            }
+            let Count::Is(total) = count(total) else { continue };
+            if count_of_parts > 0 {
+                let differing = self.unaccounted.get_or_insert_default();
+                differing.extend((total != sum).then(|| (metric, total.saturating_sub(sum).saturating_abs())));
+            }
+        }
+    }
+
     /// Notes an unknown name or value.
     pub fn note(&mut self, path: String) {
         if self.unknown.len() >= 2 * MAX_UNKNOWN {

@@ -1,5 +1,7 @@
 //! Formats of message ids, as senders and providers write them.
 
+use serde_json::{Map, Value};
+
 /// Format of a provider's message ids.
 #[derive(Clone, Copy, Debug)]
 pub struct IdFormat {
@@ -9,6 +11,19 @@ pub struct IdFormat {
     pub rule: &'static str,
     /// Error of the configuration for an invalid id.
     pub config_error: &'static str,
+    /// Keys of which the provider's answer to a push call has one if it also has a key of the message API's form.
+    pub answer_keys: &'static [&'static str],
+    /// Returns the ids in the provider's answer to a push call; none if it did not accept the push.
+    pub answered: fn(&Map<String, Value>) -> Vec<Value>,
+}
+
+/// Returns the ids under these keys in an answer to a push call. The answer to a call with several pushes has them in its members.
+pub fn ids_under(keys: &[&str], answer: &Map<String, Value>) -> Vec<Value> {
+    let id_of = |fields: &Map<String, Value>| keys.iter().find_map(|key| fields.get(*key).cloned());
+    match id_of(answer) {
+        Some(id) => vec![id],
+        None => answer.values().filter_map(Value::as_object).filter_map(id_of).collect(),
+    }
 }
 
 /// Reads a message id, digits that fit 64 bits, and returns it without leading zeros.

@@ -19,6 +19,7 @@ pub mod error;
 pub mod error_body;
 pub mod feishu;
 pub mod field_map;
+pub mod getui;
 pub mod jpush;
 pub mod message_config;
 pub mod message_fields;
@@ -42,6 +43,7 @@ mod window_report;
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::metrics::help::HelpFragment;
+use message_id::IdFormat;
 
 pub use discovery_report::{DiscoveryReport, FoundMessage, FoundMessages, Listing, Origin};
 pub use message_report::{MessageNumbers, MessageQuery, MessageReadings, MessageReport, MessageReports};
@@ -64,6 +66,10 @@ pub trait Provider: Send + Sync {
     fn help(&self) -> &'static [HelpFragment];
     /// Returns its part of the example configuration, with every key; optional keys are commented out.
     fn example(&self) -> Example;
+    /// Returns the formats of the message ids that its apps take.
+    fn id_formats(&self) -> &'static [IdFormat] {
+        &[]
+    }
     /// Reads the provider's own keys in an app's section; `None` after an error was noted.
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>>;
 }

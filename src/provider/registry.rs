@@ -8,5 +8,6 @@ pub const PROVIDERS: Providers = &[
     &super::easemob::Easemob,
     &super::feishu::Feishu,
     &super::engagelab::Engagelab,
+    &super::getui::Getui,
     // Add a new provider here.
 ];

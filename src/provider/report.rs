@@ -1,12 +1,14 @@
 //! Common parts of all reports: name, interval and rate limit, and the context that they may use.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use crate::provider::message_schedule::MessageSchedule;
 use crate::provider::rate_limit::Limit;
+use crate::provider::token::TokenCache;
 use crate::util::clock::Clock;
 
 /// Name, interval and rate limit of a report.
@@ -30,9 +32,17 @@ pub struct ReportContext {
     pub zone: TimeZone,
     /// Configured intervals, by report.
     pub intervals: HashMap<&'static str, Duration>,
+    /// Cache of the account's token, which all its reports share.
+    pub token: Arc<TokenCache>,
 }
 
 impl ReportContext {
+    /// Creates the context of an account's reports, without a token.
+    pub fn new(clock: Clock, zone: TimeZone, intervals: HashMap<&'static str, Duration>) -> ReportContext {
+        let token = Arc::new(TokenCache::new(clock.clone()));
+        ReportContext { clock, zone, intervals, token }
+    }
+
     /// Returns the spec of a report with the configured interval, or this default.
     pub fn spec(&self, name: &'static str, default_interval: Duration, limit: Limit) -> ReportSpec {
         let configured = self.intervals.get(name).copied();

@@ -38,7 +38,7 @@ impl RollingDays {
         }
         let next = ranges.into_iter().find(|query| !earlier.queries.iter().any(|other| other.first == query.first));
         next.or_else(|| {
-            let again = day_query(self.read_again(now));
+            let again = WindowQuery::of_day(self.read_again(now));
             let is_wanted = state.awaits_reconciliation(again.first) && !earlier.has_failed;
             (is_wanted && !earlier.queries.contains(&again)).then_some(again)
         })
@@ -54,7 +54,7 @@ impl RollingDays {
         let today = date_of(now, &self.zone);
         // The last days are queried whatever the clock did.
         let oldest_open = self.settled_before(state, today).unwrap_or(plus_days(today, -self.settles_after));
-        let again = day_query(self.read_again(now));
+        let again = WindowQuery::of_day(self.read_again(now));
         let is_open = |query: &&WindowQuery| **query != again || again.first.first >= oldest_open;
         let first = earlier.queries.iter().filter(is_open).map(|query| query.first.first).min().unwrap_or(oldest_open);
         let mut ranges = Vec::new();
@@ -89,7 +89,7 @@ impl RollingDays {
     ) -> WindowUpdate {
         let today = date_of(reading.now, &self.zone);
         let mut state = state.clone();
-        if *query == day_query(self.read_again(reading.now)) && state.awaits_reconciliation(query.first) {
+        if *query == WindowQuery::of_day(self.read_again(reading.now)) && state.awaits_reconciliation(query.first) {
             return self.compare(query.first, answer, state);
         }
         // Days that the provider refuses are lost whatever the clock says, and so are the days before.
@@ -149,11 +149,6 @@ impl RollingDays {
         let (oldest, newest) = (plus_days(today, -self.longest_downtime), plus_days(today, -self.settles_after));
         state.settled_before.map(|day| day.clamp(oldest, newest))
     }
-}
-
-/// Returns the query for one day.
-fn day_query(day: Date) -> WindowQuery {
-    WindowQuery { first: Window::day(day), last: Window::day(day), scope: None }
 }
 
 #[cfg(test)]

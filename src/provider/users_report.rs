@@ -23,8 +23,8 @@ pub const HOURLY: Duration = Duration::from_secs(3600);
 /// Delay between the end of an hour and its query; `SPREAD` is added by account.
 const DELAY: Duration = Duration::from_secs(300);
 const SPREAD: Duration = Duration::from_secs(240);
-/// Number of days in a query about the past.
-const DAYS_A_QUERY: usize = 30;
+/// Number of days in a query about the past, for endpoints of several days.
+pub const DAYS_A_QUERY: usize = 30;
 /// Time after its end at which a window without numbers counts as empty; before, the provider may not have finished it.
 const EMPTY_AFTER: SignedDuration = SignedDuration::from_hours(6);
 
@@ -42,8 +42,10 @@ pub trait UsersEndpoint: Send + Sync {
 pub struct ShownUsers {
     /// Windows whose users are shown.
     pub units: Vec<Unit>,
-    /// Number of days before today for which the provider answers.
-    pub answered_days: i32,
+    /// Number of days before today for which the provider answers, if it is documented.
+    pub answered_days: Option<i32>,
+    /// Maximum number of days in a query about the past.
+    pub days_a_query: usize,
 }
 
 /// Report of the users of one account.
@@ -73,7 +75,7 @@ impl<E: UsersEndpoint> UsersReport<E> {
             unit => {
                 let closed = Window::holding(unit, today).previous();
                 // A month may begin before that.
-                if closed.first < plus_days(today, -self.shown.answered_days) {
+                if self.shown.answered_days.is_some_and(|days| closed.first < plus_days(today, -days)) {
                     return None;
                 }
                 (closed, closed)
@@ -98,16 +100,16 @@ impl<E: UsersEndpoint> WindowReport for UsersReport<E> {
         units.copied().find_map(|unit| self.question(now, unit))
     }
 
-    /// Returns days, up to a month in a query, and months; hours are only answered on their day.
+    /// Returns days, several in a query if the endpoint takes them, and months; hours are only answered on their day.
     fn past_windows(&self) -> Vec<PastWindows> {
         let units = self.shown.units.iter().filter(|unit| **unit != Unit::Hour);
         let windows = |unit: &Unit| PastWindows {
             scope: None,
             unit: *unit,
             counts: false,
-            windows_a_query: if *unit == Unit::Day { DAYS_A_QUERY } else { 1 },
+            windows_a_query: if *unit == Unit::Day { self.shown.days_a_query } else { 1 },
             requests_a_query: 1,
-            reach: Some(self.shown.answered_days),
+            reach: self.shown.answered_days,
         };
         units.map(windows).collect()
     }
@@ -193,7 +195,7 @@ mod tests {
     fn next(zone: &str, now: &str) -> String {
         let limit = Limit { api: "report", requests: 1, window: HOURLY };
         let spec = ReportSpec { name: "users", interval: HOURLY, limit, is_explicit: false };
-        let shown = ShownUsers { units: vec![Unit::Day], answered_days: 60 };
+        let shown = ShownUsers { units: vec![Unit::Day], answered_days: Some(60), days_a_query: DAYS_A_QUERY };
         let report = UsersReport::new(spec, "k", shown, Unasked, &TimeZone::get(zone).unwrap());
         let due = report.next_due(now.parse().unwrap(), &ReportState::default());
         // The poll is up to four minutes later, by account.

@@ -41,6 +41,11 @@ pub trait WindowReport: Send + Sync {
     fn past_windows(&self) -> Vec<PastWindows> {
         Vec::new()
     }
+    /// Returns the numbers of a past window that count: an answer may have totals beside their parts, of which the state
+    /// of a window that was polled before chooses. Pure.
+    fn of_past(&self, numbers: WindowReadings) -> WindowReadings {
+        numbers
+    }
     /// Returns the time from which on a window that has closed, with or without numbers, is the newest closed one; `None` if
     /// the report has no past windows.
     fn shown_from(&self, _window: Window, _has_numbers: bool) -> Option<Timestamp> {
@@ -77,6 +82,18 @@ pub struct WindowQuery {
     pub last: Window,
     /// Id of a department, if the provider has departments; `None` for the whole account.
     pub scope: Option<String>,
+}
+
+impl WindowQuery {
+    /// Creates the query for one window.
+    pub fn of_one(window: Window, scope: Option<&str>) -> WindowQuery {
+        WindowQuery { first: window, last: window, scope: scope.map(str::to_owned) }
+    }
+
+    /// Creates the query for one day of the whole account.
+    pub fn of_day(day: Date) -> WindowQuery {
+        WindowQuery::of_one(Window::day(day), None)
+    }
 }
 
 /// Windows of one unit that a report can be queried for long after their end.
@@ -193,9 +210,18 @@ pub struct ReportState {
     /// Recently queried windows.
     #[serde(with = "as_list", skip_serializing_if = "BTreeMap::is_empty")]
     pub windows: BTreeMap<WindowKey, WindowState>,
+    /// Time since which the report feeds counters, if another report of the app may have counted before: windows that
+    /// began earlier are the baseline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts_since: Option<Timestamp>,
 }
 
 impl ReportState {
+    /// Returns the state of a window.
+    pub fn of(&self, scope: Option<&str>, window: Window) -> WindowState {
+        self.windows.get(&(scope.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
+    }
+
     /// Returns true if all days of a window were read and are settled, and its totals were not compared yet.
     pub fn awaits_reconciliation(&self, window: Window) -> bool {
         let is_read = self.read_since.is_some_and(|day| day <= window.first);
@@ -249,6 +275,10 @@ pub struct WindowState {
     /// True if the provider no longer answers for it.
     #[serde(skip_serializing_if = "is_false")]
     pub lost: bool,
+    /// True if its totals are counted, false if the parts of them are; `None` before the first number, and for providers
+    /// whose answers have only one of the two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_totals: Option<bool>,
 }
 
 fn is_false(value: &bool) -> bool {

@@ -6,6 +6,7 @@ mod deliveries;
 pub mod easemob;
 pub mod engagelab;
 pub mod feishu;
+pub mod getui;
 pub mod jpush;
 
 use std::collections::VecDeque;

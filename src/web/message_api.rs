@@ -231,7 +231,7 @@ impl MessageApi {
     fn entries(&self, body: &[u8], is_lines: bool, app: Option<&str>) -> Result<Vec<MessageEntry>, RequestRefusal> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let gathering = EntryCollector { api: self, app, entries: RefCell::default(), refusal: Cell::default() };
-        if app.is_some() {
+        if let Some(app) = app {
             let bad = |error: &dyn fmt::Display| RequestRefusal::bad(gathering.entries.borrow().len(), error);
             for value in serde_json::Deserializer::from_slice(body).into_iter::<Value>() {
                 let objects = match value.map_err(|error| bad(&error))? {
@@ -239,7 +239,8 @@ impl MessageApi {
                     object => vec![object],
                 };
                 for object in objects {
-                    for wire in read_messages(object).map_err(|error| bad(&error))? {
+                    let index = gathering.entries.borrow().len();
+                    for wire in self.messages(object, app, index)? {
                         gathering.take::<serde_json::Error>(wire).map_err(|error| {
                             gathering.refusal.take().unwrap_or_else(|| RequestRefusal::bad(0, error))
                         })?;
@@ -263,6 +264,12 @@ impl MessageApi {
         Ok(gathering.entries.into_inner())
     }
 
+    /// Reads an object for an app, which is the provider's answer to a push call or has the form of this API.
+    fn messages(&self, object: Value, app: &str, index: usize) -> Result<Vec<WireMessage>, RequestRefusal> {
+        let format = self.registry.id_format(app).map_err(|error| refusal(index, error))?;
+        read_messages(object, &format).map_err(|error| RequestRefusal::bad(index, error))
+    }
+
     fn check(&self, index: usize, wire: WireMessage, default: Option<&str>) -> Result<MessageEntry, RequestRefusal> {
         let WireMessage { app, msg_id, sent_at, category, .. } = wire;
         let named = app.map(|WireApp::Text(app)| app).or_else(|| default.map(str::to_owned));
@@ -272,10 +279,15 @@ impl MessageApi {
         let sent_at = sent_at.map(|time| time.read()).transpose().map_err(|error| RequestRefusal::bad(index, error))?;
         let category = category.as_ref().map(|WireCategory::Text(category)| category.as_str());
         let given = GivenMessage { app: &app, id: &msg_id.into_text(), sent_at, category };
-        self.registry.check(given).map_err(|error| match error {
-            BadEntry::Changing => RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-            error => RequestRefusal::bad(index, error),
-        })
+        self.registry.check(given).map_err(|error| refusal(index, error))
+    }
+}
+
+/// Returns the refusal of an entry.
+fn refusal(index: usize, error: BadEntry) -> RequestRefusal {
+    match error {
+        BadEntry::Changing => RequestRefusal::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        error => RequestRefusal::bad(index, error),
     }
 }
 

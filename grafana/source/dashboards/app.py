@@ -117,7 +117,7 @@ def dashboard():
             ),
             lines(
                 "Sent in an hour by channel",
-                "Deliveries sent in the hour before. Without Feishu, which counts a day at once.",
+                "Deliveries sent in the hour before. Without Feishu and Getui, which count a day at once.",
                 "short",
                 series(total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}}", BY_ROUTE), ROUTE),
                 stacked=True,

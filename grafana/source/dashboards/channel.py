@@ -87,7 +87,7 @@ def dashboard():
         ),
         number(
             "Sent, last hour",
-            "Deliveries sent in the last hour, without Feishu, which counts a day at once.",
+            "Deliveries sent in the last hour, without Feishu and Getui, which count a day at once.",
             "short",
             now(total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}}")),
             none="nothing",
@@ -173,8 +173,8 @@ def dashboard():
         row("How much"),
         lines(
             "Sent in an hour, and a week before",
-            "Deliveries sent in the hour before, dashed the same time of last week. Without Feishu, which counts a "
-            "day at once.",
+            "Deliveries sent in the hour before, dashed the same time of last week. Without Feishu and "
+            "Getui, which count a day at once.",
             "short",
             series(total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}}", BY_APP), APP_NAME),
             series(

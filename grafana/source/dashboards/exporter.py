@@ -89,7 +89,7 @@ def dashboard():
         table(
             "Reports now",
             "When each report last succeeded and last brought a new number, how long its last poll took, and when the "
-            "next is due. A report that fails is polled more slowly. Feishu brings new numbers once a day.",
+            "next is due. A report that fails is polled more slowly. Feishu and Getui bring new numbers once a day.",
             ["provider", "app", "report"],
             Column("Success", "s", _age("push_poll_last_success_timestamp_seconds", BY_REPORT), width=84),
             Column("New number", "s", DATA_AGE, width=100),

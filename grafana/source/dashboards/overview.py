@@ -140,7 +140,7 @@ def dashboard():
     return frame(
         UID,
         "Push / Overview",
-        "Push notifications by JPush, Easemob, Feishu and EngageLab: is anything wrong, and where?",
+        "Push notifications by JPush, Easemob, Feishu, EngageLab and Getui: is anything wrong, and where?",
         OF_CHANNELS,
         reports_failing(),
         number(
@@ -159,8 +159,8 @@ def dashboard():
         ),
         number(
             "Sent, last hour",
-            "Deliveries that channels accepted in the last hour, from the counters themselves. Feishu counts a day at once. From "
-            "push_messages_sent_total.",
+            "Deliveries that channels accepted in the last hour, from the counters themselves. Feishu and Getui count a "
+            "day at once. From push_messages_sent_total.",
             "short",
             now(_in_an_hour("push_messages_sent_total")),
             none="nothing",
@@ -220,12 +220,12 @@ def dashboard():
         number(
             "Data age",
             "How long ago a delivery report last brought a new number, the oldest of each provider. Easemob changes "
-            "with every push, JPush and EngageLab while messages are young, Feishu once a day: two days are normal after a quiet "
+            "with every push, JPush and EngageLab while messages are young, Getui and Feishu once a day: two days are normal after a quiet "
             "day. From push_data_last_change_timestamp_seconds.",
             "s",
             now(
                 "max by (provider) (report:push_data_age:seconds"
-                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*|status_detail"}})',
+                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*|status_detail|push_date|push_task"}})',
                 "{{provider}}",
             ),
             limits=thresholds.high_is_bad(2 * thresholds.DAY, 3 * thresholds.DAY),
@@ -362,7 +362,7 @@ def dashboard():
         lines(
             "Sent in an hour, and a week before",
             "Deliveries sent in the hour before (a message to five devices counts five), dashed the same time of last "
-            "week. Without Feishu, which counts a day at once. Far below last week: a sender or an id feed is broken. "
+            "week. Without Feishu and Getui, which count a day at once. Far below last week: a sender or an id feed is broken. "
             "Far above: one repeats itself.",
             "short",
             series(total(f"channel:push_messages_sent:increase1h{{{RECORDED_CHANNEL}}}", "provider"), "{{provider}}"),

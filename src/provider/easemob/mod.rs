@@ -92,7 +92,7 @@ impl Account for EasemobAccount {
         CounterSource::Windows(Box::new(OfflinePush {
             spec: context.spec(OFFLINE_PUSH, INTERVAL, LIMIT),
             settings: Arc::clone(&self.0),
-            token: TokenCache::new(context.clock.clone()),
+            token: Arc::clone(&context.token),
             days: RollingDays {
                 zone: context.zone.clone(),
                 settles_after: 3,
@@ -107,7 +107,7 @@ impl Account for EasemobAccount {
 struct OfflinePush {
     spec: ReportSpec,
     settings: Arc<EasemobSettings>,
-    token: TokenCache,
+    token: Arc<TokenCache>,
     days: RollingDays,
 }
 

@@ -21,6 +21,7 @@ use crate::config::{secret::Secret, section::Section};
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
 use crate::provider::error::ProviderError;
+use crate::provider::message_id::IdFormat;
 use crate::provider::{
     Account, CounterSource, DiscoveryReport, Example, FoundMessages, GaugeReport, Listing, MessageNumbers,
     MessageQuery, MessageReport, MessageReports, Provider, ReportContext, WindowNumbers, WindowQuery,
@@ -106,6 +107,11 @@ impl Provider for Engagelab {
 
     fn example(&self) -> Example {
         Example { text: include_str!("example.yml"), has_message_ids: true }
+    }
+
+    fn id_formats(&self) -> &'static [IdFormat] {
+        const FORMATS: [IdFormat; 1] = [MESSAGE_ID];
+        &FORMATS
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

@@ -6,7 +6,7 @@ use crate::provider::client::Client;
 use crate::provider::engagelab::client;
 use crate::provider::engagelab::config::EngagelabSettings;
 use crate::provider::error::ProviderError;
-use crate::provider::users_report::{self, ShownUsers, UsersEndpoint, UsersReport};
+use crate::provider::users_report::{self, DAYS_A_QUERY, ShownUsers, UsersEndpoint, UsersReport};
 use crate::provider::{ReportContext, WindowAnswer, WindowQuery, WindowReport};
 use crate::util::future::BoxFuture;
 
@@ -20,7 +20,8 @@ struct StatusUsers(Arc<EngagelabSettings>);
 /// Creates the report of an app.
 pub(super) fn report(settings: &Arc<EngagelabSettings>, context: &ReportContext) -> Box<dyn WindowReport> {
     let spec = context.spec(STATUS_USERS, users_report::HOURLY, settings.limit());
-    let shown = ShownUsers { units: settings.users.clone(), answered_days: ANSWERED_DAYS };
+    let shown =
+        ShownUsers { units: settings.users.clone(), answered_days: Some(ANSWERED_DAYS), days_a_query: DAYS_A_QUERY };
     Box::new(UsersReport::new(spec, &settings.app_key, shown, StatusUsers(Arc::clone(settings)), &context.zone))
 }
 

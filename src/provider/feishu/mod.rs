@@ -98,7 +98,7 @@ impl Account for FeishuAccount {
         CounterSource::Windows(Box::new(MessagePushOverview {
             spec,
             settings: Arc::clone(&self.0),
-            token: TokenCache::new(context.clock.clone()),
+            token: Arc::clone(&context.token),
             clock: context.clock.clone(),
             schedule: Schedule {
                 zone: context.zone.clone(),
@@ -114,7 +114,7 @@ impl Account for FeishuAccount {
 struct MessagePushOverview {
     spec: ReportSpec,
     settings: Arc<FeishuSettings>,
-    token: TokenCache,
+    token: Arc<TokenCache>,
     clock: crate::util::clock::Clock,
     schedule: Schedule,
 }

@@ -59,18 +59,18 @@ impl Schedule {
         let state = &self.heal(now, state);
         let new = |query: &WindowQuery| !earlier.queries.contains(query);
         let days = self.days(now, state).into_iter().rev().filter(|day| self.wants_day(now, state, *day));
-        if let Some(query) = days.map(|day| question(Window::day(day), None)).find(new) {
+        if let Some(query) = days.map(WindowQuery::of_day).find(new) {
             return Some(query);
         }
         let tenant = self.windows(now, state, None).into_iter().filter(|window| window.unit != Unit::Day);
         let departments = self.departments.iter().flat_map(|scope| {
             let windows = self.windows(now, state, Some(scope));
-            windows.into_iter().map(move |window| question(window, Some(scope)))
+            windows.into_iter().map(move |window| WindowQuery::of_one(window, Some(scope)))
         });
         let settled = self.unreconciled(state).into_iter();
-        let next = tenant.chain(settled).map(|window| question(window, None)).chain(departments).find(new);
+        let next = tenant.chain(settled).map(|window| WindowQuery::of_one(window, None)).chain(departments).find(new);
         // A poll always sends a query; otherwise it could not detect that the report fails.
-        next.or_else(|| earlier.queries.is_empty().then(|| question(Window::day(self.newest_day(now)), None)))
+        next.or_else(|| earlier.queries.is_empty().then(|| WindowQuery::of_day(self.newest_day(now))))
     }
 
     /// Returns the newest settled week and month whose totals were not compared with their days yet.
@@ -136,7 +136,7 @@ impl Schedule {
 
     /// Returns true if a poll now queries a day: once a day, the newest in every poll until it is available.
     fn wants_day(&self, now: Timestamp, state: &ReportState, day: Date) -> bool {
-        let known = known(state, None, Window::day(day));
+        let known = state.of(None, Window::day(day));
         let is_newest = day == self.newest_day(now);
         !known.lost && (self.interval.is_some() || self.is_stale(now, known) || (is_newest && !known.has_numbers))
     }
@@ -150,7 +150,7 @@ impl Schedule {
 
     /// Returns true if the provider has finished a day: it has numbers, or will have none.
     fn is_produced(&self, now: Timestamp, state: &ReportState, day: Date) -> bool {
-        let known = known(state, None, Window::day(day));
+        let known = state.of(None, Window::day(day));
         let first_open = state.settled_before.unwrap_or_else(|| plus_days(self.newest_day(now), -1));
         known.has_numbers || known.empty || day < first_open
     }
@@ -182,11 +182,11 @@ impl Schedule {
                 }
             };
             let closed = self.newest_closed(now, state, *unit);
-            let is_answered = known(state, scope, closed).closed;
+            let is_answered = state.of(scope, closed).closed;
             let mut window = Window::holding(*unit, oldest);
             add(closed, !is_answered && closed < window);
             while window.first <= newest {
-                let is_due = self.interval.is_some() || self.is_stale(now, known(state, scope, window));
+                let is_due = self.interval.is_some() || self.is_stale(now, state.of(scope, window));
                 add(window, is_due || (window == closed && !is_answered));
                 window = Window::holding(*unit, plus_days(window.last(), 1));
             }
@@ -236,7 +236,7 @@ impl Schedule {
             let first = self.days(now, &state).first().copied();
             state.read_since = state.read_since.or(first);
         }
-        let mut new = known(&state, scope, window);
+        let mut new = state.of(scope, window);
         new.answered = Some(now);
         let mut numbers = WindowReadings::empty(window);
         match answer {
@@ -288,7 +288,7 @@ impl Schedule {
         let oldest = plus_days(self.newest_day(reading.sure), 1 - UNSETTLED);
         let days = self.days(reading.now, state);
         let is_over = |day: &Date| {
-            let known = known(state, None, Window::day(*day));
+            let known = state.of(None, Window::day(*day));
             known.lost || (*day < oldest && known.answered.is_some())
         };
         let settled = days.iter().take_while(|day| is_over(day)).last();
@@ -304,7 +304,7 @@ impl Schedule {
             // The tenant's days are always queried.
             closed.any(|window| {
                 let is_asked_anyway = scope.is_none() && window.unit == Unit::Day;
-                !is_asked_anyway && !known(state, scope, window).closed
+                !is_asked_anyway && !state.of(scope, window).closed
             })
         })
     }
@@ -320,7 +320,7 @@ impl Schedule {
         let slot = |day| self.slot(day).saturating_add(self.jitter).unwrap_or(now);
         let next_slot = if now < slot(today) { slot(today) } else { slot(plus_days(today, 1)) };
         let newest = self.newest_day(now);
-        let awaited = self.due(newest) <= now && !known(state, None, Window::day(newest)).has_numbers;
+        let awaited = self.due(newest) <= now && !state.of(None, Window::day(newest)).has_numbers;
         let soon = |wait: Duration| next_slot.min(now.saturating_add(wait).unwrap_or(now));
         if self.has_unanswered(now, state) {
             soon(SHORTLY)
@@ -330,14 +330,6 @@ impl Schedule {
             next_slot
         }
     }
-}
-
-fn question(window: Window, scope: Option<&str>) -> WindowQuery {
-    WindowQuery { first: window, last: window, scope: scope.map(str::to_owned) }
-}
-
-fn known(state: &ReportState, scope: Option<&str>, window: Window) -> WindowState {
-    state.windows.get(&(scope.unwrap_or_default().to_owned(), window)).copied().unwrap_or_default()
 }
 
 /// Stores the state of a window, and drops those of windows that will not be queried again.

@@ -11,7 +11,7 @@ mod delivery;
 mod detail_fields;
 mod errors;
 mod legacy_fields;
-pub mod message_id;
+mod message_id;
 mod message_reports;
 mod received_fields;
 mod schedules;
@@ -25,6 +25,7 @@ use crate::config::{secret::Secret, section::Section};
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
 use crate::provider::error::ProviderError;
+use crate::provider::message_id::IdFormat;
 use crate::provider::{
     Account, CounterSource, DiscoveryReport, Example, FoundMessages, GaugeReport, Listing, MessageReport,
     MessageReports, Provider, ReportContext, SnapshotNumbers, WindowNumbers, WindowQuery,
@@ -140,6 +141,11 @@ impl Provider for Jpush {
 
     fn example(&self) -> Example {
         Example { text: include_str!("example.yml"), has_message_ids: true }
+    }
+
+    fn id_formats(&self) -> &'static [IdFormat] {
+        const FORMATS: [IdFormat; 2] = [message_id::MESSAGE_ID, message_id::GROUP_MESSAGE_ID];
+        &FORMATS
     }
 
     fn configure(&self, section: &mut Section<'_>) -> Option<Box<dyn Account>> {

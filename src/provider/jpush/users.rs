@@ -7,7 +7,7 @@ use crate::provider::error::ProviderError;
 use crate::provider::jpush::client;
 use crate::provider::jpush::config::JpushSettings;
 use crate::provider::jpush::delivery::Holder;
-use crate::provider::users_report::{self, ShownUsers, UsersEndpoint, UsersReport};
+use crate::provider::users_report::{self, DAYS_A_QUERY, ShownUsers, UsersEndpoint, UsersReport};
 use crate::provider::{ReportContext, WindowAnswer, WindowQuery, WindowReport};
 use crate::util::future::BoxFuture;
 
@@ -26,7 +26,8 @@ pub(super) fn report(settings: &Arc<JpushSettings>, context: &ReportContext) -> 
         Holder::Group => (GROUP_USERS, 30),
     };
     let spec = context.spec(name, users_report::HOURLY, settings.limit());
-    let shown = ShownUsers { units: settings.users.clone(), answered_days };
+    let shown =
+        ShownUsers { units: settings.users.clone(), answered_days: Some(answered_days), days_a_query: DAYS_A_QUERY };
     Box::new(UsersReport::new(spec, &settings.user, shown, Users(Arc::clone(settings)), &context.zone))
 }
 

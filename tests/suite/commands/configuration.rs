@@ -505,7 +505,9 @@ fn files_that_say_nothing() {
     assert_errors("easemob:\n\t- app: x\n", &["push-exporter.yml:2:1: a tab in the indentation; use spaces"]);
     assert_errors(
         "timezone: UTC\n",
-        &["push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu or engagelab"],
+        &[
+            "push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu or engagelab or getui",
+        ],
     );
     assert_errors("- easemob\n", &["push-exporter.yml:1:1: expected a mapping, found a list"]);
 

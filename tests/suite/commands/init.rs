@@ -8,7 +8,7 @@ use push_exporter::commands::init::example;
 use push_exporter::config::section::{Context, read_document};
 use push_exporter::provider::config::{self, Config};
 use push_exporter::provider::registry::PROVIDERS;
-use push_exporter::provider::{easemob, engagelab, feishu, jpush};
+use push_exporter::provider::{easemob, engagelab, feishu, getui, jpush};
 
 use crate::support::{Program, certificates};
 
@@ -25,7 +25,9 @@ fn run(args: &[&str], folder: &Path) -> (Option<i32>, String, String) {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
-    for name in ["message-api", "jpush-shop", "jpush-callback", "jpush-group", "easemob", "feishu", "engagelab"] {
+    for name in
+        ["message-api", "jpush-shop", "jpush-callback", "jpush-group", "easemob", "feishu", "engagelab", "getui"]
+    {
         std::fs::write(folder.path().join("secrets").join(name), "a secret\n").unwrap();
     }
     certificates(&folder.path().join("certificates"));
@@ -67,7 +69,9 @@ fn meaning(text: &str, folder: &Path) -> String {
         let engagelab =
             file.sections("engagelab").into_iter().map(|mut app| engagelab::config::EngagelabSettings::read(&mut app));
         let engagelab: Vec<_> = engagelab.collect();
-        Some(format!("{jpush:?} {easemob:?} {feishu:?} {engagelab:?}"))
+        let getui = file.sections("getui").into_iter().map(|mut app| getui::config::GetuiSettings::read(&mut app));
+        let getui: Vec<_> = getui.collect();
+        Some(format!("{jpush:?} {easemob:?} {feishu:?} {engagelab:?} {getui:?}"))
     });
     all + &providers.unwrap().unwrap()
 }
@@ -87,13 +91,13 @@ fn the_example_loads() {
     let there = "push-exporter: cannot create push-exporter.yml; it is left unchanged: File exists (os error 17)\n";
     assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(1), String::new(), there.to_owned()));
     assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), "mine");
-    assert_eq!(load(&whole(), home).apps.len(), 4);
+    assert_eq!(load(&whole(), home).apps.len(), 5);
 }
 
 #[test]
 fn everything_in_it_loads() {
     let folder = folder();
-    assert_eq!(load(&with(|_| true), folder.path()).apps.len(), 5);
+    assert_eq!(load(&with(|_| true), folder.path()).apps.len(), 6);
     // Each by itself too, but for lines that only stand below another.
     let belongs = |line: &str| line.starts_with("      #") || line.starts_with("    #group_");
     for off in whole().lines().filter(|line| is_off(line) && !belongs(line)) {
@@ -113,7 +117,7 @@ fn its_defaults_are_the_defaults() {
             same += 1;
         }
     }
-    assert_eq!(same, 10);
+    assert_eq!(same, 12);
     // A setting that is no default is seen to differ.
     assert_ne!(meaning(&with(|line| line.contains("#newest_messages")), folder.path()), plain);
 }
@@ -131,6 +135,7 @@ fn a_provider_has_its_part() {
         (&["easemob"], &["ledger", "easemob"]),
         (&["feishu"], &["ledger", "feishu"]),
         (&["engagelab"], &["ledger", "message_api", "engagelab"]),
+        (&["getui"], &["ledger", "getui"]),
         (&["feishu", "jpush"], &["ledger", "message_api", "jpush", "feishu"]),
     ] {
         let args: Vec<&str> = ["init"].into_iter().chain(names.iter().flat_map(|name| ["--provider", name])).collect();
@@ -144,5 +149,5 @@ fn a_provider_has_its_part() {
     }
     let (code, _, stderr) = run(&["init", "--provider", "getui2"], home);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("[possible values: jpush, easemob, feishu, engagelab]"), "{stderr}");
+    assert!(stderr.contains("[possible values: jpush, easemob, feishu, engagelab, getui]"), "{stderr}");
 }

@@ -33,6 +33,7 @@ async fn exporter(scene: &Scene) -> Exporter {
     let text = scene.text("messages: {ids: [5]}")
         + "  - {app: second, app_key: key2, master_secret: m4ster, base_url: 'http://127.0.0.1:1'}\n"
         + "  - {app: quiet, app_key: key3, master_secret: m4ster, delivery: none}\n"
+        + "getui:\n  - {app: tasks, base_url: 'http://127.0.0.1:1/v2', app_id: a1, app_key: k, master_secret: s, delivery: push_task}\n"
         + "easemob:\n  - {app: chat, base_url: 'http://127.0.0.1:1', org_name: o, app_name: a, client_id: i, client_secret: s}\n";
     scene.start_with(&text).await
 }
@@ -114,7 +115,22 @@ async fn what_a_push_call_was_answered_is_taken_as_it_is() {
     ] {
         assert_eq!(send(shop, headers, body).await, (200, registered(received, new)), "{body}");
     }
+    // As Getui answers, for tasks and for tasks with their receivers.
+    let tasks = "/api/v1/messages?app=tasks";
+    for (body, received, new) in [
+        (r#"{"code":0,"msg":"success","data":{"taskid":"RASL_1128_a1"}}"#, 1, 1),
+        (
+            r#"{"code":0,"data":{"RASL_1128_a1":{"c1":"successed_online"},"RASL_1128_b2":{"c2":"successed_ignore"}}}"#,
+            2,
+            1,
+        ),
+    ] {
+        assert_eq!(send(tasks, &curl, body).await, (200, registered(received, new)), "{body}");
+    }
     for (path, headers, body, status, reason) in [
+        (tasks, &curl, r#"{"code":20001,"msg":"target user is invalid"}"#, 400, "did not accept the push"),
+        (tasks, &curl, r#"{"code":0,"data":{"taskid":"no id"}}"#, 400, "msg_id must be a taskid of Getui"),
+        (shop, &curl, r#"{"code":0,"data":{"taskid":"RASL_1128_a1"}}"#, 400, "did not accept the push"),
         (shop, &curl, r#"{"error":{"code":1011,"message":"cannot find user"}}"#, 400, "did not accept the push"),
         (shop, &JSON, r#"[{"msg_id":1},{"msg_id":2,"sentat":5}]"#, 400, "unknown field `sentat`"),
         (shop, &JSON, r#"{"sendno":"0","msg_id":"x7"}"#, 400, "msg_id must be digits"),

@@ -177,6 +177,12 @@ fn feishu_answers() {
 }
 
 #[test]
+fn getui_answers() {
+    replay("getui_answers");
+    change_by_chance("getui_answers", 3000);
+}
+
+#[test]
 fn jpush_answers() {
     replay("jpush_answers");
     change_by_chance("jpush_answers", 3000);
@@ -241,7 +247,7 @@ const MANY: usize = 200_000;
 /// Gives a target answers that are nearly as large as they may be, so that anything that grows with the square of what
 /// comes in would take hours, or all memory.
 fn full(name: &str, reports: &[&str], bodies: &[String]) {
-    let token = r#"{"access_token":"t","tenant_access_token":"t","expire":7200,"code":0}"#;
+    let token = r#"{"access_token":"t","tenant_access_token":"t","expire":7200,"code":0,"data":{"token":"t"}}"#;
     let has_token = !["jpush_answers", "engagelab_answers"].contains(&name);
     let token = if has_token { format!("200\n\n{token}\n----\n") } else { String::new() };
     for (report, body) in reports.iter().flat_map(|report| bodies.iter().map(move |body| (report, body))) {
@@ -318,6 +324,25 @@ fn easemob_answers_that_are_full() {
             format!(r#"{{"status":"OK","data":{{{}}}}}"#, many(MANY, ",", |n| format!(r#""a{n}":1"#))),
         ],
     );
+}
+
+#[test]
+fn getui_answers_that_are_full() {
+    let long = "x".repeat(2_000_000);
+    let day = "2024-04-01";
+    let data = |data: &str| format!(r#"{{"code":0,"data":{{{data}}}}}"#);
+    let channels = many(MANY, ",", |n| format!(r#""a{n}":{{"target_num":1}}"#));
+    let fields = many(MANY, ",", |n| format!(r#""a{n}":1"#));
+    let blocks = [channels.clone(), format!(r#""gt":{{{fields}}}"#), format!(r#""{long}":{{"target_num":1}}"#)];
+    full("getui_answers", &["days push_date"], &blocks.clone().map(|blocks| data(&format!(r#""{day}":{{{blocks}}}"#))));
+    let refusals = format!(r#""failed_detail":{{"rs":{{"gt":{{{}}}}}}}"#, channels.replace("target_num", "total"));
+    let tasks = blocks.into_iter().chain([refusals]).map(|blocks| data(&format!(r#""RASL_1128_a1":{{{blocks}}}"#)));
+    full("getui_answers", &["tasks push_task"], &tasks.collect::<Vec<_>>());
+    let points = many(MANY, ",", |n| format!(r#""{n}":{n}"#));
+    full("getui_answers", &["days online_user"], &[data(&format!(r#""online_statics":{{{points}}}"#))]);
+    full("getui_answers", &["days user_date"], &[data(&format!(r#""{day}":{{{fields}}}"#))]);
+    let classes = channels.replace("target_num", "total_num");
+    full("getui_answers", &["days push_count"], &[data(&format!(r#""vv":{{{classes}}}"#)), data(&classes)]);
 }
 
 #[test]

@@ -32,13 +32,15 @@ enum Who {
     Easemob,
     /// Feishu `message_push_overview`.
     Feishu,
+    /// Getui `push_date`.
+    Getui,
 }
-use Who::{Abroad, AbroadUsers, Easemob, Feishu, Messages, Quota, Users};
+use Who::{Abroad, AbroadUsers, Easemob, Feishu, Getui, Messages, Quota, Users};
 
-const ALL: &[Who] = &[Messages, Users, Quota, Abroad, AbroadUsers, Easemob, Feishu];
+const ALL: &[Who] = &[Messages, Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui];
 const JPUSH: &[Who] = &[Messages, Users, Quota];
 const ENGAGELAB: &[Who] = &[Abroad, AbroadUsers];
-const WITH_TOKENS: &[Who] = &[Easemob, Feishu];
+const WITH_TOKENS: &[Who] = &[Easemob, Feishu, Getui];
 
 /// What goes wrong.
 enum Does {
@@ -75,6 +77,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         r#"{{"error":"{error}","exception":"x","timestamp":1626160000000,"duration":0,"error_description":"{description}"}}"#
     );
     let feishu = |code: u32, message: &str| format!(r#"{{"code":{code},"msg":"{message}","error":{{"log_id":"2026"}}}}"#);
+    let getui = |code: u32, message: &str| format!(r#"{{"code":{code},"msg":"{message}"}}"#);
     vec![
         Row("nobody listens", ALL, Listens(Listen::No), "network", "Connection refused"),
         Row("connecting stalls", ALL, Listens(Listen::Stalls), "timeout", "no connection in time"),
@@ -90,6 +93,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("504 with half of an object", ALL, says(504, r#"{"error":{"co"#), "server", "HTTP 504"),
         Row("code 10", JPUSH, says(500, &jpush(10, "系统内部错误")), "server", "HTTP 500, code 10: 系统内部错误"),
         Row("code 2200", &[Feishu], says(200, &feishu(2200, "Internal Error")), "server", "HTTP 200, code 2200: Internal Error"),
+        Row("code 30019", &[Getui], says(403, &getui(30_019, "system is busy")), "server", "HTTP 403, code 30019: system is busy"),
         Row("a status that is not OK", &[Easemob], says(200, r#"{"status":"BUSY","data":{}}"#), "server", "status BUSY instead of OK"),
         Row("HTML and 200", ALL, says(200, html), "decode", "HTML instead of JSON"),
         Row("empty and 200", ALL, Statistics(Fault::Empty), "decode", "the body is empty"),
@@ -97,7 +101,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("wrong content type", ALL, Statistics(Fault::ContentType("text/html")), "", ""),
         Row("a text", ALL, says(200, r#""OK""#), "decode", "not of the documented shape"),
         Row("objects where lists should be", &[Messages], says(200, r#"{"msg_id":"1","jpush_received":999}"#), "decode", "not of the documented shape"),
-        Row("lists where objects should be", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu], says(200, r#"[{"status":"OK","code":0}]"#), "decode", "cannot be read"),
+        Row("lists where objects should be", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui], says(200, r#"[{"status":"OK","code":0}]"#), "decode", "cannot be read"),
         Row("values that are no counts", &[Messages], says(200, r#"[{"msg_id":"1","jpush_received":"many","ios_apns_sent":-5,"android_pns_sent":{"a":1}}]"#), "", ""),
         Row("values that are no counts", &[Abroad], says(200, r#"{"1":{"sub":{"notification":{"sub_ios":{"apns":{"sent":"many","delivered":-5,"clicks":{"a":1}}}}}}}"#), "", ""),
         Row("values that are no counts", &[AbroadUsers], says(200, r#"{"TimeUnit":"DAY","items":[{"time":"2026-03-09","android":{"online":"many","new":1.5}}]}"#), "", ""),
@@ -105,15 +109,19 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("values that are no counts", &[Users], says(200, r#"{"time_unit":"DAY","items":[{"time":"2026-03-09","android":{"online":"many","new":1.5}}]}"#), "", ""),
         Row("values that are no counts", &[Easemob], says(200, r#"{"status":"OK","data":{"2026-03-10":{"APNS":{"successCount":"many","failCount":-5}}}}"#), "", ""),
         Row("values that are no counts", &[Feishu], says(200, r#"{"code":0,"data":{"items":[{"metric_name":"send_msg_count","metric_value":[7]}]}}"#), "", ""),
+        Row("values that are no counts", &[Getui], says(200, r#"{"code":0,"data":{"2026-03-09":{"ios":{"target_num":"many","click_num":-5}}}}"#), "", ""),
         Row("values that are no counts", &[Quota], says(200, r#"{"code":0,"data":{"xiaomi_quota":{"operation":{"total":"many","used":-1}}}}"#), "", ""),
         Row("no data in the envelope", &[Easemob], says(200, r#"{"status":"OK"}"#), "decode", "there is no data"),
         Row("null in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":null}"#), "", ""),
         Row("an empty list in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":[]}"#), "", ""),
         Row("a list in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":[1]}"#), "decode", "data is not an object"),
+        Row("null in the place of data", &[Getui], says(200, r#"{"code":0,"data":null}"#), "", ""),
+        Row("an empty list in the place of data", &[Getui], says(200, r#"{"code":"0","data":[]}"#), "", ""),
+        Row("a list in the place of data", &[Getui], says(200, r#"{"code":0,"data":[1]}"#), "decode", "data is not an object"),
         Row("a refusal of its own in a success", &[Quota], says(200, r#"{"code":7001,"message":"no such quota"}"#), "server", "HTTP 200, code 7001: no such quota"),
-        Row("no code in the envelope", &[Feishu], says(200, r#"{"data":{"items":[]}}"#), "decode", "there is no code"),
+        Row("no code in the envelope", &[Feishu, Getui], says(200, r#"{"data":{"items":[]}}"#), "decode", "there is no code"),
         Row("100,000 brackets", &[Messages], says(200, &nested[0]), "decode", "not JSON"),
-        Row("100,000 brackets", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu], says(200, &nested[1]), "decode", "cannot be read"),
+        Row("100,000 brackets", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui], says(200, &nested[1]), "decode", "cannot be read"),
         Row("nine MiB", ALL, says(200, &huge), "decode", "larger than 8 MiB"),
         Row("less than the head says", ALL, Statistics(Fault::LessThanSaid), "network", "end of file"),
         Row("more than the head says", ALL, Statistics(Fault::MoreThanSaid), "decode", "cut short"),
@@ -125,6 +133,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("429 of the plan", &[Easemob], says(429, &easemob("resource_limited", "You have exceeded the limit of the Free edition")), "forbidden", "HTTP 429, code resource_limited"),
         Row("429 with its headers", &[Feishu], with(429, &[("x-ogw-ratelimit-limit", "100"), ("x-ogw-ratelimit-reset", "42")], &feishu(99_991_400, "request trigger frequency limit")), "rate_limited", "HTTP 429, code 99991400"),
         Row("the limit as 400", &[Feishu], says(400, &feishu(99_991_400, "request trigger frequency limit")), "rate_limited", "HTTP 400, code 99991400"),
+        Row("the limit as 401", &[Getui], says(401, &getui(10_005, "too often")), "rate_limited", "HTTP 401, code 10005"),
         Row("a wrong secret", JPUSH, says(401, &jpush(3001, "Basic authentication failed")), "auth", "HTTP 401, code 3001: Basic authentication failed"),
         Row("the limit as 400", ENGAGELAB, says(400, &jpush(23_008, "qps limit reached")), "rate_limited", "HTTP 400, code 23008: qps limit reached"),
         Row("an expired plan as 401", ENGAGELAB, says(401, &jpush(21_038, "vip expired")), "forbidden", "HTTP 401, code 21038: vip expired"),
@@ -133,6 +142,8 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("a wrong secret", ENGAGELAB, says(401, &jpush(21_004, "Basic authentication failed")), "auth", "HTTP 401, code 21004: Basic authentication failed"),
         Row("a wrong secret", &[Easemob], Tokens(Fault::answer(400, &easemob("invalid_grant", "client_secret does not match"))), "auth", "no access token: HTTP 400, code invalid_grant: client_secret does not match"),
         Row("a wrong secret", &[Feishu], Tokens(Fault::answer(200, &feishu(10_014, "app secret invalid"))), "auth", "no access token: HTTP 200, code 10014: app secret invalid"),
+        Row("a wrong secret", &[Getui], Tokens(Fault::answer(400, &getui(20_001, "sign is error"))), "auth", "no access token: HTTP 400, code 20001: sign is error"),
+        Row("an expired token", &[Getui], Revokes(401, r#"{"code":10001,"msg":"token is invalid"}"#), "", ""),
         Row("an expired token", &[Easemob], Revokes(401, r#"{"error":"auth_bad_access_token","error_description":"Unable to authenticate due to expired access token"}"#), "", ""),
         Row("a token revoked before its time", &[Easemob], Revokes(401, r#"{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)"}"#), "", ""),
         Row("a corrupt token, and no JSON", WITH_TOKENS, Revokes(401, "Unauthorized"), "", ""),
@@ -141,6 +152,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("a token revoked, as a success", &[Feishu], Revokes(200, r#"{"code":99991671,"msg":"must start with t- or u-"}"#), "", ""),
         Row("every token is refused", &[Easemob], says(401, &easemob("unauthorized", "Unable to authenticate (OAuth)")), "auth", "HTTP 401, code unauthorized"),
         Row("every token is refused", &[Feishu], says(400, &feishu(99_991_663, "Invalid access token for authorization.")), "auth", "HTTP 400, code 99991663"),
+        Row("every token is refused", &[Getui], says(401, &getui(10_001, "token is invalid")), "auth", "HTTP 401, code 10001"),
         Row("no token: 503", WITH_TOKENS, Tokens(Fault::answer(503, "")), "server", "no access token: HTTP 503"),
         Row("no token: reset", WITH_TOKENS, Tokens(Fault::ResetBefore), "network", "no access token: "),
         Row("no token: stalled", WITH_TOKENS, Tokens(Fault::StallHeaders), "timeout", "no access token: no answer in time"),
@@ -166,13 +178,14 @@ struct Provider {
 }
 
 fn is_for_token(request: &Request<Vec<u8>>) -> bool {
-    request.uri().path().contains("token")
+    request.uri().path().contains("token") || request.uri().path().ends_with("/auth")
 }
 
 impl Provider {
     fn new(who: Who, token_life: u64) -> Provider {
         let (number, tokens, valid) = (100.into(), 0.into(), 1.into());
         let refusal = match who {
+            Getui => (401, r#"{"code":10001,"msg":"token is invalid"}"#.to_owned()),
             Feishu => (400, r#"{"code":99991663,"msg":"Invalid access token for authorization."}"#.to_owned()),
             _ => (401, r#"{"error":"unauthorized","error_description":"Unable to authenticate (OAuth)"}"#.to_owned()),
         };
@@ -200,12 +213,19 @@ impl Provider {
                 200,
                 match self.who {
                     Easemob => format!(r#"{{"access_token":"{token}","expires_in":{life}}}"#),
+                    Getui => {
+                        let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap();
+                        let expiry = body["timestamp"].as_str().unwrap().parse::<u64>().unwrap() + life * 1000;
+                        format!(r#"{{"code":0,"data":{{"expire_time":"{expiry}","token":"{token}"}}}}"#)
+                    }
                     _ => format!(r#"{{"code":0,"tenant_access_token":"{token}","expire":{life}}}"#),
                 },
             );
         }
         if WITH_TOKENS.contains(&self.who) {
-            let shown = request.headers()["authorization"].to_str().unwrap().strip_prefix("Bearer token-").unwrap();
+            let (header, before) =
+                if self.who == Getui { ("token", "token-") } else { ("authorization", "Bearer token-") };
+            let shown = request.headers()[header].to_str().unwrap().strip_prefix(before).unwrap();
             if shown.parse::<u32>().unwrap() < self.valid.load(Ordering::Relaxed) {
                 let (status, body) = self.refusal.lock().unwrap().clone();
                 return self.say(status, body);
@@ -233,6 +253,10 @@ impl Provider {
             }
             Quota => format!(r#"{{"code":0,"data":{{"xiaomi_quota":{{"operation":{{"total":{number}}}}}}}}}"#),
             Easemob => format!(r#"{{"status":"OK","data":{{"2026-03-10":{{"APNS":{{"successCount":{number}}}}}}}}}"#),
+            Getui if request.uri().path().ends_with("/push/date/2026-03-09") => {
+                format!(r#"{{"code":0,"data":{{"2026-03-09":{{"ios":{{"target_num":{number}}}}}}}}}"#)
+            }
+            Getui => r#"{"code":0,"msg":"success"}"#.to_owned(),
             Feishu => {
                 let count = if asks_for("2026-03-08") { number } else { 5 };
                 let item = format!(r#"{{"metric_name":"send_msg_count","metric_value":{count}}}"#);
@@ -253,12 +277,14 @@ impl Who {
             Abroad | AbroadUsers => "app_key: key, master_secret: m4ster, messages: {ids: [1]}, users: [day]",
             Easemob => "org_name: acme, app_name: chat, client_id: c, client_secret: s3cret",
             Feishu => "app_id: cli_1, app_secret: s3cret, windows: [day]",
+            Getui => "app_id: a1, app_key: k, master_secret: s3cret",
         };
         let (provider, path) = match self {
             Messages | Users | Quota => ("jpush", "/v3"),
             Abroad | AbroadUsers => ("engagelab", ""),
             Easemob => ("easemob", ""),
             Feishu => ("feishu", ""),
+            Getui => ("getui", "/v2"),
         };
         let url = format!("http://{address}{path}");
         let push_url = if provider == "jpush" { format!("push_url: '{url}', ") } else { String::new() };
@@ -277,7 +303,7 @@ impl Who {
             Abroad => path.contains("detail"),
             Users | AbroadUsers => path.contains("users"),
             Quota => path.contains("quota"),
-            Easemob | Feishu => !is_for_token(request),
+            Easemob | Feishu | Getui => !is_for_token(request),
         }
     }
 
@@ -290,11 +316,12 @@ impl Who {
             AbroadUsers => r#"provider="engagelab",app="victim",report="status_users""#,
             Easemob => r#"provider="easemob",app="victim",report="offline_push""#,
             Feishu => r#"provider="feishu",app="victim",report="message_push_overview""#,
+            Getui => r#"provider="getui",app="victim",report="push_date""#,
         }
     }
 
-    /// What the page must show when the provider says `number`: the first, 100, is Easemob's and Feishu's
-    /// baseline, since those days began before the exporter.
+    /// What the page must show when the provider says `number`: the first, 100, is the baseline of Easemob,
+    /// Feishu and Getui, since those days began before the exporter.
     fn shows(self, page: &Page, number: i64) -> bool {
         let (series, expected) = match self {
             Messages => (
@@ -319,6 +346,10 @@ impl Who {
             ),
             Feishu => (
                 r#"push_messages_sent_total{provider="feishu",app="victim",platform="any",channel="bot",kind="message"}"#,
+                number - 100,
+            ),
+            Getui => (
+                r#"push_messages_sent_total{provider="getui",app="victim",platform="ios",channel="apns",kind="any"}"#,
                 number - 100,
             ),
         };
@@ -485,4 +516,9 @@ async fn of_easemob() {
 #[tokio::test(start_paused = true)]
 async fn of_feishu() {
     every_row_of(Feishu).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_getui() {
+    every_row_of(Getui).await;
 }

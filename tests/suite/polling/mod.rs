@@ -3,6 +3,7 @@
 mod connection_faults;
 mod deliveries_by_hour;
 mod first_start;
+mod getui_month;
 mod holds;
 mod jpush_month;
 mod late_data;

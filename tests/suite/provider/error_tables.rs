@@ -10,7 +10,7 @@ use crate::support::scripted_provider::ScriptedProvider;
 use crate::support::{Exporter, fast_dir, simulate};
 
 /// Parts of the English advice, and of the Chinese advice that stands for it.
-const IN_CHINESE: [(&str, &str); 43] = [
+const IN_CHINESE: [(&str, &str); 57] = [
     ("JPush reports a server error", "极光返回了服务端错误，稍后会自动重试"),
     ("lower requests_per_minute", "请调低 requests_per_minute"),
     ("This report is not enabled for the AppKey.", "该 AppKey 未开通此报表"),
@@ -53,6 +53,20 @@ const IN_CHINESE: [(&str, &str); 43] = [
     ("EngageLab reports a server error", "EngageLab 返回了服务端错误，稍后会自动重试"),
     ("EngageLab's table of error codes", "EngageLab 的错误码表"),
     ("that base_url is the app's data centre.", "并确认 base_url 是该应用所在的数据中心。"),
+    ("Getui reports a server error", "个推返回了服务端错误，稍后会自动重试"),
+    ("another room of Getui", "不在此机房"),
+    ("Getui does not know the path", "个推没有该路径"),
+    ("the request's method", "不接受该请求方法"),
+    ("Getui rejects the token, and a new one too", "个推拒绝了 token，重新获取的也被拒绝"),
+    ("outgoing address on its black list", "出口 IP 已被个推列入黑名单"),
+    ("the app's quota of calls", "接口调用额度与其他调用方共用"),
+    ("no right to this report", "无权查询此报表"),
+    ("lacks a permission", "缺少错误信息中所述的权限"),
+    ("Getui does not accept a parameter", "个推不接受某个参数"),
+    ("report this as a bug", "向我们反馈此缺陷"),
+    ("ask the provider to enable it", "请联系服务商开通"),
+    ("Getui's table of return codes", "个推的返回码表"),
+    ("Check app_id, app_key and master_secret", "核对 app_id、app_key 和 master_secret"),
     // After the more specific ones.
     ("the query will be retried automatically", "稍后会自动重试"),
 ];
@@ -291,5 +305,61 @@ async fn feishu() {
         let texts = [&*format!("no access token: HTTP {status}, code {code}: {msg}"), advice];
         look(section, &[(token_path, status, &body)], labels, reason, &texts).await;
     }
+    look(section, &[], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn getui() {
+    let section =
+        "getui:\n  - {app: shop, base_url: 'http://ADDRESS/v2', app_id: a1, app_key: k, master_secret: s3cr3t}\n";
+    let labels = r#"provider="getui",app="shop",report="push_date""#;
+    let body = |code: u32, msg: &str| json!({ "code": code, "msg": msg }).to_string();
+    let token = r#"{"code":0,"msg":"success","data":{"expire_time":"1773201600000","token":"t0ken"}}"#;
+    let (auth, report) = ("/v2/a1/auth", "/v2/a1/report");
+    // 返回码 of the document. HTTP 401 has four meanings, which the code tells apart.
+    for (status, code, msg, reason, advice) in [
+        (200, 1, "failed", "bad_request", "report this as a bug"),
+        (200, 2, "service is starting", "server", "Getui reports a server error"),
+        (200, 301, "wrong host", "not_found", "another room of Getui; set base_url"),
+        (404, 404, "not found", "not_found", "Getui does not know the path"),
+        (404, 405, "method", "bad_request", "the request's method"),
+        (401, 10_001, "token is invalid", "auth", "Getui rejects the token, and a new one too"),
+        (401, 10_002, "black list", "forbidden", "outgoing address on its black list"),
+        (401, 10_003, "auth too often", "rate_limited", "the app's quota of calls"),
+        (401, 10_004, "no right", "forbidden", "no right to this report"),
+        (401, 10_005, "too often", "rate_limited", "the app's quota of calls"),
+        (400, 20_001, "date is error", "bad_request", "Getui does not accept a parameter"),
+        (400, 20_001, "permission required by push_detail", "forbidden", "lacks a permission"),
+        (400, 22_001, "x", "bad_request", "report this as a bug"),
+        (400, 22_002, "x", "bad_request", "report this as a bug"),
+        (400, 23_001, "x", "bad_request", "report this as a bug"),
+        (403, 30_000, "x", "forbidden", "upgrade the plan"),
+        (403, 30_016, "x", "forbidden", "upgrade the plan"),
+        (403, 30_017, "x", "forbidden", "no right to this report"),
+        (403, 30_018, "x", "rate_limited", "the app's quota of calls"),
+        (403, 30_019, "busy", "server", "Getui reports a server error"),
+        (200, 4711, "of the future", "server", "Getui's table of return codes"),
+        (403, 4711, "of the future", "forbidden", "ask the provider to enable it"),
+    ] {
+        let body = body(code, msg);
+        let answers = [(auth, 200, token), (report, status, body.as_str())];
+        look(section, &answers, labels, reason, &[&format!("HTTP {status}, code {code}: {msg}"), advice]).await;
+    }
+    // Whatever the token's endpoint refuses is about the credentials, but for its own troubles.
+    for (status, code, msg, reason, advice) in [
+        (400, 20_001, "sign is error", "auth", "Check app_id, app_key and master_secret"),
+        (401, 10_001, "sign", "auth", "Check app_id, app_key and master_secret"),
+        (403, 30_016, "x", "auth", "Check app_id, app_key and master_secret"),
+        (200, 301, "wrong host", "auth", "another room of Getui; set base_url"),
+        (200, 2, "service is starting", "server", "Getui reports a server error"),
+        (401, 10_003, "auth too often", "rate_limited", "the app's quota of calls"),
+        (403, 30_019, "busy", "server", "Getui reports a server error"),
+    ] {
+        let body = body(code, msg);
+        let texts = [&*format!("no access token: HTTP {status}, code {code}: {msg}"), advice];
+        look(section, &[(auth, status, &body)], labels, reason, &texts).await;
+    }
+    look(section, &[(auth, 502, "<html>")], labels, "server", &["HTTP 502", "the query will be retried automatically"])
+        .await;
     look(section, &[], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
 }

@@ -3,6 +3,7 @@
 mod documents;
 mod engagelab_documents;
 mod error_tables;
+mod getui_documents;
 mod jpush_documents;
 mod jpush_reports;
 mod new_provider;

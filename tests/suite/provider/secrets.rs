@@ -8,13 +8,14 @@ use crate::support::scripted_provider::{ScriptedProvider, respond};
 use crate::support::{Program, eventually, simulate, try_talk};
 
 const TOKEN: &str = "pLanted-token-7f1bcd13fc57d46bac21793a18e560";
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "pLanted-easemob-secret",
     "pLanted-feishu-secret",
     "pLanted-static-token",
     "pLanted-jpush-secret",
     "pLanted-message-token",
     "pLanted-engagelab-secret",
+    "pLanted-getui-secret",
     TOKEN,
     // Basic authentication of k:pLanted-jpush-secret.
     "azpwTGFudGVkLWpwdXNoLXNlY3JldA==",
@@ -31,12 +32,15 @@ fn gossip() -> ScriptedProvider {
         *count += 1;
         let body = String::from_utf8_lossy(request.body()).replace('"', "'");
         let authorization = request.headers().get("authorization").map_or("", |value| value.to_str().unwrap());
-        let quoted = format!("refused: {body} {authorization}");
+        let token = request.headers().get("token").map_or("", |value| value.to_str().unwrap());
+        let quoted = format!("refused: {body} {authorization}{token}");
         let path = request.uri().path();
         let (status, answer) = match (path.ends_with("/token"), path.contains("tenant_access_token"), *count % 3) {
             // Each token endpoint now gives a token, now refuses and quotes the secret.
             (true, _, 0) => (400, format!(r#"{{"error":"invalid_grant","error_description":"{quoted}"}}"#)),
             (true, _, _) => (200, format!(r#"{{"access_token":"{TOKEN}","expires_in":3600}}"#)),
+            _ if path.ends_with("/auth") && *count % 3 == 1 => (400, format!(r#"{{"code":20001,"msg":"{quoted}"}}"#)),
+            _ if path.ends_with("/auth") => (200, format!(r#"{{"code":0,"data":{{"token":"{TOKEN}"}}}}"#)),
             (_, true, 0) => (200, format!(r#"{{"code":10014,"msg":"{quoted}"}}"#)),
             (_, true, _) => (200, format!(r#"{{"code":0,"tenant_access_token":"{TOKEN}","expire":3600}}"#)),
             (_, _, 1) if path.contains("offline-push") => {
@@ -64,7 +68,7 @@ fn no_planted_secret_is_found() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_, address) = runtime.block_on(simulate(gossip()));
     let folder = tempfile::tempdir().unwrap();
-    let [easemob, feishu, fixed, jpush, message_token, engagelab, ..] = SECRETS;
+    let [easemob, feishu, fixed, jpush, message_token, engagelab, getui, ..] = SECRETS;
     std::fs::write(folder.path().join("secret"), format!("{easemob}\n")).unwrap();
     let text = format!(
         "message_api: {{token: {message_token}}}
@@ -77,6 +81,8 @@ engagelab:
   - {{app: e, base_url: 'http://{address}', app_key: k, master_secret: {engagelab}, messages: {{ids: [1]}}, discover: [plans], users: [day], interval: 1s}}
 feishu:
   - {{app: c, base_url: 'http://{address}', app_id: cli_c, app_secret: '${{FEISHU_SECRET}}', interval: 1s}}
+getui:
+  - {{app: f, base_url: 'http://{address}/v2', app_id: a1, app_key: k, master_secret: {getui}, interval: 1s}}
 "
     );
     let config = folder.path().join("push-exporter.yml");
@@ -91,7 +97,7 @@ feishu:
         let log = program.log();
         let complains =
             |app: &str| log.lines().any(|line| line.contains("failing") && line.contains(&format!("app={app}")));
-        (["a", "b", "c", "d", "e"].into_iter().all(complains)
+        (["a", "b", "c", "d", "e", "f"].into_iter().all(complains)
             && log.contains("does not know")
             && log.contains("invalid_grant"))
         .then_some(())
@@ -100,6 +106,7 @@ feishu:
     seen.push(program.log());
     let all = seen.concat();
     assert!(all.contains("***"), "the providers' gossip was shown, with the secrets taken out");
+    assert!(all.contains("'sign':'***'"), "a signature is as good as the secret until it expires");
     assert!(all.contains("level=debug"));
     for secret in SECRETS {
         let at = all.find(secret).map(|at| &all[at.saturating_sub(200)..(at + 60).min(all.len())]);
