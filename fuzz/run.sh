@@ -16,6 +16,7 @@ declare -A executions=(
     [jpush_answers]=1500000
     [message_api]=2000000
     [message_files]=2000000
+    [onesignal_answers]=1500000
     [request_headers]=600000
     [web_configuration]=1000000
 )
@@ -33,7 +34,7 @@ log=$(mktemp -d)
 trap 'rm -rf "$log"' EXIT
 found=()
 total=0
-table=$(printf '%-16s %12s %8s %12s' target executions each/s "peak RSS MiB")
+table=$(printf '%-17s %12s %8s %12s' target executions each/s "peak RSS MiB")
 for target in "${targets[@]}"; do
     folders=("corpus/$target" "seeds/$target")
     [ ! -d "finds/$target" ] || folders+=("finds/$target")
@@ -42,7 +43,7 @@ for target in "${targets[@]}"; do
         -runs=$((${executions[$target]} * ${TIMES:-1})) -print_final_stats=1 2>&1 | tee "$log/$target" |
         grep --line-buffered -avE '^#|NEW_FUNC|Failed to find function|# Uses' || found+=("$target")
     stat() { sed -n "s/^stat::$1: *//p" "$log/$target"; }
-    row=$(printf '%-16s %12s %8s %12s' "$target" \
+    row=$(printf '%-17s %12s %8s %12s' "$target" \
         "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$(stat peak_rss_mb)")
     table+=$'\n'$row
     total=$((total + $(stat number_of_executed_units)))

@@ -26,7 +26,7 @@ use push_exporter::exporter::reload::Reload;
 use push_exporter::exposition::Exposition;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, Ledger, LedgerError, MessageState,
-    NewMessage, NewMessages, NewestQuery, Receipt, Reschedule, Store, StoredApp,
+    NewMessage, NewMessages, NewestQuery, Receipt, Reschedule, Store, StoredApp, TrackedMessage, TrackedQuery,
 };
 use push_exporter::messages::registry::MessageRegistry;
 use push_exporter::messages::tail;
@@ -42,8 +42,9 @@ use push_exporter::provider::rate_limit::Priority;
 use push_exporter::provider::registry::PROVIDERS;
 use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::provider::{
-    CounterSource, DiscoveryReport, EarlierQueries, FoundMessage, GaugeReport, Listing, MessageNumbers, MessageQuery,
-    MessageReport, Origin, ReportState, SnapshotNumbers, SnapshotReport, WindowAnswer, WindowReport,
+    CounterSource, DiscoveryReport, EarlierQueries, FoundMessage, GaugeReport, ListPage, ListReport, ListStart,
+    Listing, MessageNumbers, MessageQuery, MessageReport, Origin, ReportState, SnapshotNumbers, SnapshotReport,
+    WindowAnswer, WindowReport,
 };
 use push_exporter::status::Services;
 use push_exporter::status::Status;
@@ -63,7 +64,7 @@ use tokio_util::task::TaskTracker;
 pub type Target = fn(&[u8]);
 
 /// All of them.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("configuration", configuration),
     ("easemob_answers", easemob_answers),
     ("engagelab_answers", engagelab_answers),
@@ -72,6 +73,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("jpush_answers", jpush_answers),
     ("message_api", message_api),
     ("message_files", message_files),
+    ("onesignal_answers", onesignal_answers),
     ("request_headers", request_headers),
     ("web_configuration", web_configuration),
 ];
@@ -96,6 +98,9 @@ jpush:
   - {app: shop, app_key: key, master_secret: pLanted-s3cret, users: [hour, day, month], test_devices: [a1, b2, c3], vendor_quota: true, discover: [schedules]}
   - {app: group, group_key: key, group_master_secret: pLanted-s3cret, users: [hour, day]}
   - {app: quiet, app_key: other, master_secret: pLanted-s3cret, delivery: none}
+onesignal:
+  - {app: game, app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c, api_key: pLanted-s3cret}
+  - {app: paid, app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62d, api_key: pLanted-s3cret, confirmed_delivery: true}
 ";
 
 /// The configuration whose accounts are polled and whose apps take messages.
@@ -198,6 +203,7 @@ enum Polled {
     Messages(Box<dyn MessageReport>),
     Moment(Box<dyn SnapshotReport>),
     Discovery(Box<dyn DiscoveryReport>),
+    List(Box<dyn ListReport>),
 }
 
 /// What came of a question.
@@ -208,6 +214,7 @@ enum Outcome {
     Moment(SnapshotNumbers),
     Origins(Listing),
     Found(Vec<FoundMessage>),
+    List(ListPage, MessageNumbers),
     PollFailure(String),
 }
 
@@ -236,6 +243,11 @@ pub fn getui_answers(script: &[u8]) {
     answers("getui", script);
 }
 
+/// The answers of OneSignal.
+pub fn onesignal_answers(script: &[u8]) {
+    answers("onesignal", script);
+}
+
 fn answers(provider: &str, script: &[u8]) {
     let once = RUNTIME.with(|runtime| runtime.block_on(poll(provider, script)));
     let again = RUNTIME.with(|runtime| runtime.block_on(poll(provider, script)));
@@ -262,6 +274,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
         Polled::Messages(report) => report.spec().limit,
         Polled::Moment(report) => report.spec().limit,
         Polled::Discovery(report) => report.spec().limit,
+        Polled::List(report) => report.spec().limit,
     };
     let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, &account, "fuzzed", limit, Priority::First);
     let started = tokio::time::Instant::now();
@@ -270,6 +283,7 @@ async fn poll(provider: &str, script: &[u8]) -> Vec<Outcome> {
         Polled::Messages(report) => poll_messages(&*report, &client).await,
         Polled::Moment(report) => poll_moment(&*report, &client).await,
         Polled::Discovery(report) => discover(&*report, &client).await,
+        Polled::List(report) => poll_list(&*report, &client).await,
     };
     // A question may be asked again with a new token, and takes no longer than the longest pause each time.
     let requests = script.earlier.load(Ordering::Relaxed);
@@ -306,6 +320,8 @@ fn reports_of(app: &App, clock: &Clock) -> Vec<(String, Polled)> {
                 add(report.spec().name, Polled::Messages(report));
             }
         }
+        CounterSource::List(Some(report)) => add(report.spec().name, Polled::List(report)),
+        CounterSource::List(None) => {}
     }
     reports
 }
@@ -399,6 +415,43 @@ async fn discover(report: &dyn DiscoveryReport, client: &Client) -> Vec<Outcome>
     outcomes
 }
 
+/// Walks through a few pages; each message is read twice, the second time with the shape that it got first.
+async fn poll_list(report: &dyn ListReport, client: &Client) -> Vec<Outcome> {
+    let mut start = ListStart::SentAt(NOW.parse().expect("a time"));
+    let (mut outcomes, mut memory) = (Vec::new(), String::new());
+    for _ in 0..4 {
+        let page = match report.query(&start, client).await {
+            Ok(page) => page,
+            Err(error) => {
+                outcomes.push(failure(&error));
+                break;
+            }
+        };
+        assert!(page.messages.len() <= 1000, "a page of {} messages", page.messages.len());
+        assert!(page.next.iter().all(|next| !next.is_empty() && next.len() <= 1024), "{:?}", page.next);
+        assert!(page.messages.is_empty() || page.reach.is_some_and(|(first, last)| first <= last));
+        let ids: HashSet<&str> = page.messages.iter().map(|message| message.id.as_str()).collect();
+        assert_eq!(ids.len(), page.messages.len(), "a message comes twice");
+        let query =
+            |id: &str, shape: &str| MessageQuery { id: id.to_owned(), shape: shape.to_owned(), is_young: false };
+        let asked = page.messages.iter().map(|message| (message.clone(), query(&message.id, "")));
+        let numbers = report.read(&asked.collect::<Vec<_>>(), &mut memory);
+        assert_eq!(numbers.messages.len(), page.messages.len());
+        let shaped = page.messages.iter().zip(&numbers.messages);
+        let asked = shaped.map(|(message, first)| (message.clone(), query(&message.id, &first.shape)));
+        let again = report.read(&asked.collect::<Vec<_>>(), &mut memory);
+        assert_eq!(numbers.messages, again.messages, "the same message is read in two ways");
+        assert!(memory.len() <= 64, "a memory of {} bytes", memory.len());
+        let next = page.next.clone();
+        outcomes.push(Outcome::List(page, numbers));
+        match next {
+            Some(next) => start = ListStart::Cursor(next),
+            None => break,
+        }
+    }
+    outcomes
+}
+
 /// A failure as it is told, but for the secrets that are taken out of it.
 fn failure(error: &ProviderError) -> Outcome {
     assert!(Reason::ALL.contains(&error.reason()));
@@ -434,13 +487,10 @@ impl Findings {
                 }
                 found.unknown(&numbers.unknown);
             }
-            Outcome::Messages(numbers) => {
-                numbers
-                    .messages
-                    .iter()
-                    .flat_map(|message| &message.readings)
-                    .for_each(|reading| found.reading(reading));
-                found.unknown(&numbers.unknown);
+            Outcome::Messages(numbers) => found.messages(numbers),
+            Outcome::List(page, numbers) => {
+                found.messages(numbers);
+                found.unknown(&page.unknown);
             }
             Outcome::Moment(numbers) => {
                 numbers.gauges.iter().for_each(|gauge| found.gauge(gauge));
@@ -461,6 +511,11 @@ impl Findings {
             Outcome::Windows(WindowAnswer::NoData | WindowAnswer::Lost) | Outcome::PollFailure(_) => {}
         }
         found
+    }
+
+    fn messages(&mut self, numbers: &MessageNumbers) {
+        numbers.messages.iter().flat_map(|message| &message.readings).for_each(|reading| self.reading(reading));
+        self.unknown(&numbers.unknown);
     }
 
     fn reading(&mut self, Reading { field, series, value }: &Reading) {
@@ -709,6 +764,10 @@ impl Store for Notebook {
 
     fn due_messages(&mut self, _: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
         Box::pin(async { Ok(DueMessages::default()) })
+    }
+
+    fn tracked_messages(&mut self, _: TrackedQuery) -> BoxFuture<'_, Result<Vec<TrackedMessage>, LedgerError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn newest_messages(&mut self, _: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>> {

@@ -75,6 +75,7 @@
     easemobLateSeconds: 3600,
     jpushLateSeconds: 5400,
     engagelabLateSeconds: 5400,
+    onesignalLateSeconds: 5400,
     messageFeedDeadSeconds: 3600,
 
     // PushApiQuotaNearlyUsed, PushVendorQuotaNearlyUsed: share of the requests left, share of the messages used.
@@ -101,7 +102,7 @@
     takeovers: 4,
 
     // Computed: a pattern of the reports of deliveries, and one of those whose sent means that the task to send was created.
-    deliveryReports:: std.join('|', ['received.*', '.*messages.*', 'offline_push', 'message_push_overview', 'status_detail', 'push_date', 'push_task']),
+    deliveryReports:: std.join('|', ['received.*', '.*messages.*', 'offline_push', 'message_push_overview', 'status_detail', 'push_date', 'push_task', 'notifications']),
     handedOverReports:: std.join('|', ['messages_detail', 'status_detail']),
 
     // Computed: the selector behind a metric, and before further matchers.

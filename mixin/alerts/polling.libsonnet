@@ -79,6 +79,33 @@
           // EngageLab's numbers take the same way as JPush's, and those of Getui's tasks come as soon.
           messagesLate('engagelab', 'status_detail', config.engagelabLateSeconds),
           messagesLate('getui', 'push_task', config.jpushLateSeconds),
+          // OneSignal lists messages with their numbers, and reads one of the last two hours every five minutes: late is what is quiet
+          // for 90 minutes, at the times at which Easemob would be.
+          $.alert(
+            'PushDataLate',
+            {
+              expr: |||
+                (
+                  report:push_data_age:seconds{provider="onesignal"} > %(onesignalLateSeconds)g
+                    and on (job, provider, app) (
+                      app:push_messages_sent:increase1h offset 1d > 100
+                        unless app:push_messages_sent:increase1h offset 1w <= 100
+                    )
+                )
+                  or report:push_data_age:seconds{provider="onesignal"} > 1.5 * (report:push_data_gap:seconds_max1w > %(onesignalLateSeconds)g)
+              ||| % config,
+              'for': '15m',
+              severity: 'warning',
+              labels: { provider: 'onesignal' },
+              summary: 'No new messages or numbers of {{ $labels.app }} from {{ $labels.provider }} for {{ $value | humanizeDuration }}',
+              description: |||
+                The list {{ $labels.report }} of {{ $labels.app }} last brought a new number {{ $value |
+                humanizeDuration }} ago, at a time of day at which it usually does.
+              |||,
+              dashboard: 'push-exporter',
+              variables: ['provider', 'app'],
+            },
+          ),
           // Feishu publishes a day at about 10:00 two days later, 34 to 58 hours after its end. A day on which nothing was sent
           // never comes and is settled a day later, so a day is late if it was there at this time a week ago, or else a day later.
           $.alert(
@@ -136,11 +163,11 @@
             {
               expr: |||
                 (
-                  app:push_message_feed_age:seconds > %(messageFeedDeadSeconds)g
+                  app:push_message_feed_age:seconds{provider!="onesignal"} > %(messageFeedDeadSeconds)g
                     and app:push_messages_registered:increase1h offset 1d >= 3
                     unless app:push_messages_registered:increase1h offset 1w == 0
                 )
-                  or app:push_message_feed_age:seconds > 1.5 * (app:push_message_feed_gap:seconds_max1w > %(messageFeedDeadSeconds)g)
+                  or app:push_message_feed_age:seconds{provider!="onesignal"} > 1.5 * (app:push_message_feed_gap:seconds_max1w > %(messageFeedDeadSeconds)g)
               ||| % config,
               'for': '15m',
               severity: 'warning',

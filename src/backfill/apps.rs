@@ -113,6 +113,9 @@ impl AppRun {
         match app.account.counter_source(&context) {
             CounterSource::Windows(report) => add(report, true),
             CounterSource::Messages(messages) => delivery = Some(messages),
+            CounterSource::List(_) => {
+                tracing::info!(app = app.name, "the messages that {} lists have no history", app.provider.title());
+            }
         }
         for report in app.account.gauge_reports(&context) {
             if let GaugeReport::Windows(report) = report {

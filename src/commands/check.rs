@@ -25,8 +25,8 @@ use crate::provider::error::{ProviderError, Reason};
 use crate::provider::rate_limit::{Priority, Rate};
 use crate::provider::transport::Transport;
 use crate::provider::{
-    CounterSource, DiscoveryReport, EarlierQueries, GaugeReport, MessageQuery, MessageReport, ReportSpec, ReportState,
-    SnapshotReport, WindowAnswer, WindowNumbers, WindowQuery, WindowReport,
+    CounterSource, DiscoveryReport, EarlierQueries, GaugeReport, ListPage, ListReport, ListStart, MessageQuery,
+    MessageReport, ReportSpec, ReportState, SnapshotReport, WindowAnswer, WindowNumbers, WindowQuery, WindowReport,
 };
 use crate::util::clock::{Clock, format_age};
 use crate::util::supervise::joined;
@@ -41,6 +41,8 @@ const LONGEST: Duration = Duration::from_secs(90);
 /// Advice after a check in which everything works.
 const AFTERWARDS: &str = "\nA running exporter retries failing reports at once after kill -HUP or, with \
                           --web.enable-lifecycle, POST /-/poll.\n";
+/// Maximum number of queries for a page of a list.
+const PAGE_TRIES: u32 = 5;
 /// Message id to query if the configuration names none.
 const MADE_UP: &str = "1";
 
@@ -108,6 +110,7 @@ enum ReportKind {
     Moment(Box<dyn SnapshotReport>, SentMessage),
     Message(Box<dyn MessageReport>, MessageQuery),
     Discovery(Box<dyn DiscoveryReport>),
+    List(Box<dyn ListReport>),
 }
 
 /// A row of the table.
@@ -152,9 +155,10 @@ fn queries(app: &App, clock: &Clock) -> Vec<ReportQuery> {
         kind,
     };
     let source = app.account.counter_source(&report_context);
-    let (messages, counting) = match source {
-        CounterSource::Messages(messages) => (Some(messages), None),
-        CounterSource::Windows(report) => (None, Some(GaugeReport::Windows(report))),
+    let (messages, counting, list) = match source {
+        CounterSource::Messages(messages) => (Some(messages), None, None),
+        CounterSource::Windows(report) => (None, Some(GaugeReport::Windows(report)), None),
+        CounterSource::List(report) => (None, None, report),
     };
     let id = messages.as_ref().and_then(|messages| messages.ids.last().cloned());
     let id = id.unwrap_or_else(|| MADE_UP.to_owned());
@@ -174,6 +178,7 @@ fn queries(app: &App, clock: &Clock) -> Vec<ReportQuery> {
     for report in app.account.discovery_reports(&report_context) {
         queries.push(report_query(*report.spec(), ReportKind::Discovery(report)));
     }
+    queries.extend(list.map(|report| report_query(*report.spec(), ReportKind::List(report))));
     let delivery = messages
         .and_then(|messages| messages.reports.into_iter().find(|report| Some(report.spec().name) == messages.delivery));
     if let Some(report) = delivery {
@@ -268,6 +273,14 @@ impl ReportKind {
                 let more = if found.pages > 1 { " and more" } else { "" };
                 Ok(Some(format!("{NOW} ({}{more} listed)", found.origins.len())))
             }
+            ReportKind::List(report) => {
+                let since = clock.now().checked_sub(report.schedule().end()).unwrap_or(Timestamp::MIN);
+                let page = first_page(&**report, &ListStart::SentAt(since), client).await?;
+                Ok(Some(match page.messages.len() {
+                    0 => "no messages".to_owned(),
+                    count => format!("{NOW} ({count} messages on the first page)"),
+                }))
+            }
             ReportKind::Message(report, message) => match report.query(std::slice::from_ref(message), client).await {
                 Ok(numbers) if numbers.messages.iter().any(|found| !found.readings.is_empty()) => {
                     Ok(Some(NOW.to_owned()))
@@ -277,6 +290,21 @@ impl ReportKind {
                 Err(error) if report.blames_an_id(&error) => Ok(Some(refused(&message.id))),
                 Err(error) => Err(error),
             },
+        }
+    }
+}
+
+/// Queries a page. A list has so small a rate limit that a running exporter may just have used it up: then it is queried
+/// again.
+async fn first_page(report: &dyn ListReport, from: &ListStart, client: &Client) -> Result<ListPage, ProviderError> {
+    let mut tries = 1;
+    loop {
+        match report.query(from, client).await {
+            Err(error) if error.reason() == Reason::RateLimited && tries < PAGE_TRIES => {
+                client.rate_limiter().block(error.reset());
+                tries += 1;
+            }
+            answer => return answer,
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use crate::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use crate::simulator::getui::{GetuiApp, GetuiSimulator};
 use crate::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+use crate::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use crate::simulator::{Simulator, Trouble};
 use crate::util::clock::Clock;
 use crate::web::{self, ListenerRole, Options};
@@ -43,6 +44,8 @@ const ABROAD: &str = "shop-abroad";
 const PLAN: &str = "autumn_sale";
 /// Name of the app of Getui that counts by task.
 const TASKS: &str = "shop-getui-tasks";
+/// Schedule of the app whose provider lists its messages, which needs a request for each 50 of them.
+const SCHEDULE_OF_LIST: &str = "[{until: 2m, every: 8s}, {until: 15m, every: 1m}, {until: 1h, every: 5m}]";
 /// Token of the message API; docs/messages.md shows it, so that users can register their own ids with the demo.
 const TOKEN: &str = "demo-token";
 
@@ -72,6 +75,10 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let days = GetuiApp { published: 0, ..GetuiApp::demo("demo-getui-days") };
         let tasks = GetuiApp { per_day: 0.0, history: 0, step: 5, seed: 2, ..GetuiApp::demo(TASKS) };
         let getui = Arc::new(GetuiSimulator::new(clock.clone(), tasks.clone()));
+        // A push every few seconds, and an hour of them to read again.
+        let onesignal =
+            OnesignalApp { listed: 4500, kept: 0, ..OnesignalApp::demo("5eb5a37e-b458-11e3-ac11-000c2940e62c") };
+        let game = Arc::new(OnesignalSimulator::new(clock.clone(), onesignal.clone()));
         let mut sections = String::new();
         for shop in &jpush {
             sections += &shop.section(start(Arc::clone(&shop.simulator)).await?);
@@ -82,7 +89,8 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
              feishu:\n  - {{app: office-bot, base_url: \"http://{}\", app_id: {}, app_secret: {}, departments: [{}], interval: 15s}}\n\
              engagelab:\n  - {{app: {ABROAD}, base_url: \"http://{}\", app_key: {}, master_secret: {}, discover: [plans], users: [day], \
              schedule: {SCHEDULE}, intervals: {{push_plans: 10s, status_users: 15s}}}}\n\
-             getui:\n{}{}",
+             getui:\n{}{}\
+             onesignal:\n  - {{app: game, base_url: \"http://{}\", app_id: {}, api_key: {}, schedule: {SCHEDULE_OF_LIST}}}\n",
             start(Arc::clone(&chat)).await?,
             easemob.client_id,
             easemob.client_secret,
@@ -105,6 +113,9 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
                 &tasks,
                 &format!("delivery: push_task, schedule: {SCHEDULE}")
             ),
+            start(Arc::clone(&game)).await?,
+            onesignal.app_id,
+            onesignal.api_key,
         );
         let config = config::parse("demo", &text, folder.path(), &Default::default(), PROVIDERS)
             .context("invalid built-in configuration of the demo")?;
@@ -119,7 +130,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), CommandFailure> {
         let options = Options { about: super::about(&config, "built-in demo"), ..super::web_options(flags) };
         let url = format!("http://{address}{}/api/v1/messages", options.route_prefix);
         tokio::spawn(incidents(chat, jpush.iter().map(|shop| Arc::clone(&shop.simulator)).collect()));
-        tokio::spawn(push(jpush, abroad, getui, url, folder.path().join(FILE)));
+        tokio::spawn(push(jpush, abroad, getui, game, url, folder.path().join(FILE)));
         let web = web::Setup { listeners, options, settings };
         // A reload changes nothing in the demo, but shows that it works.
         let home = folder.path().to_owned();
@@ -217,11 +228,12 @@ const SCHEDULED: u64 = 3;
 const CATEGORIES: [(u64, &str); 2] = [(4, "sale"), (2, "news")];
 
 /// Pushes a message to each app at an interval and registers it as senders would: one app through a file, the others
-/// through the message API; scheduled ones and those under a plan are found.
+/// through the message API; scheduled ones and those under a plan are found. The messages of `game` need no registration.
 async fn push(
     apps: Vec<Shop>,
     abroad: Arc<EngagelabSimulator>,
     getui: Arc<GetuiSimulator>,
+    game: Arc<OnesignalSimulator>,
     url: String,
     file: PathBuf,
 ) {
@@ -231,6 +243,7 @@ async fn push(
     let mut unregistered: Vec<serde_json::Value> = Vec::new();
     for count in 0_u64.. {
         let mut lines = String::new();
+        game.push(fastrand::i64(200..20_000));
         for (shop, schedule) in apps.iter().zip(&schedules) {
             let Shop { name, keys, simulator, .. } = shop;
             let devices = fastrand::i64(200..20_000);

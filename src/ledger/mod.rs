@@ -33,7 +33,7 @@ pub use types::{
     AddedMessages, AppId, AppKey, Commit, CommitContent, Confirmation, DueMessages, DueQuery, FailedMessage, FileId,
     FileMark, GaugeReadings, HourTotals, Hurry, MessageState, NOTED, NewMessage, NewMessages, NewestMessage,
     NewestMessages, NewestQuery, PolledMessage, RECONCILED, ReadFile, Receipt, Reschedule, SeriesTotal, StoredApp,
-    StoredGauges, StoredReport, SubjectReadings, SubjectTotals, TrackedMessage,
+    StoredGauges, StoredReport, SubjectReadings, SubjectTotals, TrackedMessage, TrackedQuery,
 };
 
 /// Error of opening, reading or writing the ledger.
@@ -169,6 +169,8 @@ pub trait Store: Send {
     fn add_messages(&mut self, new: Vec<NewMessages>) -> BoxFuture<'_, Result<Vec<AddedMessages>, LedgerError>>;
     /// Returns the messages to poll in the next calls.
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>>;
+    /// Returns those of some messages that are tracked, in any order.
+    fn tracked_messages(&mut self, query: TrackedQuery) -> BoxFuture<'_, Result<Vec<TrackedMessage>, LedgerError>>;
     /// Returns the newest tracked messages, the newest first.
     fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>>;
     /// Limits due times to a schedule.
@@ -225,6 +227,7 @@ enum LedgerRequest {
     Commit(Box<Commit>, oneshot::Sender<Result<Receipt, LedgerError>>),
     Add(Vec<NewMessages>, oneshot::Sender<Result<Vec<AddedMessages>, LedgerError>>),
     Due(DueQuery, oneshot::Sender<Result<DueMessages, LedgerError>>),
+    Tracked(TrackedQuery, oneshot::Sender<Result<Vec<TrackedMessage>, LedgerError>>),
     Newest(NewestQuery, oneshot::Sender<Result<Vec<SentMessage>, LedgerError>>),
     Reschedule(Reschedule, oneshot::Sender<Result<(), LedgerError>>),
     Upkeep(AppId, Timestamp, oneshot::Sender<Result<bool, LedgerError>>),
@@ -290,6 +293,14 @@ impl Ledger {
     /// A ledger that cannot be read.
     pub async fn due_messages(&self, query: DueQuery) -> Result<DueMessages, LedgerError> {
         self.request(|reply| LedgerRequest::Due(query, reply)).await
+    }
+
+    /// See [`Store::tracked_messages`].
+    ///
+    /// # Errors
+    /// A ledger that cannot be read.
+    pub async fn tracked_messages(&self, query: TrackedQuery) -> Result<Vec<TrackedMessage>, LedgerError> {
+        self.request(|reply| LedgerRequest::Tracked(query, reply)).await
     }
 
     /// See [`Store::newest_messages`].
@@ -430,6 +441,10 @@ impl LedgerTask {
             }
             LedgerRequest::Due(query, reply) => {
                 let result = self.store.due_messages(query).await;
+                self.reply_to_reader(result, reply);
+            }
+            LedgerRequest::Tracked(query, reply) => {
+                let result = self.store.tracked_messages(query).await;
                 self.reply_to_reader(result, reply);
             }
             LedgerRequest::Newest(query, reply) => {

@@ -347,6 +347,15 @@ pub struct NewestQuery {
     pub count: usize,
 }
 
+/// Query for the tracked messages among some ids.
+#[derive(Clone, Debug)]
+pub struct TrackedQuery {
+    /// App of the messages.
+    pub app: AppId,
+    /// Message ids as the provider writes them.
+    pub ids: Vec<String>,
+}
+
 /// A message to poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrackedMessage {

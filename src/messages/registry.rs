@@ -65,7 +65,7 @@ impl Board {
     }
 
     /// Shows what a registration has changed, and wakes the report that polls new messages.
-    async fn registered(&self, added: AddedMessages) {
+    pub async fn registered(&self, added: AddedMessages) {
         self.exposition.count(counters(&self.app_labels, added.series, Duration::ZERO)).await;
         self.show_last_new_ids(&added.last_new_ids);
         self.show(added.state).await;
@@ -98,12 +98,20 @@ impl Board {
     }
 }
 
+fn registered_counter(source: &MessageSource) -> (Family, Labels) {
+    (Family::MessagesRegistered, Labels::new(&[("source", source.name())]))
+}
+
+/// Returns the counters of an app whose provider lists its messages, which start at 0.
+pub fn list_counters() -> Vec<(Family, Labels)> {
+    vec![registered_counter(&MessageSource::Discovery)]
+}
+
 /// Returns the counters of an app that takes messages, which start at 0. `finds_ids` are the sources of the provider's own
 /// that it has.
 pub fn message_counters(has_files: bool, finds_ids: &[MessageSource]) -> Vec<(Family, Labels)> {
-    let registered = |source: &MessageSource| (Family::MessagesRegistered, Labels::new(&[("source", source.name())]));
     let always = [MessageSource::Config, MessageSource::File, MessageSource::Api];
-    let mut counters: Vec<_> = always.iter().chain(finds_ids).map(registered).collect();
+    let mut counters: Vec<_> = always.iter().chain(finds_ids).map(registered_counter).collect();
     counters.push((Family::RejectedMessages, Labels::default()));
     if has_files {
         counters.push((Family::BadLines, Labels::default()));
@@ -198,7 +206,9 @@ pub enum BadEntry {
     #[error("no app {0:?} is configured")]
     UnknownApp(String),
     /// The provider or the configuration of the app has no polling by message.
-    #[error("this app takes no messages: its provider has no statistics by message, or its delivery is none")]
+    #[error(
+        "this app takes no messages: its provider has no statistics by message or lists its messages itself, or its delivery is none"
+    )]
     TakesNone,
     /// A reload is replacing apps.
     #[error("the configuration is being reloaded; send it again in a moment")]

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use crate::exposition::{Sample, Update};
 use crate::ledger::{AppKey, DueQuery, FileMark, LedgerError, StoredApp, StoredGauges, StoredReport};
 use crate::messages::file_source;
-use crate::messages::registry::{Board, MessageRegistry, Target, message_counters};
+use crate::messages::registry::{Board, MessageRegistry, Target, list_counters, message_counters};
 use crate::metrics::catalog::Family;
 use crate::poll::discovery_poll::DiscoveryPoll;
+use crate::poll::list_poll::ListPoll;
 use crate::poll::message_poll::{Assignment, MessagePoll};
 use crate::poll::poller::{PollLoop, Poller};
 use crate::poll::snapshot_poll::SnapshotPoll;
@@ -22,7 +23,9 @@ use crate::provider::client::{AccountClient, Client};
 use crate::provider::config::{App, Config, UNFED};
 use crate::provider::rate_limit::Priority;
 use crate::provider::transport::Transport;
-use crate::provider::{CounterSource, GaugeReport, MessageReports, ReportContext, ReportSpec, WindowReport};
+use crate::provider::{
+    CounterSource, GaugeReport, ListReport, MessageReports, ReportContext, ReportSpec, WindowReport,
+};
 use crate::status::ReportId;
 use crate::status::{Services, counters};
 use crate::util::clock::Clock;
@@ -36,6 +39,8 @@ pub struct AppStart<'a> {
     messages: Option<MessageReports>,
     /// The report that counts by window, if messages are not the source.
     counting: Option<Box<dyn WindowReport>>,
+    /// The report whose list brings messages, if that is the source.
+    list: Option<Box<dyn ListReport>>,
     stored: StoredApp,
     board: Arc<Board>,
     account: Arc<AccountClient>,
@@ -47,8 +52,10 @@ pub struct AppStart<'a> {
 pub(super) fn show_id_sources(app: &App, config: &Config, services: &Services) {
     let (provider, name) = (app.provider.name(), app.name.as_str());
     let Some(sources) = config.id_sources(app, &services.clock) else { return };
+    // A list brings its messages itself.
+    let takes_messages = app.account.counter_source(&app.report_context(&services.clock)).messages().is_some();
     services.status.app(provider, name, |status| {
-        let was_unfed = std::mem::replace(&mut status.takes_messages, true) && status.id_sources.is_empty();
+        let was_unfed = std::mem::replace(&mut status.takes_messages, takes_messages) && status.id_sources.is_empty();
         if sources.is_empty() && !was_unfed {
             tracing::warn!(provider, app = name, "{UNFED}");
         }
@@ -63,9 +70,10 @@ impl<'a> AppStart<'a> {
         let services = Services { clock, ..services };
         let report_context = app.report_context(&services.clock);
         let board = Board::new(app.provider.name(), &app.name, services.exposition.clone(), services.status.clone());
-        let (messages, counting) = match app.account.counter_source(&report_context) {
-            CounterSource::Messages(messages) => (Some(messages), None),
-            CounterSource::Windows(report) => (None, Some(report)),
+        let (messages, counting, list) = match app.account.counter_source(&report_context) {
+            CounterSource::Messages(messages) => (Some(messages), None, None),
+            CounterSource::Windows(report) => (None, Some(report), None),
+            CounterSource::List(report) => (None, None, report),
         };
         let (stored, board) = (StoredApp::default(), Arc::new(board));
         AppStart {
@@ -74,6 +82,7 @@ impl<'a> AppStart<'a> {
             report_context,
             messages,
             counting,
+            list,
             stored,
             board,
             account,
@@ -103,10 +112,17 @@ impl<'a> AppStart<'a> {
             provider: self.app.provider.name(),
             name: self.app.name.clone(),
             account: self.app.account.id(),
-            delivery: self.messages.as_ref().and_then(|messages| messages.delivery),
-            counters: self.messages.as_ref().map_or_else(Vec::new, |messages| {
-                message_counters(!messages.files.is_empty(), &self.app.provider_id_sources(&self.report_context))
-            }),
+            delivery: match (&self.messages, &self.list) {
+                (Some(messages), _) => messages.delivery,
+                (None, list) => list.as_ref().map(|list| list.spec().name),
+            },
+            counters: match (&self.messages, &self.list) {
+                (Some(messages), _) => {
+                    message_counters(!messages.files.is_empty(), &self.app.provider_id_sources(&self.report_context))
+                }
+                (None, Some(_)) => list_counters(),
+                (None, None) => Vec::new(),
+            },
         }
     }
 
@@ -134,7 +150,7 @@ impl<'a> AppStart<'a> {
             let objective = Sample { family: Family::Objective, app_labels, labels, value, created: None };
             self.services.exposition.update(vec![Update::Set(objective)]).await;
         }
-        if self.messages.is_some() {
+        if self.messages.is_some() || self.list.is_some() {
             self.board.show_last_new_ids(&self.stored.last_new_ids);
             self.board.show(self.stored.messages).await;
         }
@@ -178,7 +194,8 @@ impl<'a> AppStart<'a> {
         registry: &Arc<MessageRegistry>,
         is_first: bool,
     ) -> Result<Vec<PollLoop>, LedgerError> {
-        let AppStart { app, services, report_context, messages, counting, stored, board, account, registered } = self;
+        let AppStart { app, services, report_context, messages, counting, list, stored, board, account, registered } =
+            self;
         if !stored.is_owned {
             return Ok(Vec::new());
         }
@@ -244,6 +261,12 @@ impl<'a> AppStart<'a> {
             let poller = poller(&spec, Priority::Last).await;
             let ready = DiscoveryPoll::ready(poller, report, Arc::clone(registry), of_report(spec.name)).await;
             pollings.push(ready.run());
+        }
+        if let Some(report) = list {
+            let spec = *report.spec();
+            let poller = poller(&spec, Priority::Last).await;
+            let (board, reported) = (Arc::clone(&board), of_report(spec.name));
+            pollings.push(ListPoll::ready(poller, report, board, reported, stored.last_seen).await.run());
         }
         let Some(messages) = messages else { return Ok(pollings) };
         for report in messages.reports {

@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
 use crate::ledger::TrackedMessage;
+use crate::poll::answered_messages::message_query;
 use crate::poll::poller::{Poller, RETRIES};
 use crate::provider::error::ProviderError;
-use crate::provider::message_schedule::message_age;
 use crate::provider::{MessageNumbers, MessageQuery, MessageReadings, MessageReport};
 
-/// Ages of a message between which a reading counts for its first ten minutes.
-pub(super) const AT_10M: std::ops::Range<Duration> = Duration::from_secs(600)..Duration::from_secs(1200);
 /// Number of parts into which a failed call is divided. As parts have no retries of their own, that is two more
 /// requests.
 pub(super) const PARTS: usize = 3;
@@ -158,12 +155,7 @@ async fn query(
     retries: &mut u32,
 ) -> Result<MessageNumbers, ProviderError> {
     let now = poller.services.clock.now();
-    let asked = |TrackedMessage { id, shape, sent_at, .. }: &TrackedMessage| MessageQuery {
-        id: id.clone(),
-        shape: shape.clone(),
-        is_young: message_age(*sent_at, now) < AT_10M.start,
-    };
-    let asked: Vec<MessageQuery> = messages.iter().map(asked).collect();
+    let asked: Vec<MessageQuery> = messages.iter().map(|message| message_query(message, now)).collect();
     poller.query(retries, || report.query(&asked, &poller.client)).await
 }
 

@@ -11,18 +11,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::ledger::{
-    CommitContent, DueQuery, FailedMessage, Hurry, PolledMessage, Receipt, Reschedule, StoredReport, TrackedMessage,
-};
+use crate::ledger::{CommitContent, DueQuery, FailedMessage, Hurry, Receipt, Reschedule, StoredReport, TrackedMessage};
 use crate::messages::registry::Board;
+use crate::poll::answered_messages::AnsweredMessages;
 use crate::poll::backoff;
 use crate::poll::error::PollError;
-use crate::poll::message_calls::{AT_10M, Answers, CallResult, Calls, PARTS, companies};
-use crate::poll::newest_messages::{Newest, NewestList, sums};
+use crate::poll::message_calls::{Answers, CallResult, Calls, PARTS, companies};
+use crate::poll::newest_messages::NewestList;
 use crate::poll::poller::{AnswerCommit, PollKind, PollOutcome, PollResult, Poller, ReportTask};
+use crate::provider::MessageReport;
 use crate::provider::error::ProviderError;
 use crate::provider::message_schedule::{DAY, MessageSchedule, message_age};
-use crate::provider::{MessageReadings, MessageReport};
 use crate::status::ReportId;
 use crate::util::clock::Clock;
 use crate::util::clock_guard::{ClockGuard, ClockReading};
@@ -430,26 +429,16 @@ impl MessagePollRun<'_> {
         for over in failed.iter().filter(|message| message.next.is_none()) {
             self.work.failed_at.remove(&over.row);
         }
-        let mut ended = std::mem::take(&mut self.round.ended);
-        let mut fresh = Vec::new();
-        let mut polled = Vec::with_capacity(messages.len());
+        let mut answers =
+            AnsweredMessages { ended: std::mem::take(&mut self.round.ended), ..AnsweredMessages::default() };
         for (message, numbers, at) in messages {
-            let TrackedMessage { row, id, sent_at, is_guessed, shape, has_10m, .. } = message;
-            let corrected = confirmation.filter(|_| is_guessed).map(|confirmed| confirmed.correct(sent_at, at));
-            let sent_at = corrected.unwrap_or(sent_at);
+            let corrected = confirmation.filter(|_| message.is_guessed);
+            let sent_at = corrected.map_or(message.sent_at, |confirmed| confirmed.correct(message.sent_at, at));
             let next = self.work.report.schedule().next(sent_at, at, reading.sure.min(at));
-            let MessageReadings { readings, shape, unaccounted, .. } =
-                numbers.unwrap_or_else(|| MessageReadings { shape, ..MessageReadings::default() });
-            let counts = readings.iter().any(|reading| reading.series.metric.at_10m().is_some());
-            let is_at_10m = !has_10m && counts && AT_10M.contains(&message_age(sent_at, at));
-            if next.is_none() {
-                ended.push(id);
-            } else if !readings.is_empty() {
-                fresh.push(Newest { id, sent_at, values: sums(&readings) });
-            }
-            self.work.failed_at.remove(&row);
-            polled.push(PolledMessage { row, readings, shape, is_at_10m, unaccounted, next });
+            self.work.failed_at.remove(&message.row);
+            answers.take(TrackedMessage { sent_at, ..message }, numbers, at, next);
         }
+        let AnsweredMessages { polled, fresh, ended } = answers;
         let plan = self.work.newest.plan(fresh, &ended);
         let answered = AnswerCommit {
             content: CommitContent::Messages { polled, failed, newest: plan.stored() },

@@ -15,7 +15,7 @@ use crate::config::section::{self, Context, Section};
 use crate::config::yaml::Place;
 use crate::config::{ConfigErrors, read_file};
 use crate::model::message_source::MessageSource;
-use crate::provider::{Account, Provider, Providers, ReportContext};
+use crate::provider::{Account, CounterSource, Provider, Providers, ReportContext};
 use crate::util::certificates;
 use crate::util::clock::Clock;
 use crate::util::host;
@@ -87,10 +87,14 @@ impl Config {
         self.apps.iter().filter_map(token).collect()
     }
 
-    /// Returns the sources of an app's message ids; `None` if it takes none.
+    /// Returns the sources of an app's message ids; `None` if it has no messages.
     pub fn id_sources(&self, app: &App, clock: &Clock) -> Option<Vec<MessageSource>> {
         let context = app.report_context(clock);
-        let messages = app.account.counter_source(&context).messages()?;
+        let messages = match app.account.counter_source(&context) {
+            CounterSource::Windows(_) | CounterSource::List(None) => return None,
+            CounterSource::List(Some(_)) => return Some(vec![MessageSource::Discovery]),
+            CounterSource::Messages(messages) => messages,
+        };
         messages.delivery?;
         let mut sources = used_sources([
             (MessageSource::Config, !messages.ids.is_empty()),

@@ -21,12 +21,14 @@ pub mod feishu;
 pub mod field_map;
 pub mod getui;
 pub mod jpush;
+mod list_report;
 pub mod message_config;
 pub mod message_fields;
 pub mod message_id;
 mod message_report;
 pub mod message_schedule;
 pub mod message_shape;
+pub mod onesignal;
 mod proxy;
 pub mod rate_limit;
 pub mod registry;
@@ -46,6 +48,7 @@ use crate::metrics::help::HelpFragment;
 use message_id::IdFormat;
 
 pub use discovery_report::{DiscoveryReport, FoundMessage, FoundMessages, Listing, Origin};
+pub use list_report::{ListPage, ListReport, ListStart, ListedMessage};
 pub use message_report::{MessageNumbers, MessageQuery, MessageReadings, MessageReport, MessageReports};
 pub use report::{ReportContext, ReportSpec};
 pub use snapshot_report::{Choice, SnapshotNumbers, SnapshotQuery, SnapshotReport};
@@ -114,6 +117,8 @@ pub enum CounterSource {
     Windows(Box<dyn WindowReport>),
     /// Reports by message; each message is counted by one of them.
     Messages(MessageReports),
+    /// A report whose list brings messages with their numbers; `None` if deliveries are not counted.
+    List(Option<Box<dyn ListReport>>),
 }
 
 impl CounterSource {
@@ -121,7 +126,7 @@ impl CounterSource {
     pub fn messages(self) -> Option<MessageReports> {
         match self {
             CounterSource::Messages(messages) => Some(messages),
-            CounterSource::Windows(_) => None,
+            CounterSource::Windows(_) | CounterSource::List(_) => None,
         }
     }
 }

@@ -104,8 +104,7 @@ impl RateLimiter {
                 starts.pop_front();
             }
             // An earlier process may have used the other half.
-            let first =
-                Some(self.since + window).filter(|end| now < *end && starts.len() >= (limit.requests / 2).max(1));
+            let first = Some(self.since + window).filter(|end| now < *end && starts.len() >= limit.requests / 2);
             let full = (starts.len() >= limit.requests).then(|| starts.front().map(|start| *start + window)).flatten();
             let blocked = self.blocked().filter(|until| *until > now);
             // Half a window may start at once; more is spaced, or a burst would be followed by a long wait.
@@ -217,6 +216,12 @@ mod tests {
             rate_limiter.acquire(Priority::First).await;
         }
         assert!(started.elapsed() < Duration::from_secs(10), "the whole limit is available from then on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_of_one_is_none() {
+        let rate_limiter = RateLimiter::new(Limit { requests: 1, ..LIMIT });
+        assert_eq!(rate_limiter.acquire(Priority::First).await, Duration::from_millis(10_500));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,5 +9,6 @@ pub const PROVIDERS: Providers = &[
     &super::feishu::Feishu,
     &super::engagelab::Engagelab,
     &super::getui::Getui,
+    &super::onesignal::Onesignal,
     // Add a new provider here.
 ];

@@ -8,6 +8,7 @@ pub mod engagelab;
 pub mod feishu;
 pub mod getui;
 pub mod jpush;
+pub mod onesignal;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

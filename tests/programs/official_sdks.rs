@@ -8,8 +8,10 @@ use std::time::Duration;
 use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 
+use crate::support::onesignal_totals::{APP_ID, config};
 use crate::support::{Exporter, Page, fast_dir, post, simulate, tool};
 
 /// Runs a script of tests/sdk and reads the series that it prints.
@@ -42,6 +44,14 @@ async fn scrape_until(exporter: &Exporter, what: &str, is_it: impl Fn(&Page) -> 
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("still not: {what}; {:#?}", exporter.scrape().await);
+}
+
+/// The delivery counters of these metrics that are not 0.
+fn deliveries<const N: usize>(page: &Page, metrics: [&str; N]) -> BTreeMap<String, i64> {
+    let prefixes = metrics.map(|metric| format!("push_messages_{metric}_total{{"));
+    let mut shown = page.starting(&prefixes.each_ref().map(String::as_str));
+    shown.retain(|_, count| *count != 0);
+    shown
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,13 +154,7 @@ async fn raw_answers_of_jpush_bring_the_numbers() {
     let mut expected = numbers("jpush_numbers.py", args.map(str::to_owned).to_vec()).await;
     expected.retain(|series, count| *count != 0 && series.starts_with("push_messages_"));
     assert!(expected.len() > 20, "{expected:?}");
-    let metrics = ["targeted", "sent", "received", "displayed", "clicked"]
-        .map(|metric| format!("push_messages_{metric}_total{{"));
-    let shown = |page: &Page| {
-        let mut shown = page.starting(&metrics.each_ref().map(String::as_str));
-        shown.retain(|_, count| *count != 0);
-        shown
-    };
+    let shown = |page: &Page| deliveries(page, ["targeted", "sent", "received", "displayed", "clicked"]);
     let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page) == expected).await;
     assert_eq!(shown(&page), expected);
     exporter.stop().await;
@@ -223,6 +227,30 @@ async fn feishu() {
     assert_eq!(expected.len(), 12, "{expected:?}");
     let shown = |page: &Page| page.starting(&["push_window_messages_", "push_window_users_reached"]);
     let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page).len() >= 12).await;
+    assert_eq!(shown(&page), expected);
+    exporter.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn onesignal() {
+    let clock = Clock::following_tokio("2026-03-10T12:00:00Z".parse().unwrap());
+    let (simulator, address) = simulate(OnesignalSimulator::new(clock.clone(), OnesignalApp::demo(APP_ID))).await;
+    // Old enough for all that happens within an hour, young enough to count.
+    let now = clock.now().as_second();
+    for (minutes, devices) in [(55, 40_000), (50, 900), (42, 17_000), (35, 5), (31, 60_000), (30, 1_000), (28, 3_000)] {
+        simulator.push_at(devices, now - minutes * 60);
+    }
+    simulator.mail(800);
+    simulator.freeze();
+    let folder = fast_dir();
+    let exporter = Exporter::start(&config(address, ""), folder.path(), &clock).await;
+    let since = "2026-03-10T11:00:00.000Z";
+    let args = [&format!("http://{address}"), "game", APP_ID, "os_v2_app_demo0000000000000001", since];
+    let mut expected = numbers("onesignal_numbers.py", args.map(str::to_owned).to_vec()).await;
+    expected.retain(|_, count| *count != 0);
+    assert!(expected.len() > 20, "{expected:?}");
+    let shown = |page: &Page| deliveries(page, ["sent", "failed", "received", "clicked"]);
+    let page = scrape_until(&exporter, "the SDK's numbers", |page| shown(page) == expected).await;
     assert_eq!(shown(&page), expected);
     exporter.stop().await;
 }

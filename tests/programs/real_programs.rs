@@ -122,7 +122,9 @@ fn a_real_prometheus_scrapes_the_demo_for_a_minute() {
         (is_over && scrapes.first().is_some_and(|count| *count >= 25.0)).then_some(())
     });
     assert_eq!(prometheus.query("min_over_time(up[1h])"), [1.0], "up is 1 at every scrape");
-    for (provider, count) in [("jpush", 10.0), ("easemob", 1.0), ("feishu", 1.0), ("engagelab", 3.0), ("getui", 5.0)] {
+    for (provider, count) in
+        [("jpush", 10.0), ("easemob", 1.0), ("feishu", 1.0), ("engagelab", 3.0), ("getui", 5.0), ("onesignal", 1.0)]
+    {
         let grown =
             prometheus.query(&format!("sum(increase(push_messages_sent_total{{provider=\"{provider}\"}}[1m]))"));
         assert!(grown.first().is_some_and(|grown| *grown > 0.0), "{provider} grew by {grown:?}");

@@ -102,6 +102,7 @@ fn the_demo_works() {
         "status_detail",
         "status_users",
         "push_plans",
+        "notifications",
     ];
     expected.sort_unstable();
     eventually("all up", 60, || {
@@ -111,7 +112,7 @@ fn the_demo_works() {
         up.sort_unstable();
         (up == expected).then_some(())
     });
-    let more = ["All 15 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
+    let more = ["All 16 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
     let texts: Vec<&str> = expected.iter().chain(&more).copied().collect();
     let screenshots = std::env::var("PUSH_EXPORTER_SCREENSHOTS");
     let mut args = vec!["--apps", "8"];

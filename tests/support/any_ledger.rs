@@ -12,7 +12,7 @@ use push_exporter::ledger::postgres::Postgres;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
-    Receipt, Reschedule, Store, StoredApp,
+    Receipt, Reschedule, Store, StoredApp, TrackedMessage, TrackedQuery,
 };
 use push_exporter::model::reading::{SentMessage, SeriesId};
 use push_exporter::util::future::BoxFuture;
@@ -120,6 +120,9 @@ impl Store for Elsewhere {
     }
     fn due_messages(&mut self, query: DueQuery) -> Answered<'_, DueMessages> {
         self.run(move |store| store.due_messages(query))
+    }
+    fn tracked_messages(&mut self, query: TrackedQuery) -> Answered<'_, Vec<TrackedMessage>> {
+        self.run(move |store| store.tracked_messages(query))
     }
     fn newest_messages(&mut self, query: NewestQuery) -> Answered<'_, Vec<SentMessage>> {
         self.run(move |store| store.newest_messages(query))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use push_exporter::ledger::sqlite::Sqlite;
 use push_exporter::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
-    Receipt, Reschedule, Store, StoredApp,
+    Receipt, Reschedule, Store, StoredApp, TrackedMessage, TrackedQuery,
 };
 use push_exporter::model::reading::{SentMessage, SeriesId};
 use push_exporter::util::future::BoxFuture;
@@ -110,6 +110,9 @@ impl Store for FailingLedger {
             return Box::pin(async { Err(LedgerError::Panicked) });
         }
         answer!(self.due_messages(query))
+    }
+    fn tracked_messages(&mut self, query: TrackedQuery) -> Answered<'_, Vec<TrackedMessage>> {
+        answer!(self.tracked_messages(query))
     }
     fn newest_messages(&mut self, query: NewestQuery) -> Answered<'_, Vec<SentMessage>> {
         answer!(self.newest_messages(query))

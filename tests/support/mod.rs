@@ -19,6 +19,7 @@ pub mod jpush_script;
 pub mod jpush_totals;
 pub mod ledger_world;
 mod log;
+pub mod onesignal_totals;
 mod page;
 pub mod postgres;
 mod program;

@@ -140,7 +140,7 @@ def dashboard():
     return frame(
         UID,
         "Push / Overview",
-        "Push notifications by JPush, Easemob, Feishu, EngageLab and Getui: is anything wrong, and where?",
+        "Push notifications by JPush, Easemob, Feishu, EngageLab, Getui and OneSignal: is anything wrong, and where?",
         OF_CHANNELS,
         reports_failing(),
         number(
@@ -225,7 +225,7 @@ def dashboard():
             "s",
             now(
                 "max by (provider) (report:push_data_age:seconds"
-                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*|status_detail|push_date|push_task"}})',
+                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*|status_detail|push_date|push_task|notifications"}})',
                 "{{provider}}",
             ),
             limits=thresholds.high_is_bad(2 * thresholds.DAY, 3 * thresholds.DAY),

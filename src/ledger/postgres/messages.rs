@@ -10,7 +10,7 @@ use crate::ledger::postgres::load::{app_row, own_app_row};
 use crate::ledger::postgres::sql::{first, rows, run};
 use crate::ledger::postgres::{file_marks, series};
 use crate::ledger::rules::clock;
-use crate::ledger::rules::due::{self, Candidate, Step};
+use crate::ledger::rules::due::{self, Candidate, Step, TRACKED};
 use crate::ledger::rules::messages::LEEWAY;
 use crate::ledger::rules::needs::StoredAppRow;
 use crate::ledger::rules::registration::{Categories, IdChange, KnownId, Registration};
@@ -18,7 +18,7 @@ use crate::ledger::rules::retention;
 use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, MessageState, NewMessage,
-    NewMessages, NewestQuery, Reschedule, TrackedMessage,
+    NewMessages, NewestQuery, Reschedule, TrackedMessage, TrackedQuery,
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
@@ -233,12 +233,13 @@ pub(super) async fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Resu
     let nearly_due: Vec<i64> = paces.iter().map(|pace| due::nearly_due(query, *pace)).collect();
     let late_before: Vec<i64> = paces.iter().map(|pace| due::late_before(query, *pace)).collect();
     let limit = i64::try_from(due::limit(query).saturating_add(under_way.len())).unwrap_or(i64::MAX);
-    let sql = "SELECT p.pace, l.late, m.* FROM unnest($3::int8[], $4::int8[], $5::int8[]) AS p (pace, nearly, late_before) \
+    let sql = format!(
+        "SELECT p.pace, l.late, m.* FROM unnest($3::int8[], $4::int8[], $5::int8[]) AS p (pace, nearly, late_before) \
          CROSS JOIN LATERAL (SELECT count(*) AS late FROM message WHERE app = $1 AND report = $2 AND pace = p.pace \
          AND due < p.late_before) AS l \
-         LEFT JOIN LATERAL (SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed, \
-         watermark IS NOT NULL, pace FROM message WHERE app = $1 AND report = $2 AND pace = p.pace AND due <= p.nearly \
-         ORDER BY due LIMIT $6) AS m ON TRUE";
+         LEFT JOIN LATERAL (SELECT {TRACKED} FROM message WHERE app = $1 AND report = $2 AND pace = p.pace AND due <= p.nearly \
+         ORDER BY due LIMIT $6) AS m ON TRUE"
+    );
     let params: [(&(dyn ToSql + Sync), Type); 6] = [
         (&app, Type::INT8),
         (&report, Type::TEXT),
@@ -249,7 +250,7 @@ pub(super) async fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Resu
     ];
     let mut late_by_pace = std::collections::HashMap::new();
     let mut candidates = Vec::new();
-    for row in rows(transaction, sql, &params).await? {
+    for row in rows(transaction, &sql, &params).await? {
         late_by_pace.insert(row.get::<_, i64>(0), row.get::<_, i64>(1));
         candidates.extend(candidate(&row));
     }
@@ -258,21 +259,37 @@ pub(super) async fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Resu
 
 /// Reads a row of pace, late messages and a message, which may be missing.
 fn candidate(row: &Row) -> Option<Candidate> {
-    let number = |index: usize| u32::try_from(row.get::<_, i64>(index)).unwrap_or(u32::MAX);
-    let message = TrackedMessage {
-        row: row.get::<_, Option<i64>>(2)?,
-        id: row.get(3),
-        sent_at: time(row.get(4)),
-        shape: row.get(5),
-        has_10m: row.get(6),
-        failures: number(8),
-        call_limit: number(9),
-        refusals: number(10),
-        is_aside: row.get(11),
-        is_guessed: row.get(12),
-        is_live: row.get(13),
-    };
-    Some(Candidate { pace: row.get(0), due: row.get(7), message })
+    const MESSAGE: usize = 2;
+    row.get::<_, Option<i64>>(MESSAGE)?;
+    Some(Candidate { pace: row.get(0), due: row.get(MESSAGE + 5), message: tracked_message(row, MESSAGE) })
+}
+
+/// Reads a tracked message from the columns after the first `before`.
+fn tracked_message(row: &Row, before: usize) -> TrackedMessage {
+    let number = |index: usize| u32::try_from(row.get::<_, i64>(before + index)).unwrap_or(u32::MAX);
+    TrackedMessage {
+        row: row.get(before),
+        id: row.get(before + 1),
+        sent_at: time(row.get(before + 2)),
+        shape: row.get(before + 3),
+        has_10m: row.get(before + 4),
+        failures: number(6),
+        call_limit: number(7),
+        refusals: number(8),
+        is_aside: row.get(before + 9),
+        is_guessed: row.get(before + 10),
+        is_live: row.get(before + 11),
+    }
+}
+
+/// Returns those of some messages that are tracked.
+pub(super) async fn tracked(
+    transaction: &Transaction<'_>,
+    query: &TrackedQuery,
+) -> Result<Vec<TrackedMessage>, LedgerError> {
+    let sql = format!("SELECT {TRACKED} FROM message WHERE app = $1 AND subject = ANY ($2)");
+    let found = rows(transaction, &sql, &[(&query.app, Type::INT8), (&query.ids, Type::TEXT_ARRAY)]).await?;
+    Ok(found.iter().map(|row| tracked_message(row, 0)).collect())
 }
 
 /// Returns the newest tracked messages, the newest first.

@@ -40,7 +40,7 @@ use crate::ledger::postgres::sql::first;
 use crate::ledger::replicas::{MembershipEnds, Replicas};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
-    Receipt, Reschedule, Store, StoredApp,
+    Receipt, Reschedule, Store, StoredApp, TrackedMessage, TrackedQuery,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
@@ -353,6 +353,14 @@ impl Store for Postgres {
         let work: Work<DueMessages> = Box::new(move |transaction, _| {
             let query = Arc::clone(&query);
             Box::pin(async move { messages::due(transaction, &query).await })
+        });
+        Box::pin(self.transact(work, TransactionOptions::read()))
+    }
+
+    fn tracked_messages(&mut self, query: TrackedQuery) -> BoxFuture<'_, Result<Vec<TrackedMessage>, LedgerError>> {
+        let work: Work<Vec<TrackedMessage>> = Box::new(move |transaction, _| {
+            let query = query.clone();
+            Box::pin(async move { messages::tracked(transaction, &query).await })
         });
         Box::pin(self.transact(work, TransactionOptions::read()))
     }

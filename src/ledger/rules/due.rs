@@ -8,6 +8,10 @@ use crate::ledger::{DueQuery, TrackedMessage};
 /// Divisor of the pace: a message is nearly due within this part of it.
 const NEARLY_DUE: i64 = 2;
 
+/// Columns of a tracked message, in the order in which the engines read them; the sixth is its due time.
+pub(crate) const TRACKED: &str = "id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed, \
+     watermark IS NOT NULL";
+
 /// A message that may be polled.
 pub(crate) struct Candidate {
     /// Polling interval in milliseconds.

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use rusqlite::{CachedStatement, Transaction, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params};
 
 use crate::ledger::rules::clock;
 use crate::ledger::rules::counters::Numbers;
-use crate::ledger::rules::due::{self, Candidate, Step};
+use crate::ledger::rules::due::{self, Candidate, Step, TRACKED};
 use crate::ledger::rules::messages::{LEEWAY, MessageChange, MessageChanges};
 use crate::ledger::rules::registration::{Categories, IdChange, KnownId, Registration};
 use crate::ledger::rules::retention;
@@ -17,7 +17,7 @@ use crate::ledger::sqlite::{file_marks, series};
 use crate::ledger::time::{ms, span_ms, time};
 use crate::ledger::{
     AddedMessages, AppId, Confirmation, DueMessages, DueQuery, Hurry, LedgerError, NewMessage, NewMessages,
-    NewestMessage, NewestMessages, NewestQuery, Reschedule, TrackedMessage,
+    NewestMessage, NewestMessages, NewestQuery, Reschedule, TrackedMessage, TrackedQuery,
 };
 use crate::metrics::catalog::Family;
 use crate::metrics::labels::Labels;
@@ -177,10 +177,9 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
     if due::limit(query) == 0 || next.is_none_or(|next| next > now) {
         return Ok(DueMessages { batch: Vec::new(), next, late: 0 });
     }
-    let mut select = transaction.prepare_cached(
-        "SELECT id, subject, sent, shape, at_10m, due, failures, call_limit, refusals, aside, guessed, \
-         watermark IS NOT NULL FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5",
-    )?;
+    let mut select = transaction.prepare_cached(&format!(
+        "SELECT {TRACKED} FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due <= ?4 ORDER BY due LIMIT ?5"
+    ))?;
     let mut count_late = transaction
         .prepare_cached("SELECT count(*) FROM message WHERE app = ?1 AND report = ?2 AND pace = ?3 AND due < ?4")?;
     let limit = i64::try_from(due::limit(query).saturating_add(under_way.len())).unwrap_or(i64::MAX);
@@ -190,26 +189,40 @@ pub(super) fn due(transaction: &Transaction<'_>, query: &DueQuery) -> Result<Due
         let late_before = due::late_before(query, pace);
         late += count_late.query_row(params![app, report, pace, late_before], |row| row.get::<_, i64>(0))?;
         let rows = select.query_map(params![app, report, pace, due::nearly_due(query, pace), limit], |row| {
-            let message = TrackedMessage {
-                row: row.get(0)?,
-                id: row.get(1)?,
-                sent_at: time(row.get(2)?),
-                shape: row.get(3)?,
-                has_10m: row.get(4)?,
-                failures: row.get(6)?,
-                call_limit: row.get(7)?,
-                refusals: row.get(8)?,
-                is_aside: row.get(9)?,
-                is_guessed: row.get(10)?,
-                is_live: row.get(11)?,
-            };
-            Ok(Candidate { pace, due: row.get(5)?, message })
+            Ok(Candidate { pace, due: row.get(5)?, message: tracked_message(row)? })
         })?;
         for row in rows {
             candidates.push(row?);
         }
     }
     Ok(DueMessages { batch: due::choose(candidates, query), next, late })
+}
+
+fn tracked_message(row: &Row<'_>) -> rusqlite::Result<TrackedMessage> {
+    Ok(TrackedMessage {
+        row: row.get(0)?,
+        id: row.get(1)?,
+        sent_at: time(row.get(2)?),
+        shape: row.get(3)?,
+        has_10m: row.get(4)?,
+        failures: row.get(6)?,
+        call_limit: row.get(7)?,
+        refusals: row.get(8)?,
+        is_aside: row.get(9)?,
+        is_guessed: row.get(10)?,
+        is_live: row.get(11)?,
+    })
+}
+
+/// Returns those of some messages that are tracked.
+pub(super) fn tracked(transaction: &Transaction<'_>, query: &TrackedQuery) -> Result<Vec<TrackedMessage>, LedgerError> {
+    let sql = format!("SELECT {TRACKED} FROM message WHERE app = ?1 AND subject = ?2");
+    let mut select = transaction.prepare_cached(&sql)?;
+    let mut messages = Vec::new();
+    for id in &query.ids {
+        messages.extend(select.query_row(params![query.app, id], tracked_message).optional()?);
+    }
+    Ok(messages)
 }
 
 /// Returns the newest tracked messages, the newest first.

@@ -35,7 +35,7 @@ use crate::ledger::sqlite::file::{
 use crate::ledger::time::{DAY_MS, ms, time};
 use crate::ledger::{
     AddedMessages, AppId, AppKey, Commit, DueMessages, DueQuery, HourTotals, LedgerError, NewMessages, NewestQuery,
-    Receipt, Reschedule, Store, StoredApp,
+    Receipt, Reschedule, Store, StoredApp, TrackedMessage, TrackedQuery,
 };
 use crate::model::reading::{SentMessage, SeriesId};
 use crate::util::future::BoxFuture;
@@ -174,6 +174,10 @@ impl Store for Sqlite {
 
     fn due_messages(&mut self, query: DueQuery) -> BoxFuture<'_, Result<DueMessages, LedgerError>> {
         self.read(move |transaction| messages::due(transaction, &query))
+    }
+
+    fn tracked_messages(&mut self, query: TrackedQuery) -> BoxFuture<'_, Result<Vec<TrackedMessage>, LedgerError>> {
+        self.read(move |transaction| messages::tracked(transaction, &query))
     }
 
     fn newest_messages(&mut self, query: NewestQuery) -> BoxFuture<'_, Result<Vec<SentMessage>, LedgerError>> {

@@ -7,9 +7,11 @@ use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 use tokio::runtime::Runtime;
 
+use crate::support::onesignal_totals;
 use crate::support::scripted_provider::ScriptedProvider;
 use crate::support::{Program, simulate};
 
@@ -40,6 +42,15 @@ impl World {
 
     fn feishu(&self, app: FeishuApp) -> SocketAddr {
         self.runtime.block_on(async { simulate(FeishuSimulator::new(Clock::system(), app)).await.1 })
+    }
+
+    /// An app that has sent messages.
+    fn onesignal(&self, app: OnesignalApp) -> SocketAddr {
+        self.runtime.block_on(async {
+            let (simulator, address) = simulate(OnesignalSimulator::new(Clock::system(), app)).await;
+            (0..3).for_each(|_| drop(simulator.push(100)));
+            address
+        })
     }
 
     fn write(&self, text: &str) -> String {
@@ -79,6 +90,13 @@ impl World {
             "engagelab:\n  - {{app: abroad, base_url: 'http://{}', app_key: e, master_secret: 9f1d7a603a5b5a9d-demo, users: [day], discover: [plans]}}\n",
             self.engagelab(EngagelabApp::demo("e"))
         );
+        let onesignal = OnesignalApp::demo(onesignal_totals::APP_ID);
+        text += &format!(
+            "onesignal:\n  - {{app: game, app_id: {}, api_key: {}, base_url: 'http://{}'}}\n",
+            onesignal.app_id,
+            onesignal.api_key,
+            self.onesignal(onesignal.clone())
+        );
         text
     }
 }
@@ -105,6 +123,11 @@ fn rows(out: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// The line of a report.
+fn row_of<'a>(rows: &'a [Vec<String>], report: &str) -> &'a Vec<String> {
+    rows.iter().find(|row| row[2] == report).unwrap()
+}
+
 #[test]
 fn every_report_that_works() {
     let world = World::new();
@@ -113,7 +136,7 @@ fn every_report_that_works() {
     let mut exporter = Program::start(&["--config.file", &config]);
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("the configuration is valid; apps: 8, reports: 15\n"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 9, reports: 16\n"), "{out}");
     assert!(out.contains("\nA running exporter retries failing reports at once after kill -HUP"), "{out}");
     let rows = rows(&out);
     assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
@@ -134,10 +157,12 @@ fn every_report_that_works() {
         "engagelab abroad status_users works",
         "engagelab abroad push_plans works",
         "engagelab abroad status_detail works",
+        "onesignal game notifications works",
     ];
     assert_eq!(names, expected);
+    assert_eq!(row_of(&rows, "notifications")[4], "current (3 messages on the first page)");
     // Yesterday ended today at midnight; Feishu's newest day is the one before, or until ten o'clock the one before that.
-    let row = |report: &str| rows.iter().find(|row| row[2] == report).unwrap();
+    let row = |report: &str| row_of(&rows, report);
     let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
     let today = jiff::Timestamp::now().to_zoned(zone).date();
     assert!(row("users")[4].ends_with(&format!(" (day {})", today.yesterday().unwrap())), "{:?}", row("users"));
@@ -159,7 +184,7 @@ fn every_report_that_works() {
         .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
         .collect();
     let lists = |provider, app| [provider, app, "the provider's lists", "-"];
-    assert_eq!(ids, [lists("jpush", "shop"), lists("engagelab", "abroad")]);
+    assert_eq!(ids, [lists("jpush", "shop"), lists("engagelab", "abroad"), lists("onesignal", "game")]);
     assert_eq!(row("messages_detail")[4], "no message to query");
     assert!(row("messages_detail")[5].ends_with(" of 2400"), "{:?}", row("messages_detail"));
     assert_eq!(exporter.terminate().0, Some(0));

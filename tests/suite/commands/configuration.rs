@@ -506,7 +506,7 @@ fn files_that_say_nothing() {
     assert_errors(
         "timezone: UTC\n",
         &[
-            "push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu or engagelab or getui",
+            "push-exporter.yml:1:1: no app is configured; add one under jpush or easemob or feishu or engagelab or getui or onesignal",
         ],
     );
     assert_errors("- easemob\n", &["push-exporter.yml:1:1: expected a mapping, found a list"]);
@@ -547,5 +547,43 @@ fn only_secrets_take_variables() {
     assert_errors(
         &EASEMOB.replace("client_id: YXA6", "client_id: ${PLANTED}"),
         &["push-exporter.yml:6:16: easemob[0].client_id: takes no variable; only secrets can be given as ${ENV_NAME}"],
+    );
+}
+
+#[test]
+fn onesignal_apps() {
+    assert_errors(
+        "onesignal:
+  - app: game
+    app_id: 5eb5a37e
+    api_key: pLanted-s3cret
+    delivery: messages
+    confirmed_delivery: maybe
+    newest_messages: 1001
+    base_url: api.onesignal.com
+  - app: other
+    app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c
+    app_key: pLanted-s3cret
+  - app: twice
+    app_id: 5EB5A37E-B458-11E3-AC11-000C2940E62C
+    api_key: pLanted-s3cret
+  - app: again
+    app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c
+    api_key: pLanted-s3cret
+    messages: {ids: [1]}
+    confirmed_delivery: true
+    delivery: none
+",
+        &[
+            "push-exporter.yml:3:13: onesignal[0].app_id: is not an App ID; use the UUID that OneSignal shows under Settings > Keys & IDs",
+            "push-exporter.yml:5:15: onesignal[0].delivery: must be one of notifications, none",
+            "push-exporter.yml:6:25: onesignal[0].confirmed_delivery: must be one of auto, true, false",
+            "push-exporter.yml:7:22: onesignal[0].newest_messages: expected a whole number from 0 to 1000",
+            "push-exporter.yml:8:15: onesignal[0].base_url: is not a URL; it should look like https://host or https://host/path",
+            "push-exporter.yml:9:5: onesignal[1].api_key: is required; give api_key, api_key_file or api_key: ${ENV_NAME}",
+            "push-exporter.yml:11:5: onesignal[1].app_key: unknown key; did you mean api_key?",
+            "push-exporter.yml:15:5: onesignal[3]: the same onesignal account as in line 12; its numbers would be counted twice",
+            "push-exporter.yml:18:5: onesignal[3].messages: unknown key",
+        ],
     );
 }

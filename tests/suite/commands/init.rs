@@ -8,7 +8,7 @@ use push_exporter::commands::init::example;
 use push_exporter::config::section::{Context, read_document};
 use push_exporter::provider::config::{self, Config};
 use push_exporter::provider::registry::PROVIDERS;
-use push_exporter::provider::{easemob, engagelab, feishu, getui, jpush};
+use push_exporter::provider::{easemob, engagelab, feishu, getui, jpush, onesignal};
 
 use crate::support::{Program, certificates};
 
@@ -25,9 +25,17 @@ fn run(args: &[&str], folder: &Path) -> (Option<i32>, String, String) {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("secrets")).unwrap();
-    for name in
-        ["message-api", "jpush-shop", "jpush-callback", "jpush-group", "easemob", "feishu", "engagelab", "getui"]
-    {
+    for name in [
+        "message-api",
+        "jpush-shop",
+        "jpush-callback",
+        "jpush-group",
+        "easemob",
+        "feishu",
+        "engagelab",
+        "getui",
+        "onesignal",
+    ] {
         std::fs::write(folder.path().join("secrets").join(name), "a secret\n").unwrap();
     }
     certificates(&folder.path().join("certificates"));
@@ -71,7 +79,10 @@ fn meaning(text: &str, folder: &Path) -> String {
         let engagelab: Vec<_> = engagelab.collect();
         let getui = file.sections("getui").into_iter().map(|mut app| getui::config::GetuiSettings::read(&mut app));
         let getui: Vec<_> = getui.collect();
-        Some(format!("{jpush:?} {easemob:?} {feishu:?} {engagelab:?} {getui:?}"))
+        let onesignal = file.sections("onesignal");
+        let onesignal = onesignal.into_iter().map(|mut app| onesignal::config::OnesignalSettings::read(&mut app));
+        let onesignal: Vec<_> = onesignal.collect();
+        Some(format!("{jpush:?} {easemob:?} {feishu:?} {engagelab:?} {getui:?} {onesignal:?}"))
     });
     all + &providers.unwrap().unwrap()
 }
@@ -91,13 +102,13 @@ fn the_example_loads() {
     let there = "push-exporter: cannot create push-exporter.yml; it is left unchanged: File exists (os error 17)\n";
     assert_eq!(run(&["init", "--config.file", "push-exporter.yml"], home), (Some(1), String::new(), there.to_owned()));
     assert_eq!(std::fs::read_to_string(home.join("push-exporter.yml")).unwrap(), "mine");
-    assert_eq!(load(&whole(), home).apps.len(), 5);
+    assert_eq!(load(&whole(), home).apps.len(), 6);
 }
 
 #[test]
 fn everything_in_it_loads() {
     let folder = folder();
-    assert_eq!(load(&with(|_| true), folder.path()).apps.len(), 6);
+    assert_eq!(load(&with(|_| true), folder.path()).apps.len(), 7);
     // Each by itself too, but for lines that only stand below another.
     let belongs = |line: &str| line.starts_with("      #") || line.starts_with("    #group_");
     for off in whole().lines().filter(|line| is_off(line) && !belongs(line)) {
@@ -117,7 +128,7 @@ fn its_defaults_are_the_defaults() {
             same += 1;
         }
     }
-    assert_eq!(same, 12);
+    assert_eq!(same, 15);
     // A setting that is no default is seen to differ.
     assert_ne!(meaning(&with(|line| line.contains("#newest_messages")), folder.path()), plain);
 }
@@ -136,6 +147,7 @@ fn a_provider_has_its_part() {
         (&["feishu"], &["ledger", "feishu"]),
         (&["engagelab"], &["ledger", "message_api", "engagelab"]),
         (&["getui"], &["ledger", "getui"]),
+        (&["onesignal"], &["ledger", "onesignal"]),
         (&["feishu", "jpush"], &["ledger", "message_api", "jpush", "feishu"]),
     ] {
         let args: Vec<&str> = ["init"].into_iter().chain(names.iter().flat_map(|name| ["--provider", name])).collect();
@@ -149,5 +161,5 @@ fn a_provider_has_its_part() {
     }
     let (code, _, stderr) = run(&["init", "--provider", "getui2"], home);
     assert_eq!(code, Some(2));
-    assert!(stderr.contains("[possible values: jpush, easemob, feishu, engagelab, getui]"), "{stderr}");
+    assert!(stderr.contains("[possible values: jpush, easemob, feishu, engagelab, getui, onesignal]"), "{stderr}");
 }

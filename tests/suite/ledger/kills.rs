@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 
 use crate::support::fault_injection::{Faulty, quick_faults, seed};
 use crate::support::jpush_totals::add;
+use crate::support::onesignal_totals;
 use crate::support::{Page, Program, eventually, fast_dir, ledger_line, try_talk};
 
 const SIGABRT: i32 = 6;
@@ -27,8 +29,11 @@ struct World {
     easemob: Arc<EasemobSimulator>,
     feishu: Arc<FeishuSimulator>,
     jpush: Arc<JpushSimulator>,
+    onesignal: Arc<OnesignalSimulator>,
     /// Every message pushed so far.
     pushed: Mutex<Vec<u64>>,
+    /// Those of the provider that lists them.
+    listed: Mutex<Vec<String>>,
     /// Where the exporter is now.
     exporter: Mutex<Option<SocketAddr>>,
     is_over: AtomicBool,
@@ -85,6 +90,15 @@ impl World {
         }
         let registered = r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#;
         totals.insert(registered.to_owned(), pushed.len() as i64);
+        let mut found = 0;
+        for id in self.listed.lock().unwrap().iter() {
+            let counts = self.onesignal.truth(id, now);
+            found += i64::from(!counts.is_empty());
+            onesignal_totals::add(&mut totals, &counts, 1);
+        }
+        let registered = format!(r#"push_messages_registered_total{{{},source="discovery"}}"#, onesignal_totals::GAME);
+        totals.insert(registered, found);
+        totals.retain(|_, count| *count > 0);
         totals
     }
 
@@ -93,6 +107,7 @@ impl World {
         while !self.is_over.load(Ordering::Relaxed) && self.pushed.lock().unwrap().len() < MAX_PUSHES {
             let id = self.jpush.push(300);
             self.pushed.lock().unwrap().push(id);
+            self.listed.lock().unwrap().push(self.onesignal.push(300));
             let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
             let request = format!(
                 "POST /api/v1/messages HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer t0ken\r\n\
@@ -155,18 +170,25 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     let feishu = Arc::new(FeishuSimulator::new(clock.clone(), feishu));
     let app = JpushApp::demo("key-crash");
     let master_secret = app.master_secret.clone();
-    let jpush = Arc::new(JpushSimulator::new(clock, app));
+    let jpush = Arc::new(JpushSimulator::new(clock.clone(), app));
+    let game = OnesignalApp::demo(onesignal_totals::APP_ID);
+    let api_key = game.api_key.clone();
+    let onesignal = Arc::new(OnesignalSimulator::new(clock, game));
     let layers = [
         runtime.block_on(Faulty::new(Arc::clone(&jpush))),
         runtime.block_on(Faulty::new(Arc::clone(&easemob))),
         runtime.block_on(Faulty::new(Arc::clone(&feishu))),
+        runtime.block_on(Faulty::new(Arc::clone(&onesignal))),
     ];
-    let [jpush_address, easemob_address, feishu_address] = layers.each_ref().map(|layer| layer.address);
+    let [jpush_address, easemob_address, feishu_address, onesignal_address] =
+        layers.each_ref().map(|layer| layer.address);
     let world = Arc::new(World {
         easemob,
         feishu,
         jpush,
+        onesignal,
         pushed: Mutex::default(),
+        listed: Mutex::default(),
         exporter: Mutex::default(),
         is_over: AtomicBool::new(false),
     });
@@ -174,7 +196,9 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
         "new_series_hold: 1s\nmessage_api: {{token: t0ken}}\n\
          jpush:\n  - {{app: shop, base_url: 'http://{jpush_address}/v3', app_key: key-crash, master_secret: {master_secret}, delivery: messages_detail, interval: 1s}}\n\
          easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1s, platforms: [APNS, VIVOPUSH, HONOR]}}\n\
-         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n"
+         feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n\
+         onesignal:\n  - {{app: game, base_url: 'http://{onesignal_address}', app_id: {}, api_key: {api_key}, interval: 1s}}\n",
+        onesignal_totals::APP_ID
     );
 
     // A first start whose baseline is known for certain: nothing was published while it was read.
@@ -185,9 +209,9 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
             std::fs::write(&config, ledger_line(folder.path()) + &text).unwrap();
             let before = world.published();
             let program = start(&config, None).unwrap();
-            let page = eventually("a first result of both", 20, || {
+            let page = eventually("a first result of all", 20, || {
                 let page = program.try_scrape()?;
-                (page.starting(&["push_up"]).values().sum::<i64>() == 2).then_some(page)
+                (page.starting(&["push_up"]).values().sum::<i64>() == 3).then_some(page)
             });
             let is_known = world.published() == before && page.counters().values().all(|count| *count == 0);
             is_known.then_some((folder, config, before))
@@ -249,6 +273,7 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     sender.join().unwrap();
     assert!(world.pushed.lock().unwrap().len() > (rounds as usize).min(MAX_PUSHES) / 2);
     world.jpush.freeze();
+    world.onesignal.freeze();
     let messages = world.messages();
     eventually("totals that equal the truth", 60, || {
         let page = program.try_scrape()?;
@@ -260,7 +285,10 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
         let counted: BTreeMap<_, _> = page
             .counters()
             .into_iter()
-            .filter(|(series, count)| !series.contains("restated") && (*count > 0 || !series.contains("jpush")))
+            .filter(|(series, count)| {
+                let is_of_messages = ["jpush", "onesignal"].iter().any(|provider| series.contains(provider));
+                !series.contains("restated") && (*count > 0 || !is_of_messages)
+            })
             .collect();
         let is_quiet = world.published() == now;
         (is_quiet && counted == expected).then_some(())

@@ -10,5 +10,6 @@ mod engagelab_month;
 mod faults;
 mod files;
 mod lifetime;
+mod listed;
 mod push_plans;
 mod simulated_month;

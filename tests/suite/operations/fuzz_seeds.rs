@@ -201,6 +201,12 @@ fn message_files() {
 }
 
 #[test]
+fn onesignal_answers() {
+    replay("onesignal_answers");
+    change_by_chance("onesignal_answers", 3000);
+}
+
+#[test]
 fn request_headers() {
     replay("request_headers");
     change_by_chance("request_headers", 3000);
@@ -248,7 +254,7 @@ const MANY: usize = 200_000;
 /// comes in would take hours, or all memory.
 fn full(name: &str, reports: &[&str], bodies: &[String]) {
     let token = r#"{"access_token":"t","tenant_access_token":"t","expire":7200,"code":0,"data":{"token":"t"}}"#;
-    let has_token = !["jpush_answers", "engagelab_answers"].contains(&name);
+    let has_token = !["jpush_answers", "engagelab_answers", "onesignal_answers"].contains(&name);
     let token = if has_token { format!("200\n\n{token}\n----\n") } else { String::new() };
     for (report, body) in reports.iter().flat_map(|report| bodies.iter().map(move |body| (report, body))) {
         println!("{report}: {:.100}", body);
@@ -354,6 +360,32 @@ fn feishu_answers_that_are_full() {
         &[
             items(|n| format!(r#"{{"metric_name":"a{n}","metric_value":1}}"#)),
             items(|n| format!(r#"{{"metric_name":"send_msg_count","metric_value":{n}}}"#)),
+        ],
+    );
+}
+
+#[test]
+fn onesignal_answers_that_are_full() {
+    let list = |parts: &str| {
+        let id = "7f2d1c5e-0000-4000-8000-000000000001";
+        format!(
+            r#"{{"notifications":[{{"id":"{id}","send_after":1795910400,"platform_delivery_stats":{{{parts}}}}}]}}"#
+        )
+    };
+    let long = "x".repeat(2_000_000);
+    let fields = many(MANY, ",", |n| format!(r#""a{n}":1"#));
+    let notification = |n| format!(r#"{{"id":"7f2d1c5e-0000-4000-8000-{n:012}","send_after":1795910400}}"#);
+    full(
+        "onesignal_answers",
+        &["paid notifications"],
+        &[
+            list(&many(MANY / 2, ",", |n| format!(r#""a{n}":{{"failed":1}}"#))),
+            list(&format!(r#""ios":{{{fields}}}"#)),
+            list(&format!(r#""{long}":{{{fields}}}"#)),
+            format!(r#"{{"notifications":[{}]}}"#, many(MANY / 4, ",", notification)),
+            format!(r#"{{"notifications":[{}]}}"#, many(MANY, ",", |n| n.to_string())),
+            format!(r#"{{"notifications":[],"next_time_offset":"{long}"}}"#),
+            format!(r#"{{"errors":["{long}"]}}"#),
         ],
     );
 }

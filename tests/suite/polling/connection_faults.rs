@@ -34,10 +34,12 @@ enum Who {
     Feishu,
     /// Getui `push_date`.
     Getui,
+    /// OneSignal `notifications`, by list.
+    Onesignal,
 }
-use Who::{Abroad, AbroadUsers, Easemob, Feishu, Getui, Messages, Quota, Users};
+use Who::{Abroad, AbroadUsers, Easemob, Feishu, Getui, Messages, Onesignal, Quota, Users};
 
-const ALL: &[Who] = &[Messages, Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui];
+const ALL: &[Who] = &[Messages, Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui, Onesignal];
 const JPUSH: &[Who] = &[Messages, Users, Quota];
 const ENGAGELAB: &[Who] = &[Abroad, AbroadUsers];
 const WITH_TOKENS: &[Who] = &[Easemob, Feishu, Getui];
@@ -101,7 +103,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("wrong content type", ALL, Statistics(Fault::ContentType("text/html")), "", ""),
         Row("a text", ALL, says(200, r#""OK""#), "decode", "not of the documented shape"),
         Row("objects where lists should be", &[Messages], says(200, r#"{"msg_id":"1","jpush_received":999}"#), "decode", "not of the documented shape"),
-        Row("lists where objects should be", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui], says(200, r#"[{"status":"OK","code":0}]"#), "decode", "cannot be read"),
+        Row("lists where objects should be", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui, Onesignal], says(200, r#"[{"status":"OK","code":0}]"#), "decode", "cannot be read"),
         Row("values that are no counts", &[Messages], says(200, r#"[{"msg_id":"1","jpush_received":"many","ios_apns_sent":-5,"android_pns_sent":{"a":1}}]"#), "", ""),
         Row("values that are no counts", &[Abroad], says(200, r#"{"1":{"sub":{"notification":{"sub_ios":{"apns":{"sent":"many","delivered":-5,"clicks":{"a":1}}}}}}}"#), "", ""),
         Row("values that are no counts", &[AbroadUsers], says(200, r#"{"TimeUnit":"DAY","items":[{"time":"2026-03-09","android":{"online":"many","new":1.5}}]}"#), "", ""),
@@ -111,6 +113,11 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("values that are no counts", &[Feishu], says(200, r#"{"code":0,"data":{"items":[{"metric_name":"send_msg_count","metric_value":[7]}]}}"#), "", ""),
         Row("values that are no counts", &[Getui], says(200, r#"{"code":0,"data":{"2026-03-09":{"ios":{"target_num":"many","click_num":-5}}}}"#), "", ""),
         Row("values that are no counts", &[Quota], says(200, r#"{"code":0,"data":{"xiaomi_quota":{"operation":{"total":"many","used":-1}}}}"#), "", ""),
+        Row("values that are no counts", &[Onesignal], says(200, r#"{"notifications":[{"id":"7f2d1c5e-0000-4000-8000-000000000001","send_after":1773113400,"platform_delivery_stats":{"ios":{"successful":"many","failed":-5,"errored":0}}}]}"#), "", ""),
+        Row("an empty list", &[Onesignal], says(200, r#"{"notifications":[]}"#), "", ""),
+        Row("no list", &[Onesignal], says(200, r#"{"total_count":0}"#), "decode", "not of the documented shape"),
+        Row("a wrong key", &[Onesignal], says(403, r#"{"errors":["Access denied.  Please include an 'Authorization: ...' header"]}"#), "auth", "HTTP 403: Access denied.  Please include"),
+        Row("429 with its header", &[Onesignal], with(429, &[("retry-after", "42")], r#"{"errors":["API rate limit exceeded."]}"#), "rate_limited", "HTTP 429: API rate limit exceeded."),
         Row("no data in the envelope", &[Easemob], says(200, r#"{"status":"OK"}"#), "decode", "there is no data"),
         Row("null in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":null}"#), "", ""),
         Row("an empty list in the place of data", &[Easemob], says(200, r#"{"status":"OK","data":[]}"#), "", ""),
@@ -121,7 +128,7 @@ fn table(other: SocketAddr) -> Vec<Row> {
         Row("a refusal of its own in a success", &[Quota], says(200, r#"{"code":7001,"message":"no such quota"}"#), "server", "HTTP 200, code 7001: no such quota"),
         Row("no code in the envelope", &[Feishu, Getui], says(200, r#"{"data":{"items":[]}}"#), "decode", "there is no code"),
         Row("100,000 brackets", &[Messages], says(200, &nested[0]), "decode", "not JSON"),
-        Row("100,000 brackets", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui], says(200, &nested[1]), "decode", "cannot be read"),
+        Row("100,000 brackets", &[Users, Quota, Abroad, AbroadUsers, Easemob, Feishu, Getui, Onesignal], says(200, &nested[1]), "decode", "cannot be read"),
         Row("nine MiB", ALL, says(200, &huge), "decode", "larger than 8 MiB"),
         Row("less than the head says", ALL, Statistics(Fault::LessThanSaid), "network", "end of file"),
         Row("more than the head says", ALL, Statistics(Fault::MoreThanSaid), "decode", "cut short"),
@@ -262,6 +269,14 @@ impl Provider {
                 let item = format!(r#"{{"metric_name":"send_msg_count","metric_value":{count}}}"#);
                 format!(r#"{{"code":0,"data":{{"items":[{item}]}}}}"#)
             }
+            // Half an hour before the exporter began.
+            Onesignal => {
+                let stats = format!(r#"{{"ios":{{"successful":{number}}}}}"#);
+                let id = "7f2d1c5e-0000-4000-8000-000000000001";
+                format!(
+                    r#"{{"notifications":[{{"id":"{id}","send_after":1773113400,"platform_delivery_stats":{stats}}}]}}"#
+                )
+            }
         };
         self.say(200, body)
     }
@@ -278,6 +293,7 @@ impl Who {
             Easemob => "org_name: acme, app_name: chat, client_id: c, client_secret: s3cret",
             Feishu => "app_id: cli_1, app_secret: s3cret, windows: [day]",
             Getui => "app_id: a1, app_key: k, master_secret: s3cret",
+            Onesignal => "app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c, api_key: s3cret",
         };
         let (provider, path) = match self {
             Messages | Users | Quota => ("jpush", "/v3"),
@@ -285,6 +301,7 @@ impl Who {
             Easemob => ("easemob", ""),
             Feishu => ("feishu", ""),
             Getui => ("getui", "/v2"),
+            Onesignal => ("onesignal", ""),
         };
         let url = format!("http://{address}{path}");
         let push_url = if provider == "jpush" { format!("push_url: '{url}', ") } else { String::new() };
@@ -303,7 +320,7 @@ impl Who {
             Abroad => path.contains("detail"),
             Users | AbroadUsers => path.contains("users"),
             Quota => path.contains("quota"),
-            Easemob | Feishu | Getui => !is_for_token(request),
+            Easemob | Feishu | Getui | Onesignal => !is_for_token(request),
         }
     }
 
@@ -317,6 +334,7 @@ impl Who {
             Easemob => r#"provider="easemob",app="victim",report="offline_push""#,
             Feishu => r#"provider="feishu",app="victim",report="message_push_overview""#,
             Getui => r#"provider="getui",app="victim",report="push_date""#,
+            Onesignal => r#"provider="onesignal",app="victim",report="notifications""#,
         }
     }
 
@@ -351,6 +369,10 @@ impl Who {
             Getui => (
                 r#"push_messages_sent_total{provider="getui",app="victim",platform="ios",channel="apns",kind="any"}"#,
                 number - 100,
+            ),
+            Onesignal => (
+                r#"push_messages_sent_total{provider="onesignal",app="victim",platform="ios",channel="apns",kind="notification"}"#,
+                number,
             ),
         };
         page.get(series) == Some(expected as f64)
@@ -435,7 +457,7 @@ async fn suffer(who: Who, Row(what, _, does, reason, says): &Row, log: &Log) {
         let fetched = provider.tokens.load(Ordering::Relaxed) - tokens;
         assert_eq!(fetched, u32::from(matches!(does, Does::Revokes(..))), "{what}: tokens, and no more than one");
         let unknown = page.starting(&["push_unknown_fields_total"]);
-        let is_odd = is_a_number && !what.contains("in the place of data");
+        let is_odd = is_a_number && !what.contains("in the place of data") && !what.contains("an empty list");
         assert_eq!(unknown.values().sum::<i64>() > 0, is_odd, "{what}: {unknown:?}");
     } else {
         assert_eq!(page.get(&format!("push_up{{{labels}}}")), Some(0.0), "{what}");
@@ -521,4 +543,9 @@ async fn of_feishu() {
 #[tokio::test(start_paused = true)]
 async fn of_getui() {
     every_row_of(Getui).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_onesignal() {
+    every_row_of(Onesignal).await;
 }

@@ -10,11 +10,13 @@ use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
+use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 
 use crate::support::engagelab_totals;
 use crate::support::fault_injection::{Fault, Faulty, Listen, quick_faults, seed};
 use crate::support::jpush_totals::add;
+use crate::support::onesignal_totals;
 use crate::support::window_totals::{WindowTruth, assert_same, beijing};
 use crate::support::{Exporter, Page, fast_dir, post};
 
@@ -59,13 +61,17 @@ async fn storm(seed: u64) {
     let feishu = Arc::new(FeishuSimulator::new(clock.clone(), feishu));
     let abroad = Arc::new(EngagelabSimulator::new(clock.clone(), engagelab));
     abroad.create_plan("storm");
+    let game = OnesignalApp { seed, ..OnesignalApp::demo(onesignal_totals::APP_ID) };
+    let api_key = game.api_key.clone();
+    let onesignal = Arc::new(OnesignalSimulator::new(clock.clone(), game));
     let layers = [
         Faulty::new(Arc::clone(&jpush)).await,
         Faulty::new(Arc::clone(&easemob)).await,
         Faulty::new(Arc::clone(&feishu)).await,
         Faulty::new(Arc::clone(&abroad)).await,
+        Faulty::new(Arc::clone(&onesignal)).await,
     ];
-    let [jpush_at, easemob_at, feishu_at, abroad_at] = layers.each_ref().map(|layer| layer.address);
+    let [jpush_at, easemob_at, feishu_at, abroad_at, onesignal_at] = layers.each_ref().map(|layer| layer.address);
     let text = format!(
         "message_api: {{token: t}}
 jpush:
@@ -76,7 +82,10 @@ feishu:
   - {{app: office-bot, base_url: 'http://{feishu_at}', app_id: cli_storm, app_secret: {app_secret}}}
 engagelab:
   - {{app: abroad, base_url: 'http://{abroad_at}', app_key: key, master_secret: {abroad_secret}, discover: [plans]}}
-"
+onesignal:
+  - {{app: game, base_url: 'http://{onesignal_at}', app_id: {}, api_key: {api_key}, schedule: [{{until: 1h, every: 10m}}, {{until: 5d, every: 4h}}]}}
+",
+        onesignal_totals::APP_ID
     );
     let truth = WindowTruth::new(Arc::clone(&easemob), Arc::clone(&feishu), "2026-03-10");
     let folder = fast_dir();
@@ -88,7 +97,7 @@ engagelab:
     }
     let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
     let mut pushed = Vec::new();
-    let mut pushed_abroad = Vec::new();
+    let (mut pushed_abroad, mut listed) = (Vec::new(), Vec::new());
     let mut failed_polls = 0;
     let over = tokio::time::Instant::now() + Duration::from_secs(WEEK);
     while tokio::time::Instant::now() < over {
@@ -102,6 +111,7 @@ engagelab:
             let body = format!(r#"{{"app":"abroad","msg_id":"{id}"}}"#);
             assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body.into()).await.0, 200);
         }
+        listed.push(onesignal.push(10_000));
         // Sent twice, since the first reply was not heard.
         let body = format!(r#"{{"app":"shop","msg_id":{}}}"#, pushed[pushed.len() - 1]);
         for new in [1, 0] {
@@ -131,6 +141,7 @@ engagelab:
     }
     jpush.freeze();
     abroad.freeze();
+    onesignal.freeze();
     // Time for every report at its slowest pace, for Feishu's day of 10:00, and for every message.
     let calm = beijing("2026-03-18", 13.0) + SignedDuration::from_secs(100);
     tokio::time::sleep(Duration::try_from(calm.duration_since(clock.now())).expect("a week is over before")).await;
@@ -144,11 +155,14 @@ engagelab:
         engagelab_totals::add(&mut messages, "abroad", &abroad.truth(*id, clock.now().as_second()), true, 1);
     }
     assert!(messages.len() > 80 && pushed.len() > 50, "PUSH_EXPORTER_SEED={seed}");
+    let now = clock.now().as_second();
+    listed.iter().for_each(|id| onesignal_totals::add(&mut messages, &onesignal.truth(id, now), 1));
+    messages.retain(|_, count| *count > 0);
     expected.extend(messages);
     let mut counted = page.counters();
     counted.retain(|series, count| {
         let is_other = ["_at_10m_", "registered", "tracked"].iter().any(|other| series.contains(other));
-        let is_by_message = ["jpush", "engagelab"].iter().any(|provider| series.contains(provider));
+        let is_by_message = ["jpush", "engagelab", "onesignal"].iter().any(|provider| series.contains(provider));
         !is_other && (*count > 0 || !is_by_message)
     });
     println!("{} messages, {failed_polls} failed polls", pushed.len());
@@ -164,6 +178,9 @@ engagelab:
         [told, pushed_abroad.len() - told].map(|count| Some(count as f64)),
         "PUSH_EXPORTER_SEED={seed}"
     );
+    let found = format!(r#"push_messages_registered_total{{{},source="discovery"}}"#, onesignal_totals::GAME);
+    let sent = listed.iter().filter(|id| !onesignal.truth(id, now).is_empty()).count();
+    assert_eq!(page.get(&found), Some(sent as f64), "PUSH_EXPORTER_SEED={seed}");
     for (series, count) in page.starting(&["push_messages_received_at_10m_total", "push_messages_sent_at_10m_total"]) {
         let whole = page.counters()[&series.replace("_at_10m", "")];
         assert!((whole.min(1)..=whole).contains(&count), "{series}: {count} of {whole}, PUSH_EXPORTER_SEED={seed}");

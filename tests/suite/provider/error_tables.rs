@@ -10,7 +10,7 @@ use crate::support::scripted_provider::ScriptedProvider;
 use crate::support::{Exporter, fast_dir, simulate};
 
 /// Parts of the English advice, and of the Chinese advice that stands for it.
-const IN_CHINESE: [(&str, &str); 57] = [
+const IN_CHINESE: [(&str, &str); 61] = [
     ("JPush reports a server error", "极光返回了服务端错误，稍后会自动重试"),
     ("lower requests_per_minute", "请调低 requests_per_minute"),
     ("This report is not enabled for the AppKey.", "该 AppKey 未开通此报表"),
@@ -67,6 +67,10 @@ const IN_CHINESE: [(&str, &str); 57] = [
     ("ask the provider to enable it", "请联系服务商开通"),
     ("Getui's table of return codes", "个推的返回码表"),
     ("Check app_id, app_key and master_secret", "核对 app_id、app_key 和 master_secret"),
+    ("an App API Key of this app_id", "该 app_id 的 App API Key"),
+    ("knows no such path or app", "没有这样的路径或应用"),
+    ("one request a second for each app", "每秒只应答一次查询"),
+    ("OneSignal does not accept the query", "OneSignal 不接受该查询"),
     // After the more specific ones.
     ("the query will be retried automatically", "稍后会自动重试"),
 ];
@@ -362,4 +366,51 @@ async fn getui() {
     look(section, &[(auth, 502, "<html>")], labels, "server", &["HTTP 502", "the query will be retried automatically"])
         .await;
     look(section, &[], labels, "not_found", &["HTTP 404", "the host or path is wrong"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn onesignal() {
+    let section = "onesignal:\n  - {app: game, base_url: 'http://ADDRESS', app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c, api_key: os_v2_app_x}\n";
+    let labels = r#"provider="onesignal",app="game",report="notifications""#;
+    let denied = "Access denied.  Please include an 'Authorization: ...' header with a valid API key (https://documentation.onesignal.com/docs/accounts-and-keys).";
+    // The table of the document; errors are a list, an object or a text. A text of an object is not shown: it may name devices.
+    for (status, errors, told, reason, advice) in [
+        (
+            400,
+            json!(["app_id not found"]),
+            "HTTP 400: app_id not found",
+            "bad_request",
+            "OneSignal does not accept the query",
+        ),
+        (
+            400,
+            json!({ "limit": ["must be …"] }),
+            "HTTP 400: limit",
+            "bad_request",
+            "OneSignal does not accept the query",
+        ),
+        (400, json!("no"), "HTTP 400: no", "bad_request", "OneSignal does not accept the query"),
+        (401, json!([denied]), denied, "auth", "an App API Key of this app_id"),
+        (403, json!([denied]), denied, "auth", "an App API Key of this app_id"),
+        (
+            404,
+            json!(["Notification not found"]),
+            "HTTP 404: Notification not found",
+            "not_found",
+            "knows no such path or app",
+        ),
+        (
+            429,
+            json!(["API rate limit exceeded."]),
+            "HTTP 429: API rate limit exceeded.",
+            "rate_limited",
+            "one request a second for each app",
+        ),
+        (500, json!([]), "HTTP 500", "server", "the query will be retried automatically"),
+    ] {
+        let body = json!({ "errors": errors }).to_string();
+        look(section, &[("/notifications", status, &body)], labels, reason, &[told, advice]).await;
+    }
+    let unavailable = [("/notifications", 503, "Service temporarily unavailable")];
+    look(section, &unavailable, labels, "server", &["HTTP 503", "the query will be retried automatically"]).await;
 }

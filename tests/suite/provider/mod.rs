@@ -7,6 +7,7 @@ mod getui_documents;
 mod jpush_documents;
 mod jpush_reports;
 mod new_provider;
+mod onesignal_documents;
 mod rate_limits;
 mod refusals;
 mod secrets;

@@ -8,7 +8,7 @@ use crate::support::scripted_provider::{ScriptedProvider, respond};
 use crate::support::{Program, eventually, simulate, try_talk};
 
 const TOKEN: &str = "pLanted-token-7f1bcd13fc57d46bac21793a18e560";
-const SECRETS: [&str; 10] = [
+const SECRETS: [&str; 11] = [
     "pLanted-easemob-secret",
     "pLanted-feishu-secret",
     "pLanted-static-token",
@@ -16,6 +16,7 @@ const SECRETS: [&str; 10] = [
     "pLanted-message-token",
     "pLanted-engagelab-secret",
     "pLanted-getui-secret",
+    "pLanted-onesignal-key",
     TOKEN,
     // Basic authentication of k:pLanted-jpush-secret.
     "azpwTGFudGVkLWpwdXNoLXNlY3JldA==",
@@ -56,6 +57,12 @@ fn gossip() -> ScriptedProvider {
             }
             _ if path.starts_with("/v4") => (200, format!(r#"{{"1":{{"{quoted}":7}},"{quoted}":{{"sent":1}}}}"#)),
             _ if path.contains("received") => (200, format!(r#"[{{"msg_id":"1","{quoted}":7}}]"#)),
+            (_, _, 1) if path.contains("notifications") => (403, format!(r#"{{"errors":["{quoted}"]}}"#)),
+            _ if path.contains("notifications") => {
+                let stats = format!(r#"{{"ios":{{"{quoted}":1}}}}"#);
+                let message = r#""id":"7f2d1c5e-0000-4000-8000-000000000001","send_after":1795910400"#;
+                (200, format!(r#"{{"notifications":[{{{message},"platform_delivery_stats":{stats}}}]}}"#))
+            }
             (_, _, 1) => (400, format!(r#"{{"code":99991663,"msg":"{quoted}","error":{{"log_id":"{quoted}"}}}}"#)),
             _ => (200, format!("<html>{quoted}")),
         };
@@ -68,7 +75,7 @@ fn no_planted_secret_is_found() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (_, address) = runtime.block_on(simulate(gossip()));
     let folder = tempfile::tempdir().unwrap();
-    let [easemob, feishu, fixed, jpush, message_token, engagelab, getui, ..] = SECRETS;
+    let [easemob, feishu, fixed, jpush, message_token, engagelab, getui, onesignal, ..] = SECRETS;
     std::fs::write(folder.path().join("secret"), format!("{easemob}\n")).unwrap();
     let text = format!(
         "message_api: {{token: {message_token}}}
@@ -83,6 +90,8 @@ feishu:
   - {{app: c, base_url: 'http://{address}', app_id: cli_c, app_secret: '${{FEISHU_SECRET}}', interval: 1s}}
 getui:
   - {{app: f, base_url: 'http://{address}/v2', app_id: a1, app_key: k, master_secret: {getui}, interval: 1s}}
+onesignal:
+  - {{app: g, base_url: 'http://{address}', app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c, api_key: {onesignal}, interval: 1s}}
 "
     );
     let config = folder.path().join("push-exporter.yml");
@@ -97,7 +106,7 @@ getui:
         let log = program.log();
         let complains =
             |app: &str| log.lines().any(|line| line.contains("failing") && line.contains(&format!("app={app}")));
-        (["a", "b", "c", "d", "e", "f"].into_iter().all(complains)
+        (["a", "b", "c", "d", "e", "f", "g"].into_iter().all(complains)
             && log.contains("does not know")
             && log.contains("invalid_grant"))
         .then_some(())
