@@ -153,6 +153,8 @@ struct GetuiState {
     tasks: HashMap<String, GetuiTask>,
     /// Future events, by Unix seconds.
     to_come: BTreeMap<i64, Vec<GetuiEvent>>,
+    /// Unix seconds after which nothing happens.
+    frozen_at: Option<i64>,
     /// Days that are missing from all answers before a time in Unix seconds.
     late: HashMap<i64, i64>,
     troubles: HashMap<String, Trouble>,
@@ -172,6 +174,7 @@ impl GetuiSimulator {
             days: BTreeMap::new(),
             tasks: HashMap::new(),
             to_come: BTreeMap::new(),
+            frozen_at: None,
             late: HashMap::new(),
             troubles: HashMap::new(),
             tokens: HashMap::new(),
@@ -185,7 +188,9 @@ impl GetuiSimulator {
     /// Locks the state and advances it to now.
     fn state(&self) -> MutexGuard<'_, GetuiState> {
         let mut state = self.state.lock();
-        state.grow(self.clock.now().as_second(), &self.app);
+        let now = self.clock.now().as_second();
+        let until = state.frozen_at.map_or(now, |at| at.min(now));
+        state.grow(until, &self.app);
         state
     }
 
@@ -202,6 +207,11 @@ impl GetuiSimulator {
             state.schedule(now, (day, Some(&id)), (channel, has_receipts), pushes, self.app.step);
         }
         id
+    }
+
+    /// Stops everything: no number changes from now on.
+    pub fn freeze(&self) {
+        self.state().frozen_at = Some(self.clock.now().as_second());
     }
 
     /// Returns the true count of an outcome until now, for all pushes of a day (`yyyy-MM-dd`) on one channel.

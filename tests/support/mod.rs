@@ -12,6 +12,7 @@ mod exporter;
 pub mod failing_ledger;
 pub mod fault_injection;
 pub mod fleet;
+pub mod getui_totals;
 pub mod growing_apps;
 pub mod history;
 pub mod hundred_messages;

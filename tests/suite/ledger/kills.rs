@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
+use push_exporter::simulator::getui::{GetuiApp, GetuiOutcome, GetuiSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 
 use crate::support::fault_injection::{Faulty, quick_faults, seed};
 use crate::support::jpush_totals::add;
-use crate::support::onesignal_totals;
-use crate::support::{Page, Program, eventually, fast_dir, ledger_line, try_talk};
+use crate::support::{Page, Program, eventually, fast_dir, getui_totals, ledger_line, onesignal_totals, try_talk};
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
@@ -28,6 +28,7 @@ const SIGKILL: i32 = 9;
 struct World {
     easemob: Arc<EasemobSimulator>,
     feishu: Arc<FeishuSimulator>,
+    getui: Arc<GetuiSimulator>,
     jpush: Arc<JpushSimulator>,
     onesignal: Arc<OnesignalSimulator>,
     /// Every message pushed so far.
@@ -77,6 +78,8 @@ impl World {
             format!("push_messages_read_within_12h_total{{{labels}}}"),
             days.iter().map(|day| day.read_in_12h_count).sum(),
         );
+        let days: Vec<String> = (1..=4).map(day).collect();
+        totals.extend(getui_totals::of_days(&self.getui, "days", &days));
         totals
     }
 
@@ -106,6 +109,9 @@ impl World {
     fn send(&self) {
         while !self.is_over.load(Ordering::Relaxed) && self.pushed.lock().unwrap().len() < MAX_PUSHES {
             let id = self.jpush.push(300);
+            let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
+            let yesterday = jiff::Timestamp::now().to_zoned(zone).date().yesterday().unwrap();
+            self.getui.restate(&yesterday.to_string(), "hw", GetuiOutcome::Receive, 7);
             self.pushed.lock().unwrap().push(id);
             self.listed.lock().unwrap().push(self.onesignal.push(300));
             let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
@@ -173,18 +179,24 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     let jpush = Arc::new(JpushSimulator::new(clock.clone(), app));
     let game = OnesignalApp::demo(onesignal_totals::APP_ID);
     let api_key = game.api_key.clone();
-    let onesignal = Arc::new(OnesignalSimulator::new(clock, game));
+    let onesignal = Arc::new(OnesignalSimulator::new(clock.clone(), game));
+    // What changes is what the sender adds to yesterday.
+    let days = GetuiApp { step: 3600, published: 0, per_day: 2_000.0, per_minute: 10_000, ..GetuiApp::demo("days") };
+    let (getui_key, getui_secret) = (days.app_key.clone(), days.master_secret.clone());
+    let getui = Arc::new(GetuiSimulator::new(clock, days));
     let layers = [
         runtime.block_on(Faulty::new(Arc::clone(&jpush))),
         runtime.block_on(Faulty::new(Arc::clone(&easemob))),
         runtime.block_on(Faulty::new(Arc::clone(&feishu))),
         runtime.block_on(Faulty::new(Arc::clone(&onesignal))),
+        runtime.block_on(Faulty::new(Arc::clone(&getui))),
     ];
-    let [jpush_address, easemob_address, feishu_address, onesignal_address] =
+    let [jpush_address, easemob_address, feishu_address, onesignal_address, getui_address] =
         layers.each_ref().map(|layer| layer.address);
     let world = Arc::new(World {
         easemob,
         feishu,
+        getui,
         jpush,
         onesignal,
         pushed: Mutex::default(),
@@ -197,7 +209,8 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
          jpush:\n  - {{app: shop, base_url: 'http://{jpush_address}/v3', app_key: key-crash, master_secret: {master_secret}, delivery: messages_detail, interval: 1s}}\n\
          easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1s, platforms: [APNS, VIVOPUSH, HONOR]}}\n\
          feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n\
-         onesignal:\n  - {{app: game, base_url: 'http://{onesignal_address}', app_id: {}, api_key: {api_key}, interval: 1s}}\n",
+         onesignal:\n  - {{app: game, base_url: 'http://{onesignal_address}', app_id: {}, api_key: {api_key}, interval: 1s}}\n\
+         getui:\n  - {{app: days, base_url: 'http://{getui_address}/v2', app_id: days, app_key: {getui_key}, master_secret: {getui_secret}, interval: 1s, requests_per_minute: 5000}}\n",
         onesignal_totals::APP_ID
     );
 
@@ -211,7 +224,7 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
             let program = start(&config, None).unwrap();
             let page = eventually("a first result of all", 20, || {
                 let page = program.try_scrape()?;
-                (page.starting(&["push_up"]).values().sum::<i64>() == 3).then_some(page)
+                (page.starting(&["push_up"]).values().sum::<i64>() == 4).then_some(page)
             });
             let is_known = world.published() == before && page.counters().values().all(|count| *count == 0);
             is_known.then_some((folder, config, before))
@@ -275,20 +288,21 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     world.jpush.freeze();
     world.onesignal.freeze();
     let messages = world.messages();
+    let matters = |series: &str, count: i64| {
+        count > 0 || !["jpush", "onesignal", "getui"].iter().any(|provider| series.contains(provider))
+    };
     eventually("totals that equal the truth", 60, || {
         let page = program.try_scrape()?;
         assert_goes_on(&page, &mut highest, "at the end");
         let now = world.published();
         let mut expected: BTreeMap<_, _> =
             now.iter().map(|(series, total)| (series.clone(), total - before.get(series).unwrap_or(&0))).collect();
+        expected.retain(|series, count| matters(series, *count));
         expected.extend(messages.clone());
         let counted: BTreeMap<_, _> = page
             .counters()
             .into_iter()
-            .filter(|(series, count)| {
-                let is_of_messages = ["jpush", "onesignal"].iter().any(|provider| series.contains(provider));
-                !series.contains("restated") && (*count > 0 || !is_of_messages)
-            })
+            .filter(|(series, count)| !series.contains("restated") && matters(series, *count))
             .collect();
         let is_quiet = world.published() == now;
         (is_quiet && counted == expected).then_some(())

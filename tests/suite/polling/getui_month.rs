@@ -11,26 +11,9 @@ use push_exporter::simulator::Simulator;
 use push_exporter::simulator::getui::{GetuiApp, GetuiOutcome, GetuiSimulator};
 use push_exporter::util::clock::Clock;
 
+use crate::support::getui_totals::{CHANNELS, OUTCOMES, series};
 use crate::support::window_totals::{assert_same, beijing, days};
 use crate::support::{Exporter, fast_dir, simulate, until};
-
-/// Getui's keys and what the field map makes of them, by hand.
-const CHANNELS: [(&str, &str, &str); 8] = [
-    ("gt", "any", "getui"),
-    ("ios", "ios", "apns"),
-    ("hw", "android", "huawei"),
-    ("xm", "android", "xiaomi"),
-    ("op", "android", "oppo"),
-    ("vv", "android", "vivo"),
-    ("mz", "android", "meizu"),
-    ("st", "android", "smartisan"),
-];
-const OUTCOMES: [(GetuiOutcome, &str); 4] = [
-    (GetuiOutcome::Target, "sent"),
-    (GetuiOutcome::Receive, "received"),
-    (GetuiOutcome::Display, "displayed"),
-    (GetuiOutcome::Click, "clicked"),
-];
 
 /// First and highest number of a channel's outcome on a day, as it was when the day was asked for.
 type Answered = BTreeMap<(String, &'static str, &'static str), (i64, i64)>;
@@ -73,9 +56,8 @@ impl Recorder {
         let mut expected = BTreeMap::new();
         for ((day, key, name), (before, highest)) in &*self.answered.lock().unwrap() {
             let (_, os, channel) = CHANNELS.iter().find(|(known, ..)| known == key).unwrap();
-            let labels = format!(r#"provider="getui",app="shop",platform="{os}",channel="{channel}",kind="any""#);
             let counted = if day.as_str() <= first { highest - before } else { *highest };
-            *expected.entry(format!("push_messages_{name}_total{{{labels}}}")).or_default() += counted;
+            *expected.entry(series("shop", name, os, channel)).or_default() += counted;
         }
         expected
     }

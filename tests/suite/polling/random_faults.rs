@@ -9,16 +9,15 @@ use jiff::SignedDuration;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::getui::{GetuiApp, GetuiSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 
-use crate::support::engagelab_totals;
 use crate::support::fault_injection::{Fault, Faulty, Listen, quick_faults, seed};
 use crate::support::jpush_totals::add;
-use crate::support::onesignal_totals;
-use crate::support::window_totals::{WindowTruth, assert_same, beijing};
-use crate::support::{Exporter, Page, fast_dir, post};
+use crate::support::window_totals::{WindowTruth, assert_same, beijing, days};
+use crate::support::{Exporter, Page, engagelab_totals, fast_dir, getui_totals, onesignal_totals, post};
 
 /// All of them, and those that last until our time limit.
 fn all_faults() -> Vec<Fault> {
@@ -31,6 +30,8 @@ fn errors(page: &Page) -> i64 {
 }
 
 const WEEK: u64 = 7 * 86_400;
+/// Devices of each task of Getui.
+const TASK: i64 = 6_000;
 
 #[tokio::test(start_paused = true)]
 async fn after_a_storm_every_counter_equals_the_truth() {
@@ -64,14 +65,23 @@ async fn storm(seed: u64) {
     let game = OnesignalApp { seed, ..OnesignalApp::demo(onesignal_totals::APP_ID) };
     let api_key = game.api_key.clone();
     let onesignal = Arc::new(OnesignalSimulator::new(clock.clone(), game));
+    // Its first push is tomorrow, so that it has no baseline. The other app has tasks only.
+    let by_day = GetuiApp { seed, history: -1, step: 600, per_day: 20_000.0, ..GetuiApp::demo("by-day") };
+    let by_task = GetuiApp { seed, history: 0, per_day: 0.0, ..GetuiApp::demo("by-task") };
+    let (getui_key, getui_secret) = (by_day.app_key.clone(), by_day.master_secret.clone());
+    let by_day = Arc::new(GetuiSimulator::new(clock.clone(), by_day));
+    let by_task = Arc::new(GetuiSimulator::new(clock.clone(), by_task));
     let layers = [
         Faulty::new(Arc::clone(&jpush)).await,
         Faulty::new(Arc::clone(&easemob)).await,
         Faulty::new(Arc::clone(&feishu)).await,
         Faulty::new(Arc::clone(&abroad)).await,
         Faulty::new(Arc::clone(&onesignal)).await,
+        Faulty::new(Arc::clone(&by_day)).await,
+        Faulty::new(Arc::clone(&by_task)).await,
     ];
-    let [jpush_at, easemob_at, feishu_at, abroad_at, onesignal_at] = layers.each_ref().map(|layer| layer.address);
+    let [jpush_at, easemob_at, feishu_at, abroad_at, onesignal_at, by_day_at, by_task_at] =
+        layers.each_ref().map(|layer| layer.address);
     let text = format!(
         "message_api: {{token: t}}
 jpush:
@@ -84,6 +94,9 @@ engagelab:
   - {{app: abroad, base_url: 'http://{abroad_at}', app_key: key, master_secret: {abroad_secret}, discover: [plans]}}
 onesignal:
   - {{app: game, base_url: 'http://{onesignal_at}', app_id: {}, api_key: {api_key}, schedule: [{{until: 1h, every: 10m}}, {{until: 5d, every: 4h}}]}}
+getui:
+  - {{app: by-day, base_url: 'http://{by_day_at}/v2', app_id: by-day, app_key: {getui_key}, master_secret: {getui_secret}}}
+  - {{app: by-task, base_url: 'http://{by_task_at}/v2', app_id: by-task, app_key: {getui_key}, master_secret: {getui_secret}, delivery: push_task}}
 ",
         onesignal_totals::APP_ID
     );
@@ -97,7 +110,7 @@ onesignal:
     }
     let headers = [("authorization", "Bearer t"), ("content-type", "application/json")];
     let mut pushed = Vec::new();
-    let (mut pushed_abroad, mut listed) = (Vec::new(), Vec::new());
+    let (mut pushed_abroad, mut listed, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
     let mut failed_polls = 0;
     let over = tokio::time::Instant::now() + Duration::from_secs(WEEK);
     while tokio::time::Instant::now() < over {
@@ -112,6 +125,9 @@ onesignal:
             assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body.into()).await.0, 200);
         }
         listed.push(onesignal.push(10_000));
+        tasks.push(by_task.push(TASK));
+        let body = format!(r#"{{"app":"by-task","msg_id":"{}"}}"#, tasks[tasks.len() - 1]);
+        assert_eq!(post(exporter.address, "/api/v1/messages", &headers, body.into()).await.0, 200);
         // Sent twice, since the first reply was not heard.
         let body = format!(r#"{{"app":"shop","msg_id":{}}}"#, pushed[pushed.len() - 1]);
         for new in [1, 0] {
@@ -142,6 +158,8 @@ onesignal:
     jpush.freeze();
     abroad.freeze();
     onesignal.freeze();
+    by_day.freeze();
+    by_task.freeze();
     // Time for every report at its slowest pace, for Feishu's day of 10:00, and for every message.
     let calm = beijing("2026-03-18", 13.0) + SignedDuration::from_secs(100);
     tokio::time::sleep(Duration::try_from(calm.duration_since(clock.now())).expect("a week is over before")).await;
@@ -159,11 +177,14 @@ onesignal:
     listed.iter().for_each(|id| onesignal_totals::add(&mut messages, &onesignal.truth(id, now), 1));
     messages.retain(|_, count| *count > 0);
     expected.extend(messages);
+    expected.extend(getui_totals::of_days(&by_day, "by-day", &days("2026-03-11", "2026-03-17")));
+    expected.extend(getui_totals::of_tasks(&by_task, "by-task", &tasks, TASK));
     let mut counted = page.counters();
     counted.retain(|series, count| {
         let is_other = ["_at_10m_", "registered", "tracked"].iter().any(|other| series.contains(other));
-        let is_by_message = ["jpush", "engagelab", "onesignal"].iter().any(|provider| series.contains(provider));
-        !is_other && (*count > 0 || !is_by_message)
+        let is_absent_at_zero =
+            ["jpush", "engagelab", "onesignal", "getui"].iter().any(|provider| series.contains(provider));
+        !is_other && (*count > 0 || !is_absent_at_zero)
     });
     println!("{} messages, {failed_polls} failed polls", pushed.len());
     assert_same(counted, expected, &format!("PUSH_EXPORTER_SEED={seed}"));

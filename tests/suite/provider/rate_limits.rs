@@ -12,8 +12,11 @@ use push_exporter::provider::error::TransportError;
 use push_exporter::provider::transport::{Reply, Transport};
 use push_exporter::simulator::Simulator;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
+use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::getui::{GetuiApp, GetuiSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator, group_id};
+use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
 use push_exporter::util::future::BoxFuture;
 
@@ -172,6 +175,87 @@ async fn no_limit_is_passed_in_a_day_nor_after_downtime() {
         "{day} requests in a day; after downtime {} in the first second, at most {at_once} within 50 ms",
         first.len()
     );
+    exporter.stop().await;
+}
+
+/// The same for the providers whose messages are told, counted by day, or listed.
+#[tokio::test(start_paused = true)]
+async fn engagelab_getui_and_onesignal_refuse_nothing_either() {
+    let clock = Clock::following_tokio("2026-03-10T08:00:00+08:00".parse().unwrap());
+    let net = Arc::new(Net { clock: clock.clone(), hosts: Mutex::default(), starts: Mutex::default() });
+    let (mut abroad, mut getui, mut games) = (Vec::new(), Vec::new(), Vec::new());
+    let mut text = "message_api: {token: t}\nengagelab:\n".to_owned();
+    for index in 0..APPS {
+        // As many a second as the document allows.
+        let app = EngagelabApp { seed: index, per_second: 100, ..EngagelabApp::demo(&format!("key{index}")) };
+        let (key, secret) = (&app.app_key, &app.master_secret);
+        let _ = writeln!(
+            text,
+            "  - {{app: abroad{index}, base_url: 'http://abroad{index}', app_key: {key}, master_secret: {secret}, discover: [plans], users: [day]}}"
+        );
+        abroad.push(net.host(format!("abroad{index}"), EngagelabSimulator::new(clock.clone(), app)));
+    }
+    text += "getui:\n";
+    for index in 0..APPS {
+        // Every second app counts by task. As many a minute as the exporter takes for granted.
+        let (delivery, per_day) = if index % 2 == 0 { ("push_task", 0.0) } else { ("push_date", 500.0) };
+        let app = GetuiApp { seed: index, step: 3600, per_day, per_minute: 60, ..GetuiApp::demo(&format!("g{index}")) };
+        let (id, key, secret) = (&app.app_id, &app.app_key, &app.master_secret);
+        let _ = writeln!(
+            text,
+            "  - {{app: {id}, base_url: 'http://getui{index}/v2', app_id: {id}, app_key: {key}, master_secret: {secret}, delivery: {delivery}, users: [day], vendor_quota: true}}"
+        );
+        getui.push(net.host(format!("getui{index}"), GetuiSimulator::new(clock.clone(), app)));
+    }
+    text += "onesignal:\n";
+    for index in 0..APPS {
+        let id = format!("5eb5a37e-b458-11e3-ac11-{index:012}");
+        let app = OnesignalApp { seed: index, ..OnesignalApp::demo(&id) };
+        let key = &app.api_key;
+        let _ =
+            writeln!(text, "  - {{app: game{index}, base_url: 'http://game{index}', app_id: {id}, api_key: {key}}}");
+        games.push(net.host(format!("game{index}"), OnesignalSimulator::new(clock.clone(), app)));
+    }
+    let refused = || {
+        let abroad: u64 = abroad.iter().map(|app| app.refused()).sum();
+        let getui: u64 = getui.iter().map(|app| app.refused()).sum();
+        (abroad, getui, games.iter().map(|app| app.refused()).sum::<u64>())
+    };
+    let folder = fast_dir();
+    let start = || Exporter::start_through(Arc::clone(&net) as Arc<dyn Transport>, &text, folder.path(), &clock);
+    let exporter = start().await;
+    let headers = [("authorization", "Bearer t"), ("content-type", "application/x-ndjson")];
+    for hour in 0..24 {
+        let mut lines = String::new();
+        for index in (0..APPS as usize).filter(|index| (index + hour) % 6 == 0) {
+            // One app of each has far more.
+            for _ in 0..if index == 0 { 300 } else { 1 } {
+                let _ = writeln!(lines, r#"{{"app":"abroad{index}","msg_id":"{}"}}"#, abroad[index].push(100));
+                if index % 2 == 0 {
+                    let _ = writeln!(lines, r#"{{"app":"g{index}","msg_id":"{}"}}"#, getui[index].push(100));
+                }
+                games[index].push(100);
+            }
+        }
+        let (status, answer) = post(exporter.address, "/api/v1/messages", &headers, lines.into()).await;
+        assert_eq!(status, 200, "{answer}");
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+    }
+    let page = exporter.scrape().await;
+    assert_eq!(page.starting(&["push_poll_failing"]), Default::default());
+    assert_eq!(page.starting(&["push_up"]).values().sum::<i64>(), 50 * 3 + 50 * 4 + 50);
+    assert_eq!(refused(), (0, 0, 0));
+    exporter.stop().await;
+
+    // After two days every report is due at once.
+    tokio::time::sleep(Duration::from_secs(2 * 86_400)).await;
+    net.starts.lock().unwrap().clear();
+    let exporter = start().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(exporter.scrape().await.starting(&["push_poll_failing"]), Default::default());
+    assert_eq!(refused(), (0, 0, 0));
+    let requests = net.starts.lock().unwrap().len();
+    assert!(requests > 500, "{requests} requests after downtime");
     exporter.stop().await;
 }
 
