@@ -67,7 +67,7 @@ ENTRYPOINT ["push-exporter"]
 CMD ["--config.file=/etc/push-exporter/push-exporter.yml"]
 ARG REVISION
 LABEL org.opencontainers.image.title="push-exporter" \
-    org.opencontainers.image.description="Prometheus exporter for push-notification delivery: JPush, Easemob, Feishu, EngageLab, Getui and OneSignal" \
+    org.opencontainers.image.description="Prometheus exporter for push-notification delivery" \
     org.opencontainers.image.source="https://github.com/push-exporter/push-exporter" \
     org.opencontainers.image.documentation="https://github.com/push-exporter/push-exporter#readme" \
     org.opencontainers.image.licenses="Apache-2.0" \

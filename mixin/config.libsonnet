@@ -101,9 +101,11 @@
     sendersRefused: 3,
     takeovers: 4,
 
-    // Computed: a pattern of the reports of deliveries, and one of those whose sent means that the task to send was created.
-    deliveryReports:: std.join('|', ['received.*', '.*messages.*', 'offline_push', 'message_push_overview', 'status_detail', 'push_date', 'push_task', 'notifications']),
-    handedOverReports:: std.join('|', ['messages_detail', 'status_detail']),
+    // Computed: patterns of the reports of deliveries, of those that count a day at once, whose volume of hours means nothing, and of
+    // those whose sent means that the task to send was created.
+    deliveryReports:: std.join('|', (import 'reports.json').deliveries),
+    dailyReports:: std.join('|', (import 'reports.json').daily),
+    handedOverReports:: std.join('|', (import 'reports.json').handedOver),
 
     // Computed: the selector behind a metric, and before further matchers.
     where:: if self.selector == '' then '' else '{%s}' % self.selector,

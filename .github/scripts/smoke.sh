@@ -27,11 +27,11 @@ scrape() {
 }
 is_full() {
     scrape || return 1
-    for provider in jpush easemob feishu engagelab getui; do
+    for provider in $(sed -n 's/^push_up{provider="\([a-z]*\)".*/\1/p' "$folder/page" | sort -u); do
         grep -q "^push_up{provider=\"$provider\".*} 1\$" "$folder/page" || return 1
         grep -qE "^push_messages_sent_total\{provider=\"$provider\".*\} [1-9]" "$folder/page" || return 1
     done
-    ! grep -q '^push_up{.*} 0$' "$folder/page"
+    grep -q '^push_up{.*} 1$' "$folder/page" && ! grep -q '^push_up{.*} 0$' "$folder/page"
 }
 
 # Tries it each second, for a minute.

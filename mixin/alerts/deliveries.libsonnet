@@ -272,10 +272,11 @@
             'PushVolumeDoubled',
             {
               expr: |||
-                app:push_messages_sent:increase1d{provider!~"feishu|getui"}
-                  / (app:push_messages_sent:increase1d{provider!~"feishu|getui"} offset 1w > %(lastWeekVolume)g) > %(volumeDoubledRatio)g
+                app:push_messages_sent:increase1d
+                  / (app:push_messages_sent:increase1d offset 1w > %(lastWeekVolume)g) > %(volumeDoubledRatio)g
                   and app:push_messages_sent:increase1d offset 1d
                   and app:push_messages_sent:increase1d offset 8d
+                  unless on (job, provider, app) push_window_end_timestamp_seconds{%(whereAnd)sreport=~"%(dailyReports)s"}
               ||| % config,
               'for': '1h',
               severity: 'info',

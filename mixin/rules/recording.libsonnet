@@ -35,15 +35,16 @@
     '%%(channel)s (increase(%s%%(where)s[%%(window)s]) and %%(matching)s %s%%(where)s)' % [metric, other]
   ),
 
-  // What was sent. Feishu and Getui count a day at once, so their volume of hours means nothing.
-  local volumes(window, series='push_messages_sent_total{%(whereAnd)sprovider!~"feishu|getui"}') = [
+  // What was sent. The volume of hours of apps that count a day at once means nothing.
+  local isDaily = 'on (job, provider, app) push_window_end_timestamp_seconds{%(whereAnd)sreport=~"%(dailyReports)s"}' % config,
+  local volumes(window, withDaily=false) = [
     increase(
       window,
       'channel:push_messages_sent',
-      '%(channel)s (increase(' + series + |||
-        [%(window)s]))
-          and on (job, provider, app, platform, channel) push_messages_sent_total%(where)s
       |||
+        %(channel)s (increase(push_messages_sent_total%(where)s[%(window)s]))
+          and on (job, provider, app, platform, channel) push_messages_sent_total%(where)s
+      ||| + (if withDaily then '' else '  unless %s\n' % isDaily)
     ),
     increase(
       window,
@@ -145,7 +146,7 @@
       {
         name: 'push-funnel-1d',
         interval: '4m',
-        rules: volumes('1d', 'push_messages_sent_total%(where)s') + success('1d') + delivery('1d') + display('1d') + clicks('1d'),
+        rules: volumes('1d', withDaily=true) + success('1d') + delivery('1d') + display('1d') + clicks('1d'),
       },
       // Which channels are bad now. Alerts and dashboards read these, and alerts about less are silent while one of them holds.
       {
@@ -205,18 +206,19 @@
             expr: |||
               (
                 (
-                  sum by (job, provider, app, platform, channel) (increase(push_messages_received_total{%(whereAnd)sprovider!~"feishu|getui"}[30m]))
+                  sum by (job, provider, app, platform, channel) (increase(push_messages_received_total%(where)s[30m]))
                     / (
                       sum by (job, provider, app, platform, channel) (
-                        increase(push_messages_sent_total{%(whereAnd)sprovider!~"feishu|getui"}[30m]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s
+                        increase(push_messages_sent_total%(where)s[30m]) and on (job, provider, app, platform, channel, kind) push_messages_received_total%(where)s
                       ) > %(deliversNothingVolume)g
                     )
-                  or channel:push_messages_received_with_sent:increase6h{provider!~"feishu|getui"}
-                    / (channel:push_messages_sent_with_received:increase6h{provider!~"feishu|getui"} > %(deliversNothingVolume)g)
+                  or channel:push_messages_received_with_sent:increase6h
+                    / (channel:push_messages_sent_with_received:increase6h > %(deliversNothingVolume)g)
                 ) < %(deliversNothingRatio)g
               )
                 and channel:push_messages_received_with_sent:increase1d > %(deliveredRatio)g * channel:push_messages_sent_with_received:increase1d
-            ||| % config,
+                unless %(isDaily)s
+            ||| % (config { isDaily: isDaily }),
           },
           // Providers through which a vendor's channel fell for most apps, if these are all that have it and more than one.
           {

@@ -102,13 +102,15 @@ def lost(alerts):
 
 
 def unequal(groups):
-    """The same metric has the same expression in every window. Only the volume of a day has Feishu and Getui."""
+    """The same metric has the same expression in every window. Only the volume of a day has what is counted by day."""
     found = {}
     for window in ("1h", "6h", "1d"):
         for rule in groups.get(f"push-funnel-{window}", {}).get("rules", []):
             expr = rule["expr"].replace(f"increase{window}", "increase").replace(f"[{window}]", "[]")
-            if rule["record"] == "channel:push_messages_sent:increase1d":
-                expr = expr.replace("push_messages_sent_total[]", 'push_messages_sent_total{provider!~"feishu|getui"}[]', 1)
+            if rule["record"].startswith("channel:push_messages_sent:increase"):
+                expr, daily, _ = expr.partition("  unless on (job, provider, app) push_window_end_timestamp_seconds")
+                if bool(daily) == (window == "1d"):
+                    yield f"recording.yml: {rule['record']} has what is counted by day in the volume of hours, or not in that of a day"
             metric = rule["record"].replace(f"increase{window}", "increase")
             if found.setdefault(metric, expr) != expr:
                 yield f"recording.yml: {rule['record']} is not what it is in another window"

@@ -12,8 +12,8 @@ use jiff::civil::Date;
 use crate::config::duration;
 use crate::provider::registry::PROVIDERS;
 
-/// Prometheus exporter for push-notification delivery: polls the statistics of JPush, Easemob, Feishu, EngageLab, Getui
-/// and OneSignal, keeps a ledger, and serves true counters.
+/// Prometheus exporter for push-notification delivery: polls the statistics of push providers, keeps a ledger, and serves true
+/// counters.
 #[derive(Debug, Parser)]
 #[command(
     name = "push-exporter",

@@ -57,6 +57,9 @@ def config(repository: Repository) -> Iterator[str]:
             has = {name: {label in labels for labels in several} for side in sides for name, several in side.items()}
             for name in (name for name, found in has.items() if found != {True}):
                 yield f"inhibit rule {number}: {name} has no label {label}, which should be equal"
+    wanted = "|".join(json.loads((repository.root / "mixin/reports.json").read_text("utf-8"))["deliveries"])
+    if f'report =~ "{wanted}"' not in (matcher for rule in config["inhibit_rules"] for matcher in rule["source_matchers"]):
+        yield f"no inhibit rule is about the delivery reports of mixin/reports.json: {wanted}"
     for labels, receiver in ROUTES:
         wanted = f"--verify.receivers={receiver}"
         good, text = told("amtool", "config", "routes", "test", f"--config.file={path}", wanted, *labels.split())

@@ -6,6 +6,7 @@ from .queries import (
     ALERTS,
     APP,
     CHANNEL,
+    DELIVERY_REPORTS,
     DELIVERY_USUAL,
     EXPORTER,
     RECORDED_APP,
@@ -225,7 +226,7 @@ def dashboard():
             "s",
             now(
                 "max by (provider) (report:push_data_age:seconds"
-                f'{{{RECORDED_APP}, report=~".*(received|messages).*|offline_push|message_push.*|status_detail|push_date|push_task|notifications"}})',
+                f'{{{RECORDED_APP}, report=~"{DELIVERY_REPORTS}"}})',
                 "{{provider}}",
             ),
             limits=thresholds.high_is_bad(2 * thresholds.DAY, 3 * thresholds.DAY),

@@ -1,6 +1,8 @@
 """PromQL that the dashboards share: matchers of the variables, ratios of a selection, alerts; how a query is shown."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from grafana_foundation_sdk.builders import prometheus
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
@@ -64,6 +66,9 @@ SPEED_USUAL = Usual(
 
 # In the place of a share of the usual that nobody can tell, where rows are only sorted by it: last.
 UNTOLD = 9
+
+# Pattern of the reports of deliveries, as the rules have it.
+DELIVERY_REPORTS = "|".join(json.loads((Path(__file__).parents[3] / "mixin/reports.json").read_text("utf-8"))["deliveries"])
 
 # How long ago each report last brought a new number.
 DATA_AGE = f"max by (provider, app, report) (report:push_data_age:seconds{{{RECORDED_APP}}})"

@@ -194,7 +194,7 @@ What a schema of values cannot say. The exporter would refuse most of it too, bu
 {{- end -}}
 {{- else -}}
 {{- if not $apps -}}
-{{- fail "config has no app. Give at least one under config.jpush, config.easemob, config.feishu, config.engagelab or config.getui (the chart's README has an example), or set demo.enabled=true to try it with simulated providers." -}}
+{{- fail "config has no app. Give at least one under the name of its provider, such as config.jpush (the chart's README has an example), or set demo.enabled=true to try it with simulated providers." -}}
 {{- end -}}
 {{- range $key, $section := $config -}}
 {{- if kindIs "map" $section -}}
