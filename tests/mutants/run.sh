@@ -11,7 +11,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/needs.sh
 source tests/needs.sh
-install_needed cc:build-essential psql:postgresql-client setpriv:util-linux
+install_needed cc:build-essential
+# shellcheck source=tests/postgres-server.sh
+source tests/postgres-server.sh
 cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants
 work=$PWD/target/mutants
 mkdir -p "$work"

@@ -23,8 +23,10 @@ LEFT_OUT = re.compile(
     r"many_messages|a_day_of_messages|memory_growth|throughput|imports|blocking_calls|fuzz_seeds|packaged_files|in_a_storm"
     r"|no_limit_is_passed_in_a_day"
 )
-# Tests with a PostgreSQL server of their own.
+# Tests with a PostgreSQL server of their own, and those of the suite that run once more on PostgreSQL.
 PROGRAMS = re.compile(r"^(postgres|replicas|databases)::")
+ON_POSTGRES = re.compile(r"^(messages::(?!simulated_month|engagelab_month)|ledger::kills|polling::(first_start|late_data|deliveries_by_hour)::)")
+SERVER = "PUSH_EXPORTER_TEST_LEDGER"
 
 
 class Tests:
@@ -37,11 +39,17 @@ class Tests:
             for name in re.findall(r"^(\S+): test$", listed, re.M):
                 if not LEFT_OUT.search(name) and (kind != "programs" or PROGRAMS.search(name)):
                     yield f"{kind} {name}"
+                if kind == "suite" and SERVER in os.environ and not LEFT_OUT.search(name) and ON_POSTGRES.search(name):
+                    yield f"postgres {name}"
 
     def run(self, test, limit, **variables):
         """Returns "passed", "failed" or "timeout", and the seconds it took."""
         kind, name = test.split(" ", 1)
         environment = os.environ | {"PUSH_EXPORTER_KILLS": "6", "CARGO_MANIFEST_DIR": str(self.copy)} | variables
+        if kind == "postgres":
+            kind = "suite"
+        else:
+            environment.pop(SERVER, None)
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             # A PostgreSQL server does not run as root, and has its files there.
@@ -111,7 +119,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--jobs", type=int, default=3 * (os.cpu_count() or 1))
     parser.add_argument("--only", default="", help="mutants whose name matches this")
-    parser.add_argument("--tests", default="", help="tests to run, by name: lib, suite or programs, and the path")
+    parser.add_argument("--tests", default="", help="tests to run, by name: lib, suite, programs or postgres, and the path")
     options = parser.parse_args()
     mutants = json.loads(options.mutants.read_text())
     uncompiled = set(json.loads((options.copy / "uncompiled.json").read_text()))

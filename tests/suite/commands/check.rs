@@ -6,6 +6,7 @@ use std::process::Output;
 use push_exporter::simulator::easemob::{EasemobApp, EasemobSimulator};
 use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator};
+use push_exporter::simulator::getui::{GetuiApp, GetuiSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
 use push_exporter::simulator::onesignal::{OnesignalApp, OnesignalSimulator};
 use push_exporter::util::clock::Clock;
@@ -42,6 +43,10 @@ impl World {
 
     fn feishu(&self, app: FeishuApp) -> SocketAddr {
         self.runtime.block_on(async { simulate(FeishuSimulator::new(Clock::system(), app)).await.1 })
+    }
+
+    fn getui(&self, app: GetuiApp) -> SocketAddr {
+        self.runtime.block_on(async { simulate(GetuiSimulator::new(Clock::system(), app)).await.1 })
     }
 
     /// An app that has sent messages.
@@ -90,6 +95,15 @@ impl World {
             "engagelab:\n  - {{app: abroad, base_url: 'http://{}', app_key: e, master_secret: 9f1d7a603a5b5a9d-demo, users: [day], discover: [plans]}}\n",
             self.engagelab(EngagelabApp::demo("e"))
         );
+        text += "getui:\n";
+        for (name, more) in [("days", "users: [day], vendor_quota: true"), ("tasks", "delivery: push_task")] {
+            let app = GetuiApp { published: 0, ..GetuiApp::demo(name) };
+            let (key, secret) = (app.app_key.clone(), app.master_secret.clone());
+            text += &format!(
+                "  - {{app: {name}, base_url: 'http://{}/v2', app_id: {name}, app_key: {key}, master_secret: {secret}, {more}}}\n",
+                self.getui(app)
+            );
+        }
         let onesignal = OnesignalApp::demo(onesignal_totals::APP_ID);
         text += &format!(
             "onesignal:\n  - {{app: game, app_id: {}, api_key: {}, base_url: 'http://{}'}}\n",
@@ -136,7 +150,7 @@ fn every_report_that_works() {
     let mut exporter = Program::start(&["--config.file", &config]);
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("the configuration is valid; apps: 9, reports: 16\n"), "{out}");
+    assert!(out.contains("the configuration is valid; apps: 11, reports: 21\n"), "{out}");
     assert!(out.contains("\nA running exporter retries failing reports at once after kill -HUP"), "{out}");
     let rows = rows(&out);
     assert_eq!(rows[0], ["PROVIDER", "APP", "REPORT", "RESULT", "DATA AGE", "QUOTA LEFT"]);
@@ -157,6 +171,11 @@ fn every_report_that_works() {
         "engagelab abroad status_users works",
         "engagelab abroad push_plans works",
         "engagelab abroad status_detail works",
+        "getui days push_date works",
+        "getui days user_date works",
+        "getui days online_user works",
+        "getui days push_count works",
+        "getui tasks push_task works",
         "onesignal game notifications works",
     ];
     assert_eq!(names, expected);
@@ -166,6 +185,8 @@ fn every_report_that_works() {
     let zone = jiff::tz::TimeZone::get("Asia/Shanghai").unwrap();
     let today = jiff::Timestamp::now().to_zoned(zone).date();
     assert!(row("users")[4].ends_with(&format!(" (day {})", today.yesterday().unwrap())), "{:?}", row("users"));
+    let day = &row("push_date")[4];
+    assert!(day.ends_with(&format!(" (day {})", today.yesterday().unwrap())), "{day}");
     let overview = &row("message_push_overview")[4];
     assert!(overview.starts_with("1 d ") || overview.starts_with("2 d "), "{overview}");
     // Until the first push of the day has been told, yesterday's numbers are the newest.
