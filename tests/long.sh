@@ -2,7 +2,7 @@
 # What takes long: the kill tests with 500 kills and 100 in a storm instead of 50 and 10, twenty stormy weeks instead
 # of one, a real Prometheus for ten minutes instead of one, a million messages instead of 20,000, a simulated day of
 # 100,000 messages instead of 5,000, 100,000 messages that pass through instead of 10,000, all attacks on the web
-# server instead of a tenth, 10,000 messages a day instead of 300, callbacks of JPush for a minute instead of four seconds, side by side: about twenty minutes. Then alerts in
+# server instead of a tenth, 10,000 messages a day instead of 300, callbacks of JPush for a minute instead of four seconds, rate limits for a day instead of six hours, side by side: about twenty minutes. Then alerts in
 # their own time, not sixty times faster: an hour. Then the image and the Debian package, built and started: half an
 # hour, for root. Then the small changes to the source that tests must notice: an hour. Fuzzing is apart:
 # fuzz/run.sh.
@@ -14,9 +14,9 @@ PUSH_EXPORTER_KILLS=${PUSH_EXPORTER_KILLS:-500} PUSH_EXPORTER_SCRAPE_MINUTES=${P
     PUSH_EXPORTER_MESSAGES=${PUSH_EXPORTER_MESSAGES:-1000000} PUSH_EXPORTER_TRACKED=${PUSH_EXPORTER_TRACKED:-100000} \
     PUSH_EXPORTER_PASSING=${PUSH_EXPORTER_PASSING:-100} PUSH_EXPORTER_STORMS=${PUSH_EXPORTER_STORMS:-20} \
     PUSH_EXPORTER_ATTACKS=${PUSH_EXPORTER_ATTACKS:-1} PUSH_EXPORTER_A_DAY=${PUSH_EXPORTER_A_DAY:-10000} \
-    PUSH_EXPORTER_CALLBACKS=${PUSH_EXPORTER_CALLBACKS:-60} \
+    PUSH_EXPORTER_CALLBACKS=${PUSH_EXPORTER_CALLBACKS:-60} PUSH_EXPORTER_LIMIT_HOURS=${PUSH_EXPORTER_LIMIT_HOURS:-24} \
     tests/run.sh -- killed_ after_a_storm a_real_prometheus memory_does_not_grow lateness_is_shared three_days_leave \
-    none_of_them_keeps_a_scrape a_day_of_messages after_a_storm_and_a_kill
+    none_of_them_keeps_a_scrape a_day_of_messages no_limit_is_passed refuse_nothing_either after_a_storm_and_a_kill
 # By itself, since nextest ends what takes longer than a quarter of an hour.
 ALERTS_SPEED=${ALERTS_SPEED:-1} cargo test --locked --test programs -- --nocapture fire_when_something_is_wrong
 # A hundred failovers in front of a real Prometheus, half an hour; replicas that share a thousand apps.

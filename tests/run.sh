@@ -37,7 +37,8 @@ fi
 # The same build either way; nextest runs the tests side by side and prints less.
 lanes=(--lib --bins --test suite --test programs)
 if cargo nextest --version >/dev/null 2>&1; then
-    cargo nextest run --locked --no-fail-fast "${lanes[@]}" "$@"
+    # One more than there are cores, since many wait for other programs.
+    cargo nextest run --locked --no-fail-fast --test-threads $(($(nproc) + 1)) "${lanes[@]}" "$@"
 else
     cargo test --locked --no-fail-fast "${lanes[@]}" "$@"
 fi

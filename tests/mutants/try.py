@@ -21,7 +21,7 @@ from pathlib import Path
 # Tests that measure, inspect the source, or take minutes: they tell nothing about a small change.
 LEFT_OUT = re.compile(
     r"many_messages|a_day_of_messages|memory_growth|throughput|imports|blocking_calls|fuzz_seeds|packaged_files|in_a_storm"
-    r"|no_limit_is_passed_in_a_day"
+    r"|no_limit_is_passed|refuse_nothing_either"
 )
 # Tests with a PostgreSQL server of their own, and those of the suite that run once more on PostgreSQL.
 PROGRAMS = re.compile(r"^(postgres|replicas|databases)::")

@@ -171,6 +171,12 @@ mod tests {
         assert_eq!(failed.reason(), Reason::Auth);
         assert_eq!(failed.to_string(), "HTTP 401, code 3001: Basic authentication failed");
         assert_eq!(failed.reset(), None, "every answer has the header");
+        // Only this one says that a month is beyond its data.
+        let is_too_old = |status, code| super::is_too_old(&error(status, &body(code, "")));
+        assert_eq!(
+            [(400, 3005), (400, 3004), (500, 10)].map(|(status, code)| is_too_old(status, code)),
+            [true, false, false]
+        );
         for (status, code, reason) in [
             (500, 10, Reason::Server),
             (429, 2002, Reason::RateLimited),

@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn elements_of_another_shape_are_noted_and_seconds_are_a_time() {
         let answer = object(
-            r#"{"count":5,"msgids":["{\"msg_id\":\"7\",\"ts\":1795744931}","{cut","{\"id\":\"8\"}",true,"{\"msg_id\":\"9\",\"ts\":12}"]}"#,
+            r#"{"count":6,"msgids":["{\"msg_id\":\"7\",\"ts\":1795744931}","{cut","{\"id\":\"8\"}",true,"","{\"msg_id\":\"9\",\"ts\":12}"]}"#,
         );
         let found = messages(&answer, None).unwrap();
         let of = |id: &str, second: Option<i64>| FoundMessage {

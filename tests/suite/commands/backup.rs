@@ -76,8 +76,15 @@ fn a_copy_of_a_ledger_in_use_is_whole_and_an_exporter_goes_on_from_it() {
     });
     program.terminate();
     let page_before = {
-        let (code, _, errors) = back_up(&config, &[&at("last.db")]);
+        let (code, said, errors) = back_up(&config, &["--verify", &at("last.db")]);
         assert_eq!(code, Some(0), "{errors}");
+        // What it says is in the file, counted by another program.
+        let last = folder.path().join("last.db");
+        let total: i64 = sqlite(&last, "SELECT sum(total) FROM series")[0].parse().unwrap();
+        assert!(total >= registered as i64 && said.contains(&format!(" counters with a sum of {total}, ")), "{said}");
+        let seen = sqlite(&last, "SELECT max(last_seen) FROM app")[0].parse().map(jiff::Timestamp::from_second);
+        let seen = seen.unwrap().unwrap().strftime("last written %Y-%m-%d %H:%M:%S UTC").to_string();
+        assert!(said.contains(&seen), "{said}, and not {seen}");
         let copied = write("copied.yml", "last.db");
         let exporter = Program::start(&["--config.file", &copied]);
         deliveries(&exporter.try_scrape().unwrap())
@@ -109,6 +116,13 @@ fn what_cannot_be_copied_or_is_not_sound() {
     assert!(errors.contains("is the ledger itself"), "{errors}");
     let (code, _, errors) = back_up(&config, &[&at("missing/copy.db")]);
     assert!(code == Some(1) && errors.contains("missing/copy.db"), "{errors}");
+    // A copy that cannot begin, since something is in its way, and one of a later release.
+    std::fs::create_dir(at("blocked.db.new")).unwrap();
+    let (code, _, errors) = back_up(&config, &[&at("blocked.db")]);
+    assert!(code == Some(1) && errors.contains("blocked.db.new"), "{errors}");
+    sqlite(&folder.path().join("push-exporter.db"), "PRAGMA user_version = 1000");
+    let (code, _, errors) = back_up(&config, &["--verify", &at("newer.db")]);
+    assert!(code == Some(1) && errors.contains("schema 1000"), "{errors}");
     // What fails leaves the earlier copy.
     let earlier = std::fs::read(at("copy.db")).unwrap();
     std::fs::write(at("push-exporter.db"), vec![7; 100_000]).unwrap();
