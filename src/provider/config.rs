@@ -280,7 +280,7 @@ fn app(
             );
         }
     }
-    let zone = section.timezone("timezone").unwrap_or_else(|| zone.clone());
+    let zone = section.timezone("timezone").or_else(|| provider.zone()).unwrap_or_else(|| zone.clone());
     let fingerprint = hash(&(section.written(), zone.iana_name()));
     let common = section.duration("interval", MIN_INTERVAL);
     let mut intervals: HashMap<&'static str, Duration> = HashMap::new();

@@ -42,6 +42,8 @@ pub mod user_fields;
 pub mod users_report;
 mod window_report;
 
+use jiff::tz::TimeZone;
+
 use crate::config::secret::Secret;
 use crate::config::section::Section;
 use crate::metrics::help::HelpFragment;
@@ -65,6 +67,10 @@ pub trait Provider: Send + Sync {
     fn title(&self) -> &'static str;
     /// Returns the names of its reports, which are values of the label `report` and keys of `intervals`.
     fn reports(&self) -> &'static [&'static str];
+    /// Returns the time zone of its numbers, if it is the same for all accounts; a configured one still comes first.
+    fn zone(&self) -> Option<TimeZone> {
+        None
+    }
     /// Returns what its documents call the metrics, for HELP.
     fn help(&self) -> &'static [HelpFragment];
     /// Returns its part of the example configuration, with every key; optional keys are commented out.

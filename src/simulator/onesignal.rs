@@ -270,8 +270,12 @@ impl OnesignalSimulator {
                     (None, None) => return error(400, "time_offset is invalid"),
                 };
                 let page: Vec<(i64, String)> = all.into_iter().filter(|key| *key >= from).take(limit).collect();
-                answer["time_offset"] = time_offset.into();
-                answer["next_time_offset"] = page.last().map(|(at, id)| STANDARD.encode(format!("{at} {id}"))).into();
+                answer["time_offset"] = time_offset.clone().into();
+                // A page without messages has no place of its own.
+                answer["next_time_offset"] = match page.last() {
+                    Some((at, id)) => STANDARD.encode(format!("{at} {id}")).into(),
+                    None => time_offset.clone().into(),
+                };
                 page
             }
             (None, offset) => {

@@ -26,10 +26,6 @@ PLATFORMS = {
 METRICS = {"successful": "sent", "failed": "failed", "errored": "failed", "received": "received", "converted": "clicked"}
 
 
-def numbers(part):
-    return part if isinstance(part, dict) else part.to_dict()
-
-
 series = {}
 configuration = onesignal.Configuration(host=url, rest_api_key=api_key)
 with onesignal.ApiClient(configuration) as client:
@@ -47,13 +43,14 @@ with onesignal.ApiClient(configuration) as client:
         if not page.notifications:
             break
         for message in page.notifications:
-            for key, part in numbers(message.platform_delivery_stats).items():
+            # As an attribute, the SDK compares it among the types that it composes a message of, which differ.
+            for key, part in message.to_dict()["platform_delivery_stats"].items():
                 if key == "email":
                     continue
                 platform, channel = PLATFORMS[key]
                 for field, metric in METRICS.items():
                     labels = f'provider="onesignal",app="{app}",platform="{platform}",channel="{channel}",kind="notification"'
                     name = f"push_messages_{metric}_total{{{labels}}}"
-                    series[name] = series.get(name, 0) + numbers(part)[field]
+                    series[name] = series.get(name, 0) + part[field]
         offset = page.next_time_offset
 json.dump(series, sys.stdout)

@@ -10,6 +10,8 @@ mod notifications;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use crate::config::{secret::Secret, section::Section};
 use crate::metrics::catalog::Family;
 use crate::metrics::help::HelpFragment;
@@ -44,6 +46,11 @@ impl Provider for Onesignal {
 
     fn reports(&self) -> &'static [&'static str] {
         &[NOTIFICATIONS]
+    }
+
+    /// Returns UTC: all times are Unix seconds, and there are no days.
+    fn zone(&self) -> Option<TimeZone> {
+        Some(TimeZone::UTC)
     }
 
     fn help(&self) -> &'static [HelpFragment] {

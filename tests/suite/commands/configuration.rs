@@ -587,3 +587,17 @@ fn onesignal_apps() {
         ],
     );
 }
+
+#[test]
+fn onesignal_speaks_in_utc() {
+    let with = |key: &str| {
+        let text = format!(
+            "timezone: Asia/Tokyo\nonesignal:\n  - app: game\n    app_id: 5eb5a37e-b458-11e3-ac11-000c2940e62c\n    api_key: pLanted-s3cret\n{key}"
+        );
+        let environment = push_exporter::config::secret::Environment::default();
+        let config = push_exporter::provider::config::parse("x.yml", &text, Path::new(""), &environment, PROVIDERS);
+        config.unwrap().apps[0].zone.iana_name().map(str::to_owned)
+    };
+    assert_eq!(with("").as_deref(), Some("UTC"));
+    assert_eq!(with("    timezone: Asia/Shanghai\n").as_deref(), Some("Asia/Shanghai"));
+}

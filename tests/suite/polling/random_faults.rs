@@ -93,7 +93,7 @@ feishu:
 engagelab:
   - {{app: abroad, base_url: 'http://{abroad_at}', app_key: key, master_secret: {abroad_secret}, discover: [plans]}}
 onesignal:
-  - {{app: game, base_url: 'http://{onesignal_at}', app_id: {}, api_key: {api_key}, schedule: [{{until: 1h, every: 10m}}, {{until: 5d, every: 4h}}]}}
+  - {{app: game, base_url: 'http://{onesignal_at}', app_id: {}, api_key: {api_key}, schedule: [{{until: 2h, every: 30m}}, {{until: 5d, every: 6h}}]}}
 getui:
   - {{app: by-day, base_url: 'http://{by_day_at}/v2', app_id: by-day, app_key: {getui_key}, master_secret: {getui_secret}}}
   - {{app: by-task, base_url: 'http://{by_task_at}/v2', app_id: by-task, app_key: {getui_key}, master_secret: {getui_secret}, delivery: push_task}}
