@@ -27,10 +27,11 @@ scrape() {
 }
 is_full() {
     scrape || return 1
-    for provider in $(sed -n 's/^push_up{provider="\([a-z]*\)".*/\1/p' "$folder/page" | sort -u); do
+    local provider
+    while read -r provider; do
         grep -q "^push_up{provider=\"$provider\".*} 1\$" "$folder/page" || return 1
         grep -qE "^push_messages_sent_total\{provider=\"$provider\".*\} [1-9]" "$folder/page" || return 1
-    done
+    done < <(sed -n 's/^push_up{provider="\([a-z]*\)".*/\1/p' "$folder/page" | sort -u)
     grep -q '^push_up{.*} 1$' "$folder/page" && ! grep -q '^push_up{.*} 0$' "$folder/page"
 }
 

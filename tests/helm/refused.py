@@ -23,6 +23,7 @@ REFUSED = [
     (JPUSH.format("group_key: k, group_master_secret: my-secret"), ["app shop", "group_master_secret is given as text"]),
     ("config: {easemob: [{app: a, client_secret: my-secret}]}", ["app a", "client_secret is given as text"]),
     ("config: {easemob: [{app: a, app_token: my-secret}]}", ["app a", "app_token is given as text"]),
+    ("config: {onesignal: [{app: a, api_key: my-secret}]}", ["app a", "api_key is given as text"]),
     ("config: {later: [{app: a, api_token: my-secret}]}", ["app a", "api_token is given as text"]),
     ("config: {message_api: {token: my-secret}, feishu: [{app: a}]}", ["message_api", "token is given as text"]),
     (JPUSH.format("master_secret: '${JPUSH}'"), ["uses ${JPUSH}", "env has no entry"]),

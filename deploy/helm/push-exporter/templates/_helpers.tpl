@@ -161,7 +161,7 @@ for this, since its errors would tell the secret.
 {{- define "push-exporter.noSecrets" -}}
 {{- $where := .where -}}
 {{- range $key, $value := .settings -}}
-{{- $secret := regexMatch "(^|_)(secret|token|password)$" $key -}}
+{{- $secret := regexMatch "(^|_)(secret|token|password|api_key)$" $key -}}
 {{- if and $secret (not (regexMatch "^\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}$" (toString $value))) -}}
 {{- fail (printf "config, %s: %s is given as text. Put it into a Secret, name that in secrets, and write %s_file: secrets/NAME here." $where $key $key) -}}
 {{- end -}}
