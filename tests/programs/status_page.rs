@@ -103,6 +103,11 @@ fn the_demo_works() {
         "status_users",
         "push_plans",
         "notifications",
+        "push_date",
+        "push_task",
+        "user_date",
+        "online_user",
+        "push_count",
     ];
     expected.sort_unstable();
     eventually("all up", 60, || {
@@ -112,10 +117,10 @@ fn the_demo_works() {
         up.sort_unstable();
         (up == expected).then_some(())
     });
-    let more = ["All 16 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
+    let more = ["All 21 reports work.", "ids.log", "quota of report", "newest message", "expires in"];
     let texts: Vec<&str> = expected.iter().chain(&more).copied().collect();
     let screenshots = std::env::var("PUSH_EXPORTER_SCREENSHOTS");
-    let mut args = vec!["--apps", "8"];
+    let mut args = vec!["--apps", "11"];
     args.extend(screenshots.iter().flat_map(|folder| ["--screenshot", folder.as_str()]));
     browse(&program, &args, &texts);
     let json = status(&program);

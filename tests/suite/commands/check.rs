@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::onesignal_totals;
 use crate::support::scripted_provider::ScriptedProvider;
-use crate::support::{Program, simulate};
+use crate::support::{Program, eventually, simulate};
 
 /// Simulated providers, and a configuration with every report.
 struct World {
@@ -148,6 +148,11 @@ fn every_report_that_works() {
     let config = world.write(&world.everything());
     // A running exporter is not disturbed, nor is its ledger needed.
     let mut exporter = Program::start(&["--config.file", &config]);
+    // Its first walk through OneSignal's list takes what may be asked for in some seconds.
+    eventually("the list was read", 60, || {
+        let up = r#"push_up{provider="onesignal",app="game",report="notifications"}"#;
+        (exporter.try_scrape()?.get(up)? == 1.0).then_some(())
+    });
     let (code, out, err) = check(&config, &[]);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("the configuration is valid; apps: 11, reports: 21\n"), "{out}");
