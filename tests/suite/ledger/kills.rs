@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use push_exporter::simulator::easemob::{EasemobApp, EasemobOutcome, EasemobSimulator};
+use push_exporter::simulator::engagelab::{EngagelabApp, EngagelabSimulator};
 use push_exporter::simulator::feishu::{FeishuApp, FeishuSimulator, Publishing};
 use push_exporter::simulator::getui::{GetuiApp, GetuiOutcome, GetuiSimulator};
 use push_exporter::simulator::jpush::{JpushApp, JpushSimulator};
@@ -20,19 +21,23 @@ use push_exporter::util::clock::Clock;
 
 use crate::support::fault_injection::{Faulty, quick_faults, seed};
 use crate::support::jpush_totals::add;
-use crate::support::{Page, Program, eventually, fast_dir, getui_totals, ledger_line, onesignal_totals, try_talk};
+use crate::support::{
+    Page, Program, engagelab_totals, eventually, fast_dir, getui_totals, ledger_line, onesignal_totals, try_talk,
+};
 
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 
 struct World {
+    abroad: Arc<EngagelabSimulator>,
     easemob: Arc<EasemobSimulator>,
     feishu: Arc<FeishuSimulator>,
     getui: Arc<GetuiSimulator>,
     jpush: Arc<JpushSimulator>,
     onesignal: Arc<OnesignalSimulator>,
-    /// Every message pushed so far.
+    /// Every message pushed so far, by JPush and by EngageLab.
     pushed: Mutex<Vec<u64>>,
+    pushed_abroad: Mutex<Vec<u64>>,
     /// Those of the provider that lists them.
     listed: Mutex<Vec<String>>,
     /// Where the exporter is now.
@@ -93,6 +98,11 @@ impl World {
         }
         let registered = r#"push_messages_registered_total{provider="jpush",app="shop",source="api"}"#;
         totals.insert(registered.to_owned(), pushed.len() as i64);
+        for id in self.pushed_abroad.lock().unwrap().iter() {
+            engagelab_totals::add(&mut totals, "abroad", &self.abroad.truth(*id, now), true, 1);
+        }
+        let registered = r#"push_messages_registered_total{provider="engagelab",app="abroad",source="api"}"#;
+        totals.insert(registered.to_owned(), self.pushed_abroad.lock().unwrap().len() as i64);
         let mut found = 0;
         for id in self.listed.lock().unwrap().iter() {
             let counts = self.onesignal.truth(id, now);
@@ -114,7 +124,9 @@ impl World {
             self.getui.restate(&yesterday.to_string(), "hw", GetuiOutcome::Receive, 7);
             self.pushed.lock().unwrap().push(id);
             self.listed.lock().unwrap().push(self.onesignal.push(300));
-            let body = format!(r#"{{"app":"shop","msg_id":{id}}}"#);
+            let abroad = self.abroad.push(300);
+            self.pushed_abroad.lock().unwrap().push(abroad);
+            let body = format!(r#"[{{"app":"shop","msg_id":{id}}},{{"app":"abroad","msg_id":"{abroad}"}}]"#);
             let request = format!(
                 "POST /api/v1/messages HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer t0ken\r\n\
                  Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -183,23 +195,29 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     // What changes is what the sender adds to yesterday.
     let days = GetuiApp { step: 3600, published: 0, per_day: 2_000.0, per_minute: 10_000, ..GetuiApp::demo("days") };
     let (getui_key, getui_secret) = (days.app_key.clone(), days.master_secret.clone());
-    let getui = Arc::new(GetuiSimulator::new(clock, days));
+    let getui = Arc::new(GetuiSimulator::new(clock.clone(), days));
+    let app = EngagelabApp::demo("key-abroad");
+    let abroad_secret = app.master_secret.clone();
+    let abroad = Arc::new(EngagelabSimulator::new(clock, app));
     let layers = [
         runtime.block_on(Faulty::new(Arc::clone(&jpush))),
         runtime.block_on(Faulty::new(Arc::clone(&easemob))),
         runtime.block_on(Faulty::new(Arc::clone(&feishu))),
         runtime.block_on(Faulty::new(Arc::clone(&onesignal))),
         runtime.block_on(Faulty::new(Arc::clone(&getui))),
+        runtime.block_on(Faulty::new(Arc::clone(&abroad))),
     ];
-    let [jpush_address, easemob_address, feishu_address, onesignal_address, getui_address] =
+    let [jpush_address, easemob_address, feishu_address, onesignal_address, getui_address, abroad_address] =
         layers.each_ref().map(|layer| layer.address);
     let world = Arc::new(World {
+        abroad,
         easemob,
         feishu,
         getui,
         jpush,
         onesignal,
         pushed: Mutex::default(),
+        pushed_abroad: Mutex::default(),
         listed: Mutex::default(),
         exporter: Mutex::default(),
         is_over: AtomicBool::new(false),
@@ -210,7 +228,8 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
          easemob:\n  - {{app: chat, base_url: 'http://{easemob_address}', org_name: acme, app_name: chat, client_id: YXA6-demo-client, client_secret: {client_secret}, interval: 1s, platforms: [APNS, VIVOPUSH, HONOR]}}\n\
          feishu:\n  - {{app: bot, base_url: 'http://{feishu_address}', app_id: cli_crash, app_secret: {app_secret}, interval: 3s, windows: [day]}}\n\
          onesignal:\n  - {{app: game, base_url: 'http://{onesignal_address}', app_id: {}, api_key: {api_key}, interval: 1s}}\n\
-         getui:\n  - {{app: days, base_url: 'http://{getui_address}/v2', app_id: days, app_key: {getui_key}, master_secret: {getui_secret}, interval: 1s, requests_per_minute: 5000}}\n",
+         getui:\n  - {{app: days, base_url: 'http://{getui_address}/v2', app_id: days, app_key: {getui_key}, master_secret: {getui_secret}, interval: 1s, requests_per_minute: 5000}}\n\
+         engagelab:\n  - {{app: abroad, base_url: 'http://{abroad_address}', app_key: key-abroad, master_secret: {abroad_secret}, interval: 1s}}\n",
         onesignal_totals::APP_ID
     );
 
@@ -287,9 +306,10 @@ fn kill(rounds: u32, seed: u64, is_stormy: bool) {
     assert!(world.pushed.lock().unwrap().len() > (rounds as usize).min(MAX_PUSHES) / 2);
     world.jpush.freeze();
     world.onesignal.freeze();
+    world.abroad.freeze();
     let messages = world.messages();
     let matters = |series: &str, count: i64| {
-        count > 0 || !["jpush", "onesignal", "getui"].iter().any(|provider| series.contains(provider))
+        count > 0 || !["jpush", "engagelab", "onesignal", "getui"].iter().any(|provider| series.contains(provider))
     };
     eventually("totals that equal the truth", 60, || {
         let page = program.try_scrape()?;
