@@ -40,39 +40,41 @@
     },
   ),
 
+  // Numbers that change with every push: late is what is quiet for so long at a time at which, yesterday and a week ago (if that is
+  // known), pushes were sent; or for half as long again as ever in the past week.
+  local quietLate(provider, seconds, what, brings) = $.alert(
+    'PushDataLate',
+    {
+      expr: |||
+        (
+          report:push_data_age:seconds{provider="%(provider)s"} > %(seconds)g
+            and on (job, provider, app) (
+              app:push_messages_sent:increase1h offset 1d > 100
+                unless app:push_messages_sent:increase1h offset 1w <= 100
+            )
+        )
+          or report:push_data_age:seconds{provider="%(provider)s"} > 1.5 * (report:push_data_gap:seconds_max1w > %(seconds)g)
+      ||| % (config { provider: provider, seconds: seconds }),
+      'for': '15m',
+      severity: 'warning',
+      labels: { provider: provider },
+      summary: what + ' of {{ $labels.app }} from {{ $labels.provider }} for {{ $value | humanizeDuration }}',
+      description: |||
+        The %s {{ $labels.report }} of {{ $labels.app }} last brought a new number {{ $value |
+        humanizeDuration }} ago, at a time of day at which it usually does.
+      ||| % brings,
+      dashboard: 'push-exporter',
+      variables: ['provider', 'app'],
+    },
+  ),
+
   prometheusAlerts+:: {
     groups+: [
       {
         name: 'push-polling',
         interval: '1m',
         rules: std.flattenArrays([
-          // Easemob changes with every push. Late is what is quiet for an hour in which, yesterday and a week ago (if that is
-          // known), pushes were sent; or for half as long again as ever in the past week.
-          $.alert(
-            'PushDataLate',
-            {
-              expr: |||
-                (
-                  report:push_data_age:seconds{provider="easemob"} > %(easemobLateSeconds)g
-                    and on (job, provider, app) (
-                      app:push_messages_sent:increase1h offset 1d > 100
-                        unless app:push_messages_sent:increase1h offset 1w <= 100
-                    )
-                )
-                  or report:push_data_age:seconds{provider="easemob"} > 1.5 * (report:push_data_gap:seconds_max1w > %(easemobLateSeconds)g)
-              ||| % config,
-              'for': '15m',
-              severity: 'warning',
-              labels: { provider: 'easemob' },
-              summary: 'No new numbers of {{ $labels.app }} from {{ $labels.provider }} for {{ $value | humanizeDuration }}',
-              description: |||
-                The report {{ $labels.report }} of {{ $labels.app }} last brought a new number {{ $value |
-                humanizeDuration }} ago, at a time of day at which it usually does.
-              |||,
-              dashboard: 'push-exporter',
-              variables: ['provider', 'app'],
-            },
-          ),
+          quietLate('easemob', config.easemobLateSeconds, 'No new numbers', 'report'),
           // One or two messages may have reached nobody. An app of JPush that has changed its delivery has two reports; the newer
           // one counts.
           messagesLate('jpush', 'received.*|.*messages.*', config.jpushLateSeconds),
@@ -81,31 +83,7 @@
           messagesLate('getui', 'push_task', config.jpushLateSeconds),
           // OneSignal lists messages with their numbers, and reads one of the last two hours every five minutes: late is what is quiet
           // for 90 minutes, at the times at which Easemob would be.
-          $.alert(
-            'PushDataLate',
-            {
-              expr: |||
-                (
-                  report:push_data_age:seconds{provider="onesignal"} > %(onesignalLateSeconds)g
-                    and on (job, provider, app) (
-                      app:push_messages_sent:increase1h offset 1d > 100
-                        unless app:push_messages_sent:increase1h offset 1w <= 100
-                    )
-                )
-                  or report:push_data_age:seconds{provider="onesignal"} > 1.5 * (report:push_data_gap:seconds_max1w > %(onesignalLateSeconds)g)
-              ||| % config,
-              'for': '15m',
-              severity: 'warning',
-              labels: { provider: 'onesignal' },
-              summary: 'No new messages or numbers of {{ $labels.app }} from {{ $labels.provider }} for {{ $value | humanizeDuration }}',
-              description: |||
-                The list {{ $labels.report }} of {{ $labels.app }} last brought a new number {{ $value |
-                humanizeDuration }} ago, at a time of day at which it usually does.
-              |||,
-              dashboard: 'push-exporter',
-              variables: ['provider', 'app'],
-            },
-          ),
+          quietLate('onesignal', config.onesignalLateSeconds, 'No new messages or numbers', 'list'),
           // Feishu publishes a day at about 10:00 two days later, 34 to 58 hours after its end. A day on which nothing was sent
           // never comes and is settled a day later, so a day is late if it was there at this time a week ago, or else a day later.
           $.alert(

@@ -45,7 +45,7 @@ const COUNTS: [(&str, Metric); 4] = [
     ("display_num", Metric::Displayed),
     ("click_num", Metric::Clicked),
 ];
-/// What may be sent after filtering: a field of the totals of a task alone.
+/// Number of devices after filtering, which only the totals of a task have.
 const MSG_NUM: &str = "msg_num";
 const TOTAL: &str = "total";
 const FAILED_DETAIL: &str = "failed_detail";
